@@ -1,0 +1,1 @@
+"""Roles of the platform and their realizations: what can exist."""

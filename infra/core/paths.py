@@ -1,0 +1,40 @@
+"""Where state, tools and environments live; standard library only, because the installer uses it before anything is installed."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""Root of this checkout."""
+
+
+def checkout_key(checkout: Path = CHECKOUT) -> str:
+    """Twelve hex digits that tell this checkout's state and environments from another one's."""
+    return hashlib.sha256(str(checkout).encode()).hexdigest()[:12]
+
+
+def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Backend, passphrase, process data and logs of this checkout."""
+    return _base(environ, "XDG_STATE_HOME", ".local/state") / checkout_key()
+
+
+def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Tools by version and Python environments; safe to delete."""
+    return _base(environ, "XDG_CACHE_HOME", ".cache")
+
+
+def environment_dir(name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Python environment `infra` or `workloads` of this checkout."""
+    return cache_dir(environ) / "envs" / checkout_key() / name
+
+
+def tools_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Executables that the installer built, keyed by the hash of `tools/go.sum`."""
+    key = hashlib.sha256((CHECKOUT / "tools" / "go.sum").read_bytes()).hexdigest()[:12]
+    return cache_dir(environ) / "tools" / key
+
+
+def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    root = environ.get(variable)
+    return Path(root if root else Path(environ.get("HOME", str(Path.home()))) / default) / "mlplatform"

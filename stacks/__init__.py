@@ -1,0 +1,1 @@
+"""The platform's Pulumi program: what does exist, per stack file."""
