@@ -1,4 +1,4 @@
-"""Where state, tools and environments live; standard library only, because the installer uses it before anything is installed."""
+"""Where state, tools and environments live; standard library only, because the installer needs it first."""
 
 import hashlib
 import os
@@ -37,4 +37,4 @@ def tools_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
     root = environ.get(variable)
-    return Path(root if root else Path(environ.get("HOME", str(Path.home()))) / default) / "mlplatform"
+    return Path(root or Path(environ.get("HOME", str(Path.home()))) / default) / "mlplatform"

@@ -1,0 +1,162 @@
+"""Resources of this machine, of which the `local` stack is made; `infra.host.provider` is behind them."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import pulumi
+from pulumi import Input, Output
+
+
+class HealthCheckDict(TypedDict, total=False):
+    """How a process shows that it is ready: one of the two."""
+
+    http_url: Input[str]
+    """URL that answers 2xx."""
+
+    command: Input[Sequence[Input[str]]]
+    """Command that exits with 0; it gets the process's environment."""
+
+
+class HostProvider(pulumi.ProviderResource):
+    """The provider of one stack's folder."""
+
+    def __init__(self, name: str, *, root: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        """`root`: absolute path of the folder that everything is kept in."""
+        super().__init__("host", name, {"root": root}, opts)
+
+
+class Supervisor(pulumi.CustomResource):
+    """Starts, watches and ends the stack's processes; they depend on it."""
+
+    state: Output[str]
+    """`running` or `dead`."""
+
+    def __init__(self, name: str, *, search_path: Input[str], opts: pulumi.ResourceOptions | None = None) -> None:
+        """`search_path`: PATH of everything it starts."""
+        super().__init__("host:index:Supervisor", name, {"search_path": search_path, "state": None, "root": None}, opts)
+
+
+class Process(pulumi.CustomResource):
+    """A supervised process: created once it answers its health check, restarted when it dies."""
+
+    state: Output[str]
+    """`running`, or what is wrong: `dead`, `changed: …`, `foreign: …`, `unhealthy: …`."""
+
+    log_path: Output[str]
+    """Standard output and error, rotated."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        command: Sequence[Input[str]],
+        health: HealthCheckDict,
+        environment: Mapping[str, Input[str]] | None = None,
+        directory: Input[str] | None = None,
+        ports: Sequence[Input[int]] = (),
+        triggers: Mapping[str, Input[str]] | None = None,
+        start_timeout_seconds: float | None = None,
+        stop_timeout_seconds: float | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Arguments are those of `infra.host.models.ProcessInputs`."""
+        given = {
+            "command": list(command),
+            "health": health,
+            "environment": dict(environment or {}),
+            "directory": directory,
+            "ports": list(ports),
+            "triggers": dict(triggers or {}),
+            "start_timeout_seconds": start_timeout_seconds,
+            "stop_timeout_seconds": stop_timeout_seconds,
+        }
+        super().__init__("host:index:Process", name, _with_outputs(given, "state", "digest", "log_path"), opts)
+
+
+class Job(pulumi.CustomResource):
+    """A command that runs to its end once for each set of inputs."""
+
+    digest: Output[str]
+    """Digest of the inputs that it was done with."""
+
+    log_path: Output[str]
+    """Standard output and error of the last run."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        command: Sequence[Input[str]],
+        environment: Mapping[str, Input[str]] | None = None,
+        directory: Input[str] | None = None,
+        triggers: Mapping[str, Input[str]] | None = None,
+        timeout_seconds: float | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Arguments are those of `infra.host.models.JobInputs`."""
+        given = {
+            "command": list(command),
+            "environment": dict(environment or {}),
+            "directory": directory,
+            "triggers": dict(triggers or {}),
+            "timeout_seconds": timeout_seconds,
+        }
+        super().__init__("host:index:Job", name, _with_outputs(given, "digest", "log_path"), opts)
+
+
+class Folder(pulumi.CustomResource):
+    """A folder below the stack's folder."""
+
+    absolute_path: Output[str]
+
+    def __init__(self, name: str, *, path: str, keep: bool = False, opts: pulumi.ResourceOptions | None = None) -> None:
+        """`path`: relative to the stack's folder; `keep`: deletion leaves it and its content."""
+        super().__init__("host:index:Folder", name, {"path": path, "keep": keep, "absolute_path": None}, opts)
+
+
+class File(pulumi.CustomResource):
+    """A file, readable by its owner only, whose content was accepted by `check`."""
+
+    absolute_path: Output[str]
+
+    sha256: Output[str]
+    """Hex digest of the content; a process that reads the file takes it as a trigger."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        path: str,
+        content: Input[str],
+        check: Sequence[Input[str]] = (),
+        reload_url: Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Arguments are those of `infra.host.models.FileInputs`."""
+        given = {"path": path, "content": content, "check": list(check), "reload_url": reload_url}
+        super().__init__("host:index:File", name, _with_outputs(given, "absolute_path", "sha256"), opts)
+
+
+class Secret(pulumi.CustomResource):
+    """A random text of letters and digits, made once."""
+
+    value: Output[str]
+    """Secret in state and outputs."""
+
+    def __init__(self, name: str, *, length: int = 32, opts: pulumi.ResourceOptions | None = None) -> None:
+        """`length`: characters, 16 to 128."""
+        super().__init__("host:index:Secret", name, {"length": length, "value": None}, opts)
+
+
+class Port(pulumi.CustomResource):
+    """A loopback port, chosen once."""
+
+    chosen: Output[int]
+
+    def __init__(self, name: str, *, number: int | None = None, opts: pulumi.ResourceOptions | None = None) -> None:
+        """`number`: the port to take; None chooses a free one."""
+        super().__init__("host:index:Port", name, _with_outputs({"number": number}, "chosen"), opts)
+
+
+def _with_outputs(given: Mapping[str, object], *outputs: str) -> dict[str, object]:
+    return {**given, **dict.fromkeys(outputs)}

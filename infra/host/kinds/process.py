@@ -1,0 +1,156 @@
+"""A supervised process: started, watched until it answers, restarted when it dies."""
+
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+from pathlib import Path
+
+from infra.host.errors import CancelledError, HostError
+from infra.host.kinds import Host, Outputs, Request
+from infra.host.models import HealthCheck, ProcessInputs
+from infra.host.processes import port_owner
+from infra.host.supervision import EXITED, Supervision
+
+MAX_EXITS_AT_START = 3
+POLL_SECONDS = 0.1
+PROBE_SECONDS = 5
+LOG_TAIL_LINES = 15
+
+
+class ProcessKind:
+    """Realizes `Kind` over supervision."""
+
+    model = ProcessInputs
+    replace_on: frozenset[str] = frozenset()
+
+    def create(self, host: Host, request: Request[ProcessInputs]) -> Outputs:
+        """Start it and wait until it answers its health check."""
+        _refuse_taken_ports(host.supervision, request)
+        host.supervision.start(request.name, request.inputs)
+        try:
+            _await_health(host, request)
+        except HostError:
+            host.supervision.stop(request.name)
+            raise
+        return _outputs(host, request.name, request.inputs, "running")
+
+    def read(self, host: Host, request: Request[ProcessInputs], outputs: Outputs) -> Outputs | None:
+        """Tell a running process from a dead, changed, foreign or deaf one."""
+        del outputs
+        return _outputs(host, request.name, request.inputs, _state(host.supervision, request))
+
+    def drift(self, host: Host, inputs: ProcessInputs, outputs: Outputs) -> list[str]:
+        """Anything but a running process, launched as asked, is drift."""
+        off = [] if outputs.get("state") == "running" else ["state"]
+        return off if outputs.get("digest") == host.supervision.digest(inputs) else [*off, "digest"]
+
+    def update(self, host: Host, request: Request[ProcessInputs], outputs: Outputs) -> Outputs:
+        """Restart it where it runs otherwise than asked."""
+        if str(outputs.get("state")).startswith(("foreign", "unhealthy")):
+            host.supervision.stop(request.name)
+        return self.create(host, request)
+
+    def delete(self, host: Host, request: Request[ProcessInputs], outputs: Outputs) -> None:
+        """Stop it and remove its logs."""
+        del outputs
+        host.supervision.stop(request.name)
+        log = host.supervision.log_path(request.name)
+        for path in log.parent.glob(f"{log.name}*"):
+            path.unlink(missing_ok=True)
+
+
+def _outputs(host: Host, name: str, inputs: ProcessInputs, state: str) -> Outputs:
+    return {
+        "state": state,
+        "digest": host.supervision.digest(inputs),
+        "log_path": str(host.supervision.log_path(name)),
+    }
+
+
+def _state(supervision: Supervision, request: Request[ProcessInputs]) -> str:
+    status = supervision.status(request.name)
+    if status.identity is None:
+        if status.foreign:
+            return "foreign: supervised under this name, but started by someone else"
+        for port in request.inputs.ports:
+            if owner := port_owner(port):
+                return f"foreign: port {port} is held by {owner}"
+        return "dead"
+    if status.digest != supervision.digest(request.inputs):
+        return "changed: it was launched with other inputs"
+    deadline = time.monotonic() + PROBE_SECONDS
+    while not healthy(request.inputs.health, request.inputs.environment):
+        if time.monotonic() > deadline:
+            return "unhealthy: it runs but does not answer its health check"
+        time.sleep(POLL_SECONDS)
+    return "running"
+
+
+def _refuse_taken_ports(supervision: Supervision, request: Request[ProcessInputs]) -> None:
+    if supervision.status(request.name).identity is not None:
+        return
+    for port in request.inputs.ports:
+        if owner := port_owner(port):
+            raise HostError(
+                f"port {port} for {request.name!r} is taken by {owner}: end that process, or give "
+                f"another port (1024 to 65535) in the stack file"
+            )
+
+
+def _await_health(host: Host, request: Request[ProcessInputs]) -> None:
+    supervision, name, inputs = host.supervision, request.name, request.inputs
+    begun = time.monotonic()
+    exits, last = 0, ""
+    while not healthy(inputs.health, inputs.environment):
+        if host.cancelled.wait(POLL_SECONDS):
+            raise CancelledError(f"{name!r} was cancelled before it answered")
+        status = supervision.status(name)
+        exits += status.state != last and status.state in EXITED
+        last = status.state
+        if exits >= MAX_EXITS_AT_START or status.state == "FATAL":
+            raise HostError(
+                f"{name!r} exited with status {status.exit_status} {exits} times while starting; "
+                f"{_log_tail(supervision.log_path(name))}"
+            )
+        if time.monotonic() - begun > inputs.start_timeout_seconds:
+            raise HostError(
+                f"{name!r} did not answer its health check within {inputs.start_timeout_seconds:g} s; "
+                f"{_log_tail(supervision.log_path(name))}"
+            )
+
+
+def healthy(check: HealthCheck, environment: dict[str, str]) -> bool:
+    """Whether the process answers now, within `PROBE_SECONDS`."""
+    if check.command is not None:
+        return _exits_with_zero(check.command, environment)
+    try:
+        with urllib.request.urlopen(str(check.http_url), timeout=PROBE_SECONDS) as answer:  # noqa: S310
+            return int(answer.status) < HTTPStatus.MULTIPLE_CHOICES
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _exits_with_zero(command: list[str], environment: dict[str, str]) -> bool:
+    try:
+        done = subprocess.run(
+            command,
+            env={"PATH": os.environ["PATH"], **environment},
+            capture_output=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _log_tail(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:]
+    except FileNotFoundError:
+        lines = []
+    return "\n".join([f"last lines of {path}:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,44 @@
+"""The stack's supervisor: made before any process, removed after the last one with all that is left."""
+
+import shutil
+
+from infra.host.kinds import Host, Outputs, Request
+from infra.host.kinds.folder import make_folder
+from infra.host.models import SupervisorInputs
+
+
+class SupervisorKind:
+    """Realizes `Kind` over supervision."""
+
+    model = SupervisorInputs
+    replace_on: frozenset[str] = frozenset()
+
+    def create(self, host: Host, request: Request[SupervisorInputs]) -> Outputs:
+        """Start it unless it runs."""
+        make_folder(host.root)
+        host.supervision.ensure(request.inputs.search_path)
+        return {"state": "running", "root": str(host.root)}
+
+    def read(self, host: Host, request: Request[SupervisorInputs], outputs: Outputs) -> Outputs | None:
+        """Whether it answers."""
+        del request
+        return {**outputs, "state": "running" if host.supervision.alive() else "dead"}
+
+    def drift(self, host: Host, inputs: SupervisorInputs, outputs: Outputs) -> list[str]:
+        """A dead supervisor is drift."""
+        del host, inputs
+        return [] if outputs.get("state") == "running" else ["state"]
+
+    def update(self, host: Host, request: Request[SupervisorInputs], outputs: Outputs) -> Outputs:
+        """A new search path needs a new supervisor, and with it new processes."""
+        if outputs.get("state") == "running":
+            host.supervision.shut_down()
+        return self.create(host, request)
+
+    def delete(self, host: Host, request: Request[SupervisorInputs], outputs: Outputs) -> None:
+        """End everything that still runs and remove what belongs to no other resource."""
+        del request, outputs
+        host.supervision.shut_down()
+        host.supervision.socket.unlink(missing_ok=True)
+        for folder in ("supervisor", "logs", "jobs"):
+            shutil.rmtree(host.root / folder, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""What the resources of the host provider take; the provider checks each request against these."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PortNumber = Annotated[int, Field(ge=1024, le=65535)]
+RelativePath = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+"""A path below the stack's folder."""
+
+
+class Inputs(BaseModel):
+    """Base: unknown properties are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class HealthCheck(Inputs):
+    """How a process shows that it is ready: an HTTP 2xx answer, or a command that exits with 0."""
+
+    http_url: str | None = None
+
+    command: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "HealthCheck":
+        if (self.http_url is None) == (self.command is None):
+            raise ValueError("give either http_url or command")
+        return self
+
+
+class SupervisorInputs(Inputs):
+    """The process supervisor of the stack."""
+
+    search_path: str
+    """PATH of everything it starts."""
+
+
+class ProcessInputs(Inputs):
+    """A supervised process."""
+
+    command: Annotated[list[str], Field(min_length=1)]
+
+    environment: dict[str, str] = {}
+
+    directory: str | None = None
+    """Absolute working directory; None is the stack's folder."""
+
+    health: HealthCheck
+
+    ports: list[PortNumber] = []
+    """Loopback ports that it will listen on; each must be free before it starts."""
+
+    triggers: dict[str, str] = {}
+    """Values whose change restarts it, e.g. the digest of a configuration file."""
+
+    start_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 60
+
+    stop_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 10
+
+    log_max_mib: Annotated[int, Field(ge=1, le=1024)] = 10
+
+    log_backups: Annotated[int, Field(ge=0, le=20)] = 2
+
+
+class JobInputs(Inputs):
+    """A command that runs to its end once for each set of inputs."""
+
+    command: Annotated[list[str], Field(min_length=1)]
+
+    environment: dict[str, str] = {}
+
+    directory: str | None = None
+
+    triggers: dict[str, str] = {}
+
+    timeout_seconds: Annotated[float, Field(gt=0, le=86400)] = 3600
+
+
+class FolderInputs(Inputs):
+    """A folder below the stack's folder."""
+
+    path: RelativePath
+
+    keep: bool = False
+    """Whether deleting the resource leaves the folder and what is in it."""
+
+
+class FileInputs(Inputs):
+    """A file of given content, readable by its owner only."""
+
+    path: RelativePath
+
+    content: str
+
+    check: list[str] = []
+    """Command that must accept the file before it replaces the old one; `{path}` stands for the candidate."""
+
+    reload_url: str | None = None
+    """URL that is POSTed to after a change, so that a server reads the file again."""
+
+
+class SecretInputs(Inputs):
+    """A random value made once."""
+
+    length: Annotated[int, Field(ge=16, le=128)] = 32
+    """Number of characters, each of `A-Za-z0-9`."""
+
+
+class PortInputs(Inputs):
+    """A loopback port, chosen once."""
+
+    number: PortNumber | None = None
+    """The port to take; None chooses a free one below the range that the kernel lends to outgoing connections."""

@@ -1,0 +1,259 @@
+"""The stack's process supervisor: one supervisord per stack folder, reached over a unix socket in that folder.
+
+Restarting, log rotation and process groups are supervisord's work. Here: its configuration, starting and ending it, and
+telling one process from another. `watchdog.py`, a program that it supervises, brings supervisord itself back.
+"""
+
+import configparser
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from infra.host import launch, watchdog
+from infra.host.errors import HostError
+from infra.host.models import ProcessInputs
+from infra.host.processes import Identity, kill_group
+
+WATCHDOG = "watchdog"
+MAX_SOCKET_PATH_BYTES = 107
+"""Longest unix socket path, see unix(7)."""
+START_SECONDS = 15
+EXITED = ("BACKOFF", "EXITED", "FATAL", "UNKNOWN", "STOPPED")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What supervisord says of one program."""
+
+    state: str
+    """supervisord's state name; `ABSENT` where it does not know the program or does not answer."""
+
+    identity: Identity | None = None
+    """The process, where one runs and is the one that this program's last launch recorded."""
+
+    digest: str | None = None
+    """Digest of the specification that the running process was launched with."""
+
+    exit_status: int | None = None
+
+    foreign: bool = False
+    """A process runs, but not one that this program launched."""
+
+
+class Supervision:
+    """Programs of one stack folder. Methods may be called from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "supervisor"
+        self.socket = root / "supervisor.sock"
+        self._lock = threading.Lock()
+
+    def log_path(self, name: str) -> Path:
+        """Standard output and error of a program, rotated by supervisord; older ones end in `.1`, `.2`."""
+        return self.root / "logs" / f"{name}.log"
+
+    def alive(self) -> bool:
+        """Whether supervisord answers."""
+        try:
+            return bool(self._call("getPID"))
+        except (OSError, xmlrpc.client.Error):
+            return False
+
+    def ensure(self, search_path: str) -> None:
+        """Start supervisord unless it answers; what a dead one left running is ended first."""
+        with self._lock:
+            if self.alive():
+                return
+            self._check_socket_path()
+            for folder in (self.folder / "programs", self.folder / "specs", self.root / "logs"):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            watchdog.end_orphans(self.folder)
+            (self.folder / "supervisord.conf").write_text(self._configuration(search_path), encoding="utf-8")
+            done = subprocess.run(
+                [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.folder / "supervisord.conf")],
+                env={"PATH": search_path, "LANG": "C.UTF-8", "HOME": str(self.root)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            self._await_answer(done.stdout)
+
+    def start(self, name: str, inputs: ProcessInputs) -> None:
+        """Run a program with these inputs; one that already runs with the very same ones is left alone."""
+        spec = self._specification(inputs)
+        with self._lock:
+            status = self.status(name)
+            if status.state in ("RUNNING", "STARTING") and status.digest == spec["digest"]:
+                return
+            self._remove(name)
+            _write_private(self.folder / "specs" / f"{name}.json", json.dumps(spec))
+            _write_private(self.folder / "programs" / f"{name}.conf", self._program(name, inputs))
+            self._call("reloadConfig")
+            self._call("addProcessGroup", name)
+
+    def stop(self, name: str) -> None:
+        """End a program and forget it; its log stays."""
+        with self._lock:
+            self._remove(name)
+            for path in (
+                self.folder / "programs" / f"{name}.conf",
+                self.folder / "specs" / f"{name}.json",
+                self.folder / "specs" / f"{name}.run",
+            ):
+                path.unlink(missing_ok=True)
+            if self.alive():
+                self._call("reloadConfig")
+
+    def status(self, name: str) -> Status:
+        """What runs now under this name."""
+        try:
+            info: Any = self._call("getProcessInfo", f"{name}:{name}")
+        except (OSError, xmlrpc.client.Error):
+            return Status("ABSENT")
+        if not info["pid"]:
+            return Status(info["statename"], exit_status=info["exitstatus"])
+        now = Identity.of(info["pid"])
+        try:
+            record = json.loads((self.folder / "specs" / f"{name}.run").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return Status(info["statename"], foreign=info["statename"] == "RUNNING")
+        if now != Identity.from_record(record):
+            return Status(info["statename"], foreign=info["statename"] == "RUNNING")
+        return Status(info["statename"], identity=now, digest=record["digest"])
+
+    def digest(self, inputs: ProcessInputs) -> str:
+        """Digest of what a process is launched with."""
+        return str(self._specification(inputs)["digest"])
+
+    def shut_down(self) -> None:
+        """End every program and supervisord, and whatever outlived them."""
+        with self._lock:
+            if self.alive():
+                pid = int(str(self._call("getPID")))
+                identity = Identity.of(pid)
+                self._call("shutdown")
+                deadline = time.monotonic() + START_SECONDS * 2
+                while identity and identity.alive() and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                if identity:
+                    kill_group(identity)
+            watchdog.end_orphans(self.folder)
+
+    def _remove(self, name: str) -> None:
+        if self.status(name).state == "ABSENT":
+            return
+        for method in ("stopProcessGroup", "removeProcessGroup"):
+            try:
+                self._call(method, name)
+            except xmlrpc.client.Fault as fault:
+                if "BAD_NAME" not in fault.faultString and "NOT_RUNNING" not in fault.faultString:
+                    raise HostError(f"supervisord cannot {method} {name!r}: {fault.faultString}") from fault
+
+    def _specification(self, inputs: ProcessInputs) -> dict[str, Any]:
+        spec: dict[str, Any] = {
+            "command": inputs.command,
+            "environment": inputs.environment,
+            "directory": inputs.directory or str(self.root),
+        }
+        digested = json.dumps([spec, inputs.triggers], sort_keys=True).encode()
+        return {**spec, "digest": hashlib.sha256(digested).hexdigest()}
+
+    def _call(self, method: str, *arguments: object) -> object:
+        transport = SupervisorTransport(None, None, f"unix://{self.socket}")
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def _check_socket_path(self) -> None:
+        length = len(str(self.socket).encode())
+        if length > MAX_SOCKET_PATH_BYTES:
+            raise HostError(
+                f"the path {self.socket} has {length} bytes; a unix socket allows {MAX_SOCKET_PATH_BYTES}: "
+                "set XDG_STATE_HOME to a shorter path"
+            )
+
+    def _await_answer(self, output: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self.alive():
+            if time.monotonic() > deadline:
+                raise HostError(f"supervisord did not start within {START_SECONDS} s: {output.strip()[-500:]}")
+            time.sleep(0.05)
+
+    def _configuration(self, search_path: str) -> str:
+        return _ini(
+            {
+                "supervisord": {
+                    "pidfile": self.folder / "supervisord.pid",
+                    "logfile": self.folder / "supervisord.log",
+                    "logfile_maxbytes": "5MB",
+                    "logfile_backups": 1,
+                    "childlogdir": self.root / "logs",
+                    "umask": "077",
+                    "nocleanup": "true",
+                    **({"user": "root"} if os.geteuid() == 0 else {}),
+                },
+                "unix_http_server": {"file": self.socket, "chmod": "0700"},
+                "rpcinterface:supervisor": {
+                    "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+                },
+                f"program:{WATCHDOG}": {
+                    "command": shlex.join([sys.executable, watchdog.__file__, str(self.folder), search_path]),
+                    "autorestart": "true",
+                    "startretries": 1_000_000,
+                    "stdout_logfile": self.log_path(WATCHDOG),
+                    "stdout_logfile_maxbytes": "1MB",
+                    "stdout_logfile_backups": 1,
+                    "redirect_stderr": "true",
+                },
+                # A relative pattern, because supervisord splits an absolute one at blanks.
+                "include": {"files": "programs/*.conf"},
+            }
+        )
+
+    def _program(self, name: str, inputs: ProcessInputs) -> str:
+        specification = self.folder / "specs" / f"{name}.json"
+        return _ini(
+            {
+                f"program:{name}": {
+                    "command": shlex.join([sys.executable, "-I", "-S", launch.__file__, str(specification)]),
+                    "autorestart": "true",
+                    "startsecs": 1,
+                    "startretries": 1_000_000,
+                    "stopwaitsecs": round(inputs.stop_timeout_seconds),
+                    "stopasgroup": "true",
+                    "killasgroup": "true",
+                    "stdout_logfile": self.log_path(name),
+                    "stdout_logfile_maxbytes": f"{inputs.log_max_mib}MB",
+                    "stdout_logfile_backups": inputs.log_backups,
+                    "redirect_stderr": "true",
+                }
+            }
+        )
+
+
+def _ini(sections: dict[str, dict[str, object]]) -> str:
+    parser = configparser.RawConfigParser()
+    for title, options in sections.items():
+        parser[title] = {key: str(value).replace("%", "%%") for key, value in options.items()}
+    lines: list[str] = []
+    for title in parser.sections():
+        lines += [f"[{title}]", *(f"{key}={value}" for key, value in parser[title].items()), ""]
+    return "\n".join(lines)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
