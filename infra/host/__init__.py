@@ -51,7 +51,7 @@ class Process(pulumi.CustomResource):
         *,
         command: Sequence[Input[str]],
         health: HealthCheckDict,
-        environment: Mapping[str, Input[str]] | None = None,
+        environment: Input[Mapping[str, Input[str]]] | None = None,
         directory: Input[str] | None = None,
         ports: Sequence[Input[int]] = (),
         triggers: Mapping[str, Input[str]] | None = None,
@@ -63,7 +63,7 @@ class Process(pulumi.CustomResource):
         given = {
             "command": list(command),
             "health": health,
-            "environment": dict(environment or {}),
+            "environment": {} if environment is None else environment,
             "directory": directory,
             "ports": list(ports),
             "triggers": dict(triggers or {}),
@@ -87,7 +87,7 @@ class Job(pulumi.CustomResource):
         name: str,
         *,
         command: Sequence[Input[str]],
-        environment: Mapping[str, Input[str]] | None = None,
+        environment: Input[Mapping[str, Input[str]]] | None = None,
         directory: Input[str] | None = None,
         triggers: Mapping[str, Input[str]] | None = None,
         timeout_seconds: float | None = None,
@@ -96,7 +96,7 @@ class Job(pulumi.CustomResource):
         """Arguments are those of `infra.host.models.JobInputs`."""
         given = {
             "command": list(command),
-            "environment": dict(environment or {}),
+            "environment": {} if environment is None else environment,
             "directory": directory,
             "triggers": dict(triggers or {}),
             "timeout_seconds": timeout_seconds,

@@ -1,0 +1,30 @@
+"""Artifact store: the S3 API for models, data, reports and evidence."""
+
+from typing import Protocol
+
+import pulumi
+
+from infra.artifact_store.local import VersitygwOnHost, VersitygwOnHostArgs, VersitygwOnHostSettings
+from infra.core.substrate import Substrate
+
+ArtifactStoreSettings = VersitygwOnHostSettings
+
+
+class ArtifactStore(Protocol):
+    """What every realization gives; consumers accept this and nothing narrower."""
+
+    uri: pulumi.Output[str]
+    """Root for artifacts, no trailing slash: `s3://bucket`."""
+
+    client_env: pulumi.Output[dict[str, str]]
+    """Environment variables a client process needs to reach `uri`; secret where they hold credentials."""
+
+    ready: pulumi.Resource
+    """What a consumer that needs the store at once depends on."""
+
+
+def build(
+    name: str, settings: ArtifactStoreSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+) -> ArtifactStore:
+    """Make the realization that the stack file names."""
+    return VersitygwOnHost(name, VersitygwOnHostArgs(settings=settings, substrate=substrate), opts)

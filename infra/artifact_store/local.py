@@ -1,0 +1,100 @@
+"""Artifact store on this machine: versitygw, the S3 API over a folder. One account, whose keys are generated."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+
+from infra.core.settings import LoopbackPort, Settings
+from infra.core.substrate import LOOPBACK, Local
+from infra.host import Folder, Port, Process, Secret
+
+BUCKET = "mlplatform"
+REGION = "us-east-1"
+"""versitygw's own default; clients must sign for the same one."""
+
+
+class VersitygwOnHostSettings(Settings):
+    """What a stack file says about an artifact store on this machine."""
+
+    kind: Literal["versitygw-on-host"]
+
+    port: LoopbackPort | None = None
+    """Loopback port of the S3 API; None chooses a free one at the first `up` and keeps it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersitygwOnHostArgs:
+    """The settings, and what other components hand over."""
+
+    settings: VersitygwOnHostSettings
+
+    substrate: Local
+
+
+class VersitygwOnHost(pulumi.ComponentResource):
+    """One bucket behind a real S3 API; objects are files in the stack's folder.
+
+    Realizes `infra.artifact_store.ArtifactStore`.
+    Source: https://github.com/versity/versitygw/wiki
+    """
+
+    uri: pulumi.Output[str]
+    """`s3://mlplatform`, no trailing slash."""
+
+    client_env: pulumi.Output[dict[str, str]]
+    """Endpoint, region and keys under the names that AWS SDKs read; secret."""
+
+    endpoint: pulumi.Output[str]
+    """URL of the S3 API."""
+
+    ready: pulumi.Resource
+    """The process, once it answers."""
+
+    def __init__(self, name: str, args: VersitygwOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:VersitygwOnHost", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        keep = args.substrate.keep_data
+
+        access_key = Secret(f"{name}-access-key", length=20, opts=child)
+        secret_key = Secret(f"{name}-secret-key", length=40, opts=child)
+        port = Port(f"{name}-port", number=args.settings.port, opts=child)
+        objects = Folder(f"{name}-objects", path=f"data/{name}/objects", keep=keep, opts=child)
+        metadata = Folder(f"{name}-metadata", path=f"data/{name}/metadata", keep=keep, opts=child)
+        bucket = Folder(
+            f"{name}-bucket",
+            path=f"data/{name}/objects/{BUCKET}",
+            keep=keep,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[objects]),
+        )
+        self.endpoint = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
+        self.ready = Process(
+            f"{name}-server",
+            command=[
+                "versitygw",
+                "--port",
+                pulumi.Output.format("{0}:{1}", LOOPBACK, port.chosen),
+                "--region",
+                REGION,
+                "--health",
+                "/healthz",
+                "--quiet",
+                "posix",
+                "--sidecar",
+                metadata.absolute_path,
+                objects.absolute_path,
+            ],
+            environment={"ROOT_ACCESS_KEY": access_key.value, "ROOT_SECRET_KEY": secret_key.value},
+            ports=[port.chosen],
+            health={"http_url": pulumi.Output.concat(self.endpoint, "/healthz")},
+            opts=args.substrate.child(self, bucket),
+        )
+
+        self.uri = pulumi.Output.from_input(f"s3://{BUCKET}")
+        self.client_env = pulumi.Output.all(
+            AWS_ENDPOINT_URL_S3=self.endpoint,
+            AWS_REGION=pulumi.Output.from_input(REGION),
+            AWS_ACCESS_KEY_ID=access_key.value,
+            AWS_SECRET_ACCESS_KEY=secret_key.value,
+        ).apply(dict[str, str])
+        self.register_outputs({"uri": self.uri, "client_env": self.client_env, "endpoint": self.endpoint})

@@ -1,0 +1,113 @@
+"""Compute on this machine: services are supervised processes, jobs run once; all in the `workloads` environment."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pulumi
+
+from infra.compute.spec import JobSpec, ServiceSpec, TaskSpec
+from infra.core.settings import Settings
+from infra.core.substrate import LOOPBACK, Local
+from infra.host import Folder, Job, Port, Process
+
+START_TIMEOUT_SECONDS = 180
+"""Importing a model server's libraries takes 7 s on an idle core, many times that on a busy one."""
+
+
+class ComputeOnHostSettings(Settings):
+    """What a stack file says about compute on this machine."""
+
+    kind: Literal["compute-on-host"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeOnHostArgs:
+    """The settings, and what other components hand over."""
+
+    settings: ComputeOnHostSettings
+
+    substrate: Local
+
+
+class ServiceOnHost(pulumi.ComponentResource):
+    """One supervised process that serves HTTP on a loopback port.
+
+    Realizes `infra.compute.Service`.
+    """
+
+    url: pulumi.Output[str]
+
+    ready: pulumi.Resource
+    """The process, once it is live."""
+
+    def __init__(self, name: str, spec: ServiceSpec, substrate: Local, opts: pulumi.ResourceOptions | None) -> None:
+        super().__init__("mlplatform:index:ServiceOnHost", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        port = Port(f"{name}-port", number=spec.port, opts=child)
+        scratch = Folder(f"{name}-scratch", path=f"data/{name}", opts=child)
+        self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
+        self.ready = Process(
+            f"{name}-process",
+            command=spec.command,
+            directory=str(substrate.checkout),
+            environment=_environment(spec, WORK_DIR=scratch.absolute_path, PORT=port.chosen.apply(str)),
+            ports=[port.chosen],
+            health={"http_url": pulumi.Output.concat(self.url, spec.health_path)},
+            start_timeout_seconds=START_TIMEOUT_SECONDS,
+            opts=substrate.child(self),
+        )
+
+        self.register_outputs({"url": self.url})
+
+
+class JobOnHost(pulumi.ComponentResource):
+    """One command that runs to its end; it starts once the stores that it needs answer.
+
+    Realizes `infra.compute.Job`.
+    """
+
+    done: pulumi.Resource
+
+    def __init__(self, name: str, spec: JobSpec, substrate: Local, opts: pulumi.ResourceOptions | None) -> None:
+        super().__init__("mlplatform:index:JobOnHost", name, None, opts)
+
+        scratch = Folder(f"{name}-scratch", path=f"data/{name}", opts=pulumi.ResourceOptions(parent=self))
+        self.done = Job(
+            f"{name}-run",
+            command=spec.command,
+            directory=str(substrate.checkout),
+            environment=_environment(spec, WORK_DIR=scratch.absolute_path),
+            timeout_seconds=spec.timeout_seconds,
+            opts=substrate.child(self, *(need.store.ready for need in spec.needs)),
+        )
+
+        self.register_outputs({})
+
+
+class ComputeOnHost(pulumi.ComponentResource):
+    """Runs what workloads declare as processes and jobs below the stack's supervisor.
+
+    Realizes `infra.compute.Compute`. A need for a store becomes the store's own credentials: on one machine with one
+    user there is no narrower identity to give.
+    """
+
+    def __init__(self, name: str, args: ComputeOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:ComputeOnHost", name, None, opts)
+        self._substrate = args.substrate
+        self.register_outputs({})
+
+    def service(self, name: str, spec: ServiceSpec, opts: pulumi.ResourceOptions | None = None) -> ServiceOnHost:
+        """Keep a service running."""
+        return ServiceOnHost(name, spec, self._substrate, opts)
+
+    def job(self, name: str, spec: JobSpec, opts: pulumi.ResourceOptions | None = None) -> JobOnHost:
+        """Run a job; `up` waits for its end and fails with it."""
+        return JobOnHost(name, spec, self._substrate, opts)
+
+
+def _environment(spec: TaskSpec, **more: pulumi.Input[str]) -> pulumi.Output[dict[str, str]]:
+    parts: list[Any] = [need.store.client_env for need in spec.needs]
+    return pulumi.Output.all(*parts, {**spec.environment, **more}).apply(
+        lambda resolved: {key: value for part in resolved for key, value in part.items()}
+    )

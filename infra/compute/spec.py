@@ -1,0 +1,54 @@
+"""What a workload asks compute to run, without saying where."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pulumi
+
+from infra.artifact_store import ArtifactStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Access to a part of a store; a realization turns it into credentials or an identity."""
+
+    store: ArtifactStore
+
+    prefix: str
+    """Key prefix in the store, without leading slash, e.g. `loan-default/`."""
+
+    access: Literal["r", "rw"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """What runs: a command of an image."""
+
+    image: Literal["ingest", "workload", "serve", "train-gpu"]
+    """Image target; where there are no images, the environment that has what the target has."""
+
+    command: Sequence[str]
+    """Program and arguments; the program is found on the image's PATH."""
+
+    environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+
+    needs: Sequence[Need] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSpec(TaskSpec):
+    """A task that serves HTTP on the port named by its variable `PORT` and is kept running."""
+
+    health_path: str
+    """Path that answers 2xx once the service is live."""
+
+    port: int | None = None
+    """Port to serve on; None leaves the choice to the realization."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec(TaskSpec):
+    """A task that runs to its end, once for each specification."""
+
+    timeout_seconds: float

@@ -1,0 +1,31 @@
+"""What a realization stands on: made once per stack in `stacks/platform.py`, handed to every `build()`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+
+from infra.host import Supervisor
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """This machine: processes below one supervisor, files below one folder."""
+
+    supervisor: Supervisor
+
+    checkout: Path
+    """Root of the checkout; the processes' code is read from there."""
+
+    keep_data: bool
+    """Whether the stores' folders outlive the stack."""
+
+    def child(self, parent: pulumi.Resource, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a process of `parent`: it depends on the supervisor and on `needs`."""
+        return pulumi.ResourceOptions(parent=parent, depends_on=[self.supervisor, *needs])
+
+
+Substrate = Local
+"""Every substrate that a realization can be asked to stand on."""

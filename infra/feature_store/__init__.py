@@ -1,0 +1,57 @@
+"""Feature store: Feast's registry and its server, over the online store."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import pulumi
+
+from infra.artifact_store import ArtifactStore
+from infra.core.substrate import Substrate
+from infra.feature_store.local import FeastOnHost, FeastOnHostArgs, FeastOnHostSettings
+from infra.online_store import OnlineStore
+
+FeatureStoreSettings = FeastOnHostSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """What a feature store reads and writes."""
+
+    artifacts: ArtifactStore
+    """Holds the offline features."""
+
+    online: OnlineStore
+
+
+class FeatureServer(Protocol):
+    """A server of one feature repository."""
+
+    url: pulumi.Output[str]
+    """Base URL; `POST /get-online-features`."""
+
+
+class FeatureStore(Protocol):
+    """What every realization gives; consumers accept this and nothing narrower."""
+
+    client_env: pulumi.Output[dict[str, str]]
+    """`FEAST_REGISTRY` (SQLAlchemy URL), `FEAST_ONLINE_STORE` (Feast's Redis connection string); secret."""
+
+    ready: pulumi.Resource
+    """What a consumer that needs the online store at once depends on."""
+
+    def serve(self, name: str, repository: str) -> FeatureServer:
+        """Serve the Feast repository in the folder `repository` of the checkout."""
+
+
+def build(
+    name: str,
+    settings: FeatureStoreSettings,
+    substrate: Substrate,
+    stores: Stores,
+    opts: pulumi.ResourceOptions | None = None,
+) -> FeatureStore:
+    """Make the realization that the stack file names."""
+    args = FeastOnHostArgs(
+        settings=settings, substrate=substrate, artifact_store=stores.artifacts, online_store=stores.online
+    )
+    return FeastOnHost(name, args, opts)

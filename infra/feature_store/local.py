@@ -1,0 +1,117 @@
+"""Feature store on this machine: Feast with its registry in sqlite and its features in the stack's Redis."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+
+from infra.artifact_store import ArtifactStore
+from infra.core.settings import LoopbackPort, Settings
+from infra.core.substrate import LOOPBACK, Local
+from infra.host import Folder, Port, Process
+from infra.online_store import OnlineStore
+
+START_TIMEOUT_SECONDS = 180
+"""Importing Feast takes 11 s on an idle core, many times that on a busy one."""
+
+
+class FeastOnHostSettings(Settings):
+    """What a stack file says about the feature store on this machine."""
+
+    kind: Literal["feast-on-host"]
+
+    port: LoopbackPort | None = None
+    """Loopback port of the feature server; None chooses a free one at the first `up` and keeps it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeastOnHostArgs:
+    """The settings, and what other components hand over."""
+
+    settings: FeastOnHostSettings
+
+    substrate: Local
+
+    artifact_store: ArtifactStore
+
+    online_store: OnlineStore
+
+
+class FeastServerOnHost(pulumi.ComponentResource):
+    """One feature server process.
+
+    Realizes `infra.feature_store.FeatureServer`.
+    Source: https://docs.feast.dev/reference/feature-servers/python-feature-server
+    """
+
+    url: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: FeastOnHostArgs, repository: str, store: "FeastOnHost", opts: pulumi.ResourceOptions
+    ) -> None:
+        super().__init__("mlplatform:index:FeastServerOnHost", name, None, opts)
+
+        port = Port(f"{name}-port", number=args.settings.port, opts=pulumi.ResourceOptions(parent=self))
+        self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
+        environment = pulumi.Output.all(store.client_env, args.artifact_store.client_env)
+        Process(
+            f"{name}-server",
+            command=[
+                "feast",
+                "--chdir",
+                str(args.substrate.checkout / repository),
+                "serve",
+                "--host",
+                LOOPBACK,
+                "--port",
+                port.chosen.apply(str),
+                "--no-access-log",
+                # Feast's default ends the worker after 1,000 requests, and with it its open connections.
+                "--max-requests",
+                "0",
+            ],
+            environment=environment.apply(lambda parts: {**parts[0], **parts[1]}),
+            ports=[port.chosen],
+            health={"http_url": pulumi.Output.concat(self.url, "/health")},
+            start_timeout_seconds=START_TIMEOUT_SECONDS,
+            opts=args.substrate.child(self, args.online_store.ready),
+        )
+
+        self.register_outputs({"url": self.url})
+
+
+class FeastOnHost(pulumi.ComponentResource):
+    """Feast's registry in the stack's folder, and servers on demand.
+
+    Realizes `infra.feature_store.FeatureStore`.
+    Source: https://docs.feast.dev/reference/registries/sql
+    """
+
+    client_env: pulumi.Output[dict[str, str]]
+    """`FEAST_REGISTRY` and `FEAST_ONLINE_STORE`; secret, since the latter holds Redis' password."""
+
+    ready: pulumi.Resource
+    """The online store, once it answers."""
+
+    def __init__(self, name: str, args: FeastOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:FeastOnHost", name, None, opts)
+        self._args = args
+
+        registry = Folder(
+            f"{name}-registry",
+            path=f"data/{name}",
+            keep=args.substrate.keep_data,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.ready = args.online_store.ready
+        self.client_env = pulumi.Output.all(
+            FEAST_REGISTRY=pulumi.Output.format("sqlite:///{0}/registry.db", registry.absolute_path),
+            FEAST_ONLINE_STORE=pulumi.Output.format(
+                "{0},password={1}", args.online_store.address, args.online_store.password
+            ),
+        ).apply(dict[str, str])
+        self.register_outputs({"client_env": self.client_env})
+
+    def serve(self, name: str, repository: str) -> FeastServerOnHost:
+        """Serve the Feast repository in the folder `repository` of the checkout."""
+        return FeastServerOnHost(name, self._args, repository, self, pulumi.ResourceOptions(parent=self))

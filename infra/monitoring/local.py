@@ -1,0 +1,210 @@
+"""Monitoring on this machine: Prometheus, Alertmanager and Pushgateway, their files accepted by promtool and amtool."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import pulumi
+import yaml
+from pydantic import Field
+
+from infra.core.settings import LoopbackPort, Settings
+from infra.core.substrate import LOOPBACK, Local
+from infra.host import File, Folder, Port, Process
+
+
+class PrometheusOnHostSettings(Settings):
+    """What a stack file says about monitoring on this machine."""
+
+    kind: Literal["prometheus-on-host"]
+
+    prometheus_port: LoopbackPort | None = None
+    """Loopback port; None chooses a free one at the first `up` and keeps it."""
+
+    alertmanager_port: LoopbackPort | None = None
+    """Loopback port; None chooses a free one at the first `up` and keeps it."""
+
+    pushgateway_port: LoopbackPort | None = None
+    """Loopback port; None chooses a free one at the first `up` and keeps it."""
+
+    scrape_interval_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    """Seconds between two scrapes, and between two evaluations of the rules."""
+
+    retention_days: Annotated[int, Field(ge=1, le=365)] = 15
+    """Days that Prometheus keeps samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusOnHostArgs:
+    """The settings, and what other components hand over."""
+
+    settings: PrometheusOnHostSettings
+
+    substrate: Local
+
+
+class PrometheusOnHost(pulumi.ComponentResource):
+    """One Prometheus with one Alertmanager and one Pushgateway, which keeps what was pushed over a restart.
+
+    Realizes `infra.monitoring.Monitoring`.
+    Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/
+    """
+
+    prometheus_url: pulumi.Output[str]
+
+    alertmanager_url: pulumi.Output[str]
+
+    pushgateway_url: pulumi.Output[str]
+
+    def __init__(self, name: str, args: PrometheusOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:PrometheusOnHost", name, None, opts)
+        self._name, self._args = name, args
+
+        self._pushgateway = self._build_pushgateway()
+        self._alertmanager = self._build_alertmanager()
+        self._prometheus = self._build_prometheus()
+        self.register_outputs(
+            {
+                "prometheus_url": self.prometheus_url,
+                "alertmanager_url": self.alertmanager_url,
+                "pushgateway_url": self.pushgateway_url,
+            }
+        )
+
+    def watch(self, name: str, targets: Mapping[str, pulumi.Input[str]], rules: str) -> None:
+        """Scrape `targets` (job name -> `host:port`) and evaluate `rules` (a Prometheus rule file, as YAML)."""
+        opts = pulumi.ResourceOptions(parent=self, depends_on=[self._prometheus])
+        File(
+            f"{self._name}-{name}-targets",
+            path=f"config/{self._name}/targets/{name}.json",
+            content=pulumi.Output.json_dumps(
+                [{"targets": [target], "labels": {"job": job}} for job, target in targets.items()]
+            ),
+            opts=opts,
+        )
+        File(
+            f"{self._name}-{name}-rules",
+            path=f"config/{self._name}/rules/{name}.yml",
+            content=rules,
+            check=["promtool", "check", "rules", "{path}"],
+            reload_url=pulumi.Output.concat(self.prometheus_url, "/-/reload"),
+            opts=opts,
+        )
+
+    def _build_pushgateway(self) -> Process:
+        port, data = self._port("pushgateway", self._args.settings.pushgateway_port), self._data("pushgateway")
+        self.pushgateway_url = _url(port)
+        return Process(
+            f"{self._name}-pushgateway",
+            command=[
+                "prometheus-pushgateway",
+                pulumi.Output.concat("--web.listen-address=", _address(port)),
+                pulumi.Output.concat("--persistence.file=", data.absolute_path, "/metrics"),
+                "--persistence.interval=5s",
+                "--log.level=warn",
+            ],
+            ports=[port.chosen],
+            health={"http_url": pulumi.Output.concat(self.pushgateway_url, "/-/ready")},
+            opts=self._args.substrate.child(self),
+        )
+
+    def _build_alertmanager(self) -> Process:
+        port, data = self._port("alertmanager", self._args.settings.alertmanager_port), self._data("alertmanager")
+        self.alertmanager_url = _url(port)
+        configuration = File(
+            f"{self._name}-alertmanager-configuration",
+            path=f"config/{self._name}/alertmanager.yml",
+            content=yaml.safe_dump({"route": {"receiver": "page"}, "receivers": [{"name": "page"}]}),
+            check=["amtool", "check-config", "{path}"],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return Process(
+            f"{self._name}-alertmanager",
+            command=[
+                "prometheus-alertmanager",
+                pulumi.Output.concat("--config.file=", configuration.absolute_path),
+                pulumi.Output.concat("--storage.path=", data.absolute_path),
+                pulumi.Output.concat("--web.listen-address=", _address(port)),
+                # Without an address it does not listen for peers on all interfaces.
+                "--cluster.listen-address=",
+                "--log.level=warn",
+            ],
+            ports=[port.chosen],
+            health={"http_url": pulumi.Output.concat(self.alertmanager_url, "/-/ready")},
+            triggers={"configuration": configuration.sha256},
+            opts=self._args.substrate.child(self),
+        )
+
+    def _build_prometheus(self) -> Process:
+        settings = self._args.settings
+        port, data = self._port("prometheus", settings.prometheus_port), self._data("prometheus")
+        self.prometheus_url = _url(port)
+        configuration = File(
+            f"{self._name}-prometheus-configuration",
+            path=f"config/{self._name}/prometheus.yml",
+            content=pulumi.Output.all(
+                prometheus=_address(port),
+                alertmanager=self.alertmanager_url.apply(lambda url: url.removeprefix("http://")),
+                pushgateway=self.pushgateway_url.apply(lambda url: url.removeprefix("http://")),
+            ).apply(lambda addresses: prometheus_configuration(settings.scrape_interval_seconds, **addresses)),
+            check=["promtool", "check", "config", "--syntax-only", "{path}"],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return Process(
+            f"{self._name}-prometheus",
+            command=[
+                "prometheus",
+                pulumi.Output.concat("--config.file=", configuration.absolute_path),
+                pulumi.Output.concat("--storage.tsdb.path=", data.absolute_path),
+                f"--storage.tsdb.retention.time={settings.retention_days}d",
+                pulumi.Output.concat("--web.listen-address=", _address(port)),
+                "--web.enable-lifecycle",
+                "--log.level=warn",
+            ],
+            ports=[port.chosen],
+            health={"http_url": pulumi.Output.concat(self.prometheus_url, "/-/ready")},
+            triggers={"configuration": configuration.sha256},
+            opts=self._args.substrate.child(self),
+        )
+
+    def _port(self, part: str, number: int | None) -> Port:
+        return Port(f"{self._name}-{part}-port", number=number, opts=pulumi.ResourceOptions(parent=self))
+
+    def _data(self, part: str) -> Folder:
+        return Folder(
+            f"{self._name}-{part}-data",
+            path=f"data/{self._name}/{part}",
+            keep=self._args.substrate.keep_data,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+def prometheus_configuration(interval_seconds: int, prometheus: str, alertmanager: str, pushgateway: str) -> str:
+    """`prometheus.yml` as YAML; workloads' targets and rules are read from folders beside it."""
+    return json.dumps(
+        {
+            "global": {
+                "scrape_interval": f"{interval_seconds}s",
+                "evaluation_interval": f"{interval_seconds}s",
+            },
+            "rule_files": ["rules/*.yml"],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+            "scrape_configs": [
+                {"job_name": "prometheus", "static_configs": [{"targets": [prometheus]}]},
+                {"job_name": "alertmanager", "static_configs": [{"targets": [alertmanager]}]},
+                # Labels that were pushed name the job that pushed them.
+                {"job_name": "pushgateway", "honor_labels": True, "static_configs": [{"targets": [pushgateway]}]},
+                {"job_name": "workloads", "file_sd_configs": [{"files": ["targets/*.json"]}]},
+            ],
+        },
+        indent=1,
+    )
+
+
+def _address(port: Port) -> pulumi.Output[str]:
+    return pulumi.Output.format("{0}:{1}", LOOPBACK, port.chosen)
+
+
+def _url(port: Port) -> pulumi.Output[str]:
+    return pulumi.Output.concat("http://", _address(port))

@@ -1,0 +1,33 @@
+"""Online store: Redis, from which features are read at prediction time."""
+
+from typing import Protocol
+
+import pulumi
+
+from infra.core.substrate import Substrate
+from infra.online_store.local import RedisOnHost, RedisOnHostArgs, RedisOnHostSettings
+
+OnlineStoreSettings = RedisOnHostSettings
+
+
+class OnlineStore(Protocol):
+    """What every realization gives; consumers accept this and nothing narrower."""
+
+    url: pulumi.Output[str]
+    """`redis://host:port`, without credentials."""
+
+    address: pulumi.Output[str]
+    """`host:port`."""
+
+    password: pulumi.Output[str]
+    """Secret."""
+
+    ready: pulumi.Resource
+    """What a consumer that needs the store at once depends on."""
+
+
+def build(
+    name: str, settings: OnlineStoreSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+) -> OnlineStore:
+    """Make the realization that the stack file names."""
+    return RedisOnHost(name, RedisOnHostArgs(settings=settings, substrate=substrate), opts)

@@ -1,0 +1,81 @@
+"""Policy server on this machine: OPA with the checkout's release policy."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pulumi
+
+from infra.core.settings import LoopbackPort, Settings
+from infra.core.substrate import LOOPBACK, Local
+from infra.host import Port, Process
+
+BUNDLE = Path("policies/release")
+"""Rego that is served, relative to the checkout."""
+
+
+class OpaOnHostSettings(Settings):
+    """What a stack file says about the policy server on this machine."""
+
+    kind: Literal["opa-on-host"]
+
+    port: LoopbackPort | None = None
+    """Loopback port; None chooses a free one at the first `up` and keeps it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpaOnHostArgs:
+    """The settings, and what other components hand over."""
+
+    settings: OpaOnHostSettings
+
+    substrate: Local
+
+
+class OpaOnHost(pulumi.ComponentResource):
+    """An OPA server that is started again when a rule changes.
+
+    Realizes `infra.policy_server.PolicyServer`.
+    Source: https://www.openpolicyagent.org/docs/latest/rest-api/
+    """
+
+    url: pulumi.Output[str]
+    """Base URL of the REST API."""
+
+    ready: pulumi.Resource
+    """The process, once it answers."""
+
+    def __init__(self, name: str, args: OpaOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:OpaOnHost", name, None, opts)
+        bundle = args.substrate.checkout / BUNDLE
+
+        port = Port(f"{name}-port", number=args.settings.port, opts=pulumi.ResourceOptions(parent=self))
+        self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
+        self.ready = Process(
+            f"{name}-server",
+            command=[
+                "opa",
+                "run",
+                "--server",
+                "--disable-telemetry",
+                "--log-level=error",
+                "--ignore=*_test.rego",
+                pulumi.Output.format("--addr={0}:{1}", LOOPBACK, port.chosen),
+                str(bundle),
+            ],
+            ports=[port.chosen],
+            health={"http_url": pulumi.Output.concat(self.url, "/health")},
+            triggers={"bundle": digest(bundle)},
+            opts=args.substrate.child(self),
+        )
+
+        self.register_outputs({"url": self.url})
+
+
+def digest(bundle: Path) -> str:
+    """SHA-256 over the names and contents of the Rego files below a folder."""
+    sha256 = hashlib.sha256()
+    for path in sorted(bundle.rglob("*.rego")):
+        sha256.update(f"{path.relative_to(bundle)}\0".encode() + path.read_bytes())
+    return sha256.hexdigest()

@@ -1,0 +1,43 @@
+"""Serving: model servers with KServe's inference protocols."""
+
+from typing import Protocol
+
+import pulumi
+
+from infra.core.substrate import Substrate
+from infra.serving.local import KserveOnHost, KserveOnHostArgs, KserveOnHostSettings
+from infra.serving.spec import ModelServerSpec
+
+__all__ = ["ModelServer", "ModelServerSpec", "Serving", "ServingSettings", "build"]
+
+ServingSettings = KserveOnHostSettings
+
+
+class ModelServer(Protocol):
+    """A deployed model server."""
+
+    model_url: pulumi.Output[str]
+    """`…/v1/models/<name>`: status of the model."""
+
+    prediction_url: pulumi.Output[str]
+    """`…/v1/models/<name>:predict`."""
+
+    metrics_target: pulumi.Output[str]
+    """`host:port` whose `/metrics` Prometheus scrapes."""
+
+    ready: pulumi.Resource
+    """What a consumer that needs the server at once depends on; live, though it may have no model yet."""
+
+
+class Serving(Protocol):
+    """What every realization gives; workloads accept this and nothing narrower."""
+
+    def deploy(self, name: str, spec: ModelServerSpec, opts: pulumi.ResourceOptions | None = None) -> ModelServer:
+        """Keep a model server running."""
+
+
+def build(
+    name: str, settings: ServingSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+) -> Serving:
+    """Make the realization that the stack file names."""
+    return KserveOnHost(name, KserveOnHostArgs(settings=settings, substrate=substrate), opts)

@@ -1,0 +1,33 @@
+"""Tracking: MLflow's runs, metrics and model registry."""
+
+from typing import Protocol
+
+import pulumi
+
+from infra.artifact_store import ArtifactStore
+from infra.core.substrate import Substrate
+from infra.tracking.local import MlflowOnHost, MlflowOnHostArgs, MlflowOnHostSettings
+
+TrackingSettings = MlflowOnHostSettings
+
+
+class Tracking(Protocol):
+    """What every realization gives; consumers accept this and nothing narrower."""
+
+    url: pulumi.Output[str]
+    """Base URL of the server."""
+
+    ready: pulumi.Resource
+    """What a consumer that needs the server at once depends on."""
+
+
+def build(
+    name: str,
+    settings: TrackingSettings,
+    substrate: Substrate,
+    artifact_store: ArtifactStore,
+    opts: pulumi.ResourceOptions | None = None,
+) -> Tracking:
+    """Make the realization that the stack file names."""
+    args = MlflowOnHostArgs(settings=settings, substrate=substrate, artifact_store=artifact_store)
+    return MlflowOnHost(name, args, opts)

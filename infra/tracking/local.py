@@ -1,0 +1,84 @@
+"""Tracking on this machine: one MLflow server over sqlite; it proxies artifacts, so clients need no storage keys."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+
+from infra.artifact_store import ArtifactStore
+from infra.core.settings import LoopbackPort, Settings
+from infra.core.substrate import LOOPBACK, Local
+from infra.host import Folder, Port, Process
+
+START_TIMEOUT_SECONDS = 180
+"""Creating the database and importing MLflow take 10 s on an idle core, many times that on a busy one."""
+
+
+class MlflowOnHostSettings(Settings):
+    """What a stack file says about tracking on this machine."""
+
+    kind: Literal["mlflow-on-host"]
+
+    port: LoopbackPort | None = None
+    """Loopback port; None chooses a free one at the first `up` and keeps it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlflowOnHostArgs:
+    """The settings, and what other components hand over."""
+
+    settings: MlflowOnHostSettings
+
+    substrate: Local
+
+    artifact_store: ArtifactStore
+    """Where runs' artifacts go, below `mlflow/`."""
+
+
+class MlflowOnHost(pulumi.ComponentResource):
+    """An MLflow server whose database is in the stack's folder and whose artifacts are in the artifact store.
+
+    Realizes `infra.tracking.Tracking`.
+    Source: https://mlflow.org/docs/latest/self-hosting/architecture/tracking-server/
+    """
+
+    url: pulumi.Output[str]
+    """Base URL of the server and its pages."""
+
+    ready: pulumi.Resource
+    """The process, once it answers."""
+
+    def __init__(self, name: str, args: MlflowOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:MlflowOnHost", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        port = Port(f"{name}-port", number=args.settings.port, opts=child)
+        folder = Folder(f"{name}-database", path=f"data/{name}", keep=args.substrate.keep_data, opts=child)
+        self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
+        self.ready = Process(
+            f"{name}-server",
+            command=[
+                "mlflow",
+                "server",
+                "--host",
+                LOOPBACK,
+                "--port",
+                port.chosen.apply(str),
+                "--workers",
+                "1",
+                "--backend-store-uri",
+                pulumi.Output.format("sqlite:///{0}/mlflow.db", folder.absolute_path),
+                "--artifacts-destination",
+                pulumi.Output.format("{0}/mlflow", args.artifact_store.uri),
+            ],
+            # The side process for server-run jobs, which nothing here uses, would cost 266 MB.
+            environment=args.artifact_store.client_env.apply(
+                lambda env: {**env, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            ),
+            ports=[port.chosen],
+            health={"http_url": pulumi.Output.concat(self.url, "/health")},
+            start_timeout_seconds=START_TIMEOUT_SECONDS,
+            opts=args.substrate.child(self),
+        )
+
+        self.register_outputs({"url": self.url})
