@@ -78,6 +78,7 @@ class JobOnHost(pulumi.ComponentResource):
             command=spec.command,
             directory=str(substrate.checkout),
             environment=_environment(spec, WORK_DIR=scratch.absolute_path),
+            triggers=spec.triggers,
             timeout_seconds=spec.timeout_seconds,
             opts=substrate.child(self, *(need.store.ready for need in spec.needs)),
         )

@@ -52,3 +52,6 @@ class JobSpec(TaskSpec):
     """A task that runs to its end, once for each specification."""
 
     timeout_seconds: float
+
+    triggers: Mapping[str, str] = field(default_factory=dict)
+    """Values whose change makes the job run again, beside its command and environment."""

@@ -1,0 +1,21 @@
+"""The Pulumi program: settings, platform, workloads, outputs."""
+
+import pulumi
+
+from stacks import outputs, platform, settings
+from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
+
+
+def main() -> None:
+    """Declare the stack."""
+    try:
+        chosen = settings.load()
+        search_path = settings.search_path()
+    except settings.StackFileError as error:
+        raise pulumi.RunError(str(error)) from None
+    built, opts = platform.build(chosen, settings.stack_dir(pulumi.get_stack()), search_path)
+    loan_default = LoanDefault("loan-default", LoanDefaultArgs(settings=chosen.loan_default, platform=built), opts)
+    outputs.export(built, loan_default)
+
+
+main()

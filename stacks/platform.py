@@ -1,0 +1,44 @@
+"""Makes the substrate and, on it, one realization of every role, as the stack file says."""
+
+from pathlib import Path
+
+import pulumi
+
+from infra import artifact_store, compute, feature_store, monitoring, online_store, policy_server, serving, tracking
+from infra.core.paths import CHECKOUT
+from infra.core.substrate import Local, Substrate
+from infra.host import HostProvider, Supervisor
+from infra.platform import Platform
+from stacks.settings import LocalSubstrateSettings, StackSettings
+
+
+def build(settings: StackSettings, folder: Path, search_path: str) -> tuple[Platform, pulumi.ResourceOptions]:
+    """The platform, and the options with which workloads are put onto it.
+
+    `folder`: where a local stack keeps everything; `search_path`: PATH of its processes.
+    """
+    provider = HostProvider("host", root=str(folder))
+    substrate = _local(settings.substrate, provider, search_path)
+    opts = pulumi.ResourceOptions(providers=[provider])
+    return _platform(settings, substrate, opts), opts
+
+
+def _local(settings: LocalSubstrateSettings, provider: HostProvider, search_path: str) -> Substrate:
+    supervisor = Supervisor("supervisor", search_path=search_path, opts=pulumi.ResourceOptions(provider=provider))
+    return Local(supervisor=supervisor, checkout=CHECKOUT, keep_data=settings.keep_data)
+
+
+def _platform(settings: StackSettings, substrate: Substrate, opts: pulumi.ResourceOptions) -> Platform:
+    artifacts = artifact_store.build("artifact-store", settings.artifact_store, substrate, opts)
+    online = online_store.build("online-store", settings.online_store, substrate, opts)
+    stores = feature_store.Stores(artifacts=artifacts, online=online)
+    return Platform(
+        artifact_store=artifacts,
+        online_store=online,
+        feature_store=feature_store.build("feature-store", settings.feature_store, substrate, stores, opts),
+        tracking=tracking.build("tracking", settings.tracking, substrate, artifacts, opts),
+        policy_server=policy_server.build("policy-server", settings.policy_server, substrate, opts),
+        monitoring=monitoring.build("monitoring", settings.monitoring, substrate, opts),
+        compute=compute.build("compute", settings.compute, substrate, opts),
+        serving=serving.build("serving", settings.serving, substrate, opts),
+    )

@@ -1,0 +1,153 @@
+"""What a stack file says, as one typed model, and the one place that reads configuration and environment variables."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pulumi
+from pydantic import ValidationError, model_validator
+
+from infra.artifact_store import ArtifactStoreSettings
+from infra.compute import ComputeSettings
+from infra.core import paths
+from infra.core.settings import Settings
+from infra.feature_store import FeatureStoreSettings
+from infra.monitoring import MonitoringSettings
+from infra.online_store import OnlineStoreSettings
+from infra.policy_server import PolicyServerSettings
+from infra.serving import ServingSettings
+from infra.tracking import TrackingSettings
+from workloads.loan_default.component import LoanDefaultStackSettings
+
+PROJECT = "mlplatform"
+TOOLS = ("versitygw", "opa", "redis-server", "prometheus", "prometheus-alertmanager", "prometheus-pushgateway", "java")
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class LocalSubstrateSettings(Settings):
+    """This machine."""
+
+    kind: Literal["local"]
+
+    keep_data: bool = False
+    """Whether `make down` leaves the stores' data (objects, runs, features, samples) for the next `make up`."""
+
+
+class StackSettings(Settings):
+    """One stack file: where the stack stands, one block per role, one per workload."""
+
+    substrate: LocalSubstrateSettings
+    artifact_store: ArtifactStoreSettings
+    online_store: OnlineStoreSettings
+    feature_store: FeatureStoreSettings
+    tracking: TrackingSettings
+    policy_server: PolicyServerSettings
+    monitoring: MonitoringSettings
+    compute: ComputeSettings
+    serving: ServingSettings
+    loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
+
+    @model_validator(mode="after")
+    def _no_port_twice(self) -> "StackSettings":
+        seen: dict[int, str] = {}
+        for role in type(self).model_fields:
+            block = getattr(self, role)
+            for key in type(block).model_fields:
+                port = getattr(block, key)
+                if not key.endswith("port") or port is None:
+                    continue
+                if port in seen:
+                    raise ValueError(f"{role}.{key} and {seen[port]} are both {port}: give one of them another port")
+                seen[port] = f"{role}.{key}"
+        return self
+
+
+class StackFileError(Exception):
+    """The stack file cannot be used; one line for each mistake, without a traceback."""
+
+
+def parse(config: Mapping[str, str], stack: str) -> StackSettings:
+    """Validate the configuration of a stack (key -> JSON or plain text); raises StackFileError."""
+    values = {key.removeprefix(f"{PROJECT}:"): _value(text) for key, text in config.items() if _is_ours(key)}
+    try:
+        return StackSettings.model_validate(values)
+    except ValidationError as error:
+        lines = [_line(dict(each)) for each in error.errors(include_url=False)]
+        raise StackFileError("\n".join(f"Pulumi.{stack}.yaml: {line}" for line in lines)) from None
+
+
+def load(environ: Mapping[str, str] = os.environ) -> StackSettings:
+    """Settings of the stack that the engine runs; `DATA` in the environment overrides `loan_default.data`."""
+    stack = pulumi.get_stack()
+    _refuse_other_stacks_file(environ, stack)
+    settings = parse(_stack_config(), stack)
+    data = environ.get("DATA") or settings.loan_default.data
+    if data is None:
+        return settings
+    path = Path(data).expanduser().resolve()
+    if not path.is_file():
+        raise StackFileError(f"DATA: there is no file {path}; give the path of the CSV, or none for generated data")
+    return settings.model_copy(update={"loan_default": settings.loan_default.model_copy(update={"data": str(path)})})
+
+
+def search_path(environ: Mapping[str, str] = os.environ) -> str:
+    """PATH of the stack's processes: the same for every shell that has the same tools."""
+    folders = [str(paths.environment_dir("workloads", environ) / "bin"), str(paths.tools_dir(environ) / "bin")]
+    for tool in TOOLS:
+        found = shutil.which(tool, path=os.pathsep.join([*folders, environ.get("PATH", ""), SYSTEM_PATH]))
+        if found is None:
+            raise StackFileError(f"{tool} is not installed: run `make up`, which installs it or says how to")
+        folders.append(str(Path(found).parent))
+    return os.pathsep.join(dict.fromkeys([*folders, *SYSTEM_PATH.split(os.pathsep)]))
+
+
+def stack_dir(stack: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder that a local stack keeps its data, logs and sockets in."""
+    return paths.state_dir(environ) / stack
+
+
+def _stack_config() -> dict[str, str]:
+    config: dict[str, str] = pulumi.runtime.config.CONFIG.get() or pulumi.runtime.config.get_config_env()
+    return config
+
+
+def _is_ours(key: str) -> bool:
+    return key.startswith(f"{PROJECT}:")
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _line(error: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{PROJECT}:{key}: unknown key, remove it or correct its spelling{_known(error['loc'])}"
+    if error["type"] == "missing":
+        return f"{PROJECT}:{key} is missing: add it, as in Pulumi.local.yaml"
+    if error["type"] == "value_error":
+        return f"{error['ctx']['error']}"
+    return f"{PROJECT}:{key} is {error['input']!r}: {error['msg']}"
+
+
+def _known(location: tuple[int | str, ...]) -> str:
+    model: Any = StackSettings
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation if hasattr(model, "model_fields") else None
+        model = annotation
+    return f" (known: {', '.join(model.model_fields)})" if hasattr(model, "model_fields") else ""
+
+
+def _refuse_other_stacks_file(environ: Mapping[str, str], stack: str) -> None:
+    file = environ.get("PULUMI_OPTION_CONFIG_FILE")
+    if file and Path(file).name != f"Pulumi.{stack}.yaml":
+        raise StackFileError(
+            f"this shell is set up for {Path(file).name}, not for the stack {stack!r}: "
+            f'run `eval "$(make -s env STACK={stack})"` first'
+        )
