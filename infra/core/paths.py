@@ -29,10 +29,15 @@ def environment_dir(name: str, environ: Mapping[str, str] = os.environ) -> Path:
     return cache_dir(environ) / "envs" / checkout_key() / name
 
 
-def tools_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Executables that the installer built, keyed by the hash of `tools/go.sum`."""
-    key = hashlib.sha256((CHECKOUT / "tools" / "go.sum").read_bytes()).hexdigest()[:12]
-    return cache_dir(environ) / "tools" / key
+def commands_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Commands made for this checkout: `pulumi`, which finds its settings, and the language host where it is needed."""
+    return cache_dir(environ) / "envs" / checkout_key() / "bin"
+
+
+def tools_dir(environ: Mapping[str, str] = os.environ, module: str = "") -> Path:
+    """What the installer built from a Go module under `tools/` (executables in `bin`), keyed by the module's go.sum."""
+    key = hashlib.sha256((CHECKOUT / "tools" / module / "go.sum").read_bytes()).hexdigest()[:12]
+    return cache_dir(environ) / "tools" / (f"{module}-{key}" if module else key)
 
 
 def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:

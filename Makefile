@@ -1,0 +1,50 @@
+# Each target is a thin call of a real tool; `make` alone lists them.
+#   STACK=local      the stack a command is about
+#   ARGS=...         further flags for `pulumi up`, `preview` or `destroy`
+#   DATA=file.csv    the raw data that `up` ingests
+STACK ?= local
+ARGS ?=
+PYTHON ?= python3
+export DATA
+
+# What a stack needs on this machine: `local` runs everything here, the others only the engine and the cloud SDKs.
+PARTS = $(if $(filter local,$(STACK)),,infra cloud pulumi)
+# The environment in which a command about the stack runs.
+WITH = $(PYTHON) -m tools.env --stack $(STACK) --
+INFRA = .venv/bin
+WORKLOADS = $$($(PYTHON) -c 'from infra.core import paths; print(paths.environment_dir("workloads"))')/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install up preview down outputs env test check lock bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: ## install what STACK needs and this machine lacks, outside the checkout
+	@$(PYTHON) -m tools.install $(PARTS)
+
+up: install ## bring STACK up and show where everything is
+	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK)
+	@$(WITH) pulumi stack select --create $(STACK)
+ifeq ($(STACK),local)
+	@$(WITH) pulumi up --yes --skip-preview --refresh $(ARGS)
+else
+	@$(WITH) pulumi up $(ARGS)
+endif
+	@$(WITH) $(INFRA)/python -m stacks.welcome
+
+preview: install ## show what `up` would change
+	@$(WITH) pulumi stack select --create $(STACK)
+	@$(WITH) pulumi preview $(ARGS)
+
+down: install ## destroy STACK and what is kept about it
+	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
+
+outputs: ## where everything is, as JSON
+	@$(WITH) pulumi stack output --json
+
+env: ## shell lines for `eval "$$(make -s env)"`, after which plain `pulumi` works
+	@$(PYTHON) -m tools.env --stack $(STACK)
+
+lock: ## renew the locks from requirements/*.in and go.mod
+	@$(PYTHON) -m tools.lock

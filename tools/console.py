@@ -1,0 +1,90 @@
+"""What the tools say: progress on standard error, and errors that are one line with a way out."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+HEARTBEAT_SECONDS = 20.0
+"""A command that says nothing is reported to be running this often."""
+
+
+class ToolError(Exception):
+    """Something cannot be had; the text says what, why, and how to get it."""
+
+
+def say(text: str) -> None:
+    """One progress line; standard error, because standard output is for results."""
+    sys.stderr.write(f"==> {text}\n")
+    sys.stderr.flush()
+
+
+def exit_with_errors_in_one_line(main: Callable[[], int]) -> None:
+    """Run a command line; a `ToolError` becomes one line and exit code 1, an interrupt exit code 130."""
+    try:
+        code = main()
+    except ToolError as error:
+        sys.stderr.write(f"error: {error}\n")
+        code = 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same command again to continue\n")
+        code = 130
+    sys.exit(code)
+
+
+def run(
+    command: Sequence[str | Path],
+    otherwise: str,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout_seconds: float | None = None,
+) -> str:
+    """Run a command without input and give what it wrote to standard output; its silence is filled with a heartbeat.
+
+    Raises: ToolError with the command's last line and `otherwise`, the way out.
+    """
+    started = time.monotonic()
+    name = Path(command[0]).name
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        try:
+            process = subprocess.Popen(
+                list(map(str, command)), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=cwd, env=env
+            )
+        except OSError as error:
+            raise ToolError(f"{name} cannot be started: {error.strerror}; {otherwise}") from error
+        try:
+            code = _wait(process, started, timeout_seconds)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        output.seek(0)
+        errors.seek(0)
+        written, complaint = output.read(), errors.read()
+    if code is None:
+        raise ToolError(f"{name} did not end within {timeout_seconds:.0f} s; {otherwise}")
+    if code != 0:
+        raise ToolError(f"{name} failed ({_last_line(complaint + written) or f'exit code {code}'}); {otherwise}")
+    return written
+
+
+def _wait(process: subprocess.Popen[bytes], started: float, timeout_seconds: float | None) -> int | None:
+    while True:
+        left = HEARTBEAT_SECONDS
+        if timeout_seconds is not None:
+            left = min(left, started + timeout_seconds - time.monotonic())
+            if left <= 0:
+                return None
+        try:
+            return process.wait(left)
+        except subprocess.TimeoutExpired:
+            if timeout_seconds is None:
+                sys.stderr.write(f"    ... {time.monotonic() - started:.0f} s\n")
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -1,0 +1,133 @@
+"""The two Python environments of a checkout, made by uv from their hash-pinned locks."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from infra.core import paths
+from tools import stamps
+from tools.console import ToolError, run, say
+
+PYTHONS = ((3, 11), (3, 12))
+"""Versions that `requires-python` in pyproject.toml allows."""
+
+REQUIREMENTS = paths.CHECKOUT / "requirements"
+
+OFFLINE = "check that the package index can be reached (UV_INDEX_URL, UV_DEFAULT_INDEX name another one)"
+
+
+def pinned(package: str, file: Path) -> str:
+    """The version that a requirements file pins a package to.
+
+    Raises: ToolError when it does not.
+    """
+    found = re.search(rf"^{re.escape(package)}==([^\s;\\]+)", file.read_text(), re.MULTILINE)
+    if found is None:
+        raise ToolError(f"{file} pins no version of {package}: add a line `{package}==<version>`")
+    return found[1]
+
+
+def lock_of(name: str) -> Path:
+    """The lock that an environment is to follow; once the cloud SDKs are in `infra`, the lock that holds them too."""
+    if name == "infra" and stamps.read(_stamp(name)).get("lock") == "cloud":
+        return REQUIREMENTS / "cloud.txt"
+    return REQUIREMENTS / f"{name}.txt"
+
+
+def is_made(name: str, lock: Path) -> bool:
+    """Whether an environment is as its lock says."""
+    stamp = stamps.read(_stamp(name))
+    return stamp.get("digest") == _wanted(lock) and (paths.environment_dir(name) / "bin" / "python").exists()
+
+
+def make(name: str, lock: Path) -> None:
+    """Make an environment, or bring it to what its lock says."""
+    folder, stamp = paths.environment_dir(name), _stamp(name)
+    uv = find_uv()
+    wanted = _wanted(lock)
+    unfinished = stamp.with_suffix(".unfinished")
+    if unfinished.exists() or not (folder / "bin" / "python").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+    stamps.make_folder(stamp.parent)
+    unfinished.touch()
+    if not folder.exists():
+        say(f"making the Python environment {name} in {folder}")
+        run([uv, "venv", "--quiet", "--seed", "--python", find_python(), folder], OFFLINE)
+    say(f"installing what requirements/{lock.name} names into {name}")
+    run([uv, "pip", "sync", "--quiet", "--python", folder / "bin" / "python", lock], OFFLINE, cwd=paths.CHECKOUT)
+    stamps.write(stamp, {"digest": wanted, "lock": lock.stem})
+    unfinished.unlink()
+
+
+def link() -> None:
+    """Let `.venv` point to `infra`, where editors, Pulumi.yaml and people look for it."""
+    target, name = paths.environment_dir("infra"), paths.CHECKOUT / ".venv"
+    if name.is_symlink() and name.readlink() == target:
+        return
+    if name.exists() and not name.is_symlink():
+        raise ToolError(f"{name} is in the way: move it away, it has to be a link to {target}")
+    temporary = name.with_name(f".venv.{os.getpid()}")
+    temporary.symlink_to(target)
+    temporary.replace(name)
+
+
+def find_uv() -> Path:
+    """The uv that requirements/uv.txt pins: from PATH, or from an environment of its own in the cache."""
+    version = pinned("uv", REQUIREMENTS / "uv.in")
+    on_path = shutil.which("uv")
+    if on_path is not None and uv_version(Path(on_path)) == version:
+        return Path(on_path)
+    folder = paths.cache_dir() / "uv" / version
+    uv = folder / "bin" / "uv"
+    if uv.exists() and uv_version(uv) == version:
+        return uv
+    say(f"installing uv {version} into {folder}")
+    shutil.rmtree(folder, ignore_errors=True)
+    without_venv = "install the venv module of this Python (Debian, Ubuntu: apt-get install python3-venv)"
+    run([sys.executable, "-m", "venv", folder], without_venv)
+    lock = REQUIREMENTS / "uv.txt"
+    run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock], OFFLINE)
+    return uv
+
+
+def uv_version(uv: Path) -> str:
+    """What `uv --version` says; empty when it cannot say."""
+    answer = subprocess.run([uv, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return answer.stdout.split()[1] if answer.returncode == 0 and answer.stdout.startswith("uv ") else ""
+
+
+def find_python() -> Path:
+    """A Python that the project runs on: this one, or a suitable one on PATH."""
+    if sys.version_info[:2] in PYTHONS:
+        return Path(sys.executable)
+    for major, minor in PYTHONS:
+        found = shutil.which(f"python{major}.{minor}")
+        if found is not None:
+            return Path(found)
+    allowed = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
+    raise ToolError(f"Python {allowed} is needed, this is {sys.version.split()[0]}: put one of them on PATH")
+
+
+def _stamp(name: str) -> Path:
+    return paths.environment_dir(name).with_suffix(".json")
+
+
+def _wanted(lock: Path) -> str:
+    """Changes with the lock, and with how a project that the lock installs from this checkout is packaged."""
+    text = lock.read_text()
+    packaging = [
+        json.dumps(_packaging(folder), sort_keys=True) for folder in re.findall(r"^-e (\S+)", text, re.MULTILINE)
+    ]
+    return stamps.digest(text, *packaging)
+
+
+def _packaging(folder: str) -> dict[str, object]:
+    project = tomllib.loads((paths.CHECKOUT / folder / "pyproject.toml").read_text())
+    kept: dict[str, object] = {key: project.get(key) for key in ("build-system", "project")}
+    kept["hatch"] = project.get("tool", {}).get("hatch")
+    return kept

@@ -1,0 +1,95 @@
+"""`python3 -m tools.install [part ...]`: gets what the platform needs, outside the checkout, once.
+
+Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments), `cloud`
+(adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the operating system).
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from infra.core import paths
+from tools import environments, go_tools, pulumi_cli, stamps, system_packages
+from tools.console import exit_with_errors_in_one_line, say
+
+GO_TOOLS = ("opa", "versitygw")
+"""The tools of the Go module in `tools/`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something to install."""
+
+    is_there: Callable[[], bool]
+    """Quick: reads stamps, starts nothing."""
+
+    get: Callable[[], object]
+
+
+def _environment(name: str) -> Part:
+    def get() -> None:
+        environments.make(name, environments.lock_of(name))
+        if name == "infra":
+            environments.link()
+
+    return Part(lambda: environments.is_made(name, environments.lock_of(name)) and _is_linked(name), get)
+
+
+def _is_linked(name: str) -> bool:
+    link = paths.CHECKOUT / ".venv"
+    return name != "infra" or (link.is_symlink() and link.readlink() == paths.environment_dir("infra"))
+
+
+def _cloud() -> Part:
+    lock = environments.REQUIREMENTS / "cloud.txt"
+    return Part(lambda: environments.is_made("infra", lock), lambda: environments.make("infra", lock))
+
+
+def parts() -> dict[str, Part]:
+    """Every part by name, in the order in which they need one another."""
+    return {
+        "system": Part(system_packages.are_there, system_packages.install),
+        "infra": _environment("infra"),
+        "cloud": _cloud(),
+        "workloads": _environment("workloads"),
+        "pulumi": Part(lambda: pulumi_cli.chosen() is not None, pulumi_cli.install),
+        "tools": Part(
+            lambda: go_tools.is_built(paths.tools_dir(), GO_TOOLS),
+            lambda: go_tools.build("", paths.tools_dir(), GO_TOOLS),
+        ),
+    }
+
+
+def install(names: Sequence[str]) -> None:
+    """Get the parts that are not there; only one installer works at a time.
+
+    Raises: ToolError for the first part that cannot be had.
+    """
+    known = parts()
+    missing = [name for name in known if name in names and not known[name].is_there()]
+    if not missing:
+        return
+    with stamps.only_one(paths.cache_dir() / "install.lock"):
+        for name in missing:
+            if not known[name].is_there():
+                known[name].get()
+    say("everything is installed")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Install, or list what is installed."""
+    everything = parts()
+    parser = argparse.ArgumentParser(prog="python3 -m tools.install", description=__doc__)
+    parser.add_argument("part", nargs="*", choices=[*everything, []], help="default: all but `cloud`")
+    parser.add_argument("--check", action="store_true", help="list each tool, its version and where it came from")
+    given = parser.parse_args(arguments)
+    if given.check:
+        from tools import inventory  # noqa: PLC0415  only this option needs it
+
+        return inventory.show()
+    install(given.part or [name for name in everything if name != "cloud"])
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with_errors_in_one_line(main)

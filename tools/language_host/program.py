@@ -1,0 +1,124 @@
+"""Runs one Pulumi program to its end, in a process of its own and with the program's interpreter.
+
+Started as a file, so that the program's environment need not contain this project; it imports the standard library and
+the program's own Pulumi SDK only. Configuration comes in `PULUMI_CONFIG` and `PULUMI_CONFIG_SECRET_KEYS`, everything else as arguments.
+Exits with 0, with the program's own exit code, or with `REPORTED` when the engine already showed what went wrong.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import runpy
+import sys
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+REPORTED = 32
+"""Exit code of a failure that was reported to the user; the host then adds nothing."""
+
+INTERRUPTED = 130
+"""Exit code after an interrupt, as of a shell."""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("monitor", "engine", "project", "stack", "organization", "root", "directory"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--parallel", type=int, required=True)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("entry_point")
+    parser.add_argument("arguments", nargs="*")
+    return parser.parse_args()
+
+
+def _end_with(parent: int) -> None:
+    """Leave as soon as the host is gone: nobody could see this program's work or stop it any more."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _own_frames(start: TracebackType | None, folder: Path) -> TracebackType | None:
+    """The traceback from the program's first own line on; the whole of it when no line is the program's."""
+    frame = start
+    while frame is not None:
+        if Path(frame.tb_frame.f_code.co_filename).resolve().is_relative_to(folder):
+            return frame
+        frame = frame.tb_next
+    return start
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        import pulumi  # noqa: PLC0415
+        import pulumi.runtime  # noqa: PLC0415
+    except ImportError as error:
+        sys.stderr.write(
+            f"the Pulumi SDK cannot be imported by {sys.executable}: {error}\n"
+            "install it there, or name another environment as runtime.options.virtualenv in Pulumi.yaml\n"
+        )
+        return REPORTED
+
+    pulumi.runtime.set_all_config(pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env())
+    pulumi.runtime.configure(
+        pulumi.runtime.Settings(
+            monitor=arguments.monitor,
+            engine=arguments.engine,
+            project=arguments.project,
+            stack=arguments.stack,
+            parallel=arguments.parallel,
+            dry_run=arguments.dry_run,
+            organization=arguments.organization,
+            root_directory=arguments.root,
+        )
+    )
+    os.chdir(arguments.directory)
+    folder = Path(arguments.directory).resolve()
+    entry = folder / arguments.entry_point
+    if entry.is_dir() and not (entry / "__main__.py").is_file():
+        pulumi.log.error(f"unable to find the program: there is no __main__.py in {entry.resolve()}")
+        return REPORTED
+    sys.argv = [arguments.entry_point, *arguments.arguments]
+
+    # Futures that nobody awaits are how the SDK works when a program fails; asyncio's complaints would bury the reason.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    executor = ThreadPoolExecutor(max_workers=4 * max(arguments.parallel, 1))
+    loop.set_default_executor(executor)
+
+    def program() -> None:
+        runpy.run_path(arguments.entry_point, run_name="__main__")
+
+    try:
+        loop.run_until_complete(pulumi.runtime.run_in_stack(program))
+    except pulumi.RunError as error:
+        pulumi.log.error(str(error))
+        return REPORTED
+    except Exception as error:  # noqa: BLE001  whatever a program raises is shown to its author
+        shown = traceback.format_exception(type(error), error, _own_frames(error.__traceback__, folder))
+        pulumi.log.error("Program failed with an unhandled exception:\n" + "".join(shown))
+        return REPORTED
+    finally:
+        executor.shutdown(wait=True)
+        loop.close()
+    return 0
+
+
+def main() -> None:
+    """Run the program that the arguments name and exit as it did."""
+    del sys.path[0]  # the folder of this file, whose modules must not hide the program's
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        sys.exit(_run(_arguments()))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
