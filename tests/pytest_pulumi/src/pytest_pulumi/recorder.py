@@ -382,7 +382,7 @@ def _alias(alias: Any) -> str:
     if alias.urn:
         return str(alias.urn)
     shown = MessageToDict(alias.spec)
-    return ", ".join(f"{key}={value}" for key, value in sorted(shown.items()))
+    return ", ".join(f"{key}={value}" for key, value in sorted(shown.items()) if value)
 
 
 def _options(request: Any) -> dict[str, Any]:

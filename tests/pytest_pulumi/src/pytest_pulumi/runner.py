@@ -50,6 +50,7 @@ def run(program: Callable[[], Any], facts: Facts, *, preview: bool = False) -> G
 
     Raises: what the program raised, with a note that says where; CheckError, HungError, UnknownInvokeError.
     """
+    __tracebackhide__ = True
     if not callable(program):
         raise TypeError(f"pulumi_run takes a function without arguments, not {program!r}")
     if inspect.iscoroutinefunction(program) and not preview:
@@ -64,6 +65,7 @@ def run(program: Callable[[], Any], facts: Facts, *, preview: bool = False) -> G
 
 def _run_twice(program: Callable[[], Any], facts: Facts) -> Graph:
     """Run a coroutine as a preview, then for real: last, so that what it captured has values."""
+    __tracebackhide__ = True
     problem: BaseException | None = None
     unknown = None
     if "resource_in_apply" not in facts.allowed:
@@ -82,6 +84,7 @@ def _run_twice(program: Callable[[], Any], facts: Facts) -> Graph:
 
 
 def _refuse(problems: list[str]) -> None:
+    __tracebackhide__ = True
     if problems:
         advice = "Switch a check off for one test with @pytest.mark.pulumi_allow('name'), or in the ini file."
         raise CheckError("\n".join([f"{len(problems)} problem(s) in the program:", *problems, advice]))
@@ -120,6 +123,7 @@ class _Run:
 
     def result(self) -> Recording:
         """Wait for the end of the program and give what it recorded."""
+        __tracebackhide__ = True
         with _environment(strict="output_in_string" not in self._facts.allowed):
             self._thread.start()
             try:
@@ -307,9 +311,10 @@ def _note(error: BaseException) -> str:
             resource = _resource_in(frame) or resource
         if line and resource:
             break
-    return ", ".join(
-        part for part in (f"raised at {line}" if line else "", f"in {resource}" if resource else "") if part
-    )
+    parts = [f"raised at {line}" if line else "", f"in {resource}" if resource else ""]
+    if "attached to a different loop" in str(error):
+        parts.append("an Output was made outside of the program; make it inside the function given to pulumi_run")
+    return ", ".join(part for part in parts if part)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
