@@ -2,7 +2,7 @@
 
 import pulumi
 
-from stacks import outputs, platform, settings
+from stacks import composition, outputs, settings
 from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
 
 
@@ -13,7 +13,7 @@ def main() -> None:
         search_path = settings.search_path()
     except settings.StackFileError as error:
         raise pulumi.RunError(str(error)) from None
-    built, opts = platform.build(chosen, settings.stack_dir(pulumi.get_stack()), search_path)
+    built, opts = composition.build(chosen, settings.stack_dir(pulumi.get_stack()), search_path)
     loan_default = LoanDefault("loan-default", LoanDefaultArgs(settings=chosen.loan_default, platform=built), opts)
     outputs.export(built, loan_default)
 

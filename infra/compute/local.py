@@ -51,7 +51,7 @@ class ServiceOnHost(pulumi.ComponentResource):
             f"{name}-process",
             command=spec.command,
             directory=str(substrate.checkout),
-            environment=_environment(spec, WORK_DIR=scratch.absolute_path, PORT=port.chosen.apply(str)),
+            environment=_environment(spec, substrate, WORK_DIR=scratch.absolute_path, PORT=port.chosen.apply(str)),
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, spec.health_path)},
             start_timeout_seconds=START_TIMEOUT_SECONDS,
@@ -77,7 +77,7 @@ class JobOnHost(pulumi.ComponentResource):
             f"{name}-run",
             command=spec.command,
             directory=str(substrate.checkout),
-            environment=_environment(spec, WORK_DIR=scratch.absolute_path),
+            environment=_environment(spec, substrate, WORK_DIR=scratch.absolute_path),
             triggers=spec.triggers,
             timeout_seconds=spec.timeout_seconds,
             opts=substrate.child(self, *(need.store.ready for need in spec.needs)),
@@ -107,8 +107,8 @@ class ComputeOnHost(pulumi.ComponentResource):
         return JobOnHost(name, spec, self._substrate, opts)
 
 
-def _environment(spec: TaskSpec, **more: pulumi.Input[str]) -> pulumi.Output[dict[str, str]]:
+def _environment(spec: TaskSpec, substrate: Local, **more: pulumi.Input[str]) -> pulumi.Output[dict[str, str]]:
     parts: list[Any] = [need.store.client_env for need in spec.needs]
-    return pulumi.Output.all(*parts, {**spec.environment, **more}).apply(
+    return pulumi.Output.all(*parts, {"PATH": substrate.search_path, **spec.environment, **more}).apply(
         lambda resolved: {key: value for part in resolved for key, value in part.items()}
     )

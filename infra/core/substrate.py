@@ -1,4 +1,4 @@
-"""What a realization stands on: made once per stack in `stacks/platform.py`, handed to every `build()`."""
+"""What a realization stands on: made once per stack in `stacks/composition.py`, handed to every `build()`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ class Local:
 
     checkout: Path
     """Root of the checkout; the processes' code is read from there."""
+
+    search_path: str
+    """PATH of the processes: the tools of the platform first."""
 
     keep_data: bool
     """Whether the stores' folders outlive the stack."""

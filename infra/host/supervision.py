@@ -45,8 +45,6 @@ class Status:
     digest: str | None = None
     """Digest of the specification that the running process was launched with."""
 
-    exit_status: int | None = None
-
     foreign: bool = False
     """A process runs, but not one that this program launched."""
 
@@ -125,7 +123,7 @@ class Supervision:
         except (OSError, xmlrpc.client.Error):
             return Status("ABSENT")
         if not info["pid"]:
-            return Status(info["statename"], exit_status=info["exitstatus"])
+            return Status(info["statename"])
         now = Identity.of(info["pid"])
         try:
             record = json.loads((self.folder / "specs" / f"{name}.run").read_text(encoding="utf-8"))

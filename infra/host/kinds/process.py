@@ -111,10 +111,7 @@ def _await_health(host: Host, request: Request[ProcessInputs]) -> None:
         exits += status.state != last and status.state in EXITED
         last = status.state
         if exits >= MAX_EXITS_AT_START or status.state == "FATAL":
-            raise HostError(
-                f"{name!r} exited with status {status.exit_status} {exits} times while starting; "
-                f"{_log_tail(supervision.log_path(name))}"
-            )
+            raise HostError(f"{name!r} exited {exits} times while starting; {_log_tail(supervision.log_path(name))}")
         if time.monotonic() - begun > inputs.start_timeout_seconds:
             raise HostError(
                 f"{name!r} did not answer its health check within {inputs.start_timeout_seconds:g} s; "
