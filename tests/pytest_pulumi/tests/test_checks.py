@@ -166,4 +166,4 @@ def test_a_resource_that_exists_only_in_a_preview_is_found(pytester):
         def test_program(pulumi_run):
             pulumi_run(program)
     """)
-    pytester.runpytest_inprocess().stdout.fnmatch_lines(["*'early' (*:8) is only in a preview*"])
+    pytester.runpytest_inprocess().stdout.fnmatch_lines(["*'early' (*:7) is only in a preview*"])
