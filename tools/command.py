@@ -1,8 +1,8 @@
 """The `pulumi` on PATH after `eval "$(make -s env)"`: the real one, told which settings belong to the stack at hand.
 
-Inside this checkout it names the stack's working file (see `tools.stack_files`) unless the command line or the environment already names one, so that
-`pulumi preview -s prod` never reads another stack's settings and an edited stack file counts at once. Everywhere else, and in
-everything else, it is the plain CLI.
+Inside this checkout it names the stack's working file (see `tools.stack_files`) unless the command line or the
+environment already names one, so that `pulumi preview -s prod` never reads another stack's settings and an edited stack
+file counts at once. Everywhere else, and in everything else, it is the plain CLI.
 """
 
 import os

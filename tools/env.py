@@ -1,6 +1,7 @@
-"""The environment of this checkout's commands: `eval "$(python3 -m tools.env --stack local)"`, or `... -- COMMAND` to run one.
+"""The environment of this checkout's commands: `eval "$(python3 -m tools.env --stack local)"`, or `... -- COMMAND`.
 
-What a person has set (backend, passphrase, Pulumi's home) is left alone; what an earlier call of this module set is set anew.
+What a person has set (backend, passphrase, Pulumi's home) is left alone; what an earlier call of this module set is set
+anew.
 """
 
 import argparse

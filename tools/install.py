@@ -1,7 +1,8 @@
 """`python3 -m tools.install [part ...]`: gets what the platform needs, outside the checkout, once.
 
-Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments), `cloud`
-(adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the operating system).
+Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
+`cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
+operating system).
 """
 
 import argparse
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from infra.core import paths
-from tools import environments, go_tools, pulumi_cli, stamps, system_packages
+from tools import environments, go_tools, inventory, pulumi_cli, stamps, system_packages
 from tools.console import exit_with_errors_in_one_line, say
 
 GO_TOOLS = ("opa", "versitygw")
@@ -84,9 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="list each tool, its version and where it came from")
     given = parser.parse_args(arguments)
     if given.check:
-        from tools import inventory  # noqa: PLC0415  only this option needs it
-
-        return inventory.show()
+        inventory.show()
+        return 0
     install(given.part or [name for name in everything if name != "cloud"])
     return 0
 

@@ -1,4 +1,4 @@
-"""`python3 -m tools.lock`: renews the hash-pinned locks; versions that still fit are kept (`--upgrade` takes the newest)."""
+"""`python3 -m tools.lock`: renews the hash-pinned locks; versions that fit are kept (`--upgrade` takes the newest)."""
 
 import sys
 from collections.abc import Sequence

@@ -34,8 +34,9 @@ def clear(backend_url: str, stack: str, project: str = "mlplatform") -> list[Loc
     for lock in removed:
         lock.file.unlink(missing_ok=True)
         lock.file.with_name(f"{lock.file.name}.attrs").unlink(missing_ok=True)
+        since = f"{lock.written:%Y-%m-%d %H:%M} UTC"
         say(
-            f"removed the lock on {stack} of process {lock.pid} ({lock.user}, {lock.written:%Y-%m-%d %H:%M}), which is gone"
+            f"removed the lock that process {lock.pid} of {lock.user} had on {stack} since {since}: the process is gone"
         )
     return removed
 
@@ -51,7 +52,7 @@ def find(backend_url: str, stack: str, project: str = "mlplatform") -> list[Lock
 
 
 def is_dead(lock: Lock, host: str | None = None) -> bool:
-    """Whether the holder surely is not running: it was on this host, and its pid is free or belongs to a later process."""
+    """Whether the holder surely is gone: it was on this host, and its pid is free or belongs to a later process."""
     if lock.host != (host or socket.gethostname()):
         return False
     try:

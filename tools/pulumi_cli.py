@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal, get_args
 
 from infra.core import paths
@@ -200,20 +201,18 @@ def _stamp() -> Path:
 
 def _commands(cli: Cli) -> dict[str, str]:
     """The commands of this checkout and what is in them."""
-    checkout, python = paths.CHECKOUT, paths.environment_dir("infra") / "bin" / "python"
-    commands = {
-        "pulumi": f"#!/bin/sh\nMLPLATFORM_PULUMI='{cli.command}' exec '{python}' -I '{checkout}/tools/command.py' \"$@\"\n"
-    }
+    python = quote(str(paths.environment_dir("infra") / "bin" / "python"))
+    real = f"MLPLATFORM_PULUMI={quote(cli.command)}"
+    commands = {"pulumi": f'#!/bin/sh\n{real} exec {python} -I -m tools.command "$@"\n'}
     if needs_language_host(cli):
-        commands[LANGUAGE_HOST] = f"#!/bin/sh\nexec '{python}' -I -m tools.language_host \"$@\"\n"
+        commands[LANGUAGE_HOST] = f'#!/bin/sh\nexec {python} -I -m tools.language_host "$@"\n'
     return commands
 
 
 def _commands_are_there(cli: Cli) -> bool:
     folder = paths.commands_dir()
-    return all((folder / name).exists() for name in _commands(cli)) and (
-        (folder / LANGUAGE_HOST).exists() == needs_language_host(cli)
-    )
+    present = {file.name: file.read_text() for file in folder.glob("pulumi*")}
+    return present == _commands(cli)
 
 
 def _write_commands(cli: Cli) -> None:

@@ -1,4 +1,4 @@
-"""`python3 -m tools.recover --stack NAME`: makes a stack usable after a run of the CLI was killed; says nothing when it is.
+"""`python3 -m tools.recover --stack NAME`: makes a stack usable after a run of the CLI was killed.
 
 Runs before `up` and `down`, in their environment (see `tools.env`).
 """

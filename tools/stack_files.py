@@ -1,8 +1,8 @@
 """The settings of a stack as the CLI may write to them.
 
-The passphrase secrets provider writes an `encryptionsalt` into the stack file. So that using the platform never changes the
-checkout, the CLI gets a copy in the state folder. A stack file that names a secrets provider (or a salt) of its own is meant
-to be shared with what the CLI writes, and is used as it is.
+The passphrase secrets provider writes an `encryptionsalt` into the stack file. So that using the platform never changes
+the checkout, the CLI gets a copy in the state folder. A stack file that names a secrets provider (or a salt) of its own
+is meant to be shared with what the CLI writes, and is used as it is.
 """
 
 import re

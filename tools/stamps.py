@@ -1,4 +1,4 @@
-"""Files that say what an installation was made from, written last, so that an installation cut short is not taken for a whole one."""
+"""Files that say what an installation was made from; written last, so that one cut short is not taken for a whole."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""Programs that the operating system's packages bring: found on PATH or installed with apt-get, their services never started."""
+"""Programs that the operating system's packages bring: found, or installed without ever starting their services."""
 
 import contextlib
 import os

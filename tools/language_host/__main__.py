@@ -1,4 +1,4 @@
-"""`pulumi-language-python [flags] ENGINE`: serves the engine at that address until it is told to stop or its parent is gone."""
+"""`pulumi-language-python [flags] ENGINE`: serves that engine until it is told to stop or its parent is gone."""
 
 import argparse
 import os

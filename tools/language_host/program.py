@@ -1,8 +1,9 @@
 """Runs one Pulumi program to its end, in a process of its own and with the program's interpreter.
 
 Started as a file, so that the program's environment need not contain this project; it imports the standard library and
-the program's own Pulumi SDK only. Configuration comes in `PULUMI_CONFIG` and `PULUMI_CONFIG_SECRET_KEYS`, everything else as arguments.
-Exits with 0, with the program's own exit code, or with `REPORTED` when the engine already showed what went wrong.
+the program's own Pulumi SDK only. Configuration comes in `PULUMI_CONFIG` and `PULUMI_CONFIG_SECRET_KEYS`, everything
+else as arguments. Exits with 0, with the program's own exit code, or with `REPORTED` when the engine already showed
+what went wrong.
 """
 
 import argparse

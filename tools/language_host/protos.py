@@ -1,7 +1,7 @@
 """The SDK's gRPC definitions without the SDK.
 
-`import pulumi` costs half a second at every start of the host; the generated modules alone cost a twentieth. They import one
-another relatively, so they load under any package name.
+`import pulumi` costs 0.5 s at every start of the host, gRPC and the generated modules alone 0.2 s. The modules import
+one another relatively, so they load under any package name.
 """
 
 import importlib

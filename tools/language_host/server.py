@@ -6,7 +6,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +92,7 @@ class LanguageHost(protos.language_grpc.LanguageRuntimeServicer):  # type: ignor
 
     def GetProgramDependencies(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """The packages in the program's environment, by its own pip."""
-        command = [self._interpreter(request.info, context), "-m", "pip", "list", "--format", "json"]
+        command = [str(self._interpreter(request.info, context)), "-m", "pip", "list", "--format", "json"]
         if not request.transitiveDependencies:
             command.append("--not-required")
         found = json.loads(subprocess.check_output(command))
