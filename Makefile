@@ -31,7 +31,7 @@ ifeq ($(STACK),local)
 else
 	@$(WITH) pulumi up $(ARGS)
 endif
-	@$(WITH) $(INFRA)/python -m stacks.welcome
+	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome
 
 preview: install ## show what `up` would change
 	@$(WITH) pulumi stack select --create $(STACK)

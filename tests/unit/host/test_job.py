@@ -1,0 +1,85 @@
+import json
+import subprocess
+import threading
+
+import pytest
+
+from infra.host.errors import CancelledError, HostError
+from infra.host.processes import Identity
+
+from .conftest import kind_of, request_for
+
+JOB = kind_of("Job")
+
+
+def script(text, **more):
+    return request_for("Job", "job", command=["sh", "-c", text], **more)
+
+
+def test_a_job_runs_once_for_the_same_inputs(host, root):
+    asked = script(f"echo ran >> {root}/count")
+    first = JOB.create(host, asked)
+    assert JOB.create(host, asked) == first
+    assert (root / "count").read_text() == "ran\n"
+
+
+def test_other_inputs_run_it_again(host, root):
+    JOB.create(host, script(f"echo ran >> {root}/count"))
+    JOB.create(host, script(f"echo ran >> {root}/count", triggers={"data": "2"}))
+    assert (root / "count").read_text() == "ran\nran\n"
+
+
+def test_a_failure_names_the_status_and_shows_the_last_lines_and_the_next_run_tries_again(host, root):
+    asked = script(f"echo about to fail; test -e {root}/mended || exit 7")
+    with pytest.raises(HostError, match=r"exited with status 7; last lines of .*job.log:\nabout to fail"):
+        JOB.create(host, asked)
+    (root / "mended").touch()
+    assert JOB.create(host, asked)["digest"]
+
+
+def test_a_program_that_does_not_exist_is_named(host):
+    with pytest.raises(HostError, match="cannot run 'no-such-program'"):
+        JOB.create(host, request_for("Job", "job", command=["no-such-program"]))
+
+
+def test_stage_lines_are_reported_and_secrets_are_kept_out_of_the_log(host, root):
+    shown = []
+    JOB.create(host, script("echo '[1/2] with hunter2'; echo other", secrets=["hunter2"], report=shown.append))
+    assert shown[0] == "[1/2] with [secret]"
+    assert (root / "logs" / "job.log").read_text() == "[1/2] with [secret]\nother\n"
+
+
+def test_a_job_that_takes_too_long_is_ended_with_its_children(host, root):
+    asked = script(f"sleep 300 & echo $! > {root}/child; wait", timeout_seconds=0.5)
+    with pytest.raises(HostError, match=r"did not end within 0.5 s"):
+        JOB.create(host, asked)
+    assert Identity.of(int((root / "child").read_text())) is None
+
+
+def test_cancelling_ends_it_and_the_next_up_runs_it_again(host):
+    threading.Timer(0.3, host.cancelled.set).start()
+    with pytest.raises(CancelledError, match="the next `up` runs it again"):
+        JOB.create(host, script("sleep 300"))
+    host.cancelled.clear()
+    assert JOB.create(host, script("true"))["digest"]
+
+
+def test_a_run_that_a_killed_provider_left_behind_is_ended_first(host, root):
+    with subprocess.Popen(["sleep", "300"], start_new_session=True) as leftover:
+        (root / "jobs").mkdir()
+        (root / "jobs" / "job.running.json").write_text(json.dumps(Identity.of(leftover.pid).to_record()))
+        JOB.create(host, script("true"))
+        assert leftover.wait(timeout=5) < 0
+
+
+def test_a_job_whose_marker_is_gone_counts_as_never_run(host, root):
+    outputs = JOB.create(host, script("true"))
+    assert JOB.read(host, script("true"), outputs) == outputs
+    (root / "jobs" / "job.done.json").unlink()
+    assert JOB.read(host, script("true"), outputs) is None
+
+
+def test_deleting_forgets_the_run(host, root):
+    outputs = JOB.create(host, script("true"))
+    JOB.delete(host, script("true"), outputs)
+    assert [path for path in root.rglob("*") if path.is_file()] == []

@@ -1,0 +1,18 @@
+import json
+
+from stacks import schema
+
+
+def test_the_committed_schema_is_the_one_that_the_settings_give():
+    assert schema.PATH.read_text() == schema.text(), "run `.venv/bin/python -m stacks.schema`"
+
+
+def test_every_field_is_described_in_the_editor():
+    definitions = json.loads(schema.text())["$defs"]
+    bare = [
+        f"{title}.{name}"
+        for title, definition in definitions.items()
+        for name, each in definition.get("properties", {}).items()
+        if name != "kind" and "$ref" not in each and "description" not in each
+    ]
+    assert bare == []

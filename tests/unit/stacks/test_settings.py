@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra.core import paths
+from stacks import settings
+from stacks.settings import StackFileError, parse
+
+LOCAL = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
+
+
+def config(**changes):
+    """The local stack's configuration as the engine hands it over, with blocks replaced; None removes one."""
+    blocks = {**LOCAL, **{f"mlplatform:{key}": value for key, value in changes.items()}}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in blocks.items() if value}
+
+
+def refused(**changes):
+    with pytest.raises(StackFileError) as error:
+        parse(config(**changes), "local")
+    return str(error.value)
+
+
+def test_the_local_stack_file_is_accepted():
+    assert parse(config(), "local").substrate.keep_data is False
+
+
+def test_an_unknown_role_is_named_with_the_known_ones():
+    message = refused(artifact_stor={"kind": "s3"})
+    assert message.startswith(
+        "Pulumi.local.yaml: mlplatform:artifact_stor: unknown key, remove it or correct its spelling (known: substr"
+    )
+    assert "\n" not in message
+
+
+def test_an_unknown_key_is_named_with_the_known_ones():
+    assert refused(tracking={"kind": "mlflow-on-host", "prot": 5000}) == (
+        "Pulumi.local.yaml: mlplatform:tracking.prot: unknown key, "
+        "remove it or correct its spelling (known: kind, port)"
+    )
+
+
+def test_a_missing_role_is_named():
+    assert refused(tracking=None) == (
+        "Pulumi.local.yaml: mlplatform:tracking is missing: add it, as in Pulumi.local.yaml"
+    )
+
+
+def test_a_wrong_type_shows_the_value_and_what_is_allowed():
+    assert refused(tracking={"kind": "mlflow-on-host", "port": "many"}) == (
+        "Pulumi.local.yaml: mlplatform:tracking.port is 'many': Input should be a valid integer, "
+        "unable to parse string as an integer"
+    )
+
+
+def test_a_value_out_of_range_shows_the_range():
+    assert "mlplatform:tracking.port is 80: Input should be greater than or equal to 1024" in refused(
+        tracking={"kind": "mlflow-on-host", "port": 80}
+    )
+
+
+def test_a_kind_that_nobody_realizes_shows_the_kinds():
+    assert "mlplatform:tracking.kind is 'sagemaker': Input should be 'mlflow-on-host'" in refused(
+        tracking={"kind": "sagemaker"}
+    )
+
+
+def test_the_same_port_twice_is_refused():
+    assert refused(
+        tracking={"kind": "mlflow-on-host", "port": 5000}, serving={"kind": "kserve-on-host", "port": 5000}
+    ) == ("Pulumi.local.yaml: serving.port and tracking.port are both 5000: give one of them another port")
+
+
+def test_several_mistakes_give_one_line_each():
+    assert len(refused(tracking=None, online_store={"kind": "redis-on-host", "maxmemory_mib": 1}).splitlines()) == 2
+
+
+def test_other_namespaces_of_the_configuration_are_left_alone():
+    assert parse({**config(), "pulumi:disable-default-providers": '["*"]'}, "local")
+
+
+@pytest.fixture
+def stack(monkeypatch):
+    monkeypatch.setattr(settings.pulumi, "get_stack", lambda: "local")
+    monkeypatch.setattr(settings, "_stack_config", config)
+
+
+@pytest.mark.usefixtures("stack")
+def test_data_in_the_environment_overrides_the_stack_file(tmp_path):
+    csv = tmp_path / "raw.csv"
+    csv.write_text("ID\n")
+    assert settings.load({"DATA": str(csv)}).loan_default.data == str(csv)
+
+
+@pytest.mark.usefixtures("stack")
+def test_data_that_does_not_exist_is_named():
+    with pytest.raises(StackFileError, match=r"DATA: there is no file /no/such\.csv; give the path of the CSV"):
+        settings.load({"DATA": "/no/such.csv"})
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_shell_set_up_for_another_stack_is_refused():
+    with pytest.raises(StackFileError, match=r"this shell is set up for Pulumi\.prod\.yaml, not for the stack 'local'"):
+        settings.load({"PULUMI_OPTION_CONFIG_FILE": "/state/Pulumi.prod.yaml"})
+
+
+def tools_in(folder: Path):
+    for tool in settings.TOOLS:
+        (folder / tool).touch(mode=0o755)
+    return {"PATH": str(folder), "XDG_CACHE_HOME": str(folder)}
+
+
+def test_the_search_path_names_the_folder_of_each_tool_once(tmp_path):
+    assert settings.search_path(tools_in(tmp_path)).split(":").count(str(tmp_path)) == 1
+
+
+def test_a_missing_tool_is_named_with_the_fix(tmp_path, monkeypatch):
+    environ = tools_in(tmp_path)
+    (tmp_path / "versitygw").unlink()
+    monkeypatch.setattr(settings, "SYSTEM_PATH", str(tmp_path))
+    with pytest.raises(StackFileError, match="versitygw is not installed: run `make up`"):
+        settings.search_path(environ)
