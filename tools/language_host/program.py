@@ -44,14 +44,28 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _own_frames(start: TracebackType | None, folder: Path) -> TracebackType | None:
-    """The traceback from the program's first own line on; the whole of it when no line is the program's."""
+def _without_machinery(start: TracebackType | None, sdk: Path) -> TracebackType | None:
+    """A traceback without its leading frames of this file, runpy, asyncio and the SDK."""
+    machinery = (str(Path(__file__).parent), str(Path(asyncio.__file__).parent), str(sdk), "<frozen ")
     frame = start
-    while frame is not None:
-        if Path(frame.tb_frame.f_code.co_filename).resolve().is_relative_to(folder):
-            return frame
+    while frame is not None and frame.tb_frame.f_code.co_filename.startswith(machinery):
         frame = frame.tb_next
-    return start
+    return frame
+
+
+class _LeftError(Exception):
+    """The program called `sys.exit`: as an ordinary exception, so that what it registered before is awaited."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _program(entry_point: str) -> None:
+    try:
+        runpy.run_path(entry_point, run_name="__main__")
+    except SystemExit as exit_:
+        raise _LeftError(exit_.code) from None
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -79,10 +93,9 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     )
     os.chdir(arguments.directory)
-    folder = Path(arguments.directory).resolve()
-    entry = folder / arguments.entry_point
+    entry = Path(arguments.entry_point).resolve()
     if entry.is_dir() and not (entry / "__main__.py").is_file():
-        pulumi.log.error(f"unable to find the program: there is no __main__.py in {entry.resolve()}")
+        pulumi.log.error(f"unable to find the program: there is no __main__.py in {entry}")
         return REPORTED
     sys.argv = [arguments.entry_point, *arguments.arguments]
 
@@ -93,16 +106,19 @@ def _run(arguments: argparse.Namespace) -> int:
     executor = ThreadPoolExecutor(max_workers=4 * max(arguments.parallel, 1))
     loop.set_default_executor(executor)
 
-    def program() -> None:
-        runpy.run_path(arguments.entry_point, run_name="__main__")
-
     try:
-        loop.run_until_complete(pulumi.runtime.run_in_stack(program))
+        loop.run_until_complete(pulumi.runtime.run_in_stack(lambda: _program(arguments.entry_point)))
     except pulumi.RunError as error:
         pulumi.log.error(str(error))
         return REPORTED
+    except _LeftError as left:
+        if not left.code:
+            pulumi.log.error("the program called sys.exit(0): what it had not registered by then would be deleted")
+            return REPORTED
+        sys.exit(left.code)  # type: ignore[arg-type]  # whatever the program gave it
     except Exception as error:  # noqa: BLE001  whatever a program raises is shown to its author
-        shown = traceback.format_exception(type(error), error, _own_frames(error.__traceback__, folder))
+        trace = _without_machinery(error.__traceback__, Path(pulumi.__file__).parent)
+        shown = traceback.format_exception(type(error), error, trace)
         pulumi.log.error("Program failed with an unhandled exception:\n" + "".join(shown))
         return REPORTED
     finally:
