@@ -39,7 +39,7 @@ class FeatureStore(Protocol):
     ready: pulumi.Resource
     """What a consumer that needs the online store at once depends on."""
 
-    def serve(self, name: str, repository: str) -> FeatureServer:
+    def serve(self, name: str, repository: str, opts: pulumi.ResourceOptions | None = None) -> FeatureServer:
         """Serve the Feast repository in the folder `repository` of the checkout."""
 
 

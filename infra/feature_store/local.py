@@ -47,7 +47,12 @@ class FeastServerOnHost(pulumi.ComponentResource):
     url: pulumi.Output[str]
 
     def __init__(
-        self, name: str, args: FeastOnHostArgs, repository: str, store: "FeastOnHost", opts: pulumi.ResourceOptions
+        self,
+        name: str,
+        args: FeastOnHostArgs,
+        repository: str,
+        store: "FeastOnHost",
+        opts: pulumi.ResourceOptions | None,
     ) -> None:
         super().__init__("mlplatform:index:FeastServerOnHost", name, None, opts)
 
@@ -112,6 +117,6 @@ class FeastOnHost(pulumi.ComponentResource):
         ).apply(dict[str, str])
         self.register_outputs({"client_env": self.client_env})
 
-    def serve(self, name: str, repository: str) -> FeastServerOnHost:
+    def serve(self, name: str, repository: str, opts: pulumi.ResourceOptions | None = None) -> FeastServerOnHost:
         """Serve the Feast repository in the folder `repository` of the checkout."""
-        return FeastServerOnHost(name, self._args, repository, self, pulumi.ResourceOptions(parent=self))
+        return FeastServerOnHost(name, self._args, repository, self, opts)

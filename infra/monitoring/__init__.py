@@ -20,7 +20,13 @@ class Monitoring(Protocol):
 
     pushgateway_url: pulumi.Output[str]
 
-    def watch(self, name: str, targets: Mapping[str, pulumi.Input[str]], rules: str) -> None:
+    def watch(
+        self,
+        name: str,
+        targets: Mapping[str, pulumi.Input[str]],
+        rules: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         """Scrape `targets` (job name -> `host:port`) and evaluate `rules` (a Prometheus rule file, as YAML)."""
 
 

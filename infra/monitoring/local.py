@@ -57,13 +57,20 @@ class PrometheusOnHost(pulumi.ComponentResource):
 
     pushgateway_url: pulumi.Output[str]
 
+    ready: pulumi.Resource
+    """Prometheus, once it answers."""
+
+    folder: str
+    """Where its configuration is, relative to the stack's folder."""
+
     def __init__(self, name: str, args: PrometheusOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrometheusOnHost", name, None, opts)
         self._name, self._args = name, args
+        self.folder = f"config/{name}"
 
-        self._pushgateway = self._build_pushgateway()
-        self._alertmanager = self._build_alertmanager()
-        self._prometheus = self._build_prometheus()
+        self._build_pushgateway()
+        self._build_alertmanager()
+        self.ready = self._build_prometheus()
         self.register_outputs(
             {
                 "prometheus_url": self.prometheus_url,
@@ -72,30 +79,20 @@ class PrometheusOnHost(pulumi.ComponentResource):
             }
         )
 
-    def watch(self, name: str, targets: Mapping[str, pulumi.Input[str]], rules: str) -> None:
+    def watch(
+        self,
+        name: str,
+        targets: Mapping[str, pulumi.Input[str]],
+        rules: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         """Scrape `targets` (job name -> `host:port`) and evaluate `rules` (a Prometheus rule file, as YAML)."""
-        opts = pulumi.ResourceOptions(parent=self, depends_on=[self._prometheus])
-        File(
-            f"{self._name}-{name}-targets",
-            path=f"config/{self._name}/targets/{name}.json",
-            content=pulumi.Output.json_dumps(
-                [{"targets": [target], "labels": {"job": job}} for job, target in targets.items()]
-            ),
-            opts=opts,
-        )
-        File(
-            f"{self._name}-{name}-rules",
-            path=f"config/{self._name}/rules/{name}.yml",
-            content=rules,
-            check=["promtool", "check", "rules", "{path}"],
-            reload_url=pulumi.Output.concat(self.prometheus_url, "/-/reload"),
-            opts=opts,
-        )
+        _WatchOnHost(name, self, targets, rules, opts)
 
-    def _build_pushgateway(self) -> Process:
+    def _build_pushgateway(self) -> None:
         port, data = self._port("pushgateway", self._args.settings.pushgateway_port), self._data("pushgateway")
         self.pushgateway_url = _url(port)
-        return Process(
+        Process(
             f"{self._name}-pushgateway",
             command=[
                 "prometheus-pushgateway",
@@ -109,17 +106,17 @@ class PrometheusOnHost(pulumi.ComponentResource):
             opts=self._args.substrate.child(self),
         )
 
-    def _build_alertmanager(self) -> Process:
+    def _build_alertmanager(self) -> None:
         port, data = self._port("alertmanager", self._args.settings.alertmanager_port), self._data("alertmanager")
         self.alertmanager_url = _url(port)
         configuration = File(
             f"{self._name}-alertmanager-configuration",
-            path=f"config/{self._name}/alertmanager.yml",
+            path=f"{self.folder}/alertmanager.yml",
             content=yaml.safe_dump({"route": {"receiver": "page"}, "receivers": [{"name": "page"}]}),
             check=["amtool", "check-config", "{path}"],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        return Process(
+        Process(
             f"{self._name}-alertmanager",
             command=[
                 "prometheus-alertmanager",
@@ -142,7 +139,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
         self.prometheus_url = _url(port)
         configuration = File(
             f"{self._name}-prometheus-configuration",
-            path=f"config/{self._name}/prometheus.yml",
+            path=f"{self.folder}/prometheus.yml",
             content=pulumi.Output.all(
                 prometheus=_address(port),
                 alertmanager=self.alertmanager_url.apply(lambda url: url.removeprefix("http://")),
@@ -178,6 +175,40 @@ class PrometheusOnHost(pulumi.ComponentResource):
             keep=self._args.substrate.keep_data,
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+class _WatchOnHost(pulumi.ComponentResource):
+    """What one workload asks Prometheus to scrape and to alert on, in files that Prometheus reads again on a change."""
+
+    def __init__(
+        self,
+        name: str,
+        monitoring: PrometheusOnHost,
+        targets: Mapping[str, pulumi.Input[str]],
+        rules: str,
+        opts: pulumi.ResourceOptions | None,
+    ) -> None:
+        super().__init__("mlplatform:index:WatchOnHost", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self, depends_on=[monitoring.ready])
+
+        File(
+            f"{name}-targets",
+            path=f"{monitoring.folder}/targets/{name}.json",
+            content=pulumi.Output.json_dumps(
+                [{"targets": [target], "labels": {"job": job}} for job, target in targets.items()]
+            ),
+            opts=child,
+        )
+        File(
+            f"{name}-rules",
+            path=f"{monitoring.folder}/rules/{name}.yml",
+            content=rules,
+            check=["promtool", "check", "rules", "{path}"],
+            reload_url=pulumi.Output.concat(monitoring.prometheus_url, "/-/reload"),
+            opts=child,
+        )
+
+        self.register_outputs({})
 
 
 def prometheus_configuration(interval_seconds: int, prometheus: str, alertmanager: str, pushgateway: str) -> str:

@@ -59,7 +59,7 @@ class LoanDefault(pulumi.ComponentResource):
         data = [Need(store=platform.artifact_store, prefix=f"{SERVED_NAME}/", access="rw")]
         environment = _endpoints(platform)
 
-        self.feature_server_url = platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY).url
+        self.feature_server_url = platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY, child).url
         server = platform.serving.deploy(
             f"{name}-model",
             ModelServerSpec(
@@ -89,7 +89,7 @@ class LoanDefault(pulumi.ComponentResource):
             ),
             child,
         )
-        platform.monitoring.watch(name, {SERVED_NAME: server.metrics_target}, alerts.rules())
+        platform.monitoring.watch(f"{name}-watch", {SERVED_NAME: server.metrics_target}, alerts.rules(), child)
 
         self.register_outputs(
             {

@@ -1,0 +1,108 @@
+"""The whole local stack as a graph, without an engine."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra.core import paths
+from stacks import composition, outputs
+from stacks.settings import parse
+from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
+
+SEARCH_PATH = "/tools/bin:/usr/bin"
+
+
+def program(**blocks):
+    """The local stack's program with blocks of its stack file replaced."""
+
+    def run():
+        config = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
+        config |= {f"mlplatform:{key}": value for key, value in blocks.items()}
+        settings = parse({key: json.dumps(value) for key, value in config.items()}, "local")
+        platform, opts = composition.build(settings, Path("/stack"), SEARCH_PATH)
+        loan_default = LoanDefault(
+            "loan-default", LoanDefaultArgs(settings=settings.loan_default, platform=platform), opts
+        )
+        outputs.export(platform, loan_default)
+
+    return run
+
+
+@pytest.fixture
+def graph(pulumi_run):
+    return pulumi_run(program())
+
+
+def processes(graph):
+    return graph.all("host:index:Process")
+
+
+def test_the_graph_is_the_golden_one(graph, pulumi_golden):
+    text = graph.snapshot().replace(str(paths.CHECKOUT), "<checkout>")
+    pulumi_golden(re.sub("[0-9a-f]{64}", "<sha256>", text))
+
+
+def test_every_process_listens_on_loopback_only(graph):
+    texts = [json.dumps(process.inputs["command"]) for process in processes(graph)]
+    texts += [file.inputs["content"] for file in graph.all("host:index:File")]
+    assert [text for text in texts if "0.0.0.0" in text or "[::]" in text] == []
+    assert len([text for text in texts if "127.0.0.1" in text]) >= len(processes(graph)) - 1
+
+
+def test_every_process_depends_on_the_supervisor(graph):
+    supervisor = graph.one("host:index:Supervisor")
+    assert [each.name for each in processes(graph) if supervisor not in graph.dependencies(each)] == []
+
+
+def test_the_release_waits_for_the_artifact_store_and_for_no_other_process(graph):
+    release = graph.one("host:index:Job")
+    waits_for = {each.name for each in graph.dependencies(release) if each.type == "host:index:Process"}
+    assert waits_for == {"artifact-store-server"}
+
+
+def test_credentials_are_secret_wherever_they_go(graph):
+    for name in ("tracking-server", "loan-default-features-server", "loan-default-model-service-process"):
+        graph.one("host:index:Process", name).assert_secret("environment")
+    graph.one("host:index:Job").assert_secret("environment")
+    graph.one("host:index:File", "online-store-configuration").assert_secret("content")
+
+
+def test_no_output_of_the_stack_carries_a_credential(graph):
+    assert "-value" not in json.dumps(graph.outputs)
+    assert graph.secret_outputs == frozenset()
+
+
+def test_the_outputs_are_those_that_others_rely_on(graph):
+    assert set(graph.outputs) == {
+        "alertmanager_url",
+        "artifact_store_uri",
+        "feature_server_url",
+        "mlflow_url",
+        "model_url",
+        "online_store_url",
+        "policy_url",
+        "prediction_url",
+        "prometheus_url",
+    }
+
+
+def test_a_port_in_the_stack_file_is_the_port_that_is_taken(pulumi_run):
+    graph = pulumi_run(program(tracking={"kind": "mlflow-on-host", "port": 5000}))
+    assert graph.outputs["mlflow_url"] == "http://127.0.0.1:5000"
+
+
+def test_data_is_kept_when_the_stack_file_says_so(pulumi_run):
+    graph = pulumi_run(program(substrate={"kind": "local", "keep_data": True}))
+    kept = {folder.name for folder in graph.all("host:index:Folder") if folder.inputs["keep"]}
+    assert {"artifact-store-objects", "online-store-data", "tracking-database", "feature-store-registry"} <= kept
+
+
+def test_a_change_of_the_servers_settings_does_not_release_again(pulumi_run):
+    def job(**loan_default):
+        return pulumi_run(program(loan_default=loan_default)).one("host:index:Job").inputs
+
+    assert job(serving={"poll_seconds": 5}) == job()
+    assert job(training={"trees": 100}) != job()
