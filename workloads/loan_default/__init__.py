@@ -1,0 +1,19 @@
+"""The loan-default workload: eight stages from the raw CSV to a monitored, replaceable model; imports nothing by itself."""
+
+MODEL_NAME = "loan-default-model"
+"""Registered model in MLflow."""
+
+SERVED_NAME = "loan-default"
+"""Name in the model server's paths, and prefix of the workload's data in the artifact store."""
+
+EXPERIMENT = "loan-default-prediction"
+"""MLflow experiment of every training run."""
+
+FEATURES = ("Age", "Income", "CreditScore", "NumOpenAccounts")
+"""The model's inputs, in the order of a request's vector."""
+
+ENTITY = "CustomerID"
+"""Join key of the feature view; the `ID` of the raw data."""
+
+LABEL = "default_next_month"
+"""1 when the customer defaulted in the month after the last statement."""

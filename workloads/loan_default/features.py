@@ -1,0 +1,218 @@
+"""Stage 2: the published features in Feast, offline for training and online for requests.
+
+Brings the current run's Parquet files to this machine, registers the view, fills the online store, and compares a
+sample of keys. Leaves out computing features: `derivation` does that inside Spark.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from workloads.loan_default import ENTITY, FEATURES, LABEL
+from workloads.loan_default.errors import DataError, WorkloadError, run_command
+from workloads.loan_default.ingestion import EVENT_TIMESTAMP, Ingested, current
+from workloads.loan_default.settings import Environment, load
+from workloads.loan_default.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureStore
+
+REPOSITORY = Path(__file__).parent / "feature_repo"
+ATTRIBUTES = ("SEX", "EDUCATION", "MARRIAGE")
+"""Protected attributes that travel beside the features for bias checks; the model never sees them."""
+
+_MISSES_SHOWN = 3
+
+
+class Refreshed(BaseModel):
+    """What a refresh of the online store did."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    run: str
+    """Ingestion run whose features are online."""
+
+    rows: int
+    """Customers online."""
+
+    parity_checked: int
+    """Customers whose online values were compared with the offline ones and agreed."""
+
+    refilled: bool
+    """Whether the online store had lost rows, so that all were written again."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Point-in-time features, attributes and labels, ordered by customer."""
+
+    ingested: Ingested
+    """The run the rows come from."""
+
+    frame: "pd.DataFrame"
+    """`CustomerID`, the four features, the attributes and the label; the same bytes for the same data hash."""
+
+
+def feature_store(environment: Environment) -> "FeatureStore":
+    """Feast client of the repository; the online store is sqlite when `FEAST_ONLINE_STORE` says so."""
+    from feast import FeatureStore  # noqa: PLC0415  ten seconds of imports
+    from feast.repo_config import load_repo_config  # noqa: PLC0415
+
+    online = environment.need("feast_online_store")
+    os.environ["FEAST_REGISTRY"] = environment.need("feast_registry")
+    os.environ["FEAST_ONLINE_STORE"] = online
+    config = load_repo_config(REPOSITORY, REPOSITORY / "feature_store.yaml")
+    if online.startswith("sqlite:///"):
+        path = online.removeprefix("sqlite:///")
+        config = config.model_copy(update={"online_config": {"type": "sqlite", "path": path}})
+        config._online_store = None  # noqa: SLF001  Feast caches the section it has parsed
+    return FeatureStore(config=config)
+
+
+def refresh(environment: Environment) -> Refreshed:
+    """Register the view and bring the current run online, incrementally; refill when the online store lost rows.
+
+    Raises DataError when nothing was ingested, a column is missing or has another type, or the online values differ
+    from the offline ones even after a refill.
+    """
+    ingested = pull(environment)
+    offline = read_offline(environment)
+    _check_schema(offline)
+    store = feature_store(environment)
+    with _quiet():
+        apply(environment, store)
+        store.materialize_incremental(end_date=datetime.now(UTC))
+    sample = offline.sample(min(environment.settings.features.parity_sample, len(offline)), random_state=ingested.rows)
+    misses = parity_misses(store, sample)
+    if misses:
+        with _quiet():
+            store.materialize(ingested.event_timestamp - timedelta(seconds=1), datetime.now(UTC))
+        remaining = parity_misses(store, sample)
+        if remaining:
+            raise DataError(
+                f"{len(remaining)} of {len(sample)} customers have other values online than offline, "
+                f"e.g. {remaining[:_MISSES_SHOWN]}; the online store holds newer rows than run {ingested.run}"
+            )
+    return Refreshed(run=ingested.run, rows=len(offline), parity_checked=len(sample), refilled=bool(misses))
+
+
+def pull(environment: Environment) -> Ingested:
+    """Copy the current run's Parquet files below `WORK_DIR/features/current`, whole or not at all."""
+    store = Store.open(environment)
+    ingested = current(store)
+    folder = environment.work / "features"
+    target = folder / ingested.run
+    if not target.exists():
+        store.download_tree(ingested.features_prefix, target)
+    link = folder / f".current.{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(ingested.run)
+    link.replace(folder / "current")
+    for old in folder.glob("2*"):
+        if old != target:
+            shutil.rmtree(old)
+    return ingested
+
+
+def read_offline(environment: Environment) -> "pd.DataFrame":
+    """The wide table of the run that `pull` brought, ordered by customer."""
+    import pyarrow.dataset as ds  # noqa: PLC0415  one second that --help does not need
+
+    files = ds.dataset(environment.work / "features" / "current", format="parquet", partitioning="hive")
+    frame: pd.DataFrame = files.to_table().to_pandas()
+    return frame.sort_values(ENTITY, ignore_index=True)
+
+
+def apply(environment: Environment, store: "FeatureStore") -> None:
+    """Register entity, source, view and service; a view whose columns changed is registered anew under its name."""
+    os.environ["WORK_DIR"] = str(environment.work)
+    from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
+
+    store.apply([definitions.customer, definitions.source, definitions.view, definitions.service])
+
+
+def parity_misses(store: "FeatureStore", sample: "pd.DataFrame") -> list[int]:
+    """Customers of the sample whose online values are absent or differ from the given ones."""
+    from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
+
+    keys = [int(key) for key in sample[ENTITY]]
+    refs = [f"{definitions.VIEW}:{name}" for name in FEATURES]
+    online = store.get_online_features(features=refs, entity_rows=[{ENTITY: key} for key in keys]).to_dict()
+    wanted = sample[list(FEATURES)].to_numpy(dtype=float)
+    found = zip(*(online[name] for name in FEATURES), strict=True)
+    return [key for key, want, got in zip(keys, wanted, found, strict=True) if list(want) != [_number(x) for x in got]]
+
+
+def training_set(environment: Environment) -> TrainingSet:
+    """Join features and labels as they were known at ingestion.
+
+    Feast drops rows whose features are past the view's ttl and returns the rest in any order, so the count is checked
+    and the rows are sorted. Raises DataError when rows are missing.
+    """
+    from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
+
+    ingested = pull(environment)
+    offline = read_offline(environment)
+    _check_schema(offline)
+    store = feature_store(environment)
+    with _quiet():
+        apply(environment, store)
+        entities = offline[[ENTITY, EVENT_TIMESTAMP]]
+        refs = [f"{definitions.VIEW}:{name}" for name in FEATURES]
+        joined = store.get_historical_features(entity_df=entities, features=refs).to_df()
+    if len(joined) != len(offline):
+        raise DataError(
+            f"the point-in-time join kept {len(joined)} of {len(offline)} rows: features are past their ttl"
+        )
+    frame = joined[[ENTITY, *FEATURES]].merge(offline[[ENTITY, *ATTRIBUTES, LABEL]], on=ENTITY, validate="1:1")
+    return TrainingSet(ingested, frame.sort_values(ENTITY, ignore_index=True))
+
+
+def _check_schema(offline: "pd.DataFrame") -> None:
+    """Raise DataError that names the first column the feature view needs and the files lack or have in another type."""
+    wanted = dict.fromkeys((ENTITY, "Age", "CreditScore", "NumOpenAccounts", *ATTRIBUTES, LABEL), "int64")
+    wanted["Income"] = "float64"
+    for name, kind in wanted.items():
+        if name not in offline:
+            raise DataError(
+                f"the ingested features have no column {name!r}; ingest again before features are refreshed"
+            )
+        if str(offline[name].dtype) != kind:
+            raise DataError(f"the ingested column {name!r} is {offline[name].dtype}, expected {kind}; ingest again")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Feast's progress bars and advice off the log; its errors become one line."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+    except OSError as error:
+        raise WorkloadError(f"online store or Feast registry: {error}") from error
+
+
+def main() -> None:
+    """Command: refresh the online store and print what was done as JSON."""
+    argparse.ArgumentParser(prog="python -m workloads.loan_default.features", description=__doc__).parse_args()
+    print(refresh(load()).model_dump_json(indent=1))
+
+
+if __name__ == "__main__":
+    run_command(main)

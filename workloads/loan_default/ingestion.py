@@ -1,0 +1,295 @@
+"""Stage 1: raw CSV -> checked, partitioned Parquet with the derived features; bad rows go to quarantine with their reason.
+
+Spark reads raw lines, not its own CSV format: that turns malformed fields into NULL, keeps the row, and drops surplus
+fields in silence. Here every line is split and judged by the contract. Everything is written below a prefix of its own;
+`features/current.json` is written last and is what the next stages read.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from workloads.loan_default import ENTITY, LABEL
+from workloads.loan_default.data import COLUMNS, CONTRACT_VERSION, RAW_LABEL, Column, check_header, generate
+from workloads.loan_default.derivation import feature_columns
+from workloads.loan_default.errors import DataError, run_command
+from workloads.loan_default.settings import Environment, IngestionSettings, load
+from workloads.loan_default.store import Store
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column as SparkColumn
+    from pyspark.sql import DataFrame, SparkSession
+
+CURRENT = "features/current.json"
+EVENT_TIMESTAMP = "event_timestamp"
+MAX_RAW_CHARACTERS = 2_000
+"""Longest part of a bad line that quarantine keeps."""
+
+_NUMBER = r"^[+-]?\d{1,15}(\.\d{0,15})?([eE][+]?\d{1,2})?$"
+"""A decimal number; common copies of the data write round amounts as `5.00E+05`."""
+
+_HASH_PARTS = 4
+
+
+class Ingested(BaseModel):
+    """What one ingestion published; the content of `features/current.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    run: str
+    """Name of the run: time and content hash; last part of both prefixes."""
+
+    data_hash: str
+    """SHA-256 over the accepted rows, whatever their order; the time of ingestion is no part of it."""
+
+    source: str
+    """File name of the CSV, or what generated it."""
+
+    rows: int
+    """Accepted rows."""
+
+    quarantined: dict[str, int]
+    """Bad rows by first reason."""
+
+    event_timestamp: datetime
+    """Time of ingestion, UTC: from when on these features are known."""
+
+    @property
+    def features_prefix(self) -> str:
+        """Folder of the Parquet files below the workload's root."""
+        return f"features/{self.run}"
+
+    @property
+    def quarantine_prefix(self) -> str:
+        """Folder of the bad rows below the workload's root."""
+        return f"quarantine/{self.run}"
+
+
+def ingest(environment: Environment, session: "SparkSession | None" = None) -> Ingested:
+    """Check the CSV, derive the features and publish them.
+
+    Raises DataError when the header is wrong or more than the allowed share of rows is bad; the last published
+    features then stay. Quarantined rows are kept in both cases. Uses `session` when given and leaves it running.
+    """
+    settings = environment.settings.ingestion
+    store = Store.open(environment)
+    scratch = _fresh_folder(environment.work / "ingest")
+    source, name = _source(environment, scratch)
+    check_header(source)
+    spark = session or spark_session(settings, environment.work)
+    try:
+        now = datetime.now(UTC)
+        judged = _judge(_lines(spark, source)).cache()
+        ingested = _summarize(judged, name, now)
+        _write(judged, ingested, scratch)
+        judged.unpersist()
+    finally:
+        if session is None:
+            spark.stop()
+    _publish(store, ingested, scratch, settings)
+    shutil.rmtree(scratch)
+    return ingested
+
+
+def current(store: Store) -> Ingested:
+    """What the last successful ingestion published; raises DataError when there is none."""
+    found = store.read_json(CURRENT)
+    if found is None:
+        raise DataError(f"{store.uri}/{CURRENT} does not exist: run `python -m workloads.loan_default.ingestion` first")
+    return Ingested.model_validate(found)
+
+
+def spark_session(settings: IngestionSettings, work: Path) -> "SparkSession":
+    """Spark on loopback, with a JVM tuned to start fast: this data fits one core's cache."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    from pyspark.sql import SparkSession  # noqa: PLC0415  half a second that --help does not need
+
+    local = settings.spark_master.startswith("local")
+    options = {
+        "spark.driver.memory": f"{settings.spark_driver_memory_mib}m",
+        "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.io.tmpdir={work}",
+        "spark.local.dir": str(work / "spark"),
+        "spark.sql.warehouse.dir": str(work / "spark" / "warehouse"),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "1" if local else "64",
+        "spark.sql.adaptive.enabled": str(not local).lower(),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.caseSensitive": "true",  # AGE and Age are two columns
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.sql.parquet.compression.codec": "zstd" if not local else "snappy",
+        "spark.log.level": "ERROR",
+    }
+    if local:
+        options |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    builder = SparkSession.builder.master(settings.spark_master).appName("loan-default-ingestion")
+    for key, value in options.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def _source(environment: Environment, scratch: Path) -> tuple[Path, str]:
+    if environment.data is not None:
+        return environment.data.resolve(), environment.data.name
+    settings = environment.settings.ingestion
+    path = scratch / "generated.csv"
+    generate(path, settings.generator_rows, settings.generator_seed)
+    return path, f"generator(rows={settings.generator_rows}, seed={settings.generator_seed})"
+
+
+def _lines(spark: "SparkSession", source: Path) -> "DataFrame":
+    """Every non-blank line but the header, with its place in the file and its fields."""
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    text = spark.read.text(source.as_uri()).select(
+        F.col("_metadata.file_block_start").alias("block"), F.monotonically_increasing_id().alias("place"), "value"
+    )
+    first = (F.col("block") == 0) & (F.col("place") == 0)
+    rows = text.where(~first & (F.trim(F.col("value")) != ""))
+    return rows.withColumn("fields", F.transform(F.split("value", ","), lambda field: F.trim(field)))
+
+
+def _judge(lines: "DataFrame") -> "DataFrame":
+    """Typed columns plus `reason`, which is null for a good row.
+
+    Of rows with the same ID the first good one in the file is kept; the later ones are quarantined.
+    """
+    from pyspark.sql import Window  # noqa: PLC0415
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    count = F.size("fields")
+    width = F.when(count < len(COLUMNS), F.concat(F.lit("short line: "), count, F.lit(" fields"))).when(
+        count > len(COLUMNS), F.concat(F.lit("long line: "), count, F.lit(" fields"))
+    )
+    typed = lines.select(
+        "block",
+        "place",
+        F.col("value").alias("raw"),
+        width.alias("width"),
+        *(_typed(F.get("fields", F.lit(index))).alias(column.name) for index, column in enumerate(COLUMNS)),
+    )
+    reasons = [_reason(column) for column in COLUMNS]
+    checked = typed.withColumn("own_reason", F.coalesce("width", *reasons))
+    order = Window.partitionBy("ID", F.col("own_reason").isNull()).orderBy("block", "place")
+    numbered = checked.withColumn("repeat", F.row_number().over(order))
+    duplicate = F.when(F.col("repeat") > 1, F.concat(F.lit("ID: duplicate of an earlier row")))
+    return numbered.withColumn("reason", F.coalesce("own_reason", duplicate)).drop("width", "own_reason", "repeat")
+
+
+def _typed(field: "SparkColumn") -> "SparkColumn":
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    number = F.when(field.rlike(_NUMBER), field.cast("double"))
+    return F.when(number == F.floor(number), number.cast("bigint"))
+
+
+def _reason(column: Column) -> "SparkColumn":
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    value = F.col(column.name)
+    kind = "unknown category" if column.category else "out of range"
+    allowed = f"{column.lowest} to {column.highest}"
+    return F.when(value.isNull(), F.lit(f"{column.name}: not an integer")).when(
+        ~value.between(column.lowest, column.highest), F.lit(f"{column.name}: {kind}, allowed {allowed}")
+    )
+
+
+def _summarize(judged: "DataFrame", source: str, now: datetime) -> Ingested:
+    """Count rows by reason and hash the good ones, in one pass and independent of order."""
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    digest = F.sha2(F.concat_ws(",", *(F.col(column.name) for column in COLUMNS)), 256)
+    width = 15  # hex digits that fit a signed 64-bit integer
+    sums = [
+        F.sum(F.conv(F.substring(digest, 1 + part * width, width), 16, 10).cast("decimal(20,0)")).alias(f"part{part}")
+        for part in range(_HASH_PARTS)
+    ]
+    groups = judged.groupBy("reason").agg(F.count("*").alias("rows"), *sums).collect()
+    good = next((group for group in groups if group["reason"] is None), None)
+    parts = [str(good[f"part{part}"]) for part in range(_HASH_PARTS)] if good else []
+    rows = int(good["rows"]) if good else 0
+    data_hash = hashlib.sha256(":".join([str(CONTRACT_VERSION), str(rows), *parts]).encode()).hexdigest()
+    return Ingested(
+        run=f"{now:%Y%m%dT%H%M%S%fZ}-{data_hash[:12]}",
+        data_hash=data_hash,
+        source=source,
+        rows=rows,
+        quarantined={group["reason"]: int(group["rows"]) for group in groups if group["reason"] is not None},
+        event_timestamp=now,
+    )
+
+
+def _write(judged: "DataFrame", ingested: Ingested, scratch: Path) -> None:
+    """Good rows as Parquet by day, bad ones beside them, both still on this machine."""
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    moment = F.lit(ingested.event_timestamp.isoformat()).cast("timestamp")
+    kept = [column.name for column in COLUMNS if column.name not in {"ID", "AGE", RAW_LABEL}]
+    good = judged.where(F.col("reason").isNull()).select(
+        F.col("ID").alias(ENTITY),
+        *(expression.alias(name) for name, expression in feature_columns().items()),
+        *kept,
+        F.col(RAW_LABEL).alias(LABEL),
+        moment.alias(EVENT_TIMESTAMP),
+        moment.alias("created"),
+        F.lit(f"{ingested.event_timestamp:%Y-%m-%d}").alias("dt"),
+    )
+    good.write.partitionBy("dt").parquet(str(scratch / "features"))
+    if ingested.quarantined:
+        bad = judged.where(F.col("reason").isNotNull())
+        raw = F.substring("raw", 1, MAX_RAW_CHARACTERS).alias("raw")
+        bad.select("place", "reason", raw).write.parquet(str(scratch / "quarantine"))
+
+
+def _publish(store: Store, ingested: Ingested, scratch: Path, settings: IngestionSettings) -> None:
+    bad = sum(ingested.quarantined.values())
+    total = bad + ingested.rows
+    if bad:
+        store.upload_tree(_without_markers(scratch / "quarantine"), ingested.quarantine_prefix)
+    if not ingested.rows or bad > settings.max_bad_share * total:
+        worst = max(ingested.quarantined, key=lambda reason: ingested.quarantined[reason], default="no rows")
+        raise DataError(
+            f"{bad} of {total} rows are bad ({bad / max(total, 1):.1%}, allowed {settings.max_bad_share:.1%}), mostly "
+            f"{worst!r}; the features of the last run stay, the bad rows are in {store.uri}/{ingested.quarantine_prefix}"
+        )
+    store.upload_tree(_without_markers(scratch / "features"), ingested.features_prefix)
+    store.write_json(CURRENT, ingested.model_dump(mode="json"))
+    for kind in ("features", "quarantine"):
+        runs = [name for name in store.names(kind) if name != Path(CURRENT).name]
+        for run in runs[: -settings.kept_runs]:
+            store.remove_tree(f"{kind}/{run}")
+
+
+def _without_markers(folder: Path) -> Path:
+    """The folder without Spark's checksum files and success marker, which readers would trip over."""
+    for path in [*folder.rglob(".*.crc"), *folder.rglob("_SUCCESS")]:
+        path.unlink()
+    return folder
+
+
+def _fresh_folder(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+def main() -> None:
+    """Command: ingest and print what was published as JSON."""
+    argparse.ArgumentParser(prog="python -m workloads.loan_default.ingestion", description=__doc__).parse_args()
+    started = time.perf_counter()
+    ingested = ingest(load())
+    print(ingested.model_dump_json(indent=1))
+    print(f"{ingested.rows} rows in {time.perf_counter() - started:.1f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,213 @@
+"""Stage 5: versions and aliases in the MLflow registry, the single source of truth for what is served.
+
+A version is registered only with an approving verdict and after its bundle was downloaded and verified. A promotion
+is one move of the alias `champion`; `previous` is set before it. Leaves out the decision itself: `validation`.
+"""
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from workloads.loan_default import MODEL_NAME, evidence
+from workloads.loan_default.bundle import BUNDLE_FOLDER, Manifest, verify
+from workloads.loan_default.errors import GateError, WorkloadError, run_command
+from workloads.loan_default.servers import wait_for_mlflow
+from workloads.loan_default.settings import Environment, load
+from workloads.loan_default.training import BUNDLE_TAG
+from workloads.loan_default.validation import VERDICT_TAG, Verdict
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+BUNDLE_URI_TAG = "bundle_uri"
+"""Tag of a version: where the model server downloads the bundle."""
+
+EVIDENCE_TAG = "evidence"
+"""Tag of a version: hash of its last evidence record."""
+
+
+class Registered(BaseModel):
+    """What a promotion did."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    version: str
+    """Version that `champion` names now."""
+
+    previous: str | None
+    """Version that `champion` named before; None for the first."""
+
+    evidence: str
+    """Hash of the evidence record."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A run with everything a promotion needs, verified."""
+
+    run_id: str
+    checksum: str
+    uri: str
+    manifest: Manifest
+    verdict: Verdict
+    metrics: dict[str, float]
+
+
+def register(environment: Environment, run_id: str) -> Registered:
+    """Register a run's model and make it the champion; doing it again for the same run changes nothing.
+
+    Raises GateError when the run has no approving verdict, BundleError when its artifacts are missing or altered.
+    """
+    wait_for_mlflow(environment)
+    client = mlflow_client(environment)
+    candidate = _candidate(client, environment, run_id)
+    version = _version(client, candidate)
+    return promote(environment, client, version, candidate.manifest, candidate.verdict, candidate.metrics)
+
+
+def promote(
+    environment: Environment,
+    client: "MlflowClient",
+    version: str,
+    manifest: Manifest,
+    verdict: Verdict,
+    metrics: dict[str, float],
+) -> Registered:
+    """Record the evidence, keep the old champion as `previous`, and move `champion`, in this order."""
+    before = alias_version(client, CHAMPION)
+    if before == version:
+        found = client.get_model_version(MODEL_NAME, version).tags.get(EVIDENCE_TAG, "")
+        return Registered(version=version, previous=alias_version(client, PREVIOUS), evidence=found)
+    record = evidence.append(
+        environment,
+        evidence.Promotion(
+            version=version,
+            previous=before,
+            run_id=manifest.run_id,
+            data_hash=manifest.data_hash,
+            ingestion_run=manifest.ingestion_run,
+            model_sha256=manifest.model_sha256,
+            metrics=metrics,
+            bias=verdict.bias,
+            allowed=verdict.allowed,
+            reasons=verdict.reasons,
+            approver=environment.approver,
+        ),
+    )
+    client.set_model_version_tag(MODEL_NAME, version, EVIDENCE_TAG, record)
+    if before is not None:
+        client.set_registered_model_alias(MODEL_NAME, PREVIOUS, before)
+    client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
+    if alias_version(client, CHALLENGER) == version:
+        client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
+    return Registered(version=version, previous=before, evidence=record)
+
+
+def rollback(environment: Environment) -> Registered:
+    """Make `previous` the champion again and the champion `previous`; raises WorkloadError when there is none."""
+    wait_for_mlflow(environment)
+    client = mlflow_client(environment)
+    target = alias_version(client, PREVIOUS)
+    if target is None:
+        raise WorkloadError("there is no previous version to roll back to; `champion` stays")
+    candidate = _candidate(client, environment, str(client.get_model_version(MODEL_NAME, target).run_id))
+    return promote(environment, client, target, candidate.manifest, candidate.verdict, candidate.metrics)
+
+
+def mlflow_client(environment: Environment) -> "MlflowClient":
+    """Client of the tracking server and registry."""
+    import mlflow  # noqa: PLC0415  three seconds of imports
+
+    uri = environment.need("mlflow_tracking_uri")
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri)
+
+
+def alias_version(client: "MlflowClient", alias: str) -> str | None:
+    """Version an alias names; None when alias or model do not exist (MLflow says so with two different errors)."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode  # noqa: PLC0415
+
+    try:
+        return str(client.get_model_version_by_alias(MODEL_NAME, alias).version)
+    except MlflowException as error:
+        if error.error_code in {ErrorCode.Name(INVALID_PARAMETER_VALUE), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}:
+            return None
+        raise
+
+
+def download_bundle(client: "MlflowClient", run_id: str, folder: Path) -> tuple[Path, str]:
+    """Folder and registered checksum of a run's bundle, not yet verified."""
+    run = client.get_run(run_id)
+    checksum = run.data.tags.get(BUNDLE_TAG)
+    if checksum is None:
+        raise GateError(f"run {run_id} has no complete bundle: its training did not finish; train again")
+    return Path(client.download_artifacts(run_id, BUNDLE_FOLDER, str(folder))), checksum
+
+
+def _candidate(client: "MlflowClient", environment: Environment, run_id: str) -> _Candidate:
+    run = client.get_run(run_id)
+    raw = run.data.tags.get(VERDICT_TAG)
+    if raw is None:
+        raise GateError(
+            f"run {run_id} has no verdict: run `python -m workloads.loan_default.validation {run_id}` first"
+        )
+    verdict = Verdict.model_validate_json(raw)
+    if not verdict.allowed:
+        raise GateError(f"run {run_id} was refused by the release policy: {'; '.join(verdict.reasons)}")
+    with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
+        folder, checksum = download_bundle(client, run_id, Path(scratch))
+        manifest = verify(folder, checksum)
+    uri = f"{run.info.artifact_uri}/{BUNDLE_FOLDER}"
+    return _Candidate(run_id, checksum, uri, manifest, verdict, dict(run.data.metrics))
+
+
+def _version(client: "MlflowClient", candidate: _Candidate) -> str:
+    """Version of the run, made when there is none yet (a killed registration leaves one behind: it is used again)."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        client.create_registered_model(MODEL_NAME, description="Probability that a card customer defaults next month")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    found: list[ModelVersion] = client.search_model_versions(f"name='{MODEL_NAME}' and run_id='{candidate.run_id}'")
+    if found:
+        return str(found[0].version)
+    logged = client.search_logged_models(
+        experiment_ids=[client.get_run(candidate.run_id).info.experiment_id],
+        filter_string=f"source_run_id='{candidate.run_id}'",
+    )
+    if not logged:
+        raise GateError(f"run {candidate.run_id} has no logged model: its training did not finish; train again")
+    tags = {
+        BUNDLE_TAG: candidate.checksum,
+        BUNDLE_URI_TAG: candidate.uri,
+        VERDICT_TAG: candidate.verdict.model_dump_json(),
+    }
+    made = client.create_model_version(
+        MODEL_NAME, logged[0].model_uri, run_id=candidate.run_id, model_id=logged[0].model_id, tags=tags
+    )
+    return str(made.version)
+
+
+def main() -> None:
+    """Command: promote a run, or roll back."""
+    parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.registry", description=__doc__)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--register", metavar="RUN_ID", help="register the run's model and make it the champion")
+    action.add_argument("--rollback", action="store_true", help="make the previous version the champion again")
+    arguments = parser.parse_args()
+    environment = load()
+    done = rollback(environment) if arguments.rollback else register(environment, arguments.register)
+    print(done.model_dump_json(indent=1))
+
+
+if __name__ == "__main__":
+    run_command(main)

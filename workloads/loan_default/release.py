@@ -1,0 +1,128 @@
+"""All stages in order, in one process: raw CSV -> features -> training -> gate -> registry -> served.
+
+Starts before its servers are up: each stage waits for what it needs, and the slow imports of the later stages run
+beside Spark's JVM. Every stage can be repeated, so a killed release is repaired by the next one.
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from workloads.loan_default.deployment import Deployed, deploy
+from workloads.loan_default.errors import GateError, run_command
+from workloads.loan_default.features import TrainingSet, refresh, training_set
+from workloads.loan_default.ingestion import ingest
+from workloads.loan_default.registry import register
+from workloads.loan_default.servers import wait_for_online_store
+from workloads.loan_default.settings import Environment, load
+from workloads.loan_default.training import train
+from workloads.loan_default.validation import Verdict, validate
+
+Result = TypeVar("Result")
+
+_SLOW_IMPORTS = (
+    "feast",
+    "workloads.loan_default.feature_repo.definitions",
+    "feast.infra.offline_stores.dask",
+    "feast.infra.online_stores.redis",
+    "sklearn.ensemble",
+    "sklearn.calibration",
+    "mlflow.sklearn",
+    "skl2onnx",
+    "onnxruntime",
+    "matplotlib.figure",
+)
+
+
+@dataclass
+class _Progress:
+    """One line when a stage starts and one when it ends."""
+
+    stages: int
+    done: int = 0
+
+    def run(self, name: str, stage: Callable[[], Result], told: Callable[[Result], str]) -> Result:
+        self.done += 1
+        mark = f"[{self.done}/{self.stages}] {name}"
+        print(f"{mark} ...", flush=True)
+        started = time.perf_counter()
+        result = stage()
+        print(f"{mark} done in {time.perf_counter() - started:.1f} s: {told(result)}", flush=True)
+        return result
+
+
+def release(environment: Environment) -> Deployed:
+    """Run every stage; raises WorkloadError (of the stage that failed) and leaves the champion as it was."""
+    preload = threading.Thread(target=_preload, name="preload", daemon=True)
+    preload.start()
+    progress = _Progress(stages=6)
+    progress.run(
+        "ingest",
+        lambda: ingest(environment),
+        lambda done: f"{done.rows} rows, {sum(done.quarantined.values())} quarantined, data {done.data_hash[:12]}",
+    )
+    preload.join()
+    wait_for_online_store(environment)
+    progress.run(
+        "features",
+        lambda: refresh(environment),
+        lambda done: f"{done.rows} customers online, {done.parity_checked} compared",
+    )
+    data = training_set(environment)
+    trained = progress.run(
+        "train", lambda: train(environment, data), lambda done: f"run {done.run_id}, test AUC {done.test_auc:.4f}"
+    )
+    progress.run(
+        "validate", lambda: _pass_gate(environment, trained.run_id, data), lambda _: "allowed by the release policy"
+    )
+    registered = progress.run(
+        "register", lambda: register(environment, trained.run_id), lambda done: f"champion is version {done.version}"
+    )
+    return progress.run(
+        "deploy",
+        lambda: deploy(environment, registered.version),
+        lambda done: f"version {done.version} answers {done.vector_prediction:.4f}",
+    )
+
+
+def _pass_gate(environment: Environment, run_id: str, data: TrainingSet) -> Verdict:
+    verdict = validate(environment, run_id, data)
+    if not verdict.allowed:
+        raise GateError(
+            f"run {run_id} was refused by the release policy: {'; '.join(verdict.reasons)}; the champion stays"
+        )
+    return verdict
+
+
+def quiet_libraries() -> None:
+    """Keep the progress bars, links and advice of MLflow and Feast off the log."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    for name in ("mlflow", "feast", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _preload() -> None:
+    for name in _SLOW_IMPORTS:
+        importlib.import_module(name)
+
+
+def main() -> None:
+    """Command: release the current data's model."""
+    argparse.ArgumentParser(prog="python -m workloads.loan_default.release", description=__doc__).parse_args()
+    quiet_libraries()
+    started = time.perf_counter()
+    release(load())
+    print(f"released in {time.perf_counter() - started:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main)

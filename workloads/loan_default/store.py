@@ -1,0 +1,128 @@
+"""The artifact store: one class over pyarrow's filesystems, for `s3://` and `file://` alike.
+
+Trees are copied under a prefix of their own and named by a small pointer object that is written last, so a crash
+never shows half a run. Leaves out versioning, locking and deletion of anything but whole prefixes.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlparse
+
+from pyarrow import fs
+
+from workloads.loan_default import SERVED_NAME
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.settings import Environment
+
+
+class Store:
+    """The workload's part of the artifact store; paths are relative to `<uri>/loan-default/`."""
+
+    def __init__(self, filesystem: fs.FileSystem, root: str, uri: str) -> None:
+        self._fs = filesystem
+        self._root = root
+        self.uri = uri
+        """`<ARTIFACT_STORE_URI>/loan-default`, for people and records."""
+
+    @classmethod
+    def open(cls, environment: Environment) -> Self:
+        """Client for `ARTIFACT_STORE_URI`; raises WorkloadError when the URI has another scheme."""
+        uri = environment.need("artifact_store_uri").rstrip("/")
+        parsed = urlparse(uri)
+        if parsed.scheme == "file" and not parsed.netloc and parsed.path:
+            filesystem, root = fs.LocalFileSystem(), parsed.path
+        elif parsed.scheme == "s3" and parsed.netloc:
+            filesystem, root = _s3(environment.aws_endpoint_url_s3), parsed.netloc + parsed.path
+        else:
+            raise WorkloadError(f"ARTIFACT_STORE_URI={uri} must be s3://bucket[/prefix] or file:///absolute/path")
+        return cls(filesystem, f"{root}/{SERVED_NAME}", f"{uri}/{SERVED_NAME}")
+
+    def upload_tree(self, source: Path, prefix: str) -> None:
+        """Copy the files below a local folder under a prefix that no reader knows yet."""
+        self._fs.create_dir(self._path(prefix), recursive=True)
+        with _named(self.uri):
+            fs.copy_files(str(source), self._path(prefix), destination_filesystem=self._fs)
+
+    def download_tree(self, prefix: str, target: Path) -> None:
+        """Copy a prefix to a local folder; the folder appears whole or not at all."""
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        with _named(self.uri):
+            fs.copy_files(self._path(prefix), str(partial), source_filesystem=self._fs)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write one object; a reader sees the old or the new content, never a part."""
+        full = self._path(path)
+        with _named(self.uri):
+            if isinstance(self._fs, fs.LocalFileSystem):
+                target = Path(full)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                partial = target.with_name(f".{target.name}.{os.getpid()}")
+                partial.write_bytes(content)
+                partial.replace(target)
+            else:
+                with self._fs.open_output_stream(full) as stream:
+                    stream.write(content)
+
+    def read(self, path: str) -> bytes | None:
+        """Content of one object, None when there is none."""
+        with _named(self.uri):
+            if self._fs.get_file_info(self._path(path)).type != fs.FileType.File:
+                return None
+            with self._fs.open_input_stream(self._path(path)) as stream:
+                return bytes(stream.read())
+
+    def write_json(self, path: str, value: Mapping[str, Any]) -> None:
+        """Write a mapping as JSON with sorted keys."""
+        self.write(path, json.dumps(value, indent=1, sort_keys=True).encode())
+
+    def read_json(self, path: str) -> dict[str, Any] | None:
+        """Mapping stored by `write_json`, None when there is none."""
+        content = self.read(path)
+        return None if content is None else dict(json.loads(content))
+
+    def names(self, prefix: str) -> list[str]:
+        """Names directly below a prefix, sorted; empty when there is none."""
+        with _named(self.uri):
+            selector = fs.FileSelector(self._path(prefix), allow_not_found=True)
+            return sorted(info.base_name for info in self._fs.get_file_info(selector))
+
+    def remove_tree(self, prefix: str) -> None:
+        """Delete everything below a prefix."""
+        with _named(self.uri):
+            self._fs.delete_dir(self._path(prefix))
+
+    def dataset(self, prefix: str) -> tuple[str, fs.FileSystem]:
+        """Path and filesystem for pyarrow's readers and writers."""
+        return self._path(prefix), self._fs
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path.strip('/')}"
+
+
+class _named:  # noqa: N801  used as a context, like contextlib's own
+    """Turns a filesystem's error into one line that names the store."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise WorkloadError(f"artifact store {self._uri}: {str(error).splitlines()[0]}") from error
+
+
+def _s3(endpoint: str) -> fs.S3FileSystem:
+    """Client with the SDK's own credential chain; an endpoint other than Amazon's is taken from its URL."""
+    if not endpoint:
+        return fs.S3FileSystem()
+    parsed = urlparse(endpoint)
+    return fs.S3FileSystem(scheme=parsed.scheme, endpoint_override=parsed.netloc, region=os.environ.get("AWS_REGION"))

@@ -1,0 +1,267 @@
+"""Stage 3: fit the reference model, deterministically, and log everything that explains it to MLflow.
+
+The run holds parameters, metrics, plots, the model card, the scikit-learn model (skops format, no pickle) and the
+serving bundle with its ONNX twin. Leaves out any decision: `validation` decides, `registry` acts on it.
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from workloads.loan_default import EXPERIMENT, FEATURES, LABEL
+from workloads.loan_default import bundle as bundles
+from workloads.loan_default.errors import DataError, run_command
+from workloads.loan_default.features import TrainingSet, training_set
+from workloads.loan_default.servers import wait_for_mlflow
+from workloads.loan_default.settings import Environment, TrainingSettings, load
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from sklearn.ensemble import GradientBoostingClassifier
+
+BUNDLE_TAG = "bundle_sha256"
+"""Tag of the run, and later of the model version, with the checksum of the bundle's manifest."""
+
+PARITY_LIMIT = 1e-6
+"""Largest difference between the probabilities of the scikit-learn model and its ONNX twin."""
+
+CALIBRATION_BINS = 10
+EXAMPLE = (45.0, 72000.0, 680.0, 3.0)
+"""A customer for the input example and smoke predictions."""
+
+_TRUSTED_TYPES = ["sklearn.tree._tree.Tree"]
+_OPSET = 17
+
+
+class Trained(BaseModel):
+    """What a training logged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    run_id: str
+    """MLflow run."""
+
+    data_hash: str
+    """Content hash of the training data."""
+
+    test_auc: float
+    """Area under the ROC curve on the held-out rows."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to learn from and rows to judge by."""
+
+    train: "pd.DataFrame"
+    test: "pd.DataFrame"
+
+
+def train(environment: Environment, data: TrainingSet | None = None) -> Trained:
+    """Fit on the current features (or the given ones) and log the run.
+
+    Raises DataError when the data cannot be learnt from or the ONNX twin disagrees with the model.
+    """
+    wait_for_mlflow(environment)
+    data = data or training_set(environment)
+    settings = environment.settings.training
+    parts = split(data.frame, settings)
+    model = fit(parts.train, settings)
+    probabilities = model.predict_proba(matrix(parts.test))[:, 1]
+    twin = to_onnx(model)
+    ties = check_twin(twin, model, parts.test)
+    metrics = score_metrics(parts.test[LABEL].to_numpy(), probabilities)
+    run_id = _log(environment, data, parts, model, twin, probabilities, metrics | {"onnx_ties": float(len(ties))}, ties)
+    return Trained(run_id=run_id, data_hash=data.ingested.data_hash, test_auc=metrics["test_auc"])
+
+
+def split(frame: "pd.DataFrame", settings: TrainingSettings) -> Split:
+    """Stratified split of rows ordered by customer; raises DataError when a class is missing or a value is not finite."""
+    import numpy as np  # noqa: PLC0415
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
+    for name in FEATURES:
+        if not np.isfinite(frame[name].to_numpy(dtype=float)).all():
+            raise DataError(f"feature {name!r} has values that are not finite numbers; nothing was trained")
+    if set(frame[LABEL].unique()) != {0, 1}:
+        raise DataError(f"label {LABEL!r} must hold both 0 and 1; it holds {sorted(frame[LABEL].unique())}")
+    learn, judge = train_test_split(
+        frame, test_size=settings.test_share, random_state=settings.seed, stratify=frame[LABEL]
+    )
+    return Split(learn, judge)
+
+
+def matrix(frame: "pd.DataFrame") -> "npt.NDArray[np.float64]":
+    """The features as the model's input, in the order of a request's vector."""
+    values: npt.NDArray[np.float64] = frame[list(FEATURES)].to_numpy(dtype=float)
+    return values
+
+
+def fit(frame: "pd.DataFrame", settings: TrainingSettings) -> "GradientBoostingClassifier":
+    """The reference model; the same rows in the same order give the same bytes."""
+    from sklearn.ensemble import GradientBoostingClassifier  # noqa: PLC0415
+
+    model = GradientBoostingClassifier(
+        n_estimators=settings.trees,
+        learning_rate=settings.learning_rate,
+        max_depth=settings.depth,
+        random_state=settings.seed,
+    )
+    return model.fit(matrix(frame), frame[LABEL].to_numpy())
+
+
+def to_onnx(model: "GradientBoostingClassifier") -> bytes:
+    """The model's ONNX twin: float32 in, two probabilities out."""
+    from skl2onnx import convert_sklearn  # noqa: PLC0415
+    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
+
+    inputs = [("features", FloatTensorType([None, len(FEATURES)]))]
+    options = {id(model): {"zipmap": False}}
+    content: bytes = convert_sklearn(
+        model, initial_types=inputs, options=options, target_opset=_OPSET
+    ).SerializeToString()
+    return content
+
+
+def check_twin(twin: bytes, model: "GradientBoostingClassifier", test: "pd.DataFrame") -> list[int]:
+    """Compare twin and model on the held-out rows; returns the customers on a split's edge, where both may part.
+
+    A tie is a row that moves to another leaf when a value is rounded to float32. Raises DataError when any other row
+    differs by more than `PARITY_LIMIT`.
+    """
+    import numpy as np  # noqa: PLC0415
+    import onnxruntime as ort  # noqa: PLC0415
+
+    session = ort.InferenceSession(twin, providers=["CPUExecutionProvider"])
+    rows = matrix(test)
+    mine = session.run(["probabilities"], {"features": rows.astype(np.float32)})[0][:, 1]
+    gap = np.abs(mine - model.predict_proba(rows)[:, 1])
+    rounded = np.any(rows.astype(np.float32).astype(np.float64) != rows, axis=1)
+    wrong = gap > PARITY_LIMIT
+    if (wrong & ~rounded).any():
+        raise DataError(f"the ONNX twin differs from the model by {gap.max():.2e}, allowed {PARITY_LIMIT:.0e}")
+    return [int(key) for key in test["CustomerID"].to_numpy()[wrong]]
+
+
+def score_metrics(labels: "npt.NDArray[Any]", probabilities: "npt.NDArray[Any]") -> dict[str, float]:
+    """Quality on held-out rows: AUC, Brier score, log loss, expected calibration error, base rate."""
+    from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score  # noqa: PLC0415
+
+    return {
+        "test_auc": float(roc_auc_score(labels, probabilities)),
+        "test_brier": float(brier_score_loss(labels, probabilities)),
+        "test_log_loss": float(log_loss(labels, probabilities)),
+        "test_average_precision": float(average_precision_score(labels, probabilities)),
+        "test_calibration_error": calibration_error(labels, probabilities),
+        "test_base_rate": float(labels.mean()),
+    }
+
+
+def calibration_error(labels: "npt.NDArray[Any]", probabilities: "npt.NDArray[Any]") -> float:
+    """Mean gap between predicted and observed default rate over bins with equally many rows."""
+    import numpy as np  # noqa: PLC0415
+
+    order = np.argsort(probabilities, kind="stable")
+    bins = np.array_split(order, CALIBRATION_BINS)
+    gaps = [abs(float(probabilities[rows].mean() - labels[rows].mean())) * len(rows) for rows in bins]
+    return sum(gaps) / len(labels)
+
+
+def code_hash() -> str:
+    """SHA-256 over this package's sources, so that a run names its code with or without git."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def environment_lock() -> str:
+    """Every installed distribution with its version, one per line."""
+    found = {f"{item.name}=={item.version}" for item in importlib.metadata.distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"
+
+
+def _log(
+    environment: Environment,
+    data: TrainingSet,
+    parts: Split,
+    model: "GradientBoostingClassifier",
+    twin: bytes,
+    probabilities: "npt.NDArray[Any]",
+    metrics: dict[str, float],
+    ties: list[int],
+) -> str:
+    import mlflow  # noqa: PLC0415  three seconds of imports
+
+    from workloads.loan_default.report import model_card, plots  # noqa: PLC0415
+
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+    mlflow.set_tracking_uri(environment.need("mlflow_tracking_uri"))
+    mlflow.set_experiment(EXPERIMENT)
+    tags = {
+        "data_hash": data.ingested.data_hash,
+        "data_source": data.ingested.source,
+        "ingestion_run": data.ingested.run,
+        "code_hash": code_hash(),
+    }
+    with mlflow.start_run(tags=tags) as run, tempfile.TemporaryDirectory(dir=environment.work) as folder:
+        run_id: str = run.info.run_id
+        mlflow.log_params(environment.settings.training.model_dump() | {"model": type(model).__name__})
+        mlflow.log_params(
+            {"train_rows": len(parts.train), "test_rows": len(parts.test), "features": ",".join(FEATURES)}
+        )
+        mlflow.log_metrics(metrics)
+        manifest = bundles.Manifest(
+            model_sha256=bundles.sha256(twin),
+            features=FEATURES,
+            data_hash=data.ingested.data_hash,
+            ingestion_run=data.ingested.run,
+            trained_at=datetime.now(UTC),
+            run_id=run_id,
+        )
+        root = Path(folder)
+        checksum = bundles.write(root / bundles.BUNDLE_FOLDER, twin, manifest)
+        (root / "environment.txt").write_text(environment_lock())
+        (root / "onnx_ties.txt").write_text("".join(f"{key}\n" for key in ties))
+        (root / "model_card.md").write_text(model_card(data.ingested, metrics, environment.settings.training))
+        plots(root / "plots", parts.test[LABEL].to_numpy(), probabilities, model.feature_importances_)
+        mlflow.log_artifacts(folder)
+        mlflow.set_tag(BUNDLE_TAG, checksum)
+        _log_model(model, parts.test)
+    return run_id
+
+
+def _log_model(model: "GradientBoostingClassifier", test: "pd.DataFrame") -> None:
+    import mlflow.sklearn  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+    from mlflow.models import infer_signature  # noqa: PLC0415
+
+    head = matrix(test)[:5]
+    mlflow.sklearn.log_model(
+        model,
+        name="model",
+        signature=infer_signature(head, model.predict_proba(head)),
+        input_example=np.asarray([EXAMPLE]),
+        pyfunc_predict_fn="predict_proba",
+        pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in ("scikit-learn", "skops", "numpy")],
+        skops_trusted_types=_TRUSTED_TYPES,
+    )
+
+
+def main() -> None:
+    """Command: train on the current features and print the run as JSON."""
+    argparse.ArgumentParser(prog="python -m workloads.loan_default.training", description=__doc__).parse_args()
+    print(train(load()).model_dump_json(indent=1))
+
+
+if __name__ == "__main__":
+    run_command(main)

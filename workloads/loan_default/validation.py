@@ -1,0 +1,213 @@
+"""Stage 4: measure a trained run and let the release policy decide; the verdict is stored on the run.
+
+Measures what is served (the ONNX bundle, verified, in the serving runtime): quality on the held-out rows, the champion
+on the same rows, bias gaps per protected attribute, latency of single rows, health of the data. Decides nothing:
+`policies/release/release.rego` does, in OPA.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+
+from workloads.loan_default import FEATURES, LABEL
+from workloads.loan_default.bundle import Scorer
+from workloads.loan_default.errors import GateError, WorkloadError, run_command
+from workloads.loan_default.features import TrainingSet, training_set
+from workloads.loan_default.servers import wait_for_mlflow, wait_for_opa
+from workloads.loan_default.settings import Environment, load
+from workloads.loan_default.training import EXAMPLE, Split, score_metrics, split
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+VERDICT_TAG = "verdict"
+"""Tag of the run, and later of the model version, with the verdict as JSON."""
+
+POLICY_PATH = "/v1/data/release"
+AGE_BANDS = (0, 25, 35, 45, 55, 200)
+"""Edges of the age groups in years."""
+
+_LATENCY_CALLS = 200
+_OPA_SECONDS = 10.0
+
+
+class Verdict(BaseModel):
+    """What the policy said about a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    allowed: bool
+    """Whether the run may be promoted."""
+
+    reasons: tuple[str, ...]
+    """Why not; empty when it may."""
+
+    bias: dict[str, dict[str, float]]
+    """Largest gap between groups, per attribute and kind."""
+
+
+def validate(environment: Environment, run_id: str, data: TrainingSet | None = None) -> Verdict:
+    """Measure the run, ask OPA, store the verdict on the run and return it.
+
+    Raises BundleError when the run's artifacts are missing or altered, WorkloadError when OPA does not decide.
+    """
+    from workloads.loan_default.registry import CHAMPION, alias_version, mlflow_client  # noqa: PLC0415  the other way round
+
+    wait_for_mlflow(environment)
+    wait_for_opa(environment)
+    client = mlflow_client(environment)
+    data = data or training_set(environment)
+    parts = split(data.frame, environment.settings.training)
+    champion = alias_version(client, CHAMPION)
+    candidate_scorer = _scorer(environment, run_id)
+    champion_scorer = _champion_scorer(environment, champion) if champion else None
+    facts = measure(parts, data, candidate_scorer, champion_scorer)
+    verdict = decide(environment, facts)
+    client.log_dict(run_id, facts, "validation/facts.json")
+    client.log_dict(run_id, verdict.model_dump(mode="json"), "validation/verdict.json")
+    client.set_tag(run_id, VERDICT_TAG, verdict.model_dump_json())
+    return verdict
+
+
+def measure(parts: Split, data: TrainingSet, candidate: Scorer, champion: Scorer | None) -> dict[str, Any]:
+    """Everything the policy may look at, as plain JSON."""
+    scores = _score(candidate, parts.test)
+    labels = parts.test[LABEL].to_numpy()
+    quarantined = sum(data.ingested.quarantined.values())
+    return {
+        "candidate": score_metrics(labels, scores) | {"distinct_scores": int(len(set(scores.tolist())))},
+        "train": score_metrics(parts.train[LABEL].to_numpy(), _score(candidate, parts.train)),
+        "champion": None if champion is None else score_metrics(labels, _score(champion, parts.test)),
+        "bias": bias_gaps(parts.test, scores),
+        "latency_p99_ms": latency_p99_ms(candidate),
+        "data": {
+            "hash": data.ingested.data_hash,
+            "trained_on_hash": candidate.manifest.data_hash,
+            "rows": len(data.frame),
+            "quarantined_share": quarantined / max(1, quarantined + len(data.frame)),
+            "features": list(candidate.manifest.features),
+            "constant_features": [name for name in FEATURES if data.frame[name].nunique() <= 1],
+            "label_correlation": {name: _association(data.frame, name) for name in FEATURES},
+        },
+    }
+
+
+def decide(environment: Environment, facts: dict[str, Any]) -> Verdict:
+    """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy (never a silent yes)."""
+    url = environment.need("opa_url").rstrip("/") + POLICY_PATH
+    try:
+        answer = httpx.post(url, json={"input": facts}, timeout=_OPA_SECONDS)
+        answer.raise_for_status()
+        result = answer.json().get("result")
+    except (httpx.HTTPError, ValueError) as error:
+        raise WorkloadError(f"OPA at {url} did not decide: {error}; the champion stays") from error
+    if not result or "allow" not in result or "reasons" not in result:
+        raise WorkloadError(f"OPA at {url} has no release policy; load policies/release")
+    bias = {attribute: dict(gaps) for attribute, gaps in facts["bias"].items()}
+    return Verdict(allowed=result["allow"] is True, reasons=tuple(sorted(result["reasons"])), bias=bias)
+
+
+def bias_gaps(test: "pd.DataFrame", scores: "npt.NDArray[Any]") -> dict[str, dict[str, float]]:
+    """Largest difference between groups with enough rows, per attribute.
+
+    `demographic_parity`: share predicted to default. `equal_opportunity`: share of those who paid that is predicted to
+    pay. Both at the threshold that predicts as many defaults as there are, so that the base rate cancels out.
+    """
+    import numpy as np  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415
+
+    labels = test[LABEL].to_numpy()
+    flagged = scores > np.quantile(scores, 1 - labels.mean())
+    groups = {
+        "SEX": test["SEX"].astype(str),
+        "EDUCATION": test["EDUCATION"].where(test["EDUCATION"].isin([1, 2, 3]), 4).astype(str),
+        "AGE": pd.cut(test["Age"], list(AGE_BANDS)).astype(str),
+    }
+    return {name: _gaps(group.to_numpy(), labels, flagged) for name, group in groups.items()}
+
+
+def latency_p99_ms(scorer: Scorer) -> float:
+    """99th percentile of single-row scoring in the serving runtime, in milliseconds."""
+    import numpy as np  # noqa: PLC0415
+
+    row = np.asarray([EXAMPLE], dtype=np.float32)
+    times = []
+    for _ in range(_LATENCY_CALLS):
+        started = time.perf_counter()
+        scorer.score(row)
+        times.append((time.perf_counter() - started) * 1e3)
+    return float(np.percentile(times, 99))
+
+
+MIN_GROUP_ROWS = 100
+"""Groups with fewer held-out rows are not compared: their rates are noise."""
+
+
+def _gaps(group: "npt.NDArray[Any]", labels: "npt.NDArray[Any]", flagged: "npt.NDArray[np.bool_]") -> dict[str, float]:
+    import numpy as np  # noqa: PLC0415
+
+    names, counts = np.unique(group, return_counts=True)
+    kept = [name for name, count in zip(names, counts, strict=True) if count >= MIN_GROUP_ROWS]
+    flagged_share = [float(flagged[group == name].mean()) for name in kept]
+    paid = [(group == name) & (labels == 0) for name in kept]
+    trusted_share = [float(1 - flagged[rows].mean()) for rows in paid if rows.any()]
+    return {
+        "demographic_parity": _spread(flagged_share),
+        "equal_opportunity": _spread(trusted_share),
+        "groups": len(kept),
+    }
+
+
+def _spread(values: list[float]) -> float:
+    return max(values) - min(values) if values else 0.0
+
+
+def _association(frame: "pd.DataFrame", name: str) -> float:
+    """How well one feature alone ranks the label: AUC folded to 0.5..1; near 1 it is the label in disguise."""
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415
+
+    alone = float(roc_auc_score(frame[LABEL], frame[name]))
+    return max(alone, 1 - alone)
+
+
+def _score(scorer: Scorer, frame: "pd.DataFrame") -> "npt.NDArray[Any]":
+    import numpy as np  # noqa: PLC0415
+
+    return scorer.score(frame[list(FEATURES)].to_numpy(dtype=np.float32)).astype(float)
+
+
+def _scorer(environment: Environment, run_id: str) -> Scorer:
+    from workloads.loan_default.registry import download_bundle, mlflow_client  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
+        folder, checksum = download_bundle(mlflow_client(environment), run_id, Path(scratch))
+        return Scorer.load(folder, checksum)
+
+
+def _champion_scorer(environment: Environment, version: str) -> Scorer:
+    from workloads.loan_default import MODEL_NAME  # noqa: PLC0415
+    from workloads.loan_default.registry import mlflow_client  # noqa: PLC0415
+
+    found = mlflow_client(environment).get_model_version(MODEL_NAME, version)
+    return _scorer(environment, str(found.run_id))
+
+
+def main() -> None:
+    """Command: judge a run; exit status 1 when the policy refuses it."""
+    parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.validation", description=__doc__)
+    parser.add_argument("run_id", help="MLflow run to judge")
+    verdict = validate(load(), parser.parse_args().run_id)
+    print(verdict.model_dump_json(indent=1))
+    if not verdict.allowed:
+        raise GateError(f"refused by the release policy: {'; '.join(verdict.reasons)}")
+
+
+if __name__ == "__main__":
+    run_command(main)
