@@ -12,19 +12,19 @@ PARTS = $(if $(filter local,$(STACK)),,infra cloud pulumi)
 # The environment in which a command about the stack runs.
 WITH = $(PYTHON) -m tools.env --stack $(STACK) --
 INFRA = .venv/bin
-WORKLOADS = $$($(PYTHON) -c 'from infra.core import paths; print(paths.environment_dir("workloads"))')/bin
+WORKLOADS = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.environment_dir("workloads"))')/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview down outputs env test check lock bench
+.PHONY: help install up preview down outputs env test check lock
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
 
 install: ## install what STACK needs and this machine lacks, outside the checkout
 	@$(PYTHON) -m tools.install $(PARTS)
 
 up: install ## bring STACK up and show where everything is
-	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK)
+	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK) $(if $(filter local,$(STACK)),--forget-creations)
 	@$(WITH) pulumi stack select --create $(STACK)
 ifeq ($(STACK),local)
 	@$(WITH) pulumi up --yes --skip-preview --refresh $(ARGS)
@@ -37,14 +37,31 @@ preview: install ## show what `up` would change
 	@$(WITH) pulumi stack select --create $(STACK)
 	@$(WITH) pulumi preview $(ARGS)
 
-down: install ## destroy STACK and what is kept about it
+down: ## destroy STACK and what is kept about it
+	@$(PYTHON) -m tools.install infra pulumi
 	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
 
 outputs: ## where everything is, as JSON
 	@$(WITH) pulumi stack output --json
 
-env: ## shell lines for `eval "$$(make -s env)"`, after which plain `pulumi` works
+env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)
+
+check: ## format, lint, types, and which package may import which
+	@$(PYTHON) -m tools.install infra workloads
+	$(INFRA)/ruff format --check .
+	$(INFRA)/ruff check .
+	$(INFRA)/mypy infra stacks tools policies
+	$(WORKLOADS)/mypy workloads
+	$(INFRA)/lint-imports
+
+test: ## every test that runs without being asked for by name
+	@$(PYTHON) -m tools.install
+	$(INFRA)/python -m pytest --ignore tests/unit/workloads
+	$(WORKLOADS)/python -m pytest tests/unit/workloads
+ifneq ($(wildcard tests/e2e/test_*.py),)
+	$(INFRA)/python -m pytest -m e2e tests/e2e
+endif
 
 lock: ## renew the locks from requirements/*.in and go.mod
 	@$(PYTHON) -m tools.lock

@@ -36,25 +36,27 @@ def exit_with_errors_in_one_line(main: Callable[[], int]) -> None:
 
 def run(
     command: Sequence[str | Path],
-    otherwise: str,
+    otherwise: str = "",
     *,
+    name: str | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     timeout_seconds: float | None = None,
 ) -> str:
     """Run a command without input and give what it wrote to standard output; its silence is filled with a heartbeat.
 
-    Raises: ToolError with the command's last line and `otherwise`, the way out.
+    Raises: ToolError with the command's `name`, its last line and `otherwise`, the way out.
     """
     started = time.monotonic()
-    name = Path(command[0]).name
+    name = name or Path(command[0]).name
+    way_out = f"; {otherwise}" if otherwise else ""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         try:
             process = subprocess.Popen(
                 list(map(str, command)), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=cwd, env=env
             )
         except OSError as error:
-            raise ToolError(f"{name} cannot be started: {error.strerror}; {otherwise}") from error
+            raise ToolError(f"{name} cannot be started: {error.strerror}{way_out}") from error
         try:
             code = _wait(process, started, timeout_seconds)
         finally:
@@ -65,24 +67,22 @@ def run(
         errors.seek(0)
         written, complaint = output.read(), errors.read()
     if code is None:
-        raise ToolError(f"{name} did not end within {timeout_seconds:.0f} s; {otherwise}")
+        raise ToolError(f"{name} did not end within {timeout_seconds:.0f} s{way_out}")
     if code != 0:
-        raise ToolError(f"{name} failed ({_last_line(complaint + written) or f'exit code {code}'}); {otherwise}")
+        raise ToolError(f"{name} failed ({_last_line(complaint + written) or f'exit code {code}'}){way_out}")
     return written
 
 
 def _wait(process: subprocess.Popen[bytes], started: float, timeout_seconds: float | None) -> int | None:
     while True:
-        left = HEARTBEAT_SECONDS
-        if timeout_seconds is not None:
-            left = min(left, started + timeout_seconds - time.monotonic())
-            if left <= 0:
-                return None
+        taken = time.monotonic() - started
+        if timeout_seconds is not None and taken >= timeout_seconds:
+            return None
+        left = HEARTBEAT_SECONDS if timeout_seconds is None else min(HEARTBEAT_SECONDS, timeout_seconds - taken)
         try:
             return process.wait(left)
         except subprocess.TimeoutExpired:
-            if timeout_seconds is None:
-                sys.stderr.write(f"    ... {time.monotonic() - started:.0f} s\n")
+            sys.stderr.write(f"    ... {time.monotonic() - started:.0f} s\n")
 
 
 def _last_line(text: str) -> str:

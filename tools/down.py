@@ -4,8 +4,10 @@ The stack file in the checkout stays. What the platform was told to keep (data) 
 """
 
 import argparse
+import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +44,7 @@ def exists(stack: str) -> bool:
     answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise ToolError(f"the stacks cannot be listed: {answer.stderr.strip()}")
-    return f'"name": "{stack}"' in answer.stdout
+    return any(entry["name"].split("/")[-1] == stack for entry in json.loads(answer.stdout))
 
 
 def remove_state(state: Path) -> None:
@@ -63,7 +65,12 @@ def remove_state(state: Path) -> None:
 
 
 def _pulumi(*arguments: str) -> None:
-    code = subprocess.run(["pulumi", *arguments], check=False).returncode
+    # The terminal interrupts the CLI as well, which then ends in an orderly way; killing it would leave a broken state.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        code = subprocess.run(["pulumi", *arguments], check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
     if code != 0:
         raise ToolError(
             f"`pulumi {' '.join(arguments[:2])}` failed, see above; run the same command again when that is mended"

@@ -17,8 +17,11 @@ from tools.console import ToolError, run, say
 Way = Literal["auto", "official", "source"]
 """How to get a CLI: whatever works (`auto`), only the vendor's release, or only a build from its Go module."""
 
-DOWNLOAD_SECONDS = 20.0
-"""How long the official release may take before it counts as unreachable, seconds without any sign of it."""
+REACH_SECONDS = 20.0
+"""How long the vendor's site may take to answer before it counts as unreachable."""
+
+DOWNLOAD_SECONDS = 900.0
+"""How long the download may take once the site has answered."""
 
 LANGUAGE_HOST = "pulumi-language-python"
 
@@ -123,8 +126,7 @@ def _on_path(version: str) -> Cli | None:
 
 def _which(name: str) -> Path | None:
     """An executable on PATH that this installer did not put there."""
-    ours = str(paths.cache_dir())
-    folders = [folder for folder in os.get_exec_path() if not folder.startswith(ours)]
+    folders = [folder for folder in os.get_exec_path() if not Path(folder).is_relative_to(paths.cache_dir())]
     found = shutil.which(name, path=os.pathsep.join(folders))
     return Path(found) if found else None
 
@@ -143,25 +145,33 @@ def _download(version: str, *, required: bool) -> Cli | None:
     folder = _official_folder(version)
     unfinished = stamps.make_folder(folder.parent) / f".{version}.{os.getpid()}"
     say(f"downloading the official Pulumi CLI {version}")
-    program = (
-        "import socket, sys, urllib.request\n"
-        "from semver import VersionInfo\n"
-        "from pulumi.automation import PulumiCommand\n"
-        f"urllib.request.urlopen('https://get.pulumi.com/install.sh', timeout={DOWNLOAD_SECONDS}).close()\n"
-        "PulumiCommand.install(root=sys.argv[1], version=VersionInfo.parse(sys.argv[2]))\n"
-    )
     python = paths.environment_dir("infra") / "bin" / "python"
     try:
-        run([python, "-c", program, unfinished, version], "set PULUMI_INSTALL=source to build it, which needs Go")
+        run([python, "-c", _DOWNLOAD, unfinished, version], name="the download", timeout_seconds=DOWNLOAD_SECONDS)
         unfinished.rename(folder)
     except ToolError as error:
         if required:
-            raise
-        say(f"the official release cannot be had, building from source instead ({error})")
+            raise ToolError(f"{error}; PULUMI_INSTALL=source builds the CLI with Go instead") from error
+        say(f"{error}: building from source instead")
         return None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return _official_in_cache(version)
+
+
+_DOWNLOAD = f"""
+import subprocess, sys, urllib.request
+from semver import VersionInfo
+from pulumi.automation import PulumiCommand
+try:
+    urllib.request.urlopen("https://get.pulumi.com/install.sh", timeout={REACH_SECONDS}).close()
+    PulumiCommand.install(root=sys.argv[1], version=VersionInfo.parse(sys.argv[2]))
+except OSError as error:
+    sys.exit(f"get.pulumi.com: {{getattr(error, 'reason', error)}}")
+except subprocess.CalledProcessError as error:
+    sys.exit(error.output.decode(errors="replace"))
+"""
+"""Run by the Python of `infra`, whose SDK knows how to install the CLI that belongs to it."""
 
 
 def _built_in_cache(version: str) -> Cli | None:
