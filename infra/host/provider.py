@@ -127,7 +127,7 @@ class HostProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:  # noqa: D102, N802
         kind = _kind(request.urn, context)
-        if not request.inputs.fields:
+        if not request.inputs.fields and not request.properties.fields:
             _refuse(context, f"{_name(request.urn)!r} cannot be imported: host resources are made by the stack only")
         asked = self._request(kind, request.urn, request.inputs)
         olds = _plain(request.properties)[0]

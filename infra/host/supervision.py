@@ -56,6 +56,8 @@ class Supervision:
         self.root = root
         self.folder = root / "supervisor"
         self.socket = root / "supervisor.sock"
+        self.home = root / "home"
+        """HOME of the stack's processes, so that what they write there goes with the stack."""
         self._lock = threading.Lock()
 
     def log_path(self, name: str) -> Path:
@@ -75,13 +77,13 @@ class Supervision:
             if self.alive():
                 return
             self._check_socket_path()
-            for folder in (self.folder / "programs", self.folder / "specs", self.root / "logs"):
+            for folder in (self.folder / "programs", self.folder / "specs", self.root / "logs", self.home):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             watchdog.end_orphans(self.folder)
             (self.folder / "supervisord.conf").write_text(self._configuration(search_path), encoding="utf-8")
             done = subprocess.run(
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.folder / "supervisord.conf")],
-                env={"PATH": search_path, "LANG": "C.UTF-8", "HOME": str(self.root)},
+                env={"PATH": search_path, "LANG": "C.UTF-8", "HOME": str(self.home)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -39,7 +39,7 @@ def main() -> None:
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), f"supervisord {parent} died", flush=True)  # noqa: T201
-    environment = {"PATH": search_path, "LANG": "C.UTF-8", "HOME": str(folder.parent)}
+    environment = {"PATH": search_path, "LANG": "C.UTF-8", "HOME": str(folder.parent / "home")}
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder / "supervisord.conf")]
     os.execve(command[0], command, environment)  # noqa: S606
 

@@ -119,7 +119,7 @@ def _run(host: Host, request: Request[JobInputs], paths: _Paths) -> float:
 
 @contextmanager
 def _started(host: Host, inputs: JobInputs) -> Iterator[subprocess.Popen[str]]:
-    base = {"PATH": os.environ["PATH"], "HOME": str(host.root), "LANG": "C.UTF-8"}
+    base = {"PATH": os.environ["PATH"], "HOME": str(host.supervision.home), "LANG": "C.UTF-8"}
     try:
         with subprocess.Popen(
             inputs.command,

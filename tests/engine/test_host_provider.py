@@ -1,0 +1,227 @@
+"""The host provider under the real CLI: state, refresh, repair, interruption and removal."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.core import paths
+from tools import pulumi_cli
+
+pytestmark = pytest.mark.engine
+
+PROGRAM = """
+import sys, pulumi
+from infra.host import File, Folder, HostProvider, Job, Port, Process, Secret, Supervisor
+
+config = pulumi.Config()
+opts = pulumi.ResourceOptions(provider=HostProvider("host", root=config.require("root")))
+supervisor = Supervisor("supervisor", search_path=config.require("path"), opts=opts)
+started = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[supervisor]))
+port = Port("port", opts=opts)
+secret = Secret("secret", opts=opts)
+folder = Folder("folder", path="data/web", opts=opts)
+page = File("page", path="data/web/index.html", content=pulumi.Output.concat("hello ", secret.value), opts=opts)
+Process(
+    "web",
+    command=[sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "-d", folder.absolute_path,
+             port.chosen.apply(str)],
+    environment={"TOKEN": secret.value},
+    ports=[port.chosen],
+    health={"http_url": pulumi.Output.format("http://127.0.0.1:{0}/", port.chosen)},
+    triggers={"page": page.sha256},
+    opts=started,
+)
+Job("job", command=["sh", "-c", config.require("job")], environment={"TOKEN": secret.value}, opts=opts)
+pulumi.export("secret", secret.value)
+pulumi.export("port", port.chosen)
+"""
+SETTLE_SECONDS = 20
+
+
+class Stack:
+    """A project of its own with a backend of its own, made of host resources."""
+
+    def __init__(self, folder):
+        self.folder, self.root = folder, folder / "s"
+        project, backend = folder / "project", folder / "backend"
+        for each in (project, backend):
+            each.mkdir()
+        (project / "Pulumi.yaml").write_text(
+            json.dumps(
+                {
+                    "name": "tried",
+                    "runtime": {"name": "python", "options": {"virtualenv": sys.prefix}},
+                    "plugins": {"providers": [{"name": "host", "path": str(paths.CHECKOUT / "infra" / "host")}]},
+                }
+            )
+        )
+        (project / "__main__.py").write_text(PROGRAM)
+        self.project = project
+        cli = pulumi_cli.chosen()
+        assert cli is not None, "run `python3 -m tools.install pulumi` first"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+        host = paths.cache_dir() / "envs" / paths.checkout_key() / "bin"
+        self.environment = kept | {
+            "PATH": os.pathsep.join([str(host), str(Path(cli.command).parent), os.environ["PATH"]]),
+            "PULUMI_BACKEND_URL": backend.as_uri(),
+            "PULUMI_HOME": str(folder / "home"),
+            "PULUMI_CONFIG_PASSPHRASE": "test",
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        }
+        self.run("stack", "init", "dev")
+        self.configure(root=str(self.root), path=os.environ["PATH"], job=f"echo ran >> {folder}/ran")
+
+    def configure(self, **values):
+        for key, value in values.items():
+            self.run("config", "set", key, value)
+
+    def start(self, *arguments):
+        return subprocess.Popen(
+            ["pulumi", *arguments, "--non-interactive"],
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments, fails=False):
+        with self.start(*arguments) as process:
+            output, _ = process.communicate(timeout=120)
+        assert (process.returncode != 0) == fails, output
+        return output
+
+    def up(self, *arguments, fails=False):
+        return self.run("up", "--yes", "--skip-preview", *arguments, fails=fails)
+
+    def output(self, name):
+        return json.loads(self.run("stack", "output", "--json", "--show-secrets"))[name]
+
+    def pid(self):
+        return json.loads((self.root / "supervisor" / "specs" / "web.run").read_text())["pid"]
+
+
+@pytest.fixture
+def stack():
+    folder = Path(tempfile.mkdtemp(prefix="mlp-"))
+    stack = Stack(folder)
+    yield stack
+    subprocess.run(["pulumi", "cancel", "--yes"], cwd=stack.project, env=stack.environment, check=False)
+    stack.run("destroy", "--yes", "--skip-preview")
+    shutil.rmtree(folder)
+
+
+def belonging_to(folder):
+    """Processes that mention the folder in their command."""
+    everyone = psutil.process_iter(["cmdline"])
+    return [each for each in everyone if str(folder) in " ".join(each.info["cmdline"] or [])]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.1)
+
+
+def test_a_second_up_changes_nothing_and_runs_no_job_again(stack):
+    stack.up()
+    stack.up("--refresh", "--expect-no-changes")
+    assert (stack.folder / "ran").read_text() == "ran\n"
+
+
+def test_secrets_are_encrypted_in_state_and_hidden_in_outputs_and_logs(stack):
+    shown = stack.up()
+    secret = stack.output("secret")
+    assert len(secret) == 32
+    assert secret not in shown
+    assert secret not in stack.run("stack", "output")
+    state = [file for file in (stack.folder / "backend").rglob("*") if file.is_file()]
+    assert state
+    assert [file for file in state if secret.encode() in file.read_bytes()] == []
+    assert [file for file in (stack.root / "logs").iterdir() if secret.encode() in file.read_bytes()] == []
+
+
+def test_refresh_sees_a_stopped_process_and_up_mends_it(stack):
+    stack.up()
+    subprocess.run(
+        [sys.executable, "-m", "supervisor.supervisorctl", "-s", f"unix://{stack.root}/supervisor.sock", "stop", "web"],
+        check=True,
+        capture_output=True,
+    )
+    assert "dead" in stack.run("refresh", "--yes", "--skip-preview", "--diff")
+    stack.up()
+    stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+
+
+def test_refresh_sees_nothing_in_a_process_that_was_killed_and_came_back(stack):
+    stack.up()
+    before = stack.pid()
+    time.sleep(1.1)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: stack.pid() != before)
+    stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+
+
+def test_everything_comes_back_on_its_ports_after_a_reboot(stack):
+    stack.up()
+    port = stack.output("port")
+    for process in belonging_to(stack.root):
+        process.kill()
+    wait_until(lambda: not belonging_to(stack.root))
+    stack.up("--refresh")
+    assert stack.output("port") == port
+    stack.up("--refresh", "--expect-no-changes")
+
+
+def test_an_edited_file_is_put_right_and_its_reader_restarted(stack):
+    stack.up()
+    page, before = stack.root / "data" / "web" / "index.html", stack.pid()
+    page.write_text("edited")
+    stack.up("--refresh")
+    assert page.read_text().startswith("hello ")
+    assert stack.pid() == before, "the page is as the process was started with"
+
+
+def test_an_interrupted_up_leaves_nothing_running_and_the_next_one_finishes(stack):
+    stack.configure(job=f"touch {stack.folder}/begun; sleep 300.25")
+    process = stack.start("up", "--yes", "--skip-preview")
+    wait_until((stack.folder / "begun").exists)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "cancelled" in output
+    assert belonging_to("sleep 300.25") == []
+    stack.configure(job=f"echo ran >> {stack.folder}/ran")
+    stack.up("--refresh")
+    assert (stack.folder / "ran").read_text() == "ran\n"
+
+
+def test_a_failing_job_fails_the_update_with_its_last_words_and_is_tried_again(stack):
+    stack.configure(job=f"echo no hat; test -e {stack.folder}/hat")
+    assert "no hat" in stack.up(fails=True)
+    (stack.folder / "hat").touch()
+    stack.up()
+
+
+def test_a_preview_knows_of_every_resource_and_starts_nothing(stack):
+    assert "+ 9 to create" in stack.run("preview")
+    assert not stack.root.exists()
+
+
+def test_down_leaves_no_process_and_no_file(stack):
+    stack.up()
+    stack.run("destroy", "--yes", "--skip-preview")
+    assert belonging_to(stack.root) == []
+    assert [path for path in stack.root.rglob("*") if path.is_file()] == []
