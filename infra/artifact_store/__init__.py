@@ -1,5 +1,6 @@
 """Artifact store: the S3 API for models, data, reports and evidence."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import pulumi
@@ -16,8 +17,8 @@ class ArtifactStore(Protocol):
     uri: pulumi.Output[str]
     """Root for artifacts, no trailing slash: `s3://bucket`."""
 
-    client_env: pulumi.Output[dict[str, str]]
-    """Environment variables a client process needs to reach `uri`; secret where they hold credentials."""
+    client_env: Mapping[str, pulumi.Output[str]]
+    """Environment variables a client process needs to reach `uri`; each is secret where it holds a credential."""
 
     ready: pulumi.Resource
     """What a consumer that needs the store at once depends on."""

@@ -1,5 +1,6 @@
 """Artifact store on this machine: versitygw, the S3 API over a folder. One account, whose keys are generated."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,8 +43,8 @@ class VersitygwOnHost(pulumi.ComponentResource):
     uri: pulumi.Output[str]
     """`s3://mlplatform`, no trailing slash."""
 
-    client_env: pulumi.Output[dict[str, str]]
-    """Endpoint, region and keys under the names that AWS SDKs read; secret."""
+    client_env: Mapping[str, pulumi.Output[str]]
+    """Endpoint, region and keys under the names that AWS SDKs read; the keys are secret."""
 
     endpoint: pulumi.Output[str]
     """URL of the S3 API."""
@@ -91,10 +92,10 @@ class VersitygwOnHost(pulumi.ComponentResource):
         )
 
         self.uri = pulumi.Output.from_input(f"s3://{BUCKET}")
-        self.client_env = pulumi.Output.all(
-            AWS_ENDPOINT_URL_S3=self.endpoint,
-            AWS_REGION=pulumi.Output.from_input(REGION),
-            AWS_ACCESS_KEY_ID=access_key.value,
-            AWS_SECRET_ACCESS_KEY=secret_key.value,
-        ).apply(dict[str, str])
+        self.client_env = {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_REGION": pulumi.Output.from_input(REGION),
+            "AWS_ACCESS_KEY_ID": access_key.value,
+            "AWS_SECRET_ACCESS_KEY": secret_key.value,
+        }
         self.register_outputs({"uri": self.uri, "client_env": self.client_env, "endpoint": self.endpoint})

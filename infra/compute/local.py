@@ -1,7 +1,7 @@
 """Compute on this machine: services are supervised processes, jobs run once; all in the `workloads` environment."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pulumi
 
@@ -107,8 +107,6 @@ class ComputeOnHost(pulumi.ComponentResource):
         return JobOnHost(name, spec, self._substrate, opts)
 
 
-def _environment(spec: TaskSpec, substrate: Local, **more: pulumi.Input[str]) -> pulumi.Output[dict[str, str]]:
-    parts: list[Any] = [need.store.client_env for need in spec.needs]
-    return pulumi.Output.all(*parts, {"PATH": substrate.search_path, **spec.environment, **more}).apply(
-        lambda resolved: {key: value for part in resolved for key, value in part.items()}
-    )
+def _environment(spec: TaskSpec, substrate: Local, **more: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
+    credentials = {key: value for need in spec.needs for key, value in need.store.client_env.items()}
+    return {"PATH": substrate.search_path, **credentials, **spec.environment, **more}

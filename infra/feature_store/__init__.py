@@ -1,5 +1,6 @@
 """Feature store: Feast's registry and its server, over the online store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,8 +34,8 @@ class FeatureServer(Protocol):
 class FeatureStore(Protocol):
     """What every realization gives; consumers accept this and nothing narrower."""
 
-    client_env: pulumi.Output[dict[str, str]]
-    """`FEAST_REGISTRY` (SQLAlchemy URL), `FEAST_ONLINE_STORE` (Feast's Redis connection string); secret."""
+    client_env: Mapping[str, pulumi.Output[str]]
+    """`FEAST_REGISTRY` (SQLAlchemy URL), `FEAST_ONLINE_STORE` (Feast's Redis connection string, secret)."""
 
     ready: pulumi.Resource
     """What a consumer that needs the online store at once depends on."""

@@ -1,5 +1,6 @@
 """Feature store on this machine: Feast with its registry in sqlite and its features in the stack's Redis."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,7 +59,6 @@ class FeastServerOnHost(pulumi.ComponentResource):
 
         port = Port(f"{name}-port", number=args.settings.port, opts=pulumi.ResourceOptions(parent=self))
         self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
-        environment = pulumi.Output.all(store.client_env, args.artifact_store.client_env)
         Process(
             f"{name}-server",
             command=[
@@ -75,7 +75,7 @@ class FeastServerOnHost(pulumi.ComponentResource):
                 "--max-requests",
                 "0",
             ],
-            environment=environment.apply(lambda parts: {**parts[0], **parts[1]}),
+            environment={**store.client_env, **args.artifact_store.client_env},
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, "/health")},
             start_timeout_seconds=START_TIMEOUT_SECONDS,
@@ -92,8 +92,8 @@ class FeastOnHost(pulumi.ComponentResource):
     Source: https://docs.feast.dev/reference/registries/sql
     """
 
-    client_env: pulumi.Output[dict[str, str]]
-    """`FEAST_REGISTRY` and `FEAST_ONLINE_STORE`; secret, since the latter holds Redis' password."""
+    client_env: Mapping[str, pulumi.Output[str]]
+    """`FEAST_REGISTRY`, and `FEAST_ONLINE_STORE`, which holds Redis' password and is secret."""
 
     ready: pulumi.Resource
     """The online store, once it answers."""
@@ -109,12 +109,12 @@ class FeastOnHost(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.ready = args.online_store.ready
-        self.client_env = pulumi.Output.all(
-            FEAST_REGISTRY=pulumi.Output.format("sqlite:///{0}/registry.db", registry.absolute_path),
-            FEAST_ONLINE_STORE=pulumi.Output.format(
+        self.client_env = {
+            "FEAST_REGISTRY": pulumi.Output.format("sqlite:///{0}/registry.db", registry.absolute_path),
+            "FEAST_ONLINE_STORE": pulumi.Output.format(
                 "{0},password={1}", args.online_store.address, args.online_store.password
             ),
-        ).apply(dict[str, str])
+        }
         self.register_outputs({"client_env": self.client_env})
 
     def serve(self, name: str, repository: str, opts: pulumi.ResourceOptions | None = None) -> FeastServerOnHost:

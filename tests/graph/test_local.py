@@ -65,8 +65,8 @@ def test_the_release_waits_for_the_artifact_store_and_for_no_other_process(graph
 
 def test_credentials_are_secret_wherever_they_go(graph):
     for name in ("tracking-server", "loan-default-features-server", "loan-default-model-service-process"):
-        graph.one("host:index:Process", name).assert_secret("environment")
-    graph.one("host:index:Job").assert_secret("environment")
+        graph.one("host:index:Process", name).assert_secret("environment.AWS_SECRET_ACCESS_KEY")
+    graph.one("host:index:Job").assert_secret("environment.AWS_SECRET_ACCESS_KEY", "environment.FEAST_ONLINE_STORE")
     graph.one("host:index:File", "online-store-configuration").assert_secret("content")
 
 

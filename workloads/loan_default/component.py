@@ -102,11 +102,9 @@ class LoanDefault(pulumi.ComponentResource):
 
 def _endpoints(platform: Platform) -> dict[str, pulumi.Input[str]]:
     """What every process of the workload is told of the platform."""
-    feast = platform.feature_store.client_env
     return {
+        **platform.feature_store.client_env,
         "ARTIFACT_STORE_URI": platform.artifact_store.uri,
-        "FEAST_ONLINE_STORE": feast.apply(lambda env: env["FEAST_ONLINE_STORE"]),
-        "FEAST_REGISTRY": feast.apply(lambda env: env["FEAST_REGISTRY"]),
         "MLFLOW_TRACKING_URI": platform.tracking.url,
         "OPA_URL": platform.policy_server.url,
         "PUSHGATEWAY_URL": platform.monitoring.pushgateway_url,

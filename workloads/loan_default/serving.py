@@ -11,13 +11,13 @@ import re
 import threading
 import time
 import uuid
+import warnings
 from http import HTTPStatus
 from typing import Any
 
 import orjson
-import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import FastAPIDeprecationWarning, RequestValidationError
 from fastapi.responses import Response
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer, model_server
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
@@ -32,7 +32,7 @@ from workloads.loan_default import FEATURES, SERVED_NAME, metrics
 from workloads.loan_default.capture import Capture, Scored
 from workloads.loan_default.errors import run_command
 from workloads.loan_default.online import FeastLookup, Lookup
-from workloads.loan_default.payload import RequestError, Rows, malformed, parse_v1, parse_v2
+from workloads.loan_default.payload import RequestError, malformed, parse_v1, parse_v2
 from workloads.loan_default.settings import Environment, ServingSettings, load
 from workloads.loan_default.source import Loaded, RegistryDownError, RegistrySource
 from workloads.loan_default.store import Store
@@ -60,7 +60,7 @@ _cached = Gauge(metrics.MODEL_FROM_CACHE, "Registry down, last verified copy ans
 _captured = Counter(metrics.CAPTURE_ROWS.removesuffix("_total"), "Captured rows", [metrics.LABEL_OUTCOME])
 
 
-class LoanDefaultModel(Model):
+class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
     """Scores vectors, or customers looked up in the online store, with what the aliases name."""
 
     def __init__(self, settings: ServingSettings, lookup: Lookup, capture: Capture | None) -> None:
@@ -117,7 +117,7 @@ class LoanDefaultModel(Model):
         scores = loaded.scorer.score(vectors)
         answered = scores.tolist()
         request_id = _request_id(headers)
-        self._note(request_id, alias, loaded, rows, vectors, scores)
+        self._note(Scored(request_id, time.time(), alias, loaded.version, rows.customers, vectors, scores))
         _latency.labels("vector" if rows.vectors is not None else "online").observe(time.perf_counter() - started)
         return_headers = {REQUEST_ID_HEADER: request_id, VERSION_HEADER: loaded.version}
         if v2:
@@ -138,13 +138,13 @@ class LoanDefaultModel(Model):
             raise ModelNotReady(self.name)
         return CHAMPION, champion
 
-    def _note(self, request_id: str, alias: str, loaded: Loaded, rows: Rows, vectors: Any, scores: Any) -> None:
-        _predictions.labels(alias, loaded.version).inc(len(scores))
-        histogram = _scores.labels(alias)
-        for score in scores:
+    def _note(self, scored: Scored) -> None:
+        _predictions.labels(scored.alias, scored.version).inc(len(scored.scores))
+        histogram = _scores.labels(scored.alias)
+        for score in scored.scores:
             histogram.observe(score)
         if self._capture is not None:
-            self._capture.add(Scored(request_id, time.time(), alias, loaded.version, rows.customers, vectors, scores))
+            self._capture.add(scored)
 
 
 class Watcher(threading.Thread):
@@ -313,16 +313,7 @@ class QuietRESTServer(RESTServer):  # type: ignore[misc]  # kserve is untyped
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.config = uvicorn.Config(
-            self.config.app,
-            host=self.host,  # KServe 0.21 binds every address and takes no other
-            port=self.config.port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=self.config.timeout_graceful_shutdown,
-            timeout_keep_alive=self.config.timeout_keep_alive,
-        )
-        self._server = type(self._server)(self.config)
+        self.config.host = self.host  # KServe 0.21 binds every address and takes no other
 
     def _add_middlewares(self, app: FastAPI) -> None:
         app.add_middleware(BodyLimit, limit=self.max_body_bytes)
@@ -400,10 +391,20 @@ def build_server(port: int, host: str, settings: ServingSettings, model: LoanDef
     QuietRESTServer.max_body_bytes = settings.max_body_bytes
     model_server.RESTServer = QuietRESTServer
     server = ModelServer(http_port=port, enable_grpc=False, workers=1, enable_latency_logging=False)
+    quiet_logs()
     server.register_model(model)
     server.dataplane = QuietDataPlane(server.registered_models)
     server.model_repository_extension = ClosedRepository(server.registered_models)
     return server
+
+
+def quiet_logs() -> None:
+    """No line per request: KServe and uvicorn write five; what matters is in the metrics."""
+    for name in ("kserve", "kserve.trace", "uvicorn.error", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    access = logging.getLogger("uvicorn.access")
+    access.handlers, access.propagate = [], False
+    warnings.filterwarnings("ignore", category=FastAPIDeprecationWarning)  # of KServe's own endpoints
 
 
 def serve(environment: Environment, port: int, host: str) -> None:
@@ -411,8 +412,6 @@ def serve(environment: Environment, port: int, host: str) -> None:
     logging.basicConfig(
         level=logging.INFO, format='{"at":"%(asctime)s","level":"%(levelname)s","log":"%(name)s","text":"%(message)s"}'
     )
-    for name in ("kserve", "kserve.trace", "uvicorn.error", "httpx"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     settings = environment.settings.serving
     lookup = FeastLookup(environment)
     capture = Capture(Store.open(environment), settings, _count_captured) if settings.capture else None
@@ -440,10 +439,13 @@ def _connect(lookup: FeastLookup) -> None:
 def main() -> None:
     """Command: the model server."""
     parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.serving", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="TCP port")
+    environment = load()
+    parser.add_argument(
+        "--port", type=int, default=environment.port, required=environment.port is None, help="TCP port (default: $PORT)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     arguments = parser.parse_args()
-    serve(load(), arguments.port, arguments.host)
+    serve(environment, arguments.port, arguments.host)
 
 
 if __name__ == "__main__":
