@@ -59,7 +59,10 @@ def make(name: str, lock: Path) -> None:
         say(f"making the Python environment {name} in {folder}")
         run([uv, "venv", "--quiet", "--seed", "--python", find_python(), folder], OFFLINE)
     say(f"installing what requirements/{lock.name} names into {name}")
-    run([uv, "pip", "sync", "--quiet", "--python", folder / "bin" / "python", lock], OFFLINE, cwd=paths.CHECKOUT)
+    # Compiling takes 4 s for `infra` and 17 s for `workloads`, once; without it the first imports of the servers, which
+    # start at the same time and each compile for themselves, take two to three times as long (mlflow 3.7 s, not 1.4 s).
+    sync = [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python"]
+    run([*sync, lock], OFFLINE, cwd=paths.CHECKOUT)
     stamps.write(stamp, {"digest": wanted, "lock": lock.stem})
     unfinished.unlink()
 

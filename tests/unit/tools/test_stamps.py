@@ -1,0 +1,79 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tools import stamps
+from tools.console import ToolError
+
+
+def test_a_stamp_is_read_back(tmp_path):
+    stamps.write(tmp_path / "deep" / "a.json", {"digest": "1"})
+    assert stamps.read(tmp_path / "deep" / "a.json") == {"digest": "1"}
+
+
+@pytest.mark.parametrize("text", ["", '{"digest": ', "[1]"])
+def test_a_damaged_stamp_says_nothing(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    assert stamps.read(tmp_path / "a.json") == {}
+
+
+def test_a_missing_stamp_says_nothing(tmp_path):
+    assert stamps.read(tmp_path / "a.json") == {}
+
+
+def test_texts_and_where_they_end_both_count():
+    assert stamps.digest("ab", "c") != stamps.digest("a", "bc")
+    assert stamps.digest("ab") == stamps.digest(b"ab")
+
+
+def test_a_file_that_cannot_be_replaced_keeps_its_text(tmp_path, monkeypatch):
+    file = tmp_path / "a"
+    stamps.write_text(file, "old")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError))
+    with pytest.raises(OSError):  # noqa: PT011  raised by the line above
+        stamps.write_text(file, "new")
+    assert file.read_text() == "old"
+
+
+def test_a_written_file_has_the_mode_asked_for(tmp_path):
+    stamps.write_text(tmp_path / "secret", "x", mode=0o600)
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ToolError, match=r"/file/below cannot be written .*XDG_CACHE_HOME"):
+        stamps.make_folder(tmp_path / "file" / "below")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_named(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(ToolError, match="closed cannot be written"):
+        stamps.make_folder(tmp_path / "closed")
+
+
+def test_a_second_installer_waits_for_the_first(tmp_path):
+    code = (
+        "import sys, pathlib; from tools import stamps\n"
+        "with stamps.only_one(pathlib.Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as first, subprocess.Popen(command, **pipes) as second:
+        entered, waiting = (first, second) if first.stdout.readline() == "in\n" else (second, first)
+        assert waiting.stderr.readline() == "==> waiting for another installation to end\n"
+        entered.communicate("")
+        assert waiting.communicate("")[0] == "in\n"
+
+
+def test_a_killed_installer_does_not_keep_the_lock(tmp_path):
+    code = (
+        "import os, sys, pathlib; from tools import stamps\n"
+        "with stamps.only_one(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=False)
+    with stamps.only_one(tmp_path / "lock"):
+        assert (tmp_path / "lock").exists()
