@@ -1,4 +1,4 @@
-"""Stage 1: raw CSV -> checked, partitioned Parquet with the derived features; bad rows go to quarantine with their reason.
+"""Stage 1: raw CSV -> checked, partitioned Parquet with the derived features; bad rows go to quarantine with a reason.
 
 Spark reads raw lines, not its own CSV format: that turns malformed fields into NULL, keeps the row, and drops surplus
 fields in silence. Here every line is split and judged by the contract. Everything is written below a prefix of its own;
@@ -37,6 +37,7 @@ _NUMBER = r"^[+-]?\d{1,15}(\.\d{0,15})?([eE][+]?\d{1,2})?$"
 """A decimal number; common copies of the data write round amounts as `5.00E+05`."""
 
 _HASH_PARTS = 4
+_FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 
 
 class Ingested(BaseModel):
@@ -116,7 +117,7 @@ def spark_session(settings: IngestionSettings, work: Path) -> "SparkSession":
     local = settings.spark_master.startswith("local")
     options = {
         "spark.driver.memory": f"{settings.spark_driver_memory_mib}m",
-        "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.io.tmpdir={work}",
+        "spark.driver.extraJavaOptions": f"{_FAST_START} -Djava.io.tmpdir={work}",
         "spark.local.dir": str(work / "spark"),
         "spark.sql.warehouse.dir": str(work / "spark" / "warehouse"),
         "spark.ui.enabled": "false",
@@ -155,7 +156,8 @@ def _lines(spark: "SparkSession", source: Path) -> "DataFrame":
     )
     first = (F.col("block") == 0) & (F.col("place") == 0)
     rows = text.where(~first & (F.trim(F.col("value")) != ""))
-    return rows.withColumn("fields", F.transform(F.split("value", ","), lambda field: F.trim(field)))
+    # A bare F.trim would be given the element's index as the characters to trim.
+    return rows.withColumn("fields", F.transform(F.split("value", ","), lambda field: F.trim(field)))  # noqa: PLW0108
 
 
 def _judge(lines: "DataFrame") -> "DataFrame":
@@ -259,7 +261,8 @@ def _publish(store: Store, ingested: Ingested, scratch: Path, settings: Ingestio
         worst = max(ingested.quarantined, key=lambda reason: ingested.quarantined[reason], default="no rows")
         raise DataError(
             f"{bad} of {total} rows are bad ({bad / max(total, 1):.1%}, allowed {settings.max_bad_share:.1%}), mostly "
-            f"{worst!r}; the features of the last run stay, the bad rows are in {store.uri}/{ingested.quarantine_prefix}"
+            f"{worst!r}; the features of the last run stay, "
+            f"the bad rows are in {store.uri}/{ingested.quarantine_prefix}"
         )
     store.upload_tree(_without_markers(scratch / "features"), ingested.features_prefix)
     store.write_json(CURRENT, ingested.model_dump(mode="json"))
