@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 import pydantic
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
@@ -197,22 +197,25 @@ def _answer(context: grpc.ServicerContext, act: Callable[[], AnswerT]) -> Answer
 
 
 def _plain(message: struct_pb2.Struct) -> tuple[dict[str, Any], frozenset[str], frozenset[str]]:
-    """Properties as plain values, the secret texts among them, and the keys whose value is not known yet."""
-    values = rpc.deserialize_properties(message, keep_unknowns=True)
+    """Properties as plain values, the secret texts among them, and the keys whose value is not known yet.
+
+    The SDK's own deserialization makes a whole dictionary secret when one of its values is; here each counts alone.
+    """
     secrets: set[str] = set()
     unknown: set[str] = set()
-    plain = {key: _strip(value, key, secrets, unknown) for key, value in dict(values or {}).items()}
+    properties = json_format.MessageToDict(message)
+    plain = {key: _strip(value, key, secrets, unknown) for key, value in properties.items()}
     return plain, frozenset(secrets), frozenset(unknown)
 
 
 def _strip(value: Any, key: str, secrets: set[str], unknown: set[str], *, secret: bool = False) -> Any:
     if rpc.is_rpc_secret(value):
-        return _strip(rpc.unwrap_rpc_secret(value), key, secrets, unknown, secret=True)
+        return _strip(value["value"], key, secrets, unknown, secret=True)
     if isinstance(value, dict):
         return {each: _strip(part, key, secrets, unknown, secret=secret) for each, part in value.items()}
     if isinstance(value, list):
         return [_strip(part, key, secrets, unknown, secret=secret) for part in value]
-    if type(value).__name__ == "Unknown":
+    if value == rpc.UNKNOWN:
         unknown.add(key)
         return None
     if secret and isinstance(value, str) and value:
