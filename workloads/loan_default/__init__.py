@@ -1,4 +1,4 @@
-"""The loan-default workload: eight stages from the raw CSV to a monitored, replaceable model; imports nothing by itself."""
+"""The loan-default workload: from the raw CSV to a monitored, replaceable model; imports nothing by itself."""
 
 MODEL_NAME = "loan-default-model"
 """Registered model in MLflow."""

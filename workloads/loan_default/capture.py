@@ -11,9 +11,8 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,11 +31,13 @@ if TYPE_CHECKING:
 PREFIX = "captures"
 _log = logging.getLogger(__name__)
 _HOUR_SECONDS = 3600
+_RETRY_SECONDS = 1.0
+_STEP = 500
+"""Requests converted at once: numpy holds the interpreter meanwhile, and answers would wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One answered request."""
+class Scored(NamedTuple):
+    """One answered request; a tuple, because one is made per request."""
 
     request_id: str
     """From the client, or made by the server; outcomes are joined by it."""
@@ -69,10 +70,12 @@ class Capture:
         self._pause = settings.capture_flush_seconds
         self._counted = counted
         self._queue: deque[Scored] = deque()
-        self._rows = 0
+        self._added = 0  # written by the event loop only
+        self._removed = 0  # written by the writer only
         self._files = 0
         self._name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
-        self._stopped = threading.Event()
+        self._stopped = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
     def start(self) -> None:
@@ -81,67 +84,76 @@ class Capture:
 
     def stop(self) -> None:
         """Write what is queued and end the writer."""
-        self._stopped.set()
+        self._stopped = True
+        self._wake.set()
         self._thread.join(timeout=self._pause)
 
     def add(self, scored: Scored) -> None:
         """Queue an answered request, or count it as dropped; called from the event loop only."""
         rows = len(scored.scores)
-        if self._rows + rows > self._limit:
+        waiting = self._added - self._removed + rows
+        if waiting > self._limit:
             self._counted("dropped", rows)
             return
-        self._rows += rows
+        self._added += rows
         self._queue.append(scored)
+        if waiting * 2 > self._limit:
+            self._wake.set()
 
     def flush(self) -> int:
         """Write everything queued now; returns the rows written. What cannot be written stays queued."""
-        batch = [self._queue[index] for index in range(len(self._queue))]
-        for hour in sorted({int(item.at // _HOUR_SECONDS) for item in batch}):
-            self._write(hour, [item for item in batch if int(item.at // _HOUR_SECONDS) == hour])
-        for _ in batch:
-            self._queue.popleft()
-        rows = sum(len(item.scores) for item in batch)
-        self._rows -= rows
-        if rows:
+        batch = [self._queue.popleft() for _ in range(len(self._queue))]
+        written = 0
+        while batch:
+            hour = int(batch[0].at // _HOUR_SECONDS)
+            items = [item for item in batch if int(item.at // _HOUR_SECONDS) == hour]
+            try:
+                self._write(hour, items)
+            except WorkloadError:
+                self._queue.extendleft(reversed(batch))
+                raise
+            batch = [item for item in batch if int(item.at // _HOUR_SECONDS) != hour]
+            rows = sum(len(item.scores) for item in items)
+            self._removed += rows
             self._counted("stored", rows)
-        return rows
+            written += rows
+        return written
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._pause):
+        while not self._stopped:
+            self._wake.wait(self._pause)
+            self._wake.clear()
             self._flush_or_keep()
-        self._flush_or_keep()
 
     def _flush_or_keep(self) -> None:
         try:
             self.flush()
         except WorkloadError as error:
             _log.warning("captured requests stay queued: %s", error)
+            time.sleep(_RETRY_SECONDS)
 
     def _write(self, hour: int, items: list[Scored]) -> None:
         moment = datetime.fromtimestamp(hour * _HOUR_SECONDS, UTC)
         buffer = io.BytesIO()
-        pq.write_table(_table(items), buffer, compression="zstd")
+        parts = [_table(items[start : start + _STEP]) for start in range(0, len(items), _STEP)]
+        pq.write_table(pa.concat_tables(parts), buffer, compression="zstd")
         self._files += 1
         folder = f"{PREFIX}/dt={moment:%Y-%m-%d}/hour={moment:%H}"
         self._store.write(f"{folder}/{self._name}-{self._files:06d}.parquet", buffer.getvalue())
 
 
 def _table(items: list[Scored]) -> pa.Table:
-    counts = [len(item.scores) for item in items]
-    vectors = np.concatenate([item.vectors for item in items])
-    customers = [
-        customer for item, count in zip(items, counts, strict=True) for customer in item.customers or [None] * count
-    ]
+    """One row per scored row; columns by plain lists, which arrow reads faster than arrays of strings."""
+    rows = [(item, row) for item in items for row in range(len(item.scores))]
+    vectors = np.concatenate([item.vectors for item in items]).astype(np.float64)
     columns = {
-        "request_id": pa.array(np.repeat([item.request_id for item in items], counts)),
-        "row": pa.array(np.concatenate([np.arange(count, dtype=np.int32) for count in counts])),
-        "captured_at": pa.array((np.repeat([item.at for item in items], counts) * 1e6).astype(np.int64)).cast(
-            pa.timestamp("us", tz="UTC")
-        ),
-        "alias": pa.array(np.repeat([item.alias for item in items], counts)),
-        "version": pa.array(np.repeat([item.version for item in items], counts)),
-        ENTITY: pa.array(customers, type=pa.int64()),
-        **{name: pa.array(vectors[:, index].astype(np.float64)) for index, name in enumerate(FEATURES)},
+        "request_id": pa.array([item.request_id for item, _ in rows]),
+        "row": pa.array([row for _, row in rows], type=pa.int32()),
+        "captured_at": pa.array([int(item.at * 1e6) for item, _ in rows], type=pa.timestamp("us", tz="UTC")),
+        "alias": pa.array([item.alias for item, _ in rows]),
+        "version": pa.array([item.version for item, _ in rows]),
+        ENTITY: pa.array([item.customers[row] if item.customers else None for item, row in rows], type=pa.int64()),
+        **{name: pa.array(vectors[:, index]) for index, name in enumerate(FEATURES)},
         "score": pa.array(np.concatenate([item.scores for item in items]).astype(np.float64)),
     }
     return pa.table(columns)

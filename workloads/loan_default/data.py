@@ -53,7 +53,7 @@ COLUMNS = (
 
 
 def check_header(path: Path) -> None:
-    """Raise DataError with one line when the file cannot be this data: unreadable, empty, a column missing, extra or moved."""
+    """Raise DataError when the file cannot be this data: unreadable, empty, a column missing, extra or moved."""
     try:
         with path.open("rb") as file:
             first = file.readline()

@@ -1,18 +1,24 @@
 """How the four model features come out of the raw columns; never looks at the label.
 
-| feature | from | rule | why |
-|---|---|---|---|
-| `Age` | `AGE` | as it is | years |
-| `Income` | `LIMIT_BAL`, `PAY_AMT1..6` | the larger of a quarter of the credit line and three times the mean monthly repayment, to the nearest 100 NT dollars a month | banks grant a line of a few monthly incomes; who services debt with more than a third of the income is refused |
-| `CreditScore` | `PAY_0..6`, `BILL_AMT1..6`, `PAY_AMT1..5`, `LIMIT_BAL` | 300 + 550 x (0.70 history + 0.15 headroom + 0.15 repayment) | the parts of a bureau score that the data knows; payment history is the largest |
-| `NumOpenAccounts` | `PAY_0..6` | statements of the last six that were not paid in full (status 0 or later) | open obligations; the data holds one card per customer, so statements stand in for accounts |
+Age: `AGE` as it is, years.
 
-history: 1 - sqrt(weighted lateness). Lateness of a month is 0 (not late) to 1 (three months late or more: Basel II calls 90 days
-a default). A month weighs half of the next newer one. The root makes the first missed payment cost most, as bureaus do.
-headroom: the part of the credit line that the newest statement leaves free. repayment: the part of the last statements
-(`BILL_AMT2..6`) paid in the month after each (`PAY_AMT1..5`); 1 when nothing was owed.
+Income: the larger of a quarter of the credit line and three times the mean monthly repayment, to the nearest 100 NT
+dollars a month. Banks grant a line of a few monthly incomes; who spends more than a third of the income on debt is
+refused. From `LIMIT_BAL`, `PAY_AMT1..6`.
 
-The weights are round numbers set by hand for these reasons, the same for every customer; no row of theirs was fitted to an outcome.
+CreditScore: 300 + 550 x (0.70 history + 0.15 headroom + 0.15 repayment), the parts of a bureau score that the data
+knows; payment history is the largest.
+- history: 1 - sqrt(weighted lateness). Lateness of a month is 0 (not late) to 1 (three months late or more: Basel II
+  calls 90 days a default). A month weighs half of the next newer one. The root makes the first missed payment cost
+  most, as bureaus do. From `PAY_0..6`.
+- headroom: the part of the credit line that the newest statement leaves free. From `BILL_AMT1`, `LIMIT_BAL`.
+- repayment: the part of the statements `BILL_AMT2..6` paid in the month after each (`PAY_AMT1..5`); 1 when nothing was
+  owed.
+
+NumOpenAccounts: statements of the last six that were not paid in full (status 0 or later). Open obligations: the data
+holds one card per customer, so statements stand in for accounts. From `PAY_0..6`.
+
+The weights are round numbers set by hand for these reasons, the same for every customer; none was fitted to outcomes.
 """
 
 from collections.abc import Sequence
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
 SCORE_LOWEST, SCORE_HIGHEST = 300, 850
 HISTORY_WEIGHT, HEADROOM_WEIGHT, REPAYMENT_WEIGHT = 0.70, 0.15, 0.15
 DEFAULT_MONTHS_LATE = 3
-"""Months after which a payment counts as defaulted. Source: Basel Committee, International Convergence (2006), par. 452."""
+"""Months after which a payment counts as defaulted. Source: Basel Committee, Basel II (2006), paragraph 452."""
 
 LINE_PER_INCOME = 4
 """Granted credit line in monthly incomes."""

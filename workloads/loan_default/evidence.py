@@ -8,7 +8,7 @@ import argparse
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,6 +29,9 @@ class Promotion(BaseModel):
     """What is known when `champion` moves."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    kind: Literal["promotion", "rollback"]
+    """Whether a new release went up or an old one came back."""
 
     version: str
     """Version that becomes champion."""
@@ -68,7 +71,7 @@ class Promotion(BaseModel):
 
 
 def append(environment: Environment, promotion: Promotion) -> str:
-    """Write the next record; returns its hash. A record for the same version right after itself is not written twice."""
+    """Write the next record; returns its hash. The same promotion right after itself is not written twice."""
     store = Store.open(environment)
     names = store.names(PREFIX)
     last = names[-1] if names else None

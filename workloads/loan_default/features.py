@@ -200,10 +200,12 @@ def _number(value: float | None) -> float:
 def _quiet() -> Iterator[None]:
     """Keep Feast's progress bars and advice off the log; its errors become one line."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(action="ignore"),
+        ):
+            yield
     except OSError as error:
         raise WorkloadError(f"online store or Feast registry: {error}") from error
 

@@ -31,7 +31,7 @@ FEATURE_DRIFT_SCORE = "evidently_feature_drift_score"
 """Gauge of one column's distance from the reference; label `feature`."""
 
 BIAS_GAP = "loan_default_bias_gap"
-"""Gauge of the largest difference between groups; labels `attribute` and `kind` (`demographic_parity` or `equal_opportunity`)."""
+"""Gauge of the largest difference between groups; labels `attribute` and `kind` (`demographic_parity`, …)."""
 
 LABEL_ALIAS = "alias"
 LABEL_VERSION = "version"

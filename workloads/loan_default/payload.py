@@ -1,4 +1,4 @@
-"""What a request may say, for both protocols: checked, bounded, and answered with one helpful sentence when it is wrong."""
+"""What a request may say, in both protocols: checked, bounded, answered with one helpful sentence when it is wrong."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def parse_v1(body: Any, max_rows: int) -> Rows:
 
 
 def parse_v2(inputs: Sequence[Any], max_rows: int) -> Rows:
-    """Rows of a v2 request: one tensor [n, 4] of numbers, or `CustomerID` as one tensor [n] or [n, 1]; raises RequestError."""
+    """Rows of a v2 request: one tensor [n, 4] of numbers, or `CustomerID` as [n] or [n, 1]; raises RequestError."""
     if len(inputs) != 1:
         raise malformed(
             f"expected one input tensor, got {len(inputs)}: {', '.join(FEATURES)} as [n, {WIDTH}], or {ENTITY} as [n]"

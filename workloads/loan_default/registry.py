@@ -6,9 +6,9 @@ is one move of the alias `champion`; `previous` is set before it. Leaves out the
 
 import argparse
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -57,6 +57,7 @@ class _Candidate:
     manifest: Manifest
     verdict: Verdict
     metrics: dict[str, float]
+    kind: Literal["promotion", "rollback"] = "promotion"
 
 
 def register(environment: Environment, run_id: str) -> Registered:
@@ -68,18 +69,12 @@ def register(environment: Environment, run_id: str) -> Registered:
     client = mlflow_client(environment)
     candidate = _candidate(client, environment, run_id)
     version = _version(client, candidate)
-    return promote(environment, client, version, candidate.manifest, candidate.verdict, candidate.metrics)
+    return _promote(environment, client, version, candidate)
 
 
-def promote(
-    environment: Environment,
-    client: "MlflowClient",
-    version: str,
-    manifest: Manifest,
-    verdict: Verdict,
-    metrics: dict[str, float],
-) -> Registered:
+def _promote(environment: Environment, client: "MlflowClient", version: str, candidate: _Candidate) -> Registered:
     """Record the evidence, keep the old champion as `previous`, and move `champion`, in this order."""
+    manifest, verdict = candidate.manifest, candidate.verdict
     before = alias_version(client, CHAMPION)
     if before == version:
         found = client.get_model_version(MODEL_NAME, version).tags.get(EVIDENCE_TAG, "")
@@ -87,13 +82,14 @@ def promote(
     record = evidence.append(
         environment,
         evidence.Promotion(
+            kind=candidate.kind,
             version=version,
             previous=before,
             run_id=manifest.run_id,
             data_hash=manifest.data_hash,
             ingestion_run=manifest.ingestion_run,
             model_sha256=manifest.model_sha256,
-            metrics=metrics,
+            metrics=candidate.metrics,
             bias=verdict.bias,
             allowed=verdict.allowed,
             reasons=verdict.reasons,
@@ -117,7 +113,7 @@ def rollback(environment: Environment) -> Registered:
     if target is None:
         raise WorkloadError("there is no previous version to roll back to; `champion` stays")
     candidate = _candidate(client, environment, str(client.get_model_version(MODEL_NAME, target).run_id))
-    return promote(environment, client, target, candidate.manifest, candidate.verdict, candidate.metrics)
+    return _promote(environment, client, target, replace(candidate, kind="rollback"))
 
 
 def mlflow_client(environment: Environment) -> "MlflowClient":

@@ -135,7 +135,7 @@ class Environment(_Frozen):
     """Root of the artifact store: `s3://bucket[/prefix]` or `file:///absolute/path`."""
 
     aws_endpoint_url_s3: str = ""
-    """S3 API other than Amazon's, e.g. `http://127.0.0.1:7070`; credentials and region stay in the SDKs' own variables."""
+    """S3 API other than Amazon's, e.g. `http://127.0.0.1:7070`; credentials stay in the SDKs' own variables."""
 
     feast_registry: str = ""
     """SQLAlchemy URL of the Feast registry."""
@@ -151,6 +151,9 @@ class Environment(_Frozen):
 
     model_url: str = ""
     """The served model, `http://host:port/v1/models/loan-default`."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """TCP port of the model server."""
 
     data: Path | None = None
     """The raw CSV; not set means the seeded generator."""
@@ -185,7 +188,7 @@ class Environment(_Frozen):
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Environment:
-    """Read the process's world; raises WorkloadError with one line that names the variable, its value and what is allowed."""
+    """Read the process's world; raises WorkloadError, one line with the variable, its value and what is allowed."""
     values: dict[str, object] = {
         field: environ[field.upper()]
         for field in Environment.model_fields

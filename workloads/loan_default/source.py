@@ -65,18 +65,10 @@ class RegistrySource:
         answer = self._get("/api/2.0/mlflow/model-versions/get", name=MODEL_NAME, version=version)
         tags = {item["key"]: item["value"] for item in answer.get("model_version", {}).get("tags", [])}
         try:
-            checksum, uri = tags.get(_BUNDLE_TAG), tags.get(_URI_TAG, "")
-            if not checksum:
-                raise BundleError("it was not registered by this workload: it has no checksum")
-            folder = self._cache / checksum
-            try:
-                return Loaded(version, Scorer.load(folder, checksum))
-            except BundleError:
-                self._download(uri, folder)
-                return Loaded(version, Scorer.load(folder, checksum))
+            return Loaded(version, self._scorer(tags.get(_BUNDLE_TAG, ""), tags.get(_URI_TAG, "")))
         except BundleError as error:
             self._refused.add(version)
-            _log.error("version %s is refused: %s", version, error)  # noqa: TRY400  the sentence is enough
+            _log.error("version %s is refused: %s", version, error)
             return None
 
     def remember(self, loaded: dict[str, Loaded]) -> None:
@@ -101,6 +93,16 @@ class RegistrySource:
         except (OSError, ValueError, BundleError) as error:
             _log.warning("no local copy of a model can be used: %s", error)
             return {}
+
+    def _scorer(self, checksum: str, uri: str) -> Scorer:
+        if not checksum:
+            raise BundleError("it was not registered by this workload: it has no checksum")
+        folder = self._cache / checksum
+        try:
+            return Scorer.load(folder, checksum)
+        except BundleError:
+            self._download(uri, folder)
+            return Scorer.load(folder, checksum)
 
     def _download(self, uri: str, folder: Path) -> None:
         if not uri.startswith(_ARTIFACT_SCHEME):

@@ -80,12 +80,12 @@ def train(environment: Environment, data: TrainingSet | None = None) -> Trained:
     twin = to_onnx(model)
     ties = check_twin(twin, model, parts.test)
     metrics = score_metrics(parts.test[LABEL].to_numpy(), probabilities)
-    run_id = _log(environment, data, parts, model, twin, probabilities, metrics | {"onnx_ties": float(len(ties))}, ties)
+    run_id = _log(environment, _Outcome(data, parts, model, twin, probabilities, metrics, ties))
     return Trained(run_id=run_id, data_hash=data.ingested.data_hash, test_auc=metrics["test_auc"])
 
 
 def split(frame: "pd.DataFrame", settings: TrainingSettings) -> Split:
-    """Stratified split of rows ordered by customer; raises DataError when a class is missing or a value is not finite."""
+    """Stratified split of rows ordered by customer; raises DataError for a missing class or a value not finite."""
     import numpy as np  # noqa: PLC0415
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
 
@@ -190,16 +190,20 @@ def environment_lock() -> str:
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 
 
-def _log(
-    environment: Environment,
-    data: TrainingSet,
-    parts: Split,
-    model: "GradientBoostingClassifier",
-    twin: bytes,
-    probabilities: "npt.NDArray[Any]",
-    metrics: dict[str, float],
-    ties: list[int],
-) -> str:
+@dataclass(frozen=True)
+class _Outcome:
+    """Everything one training made."""
+
+    data: TrainingSet
+    parts: Split
+    model: "GradientBoostingClassifier"
+    twin: bytes
+    probabilities: "npt.NDArray[Any]"
+    metrics: dict[str, float]
+    ties: list[int]
+
+
+def _log(environment: Environment, made: _Outcome) -> str:
     import mlflow  # noqa: PLC0415  three seconds of imports
 
     from workloads.loan_default.report import model_card, plots  # noqa: PLC0415
@@ -208,35 +212,35 @@ def _log(
     mlflow.set_tracking_uri(environment.need("mlflow_tracking_uri"))
     mlflow.set_experiment(EXPERIMENT)
     tags = {
-        "data_hash": data.ingested.data_hash,
-        "data_source": data.ingested.source,
-        "ingestion_run": data.ingested.run,
+        "data_hash": made.data.ingested.data_hash,
+        "data_source": made.data.ingested.source,
+        "ingestion_run": made.data.ingested.run,
         "code_hash": code_hash(),
     }
     with mlflow.start_run(tags=tags) as run, tempfile.TemporaryDirectory(dir=environment.work) as folder:
         run_id: str = run.info.run_id
-        mlflow.log_params(environment.settings.training.model_dump() | {"model": type(model).__name__})
+        mlflow.log_params(environment.settings.training.model_dump() | {"model": type(made.model).__name__})
         mlflow.log_params(
-            {"train_rows": len(parts.train), "test_rows": len(parts.test), "features": ",".join(FEATURES)}
+            {"train_rows": len(made.parts.train), "test_rows": len(made.parts.test), "features": ",".join(FEATURES)}
         )
-        mlflow.log_metrics(metrics)
+        mlflow.log_metrics(made.metrics | {"onnx_ties": float(len(made.ties))})
         manifest = bundles.Manifest(
-            model_sha256=bundles.sha256(twin),
+            model_sha256=bundles.sha256(made.twin),
             features=FEATURES,
-            data_hash=data.ingested.data_hash,
-            ingestion_run=data.ingested.run,
+            data_hash=made.data.ingested.data_hash,
+            ingestion_run=made.data.ingested.run,
             trained_at=datetime.now(UTC),
             run_id=run_id,
         )
         root = Path(folder)
-        checksum = bundles.write(root / bundles.BUNDLE_FOLDER, twin, manifest)
+        checksum = bundles.write(root / bundles.BUNDLE_FOLDER, made.twin, manifest)
         (root / "environment.txt").write_text(environment_lock())
-        (root / "onnx_ties.txt").write_text("".join(f"{key}\n" for key in ties))
-        (root / "model_card.md").write_text(model_card(data.ingested, metrics, environment.settings.training))
-        plots(root / "plots", parts.test[LABEL].to_numpy(), probabilities, model.feature_importances_)
+        (root / "onnx_ties.txt").write_text("".join(f"{key}\n" for key in made.ties))
+        (root / "model_card.md").write_text(model_card(made.data.ingested, made.metrics, environment.settings.training))
+        plots(root / "plots", made.parts.test[LABEL].to_numpy(), made.probabilities, made.model.feature_importances_)
         mlflow.log_artifacts(folder)
         mlflow.set_tag(BUNDLE_TAG, checksum)
-        _log_model(model, parts.test)
+        _log_model(made.model, made.parts.test)
     return run_id
 
 

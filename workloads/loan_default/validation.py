@@ -82,7 +82,7 @@ def measure(parts: Split, data: TrainingSet, candidate: Scorer, champion: Scorer
     labels = parts.test[LABEL].to_numpy()
     quarantined = sum(data.ingested.quarantined.values())
     return {
-        "candidate": score_metrics(labels, scores) | {"distinct_scores": int(len(set(scores.tolist())))},
+        "candidate": score_metrics(labels, scores) | {"distinct_scores": len(set(scores.tolist()))},
         "train": score_metrics(parts.train[LABEL].to_numpy(), _score(candidate, parts.train)),
         "champion": None if champion is None else score_metrics(labels, _score(champion, parts.test)),
         "bias": bias_gaps(parts.test, scores),
@@ -93,14 +93,14 @@ def measure(parts: Split, data: TrainingSet, candidate: Scorer, champion: Scorer
             "rows": len(data.frame),
             "quarantined_share": quarantined / max(1, quarantined + len(data.frame)),
             "features": list(candidate.manifest.features),
-            "constant_features": [name for name in FEATURES if data.frame[name].nunique() <= 1],
+            "constant_features": [name for name in FEATURES if data.frame[name].min() == data.frame[name].max()],
             "label_correlation": {name: _association(data.frame, name) for name in FEATURES},
         },
     }
 
 
 def decide(environment: Environment, facts: dict[str, Any]) -> Verdict:
-    """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy (never a silent yes)."""
+    """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy."""
     url = environment.need("opa_url").rstrip("/") + POLICY_PATH
     try:
         answer = httpx.post(url, json={"input": facts}, timeout=_OPA_SECONDS)
