@@ -112,8 +112,8 @@ def _endpoints(platform: Platform) -> dict[str, pulumi.Input[str]]:
 
 
 def _dump(settings: LoanDefaultSettings, parts: set[str]) -> str:
-    """JSON of the parts that a process reads, so that a change of the others leaves it alone."""
-    return json.dumps(settings.model_dump(mode="json", include=parts), sort_keys=True)
+    """JSON of what was chosen in the parts that a process reads, so that neither others nor new defaults concern it."""
+    return json.dumps(settings.model_dump(mode="json", include=parts, exclude_defaults=True), sort_keys=True)
 
 
 def _fingerprint(path: str | None) -> str:

@@ -90,7 +90,8 @@ class _Paths:
 
 
 def _digest(inputs: JobInputs) -> str:
-    return hashlib.sha256(inputs.model_dump_json(exclude={"timeout_seconds"}).encode()).hexdigest()
+    values = inputs.model_dump(mode="json", exclude={"timeout_seconds"})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _run(host: Host, request: Request[JobInputs], paths: _Paths) -> float:

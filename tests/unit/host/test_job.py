@@ -23,6 +23,12 @@ def test_a_job_runs_once_for_the_same_inputs(host, root):
     assert (root / "count").read_text() == "ran\n"
 
 
+def test_the_order_in_which_variables_arrive_does_not_run_it_again(host, root):
+    JOB.create(host, script(f"echo ran >> {root}/count", environment={"A": "1", "B": "2"}))
+    JOB.create(host, script(f"echo ran >> {root}/count", environment={"B": "2", "A": "1"}))
+    assert (root / "count").read_text() == "ran\n"
+
+
 def test_other_inputs_run_it_again(host, root):
     JOB.create(host, script(f"echo ran >> {root}/count"))
     JOB.create(host, script(f"echo ran >> {root}/count", triggers={"data": "2"}))
