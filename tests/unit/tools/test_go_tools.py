@@ -38,7 +38,7 @@ def test_the_tools_of_a_module_are_built_without_a_c_compiler_and_without_anothe
 
 
 def test_a_build_that_fails_leaves_nothing_behind(commands):
-    commands.add("go", GO.replace("build) ", "build) echo 'dial tcp: no such host' >&2; exit 1; "))
+    commands.add("go", GO.replace("build)", "build) echo 'dial tcp: no such host' >&2; exit 1; "))
     with pytest.raises(ToolError, match=r"go failed \(dial tcp: no such host\); check that the Go module proxy"):
         build()
     assert not go_tools.is_built(paths.tools_dir(), ["opa"])

@@ -1,0 +1,148 @@
+import os
+import subprocess
+
+import pytest
+
+from infra.core import paths
+from tools import env, pulumi_cli, stack_files
+from tools.console import ToolError
+
+
+@pytest.fixture(autouse=True)
+def cli(checkout, monkeypatch):
+    """A stack `local` and a CLI that was built from source."""
+    (checkout / "Pulumi.local.yaml").write_text("config: {}\n")
+    monkeypatch.setattr(stack_files.stacks, "__defaults__", (checkout,))
+    monkeypatch.setattr(stack_files.source, "__defaults__", (checkout,))
+    built = pulumi_cli.Cli("/opt/built/bin/pulumi", "3.250.0", "source", "x")
+    monkeypatch.setattr(pulumi_cli, "chosen", lambda: built)
+    return built
+
+
+@pytest.fixture
+def state():
+    return paths.state_dir()
+
+
+def after_eval(monkeypatch, stack="local"):
+    """The variables as in a shell that has evaluated what is printed."""
+    added = env.variables(stack)
+    for name, value in added.items():
+        monkeypatch.setenv(name, value)
+    return added
+
+
+def test_backend_passphrase_and_home_are_this_checkouts_own(state):
+    added = env.variables("local")
+    assert added["PULUMI_BACKEND_URL"] == f"file://{state}/backend"
+    assert added["PULUMI_CONFIG_PASSPHRASE_FILE"] == f"{state}/passphrase"
+    assert added["PULUMI_HOME"] == str(paths.cache_dir() / "pulumi-home")
+    assert added["PULUMI_STACK"] == "local"
+    assert (state / "backend").is_dir()
+
+
+def test_the_passphrase_is_random_private_and_made_once(state):
+    env.variables("local")
+    first = (state / "passphrase").read_text()
+    env.variables("local")
+    assert (state / "passphrase").read_text() == first
+    assert len(set(first)) > 8
+    assert len(first) == 64
+    assert (state / "passphrase").stat().st_mode & 0o777 == 0o600
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert [file.name for file in state.iterdir() if file.name.startswith(".")] == []
+
+
+def test_two_that_make_the_passphrase_at_once_agree(state, monkeypatch):
+    link = os.link
+
+    def slower(source, target):
+        target.write_text("the other one's")
+        link(source, target)
+
+    state.mkdir(parents=True)
+    monkeypatch.setattr(os, "link", slower)
+    env.variables("local")
+    assert (state / "passphrase").read_text() == "the other one's"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "absent"),
+    [
+        ("PULUMI_BACKEND_URL", "s3://bucket", {"PULUMI_BACKEND_URL", "PULUMI_HOME"}),
+        ("PULUMI_HOME", "/home/me/.pulumi", {"PULUMI_HOME"}),
+        ("PULUMI_CONFIG_PASSPHRASE", "mine", {"PULUMI_CONFIG_PASSPHRASE_FILE"}),
+        ("PULUMI_CONFIG_PASSPHRASE_FILE", "/mine", {"PULUMI_CONFIG_PASSPHRASE_FILE"}),
+    ],
+)
+def test_what_a_person_has_set_is_left_alone(monkeypatch, name, value, absent):
+    everything = set(env.variables("local"))
+    monkeypatch.setenv(name, value)
+    assert everything - set(env.variables("local")) == absent
+
+
+def test_evaluating_twice_changes_nothing(monkeypatch):
+    first = after_eval(monkeypatch)
+    assert env.variables("local") == first
+
+
+def test_another_state_folder_counts_in_a_shell_that_knows_the_first(monkeypatch, tmp_path):
+    after_eval(monkeypatch)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    added = env.variables("local")
+    assert added["PULUMI_BACKEND_URL"] == f"file://{tmp_path}/elsewhere/mlplatform/{paths.checkout_key()}/backend"
+    assert added["PULUMI_CONFIG_PASSPHRASE_FILE"].startswith(f"{tmp_path}/elsewhere/")
+
+
+def test_our_commands_come_first_on_path_and_once(monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin")
+    after_eval(monkeypatch)
+    assert env.variables("local")["PATH"].split(":") == [
+        str(paths.commands_dir()),
+        "/opt/built/bin",
+        str(paths.tools_dir() / "bin"),
+        "/usr/bin",
+    ]
+
+
+def test_plugins_are_not_searched_on_the_network_by_a_cli_built_without_it(monkeypatch, cli):
+    assert env.variables("local")["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
+    official = pulumi_cli.Cli(cli.command, cli.version, "official release", "x")
+    monkeypatch.setattr(pulumi_cli, "chosen", lambda: official)
+    assert "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in env.variables("local")
+
+
+def test_without_a_cli_the_installer_is_named(monkeypatch):
+    monkeypatch.setattr(pulumi_cli, "chosen", lambda: None)
+    with pytest.raises(ToolError, match=r"not installed: run `python3 -m tools\.install`"):
+        env.variables("local")
+
+
+def test_an_unknown_stack_makes_nothing(state):
+    with pytest.raises(ToolError, match="no stack 'locl'"):
+        env.variables("locl")
+    assert not state.exists()
+
+
+def test_a_shell_can_evaluate_what_is_printed(monkeypatch, tmp_path, capsys):
+    odd = tmp_path / "it's a $HOME"
+    monkeypatch.setenv("XDG_STATE_HOME", str(odd))
+    env.main(["--stack", "local"])
+    script = capsys.readouterr().out + 'printf %s "$PULUMI_CONFIG_PASSPHRASE_FILE"'
+    told = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told == f"{odd}/mlplatform/{paths.checkout_key()}/passphrase"
+
+
+def test_a_command_runs_with_the_variables_set(monkeypatch):
+    ran = []
+    monkeypatch.setattr(os, "execvpe", lambda *arguments: ran.append(arguments))
+    env.main(["--stack", "local", "--", "pulumi", "up", "--yes"])
+    ((name, arguments, environment),) = ran
+    assert (name, arguments) == ("pulumi", ["pulumi", "up", "--yes"])
+    assert environment["PULUMI_STACK"] == "local"
+    assert environment["XDG_CACHE_HOME"] == os.environ["XDG_CACHE_HOME"]
+
+
+def test_a_command_that_is_not_there_is_named():
+    with pytest.raises(ToolError, match="no command 'pulmi'"):
+        env.main(["--", "pulmi"])

@@ -1,0 +1,79 @@
+import pytest
+
+from tools import install
+from tools.console import ToolError
+from tools.install import Part
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Parts that remember in which order they were got; `there` says which are installed."""
+    there, got = set(), []
+
+    def part(name):
+        def get():
+            got.append(name)
+            there.add(name)
+
+        return Part(lambda: name in there, get)
+
+    named = {name: part(name) for name in ("system", "infra", "cloud", "workloads", "pulumi", "tools")}
+    monkeypatch.setattr(install, "parts", lambda: named)
+    return there, got
+
+
+def test_everything_but_the_cloud_sdks_is_got_in_the_order_of_need(parts):
+    install.main([])
+    assert parts[1] == ["system", "infra", "workloads", "pulumi", "tools"]
+
+
+def test_a_second_run_does_nothing_and_says_nothing(parts, capsys):
+    install.main([])
+    capsys.readouterr()
+    install.main([])
+    assert capsys.readouterr().err == ""
+    assert len(parts[1]) == 5
+
+
+def test_only_the_named_parts_are_got(parts):
+    install.main(["pulumi", "infra"])
+    assert parts[1] == ["infra", "pulumi"]
+
+
+def test_what_another_installer_got_meanwhile_is_not_got_again(parts, monkeypatch):
+    there, got = parts
+
+    class Waited:
+        def __enter__(self):
+            there.update({"system", "infra", "workloads"})
+
+        def __exit__(self, *_):
+            return None
+
+    monkeypatch.setattr(install.stamps, "only_one", lambda _: Waited())
+    install.main([])
+    assert got == ["pulumi", "tools"]
+
+
+def test_an_unknown_part_is_refused_with_the_known_ones(parts, capsys):
+    with pytest.raises(SystemExit):
+        install.main(["everything"])
+    assert "workloads" in capsys.readouterr().err
+    assert parts[1] == []
+
+
+def test_the_first_part_that_cannot_be_had_ends_the_installation(parts, monkeypatch):
+    def fail():
+        raise ToolError("no Go; get it")
+
+    broken = install.parts() | {"infra": Part(lambda: False, fail)}
+    monkeypatch.setattr(install, "parts", lambda: broken)
+    with pytest.raises(ToolError, match="no Go"):
+        install.main([])
+    assert parts[1] == ["system"]
+
+
+def test_every_part_has_a_quick_answer_to_whether_it_is_there(commands, monkeypatch):
+    monkeypatch.undo()
+    assert {type(part.is_there()) for part in install.parts().values()} == {bool}
+    assert commands.called() == []

@@ -1,0 +1,75 @@
+import pytest
+
+from tools import stack_files
+from tools.console import ToolError
+
+pytestmark = pytest.mark.usefixtures("local")
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state" / "mine"
+
+
+@pytest.fixture
+def local(checkout):
+    file = checkout / "Pulumi.local.yaml"
+    file.write_text("config:\n  mlplatform:size: 1\n")
+    (checkout / "Pulumi.yaml").write_text("name: mlplatform\n")
+    return file
+
+
+def working(state, checkout, stack="local"):
+    return stack_files.working_file(stack, state, checkout)
+
+
+def test_the_cli_gets_a_copy_that_only_its_user_may_read(local, state, checkout):
+    copy = working(state, checkout)
+    assert copy == state / "Pulumi.local.yaml"
+    first, *rest = copy.read_text().splitlines()
+    assert first.startswith(f"# Made from {local} (")
+    assert rest == ["config:", "  mlplatform:size: 1"]
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_the_cli_wrote_into_the_copy_stays_while_the_original_is_unchanged(state, checkout):
+    copy = working(state, checkout)
+    copy.write_text(copy.read_text() + "encryptionsalt: v1:abc\n")
+    assert working(state, checkout).read_text().endswith("encryptionsalt: v1:abc\n")
+
+
+def test_a_changed_original_renews_the_copy_and_keeps_its_salt(local, state, checkout):
+    copy = working(state, checkout)
+    copy.write_text(copy.read_text().replace("size: 1", 'size: "1"') + "encryptionsalt: v1:abc\n")
+    local.write_text("config:\n  mlplatform:size: 2")
+    assert working(state, checkout).read_text().splitlines()[1:] == [
+        "config:",
+        "  mlplatform:size: 2",
+        "encryptionsalt: v1:abc",
+    ]
+
+
+@pytest.mark.parametrize("line", ["secretsprovider: awskms://alias/mine", "encryptionsalt: v1:theirs"])
+def test_a_file_with_a_secrets_provider_of_its_own_is_used_as_it_is(local, state, checkout, line):
+    local.write_text(f"{line}\n{local.read_text()}")
+    assert working(state, checkout) == local
+    assert not state.exists()
+
+
+def test_a_setting_of_that_name_is_no_secrets_provider(local, state, checkout):
+    local.write_text("config:\n  mlplatform:it:\n    secretsprovider: x\n")
+    assert working(state, checkout) != local
+
+
+def test_an_unknown_stack_is_refused_with_those_that_there_are(checkout):
+    (checkout / "Pulumi.prod.yaml").write_text("")
+    with pytest.raises(
+        ToolError, match=r"no stack 'produ' \(Pulumi\.produ\.yaml is missing\); stacks here: local, prod$"
+    ):
+        stack_files.source("produ", checkout)
+
+
+@pytest.mark.parametrize("name", ["", "../local", "local.yaml"])
+def test_a_name_that_is_no_stacks_name_is_refused(checkout, name):
+    with pytest.raises(ToolError, match="stacks here: local"):
+        stack_files.source(name, checkout)
