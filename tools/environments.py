@@ -61,8 +61,9 @@ def make(name: str, lock: Path) -> None:
     say(f"installing what requirements/{lock.name} names into {name}")
     # Compiling takes 4 s for `infra` and 17 s for `workloads`, once; without it the first imports of the servers, which
     # start at the same time and each compile for themselves, take two to three times as long (mlflow 3.7 s, not 1.4 s).
-    sync = [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python"]
-    run([*sync, lock], OFFLINE, cwd=paths.CHECKOUT)
+    python = folder / "bin" / "python"
+    command: list[str | Path] = [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", python, lock]
+    run(command, OFFLINE, cwd=paths.CHECKOUT)
     stamps.write(stamp, {"digest": wanted, "lock": lock.stem})
     unfinished.unlink()
 
