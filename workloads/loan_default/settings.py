@@ -105,6 +105,13 @@ class ServingSettings(_Frozen):
     """Time between two files of captured requests."""
 
 
+class BatchSettings(_Frozen):
+    """How batch scoring cuts its work."""
+
+    part_rows: Annotated[int, Field(ge=1)] = 10_000
+    """Rows of one output file, and what a killed run loses at most."""
+
+
 class DeploymentSettings(_Frozen):
     """How long each step of a release waits for the servers it needs."""
 
@@ -122,6 +129,7 @@ class LoanDefaultSettings(_Frozen):
     features: FeatureSettings = FeatureSettings()
     training: TrainingSettings = TrainingSettings()
     serving: ServingSettings = ServingSettings()
+    batch: BatchSettings = BatchSettings()
     deployment: DeploymentSettings = DeploymentSettings()
 
 

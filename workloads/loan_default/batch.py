@@ -1,0 +1,101 @@
+"""Stage 6, offline: score every customer of the current features with the champion, in parts that can be resumed.
+
+Parts are objects `batch/<run>/version=<n>/part-<i>.parquet`; a part that exists is not scored again, and
+`batch/current.json` names the result once all are there.
+"""
+
+import argparse
+import io
+import math
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from workloads.loan_default import ENTITY, FEATURES, MODEL_NAME
+from workloads.loan_default.bundle import Scorer
+from workloads.loan_default.errors import WorkloadError, run_command
+from workloads.loan_default.features import pull, read_offline
+from workloads.loan_default.registry import CHAMPION, alias_version, download_bundle, mlflow_client
+from workloads.loan_default.release import quiet_libraries
+from workloads.loan_default.servers import wait_for_mlflow
+from workloads.loan_default.settings import Environment, load
+from workloads.loan_default.store import Store
+
+CURRENT = "batch/current.json"
+
+
+class Batch(BaseModel):
+    """What a batch scoring left; the content of `batch/current.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    prefix: str
+    """Folder of the parts below the workload's root."""
+
+    version: str
+    """Version of the model that scored."""
+
+    run: str
+    """Ingestion run of the features."""
+
+    rows: int
+    """Customers scored."""
+
+    parts: int
+    """Number of Parquet files."""
+
+    resumed: int
+    """Parts that an earlier, unfinished run had written already."""
+
+
+def score(environment: Environment) -> Batch:
+    """Score the current features with the champion; raises WorkloadError when there is no champion."""
+    wait_for_mlflow(environment)
+    client = mlflow_client(environment)
+    version = alias_version(client, CHAMPION)
+    if version is None:
+        raise WorkloadError("there is no champion to score with; run `python -m workloads.loan_default.release` first")
+    ingested = pull(environment)
+    with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
+        run_id = str(client.get_model_version(MODEL_NAME, version).run_id)
+        scorer = Scorer.load(*download_bundle(client, run_id, Path(scratch)))
+    store = Store.open(environment)
+    prefix = f"batch/{ingested.run}/version={version}"
+    batch = score_parts(environment, store, scorer, prefix)
+    done = Batch(version=version, run=ingested.run, prefix=prefix, **batch)
+    store.write_json(CURRENT, done.model_dump(mode="json"))
+    return done
+
+
+def score_parts(environment: Environment, store: Store, scorer: Scorer, prefix: str) -> dict[str, int]:
+    """Write the parts that are not there yet; returns how many rows and parts there are and how many were found."""
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    frame = read_offline(environment)
+    size = environment.settings.batch.part_rows
+    parts = math.ceil(len(frame) / size)
+    there = set(store.names(prefix))
+    for part in range(parts):
+        name = f"part-{part:05d}.parquet"
+        if name in there:
+            continue
+        rows = frame.iloc[part * size : (part + 1) * size]
+        scores = scorer.score(rows[list(FEATURES)].to_numpy(dtype=np.float32))
+        buffer = io.BytesIO()
+        pq.write_table(pa.table({ENTITY: rows[ENTITY].to_numpy(), "score": scores.astype(np.float64)}), buffer)
+        store.write(f"{prefix}/{name}", buffer.getvalue())
+    return {"rows": len(frame), "parts": parts, "resumed": len(there & {f"part-{i:05d}.parquet" for i in range(parts)})}
+
+
+def main() -> None:
+    """Command: score all customers and print where the result is."""
+    argparse.ArgumentParser(prog="python -m workloads.loan_default.batch", description=__doc__).parse_args()
+    quiet_libraries()
+    print(score(load()).model_dump_json(indent=1))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,49 @@
+"""The nightly run: ingest and refresh again, so that features never outlive the view's ttl of one day.
+
+Also the catch-up at a stack's start: with `--max-age-hours` it does nothing while the features are younger.
+"""
+
+import argparse
+from datetime import UTC, datetime, timedelta
+
+from workloads.loan_default.errors import DataError, run_command
+from workloads.loan_default.features import Refreshed, refresh
+from workloads.loan_default.ingestion import current, ingest
+from workloads.loan_default.release import quiet_libraries
+from workloads.loan_default.servers import wait_for_online_store
+from workloads.loan_default.settings import Environment, load
+from workloads.loan_default.store import Store
+
+
+def run(environment: Environment, max_age: timedelta = timedelta()) -> Refreshed:
+    """Ingest, unless the published features are younger than `max_age`, and bring the current run online."""
+    if age(environment) >= max_age:
+        ingest(environment)
+    wait_for_online_store(environment)
+    return refresh(environment)
+
+
+def age(environment: Environment) -> timedelta:
+    """Age of the published features; the longest there is when nothing was published."""
+    try:
+        return datetime.now(UTC) - current(Store.open(environment)).event_timestamp
+    except DataError:
+        return timedelta.max
+
+
+def main() -> None:
+    """Command: run once."""
+    parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.nightly", description=__doc__)
+    parser.add_argument(
+        "--max-age-hours",
+        type=float,
+        default=0.0,
+        help="ingest only when the features are at least as old (default: always)",
+    )
+    arguments = parser.parse_args()
+    quiet_libraries()
+    print(run(load(), timedelta(hours=arguments.max_age_hours)).model_dump_json(indent=1))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,201 @@
+"""The release as a Kubeflow pipeline: the stage functions of `release`, one container each.
+
+Compiles to YAML, runs on this machine with `kfp.local`, or is submitted to a KFP server. No conditions: `kfp.local`
+evaluates every one of them as false and calls that success, so the gate is a stage that fails.
+"""
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler, dsl, kubernetes, local
+
+from workloads.loan_default.errors import WorkloadError, run_command
+from workloads.loan_default.settings import load
+
+NAME = "loan-default"
+CONFIG_MAP = SECRET = "loan-default"  # noqa: S105  a name
+"""Objects in the pipeline's namespace that hold the environment variables of `settings`."""
+
+PLAIN_VARIABLES = (
+    "ARTIFACT_STORE_URI",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "DATA",
+    "LOAN_DEFAULT_SETTINGS",
+    "MLFLOW_TRACKING_URI",
+    "MODEL_URL",
+    "OPA_URL",
+    "PUSHGATEWAY_URL",
+)
+SECRET_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "FEAST_ONLINE_STORE", "FEAST_REGISTRY")
+WORK_DIR = "/tmp/work"  # noqa: S108  the container's own
+GPU = "nvidia.com/gpu"
+
+
+def _component(function: Callable[..., str]) -> Any:
+    """A stage's container; kfp takes the function's source, so everything it needs is imported inside."""
+    return dsl.component(function, base_image="workload", install_kfp_package=False)
+
+
+@_component
+def ingest() -> str:
+    """CSV to published features; returns the content hash of the data."""
+    from workloads.loan_default import ingestion, settings  # noqa: PLC0415
+
+    return ingestion.ingest(settings.load()).data_hash
+
+
+@_component
+def features(data_hash: str) -> str:
+    """Published features into the online store; returns the ingestion run."""
+    from workloads.loan_default import features as stage  # noqa: PLC0415
+    from workloads.loan_default import settings  # noqa: PLC0415
+
+    print(f"data {data_hash}")
+    return stage.refresh(settings.load()).run
+
+
+@_component
+def train(ingestion_run: str) -> str:
+    """Features to a trained model; returns the MLflow run."""
+    from workloads.loan_default import settings, training  # noqa: PLC0415
+
+    print(f"features of {ingestion_run}")
+    return training.train(settings.load()).run_id
+
+
+@_component
+def validate(run_id: str) -> str:
+    """Fails when the release policy refuses the model; returns the MLflow run otherwise."""
+    from workloads.loan_default import errors, settings, validation  # noqa: PLC0415
+
+    verdict = validation.validate(settings.load(), run_id)
+    if not verdict.allowed:
+        raise errors.GateError("refused by the release policy: " + "; ".join(verdict.reasons))
+    return run_id
+
+
+@_component
+def register(run_id: str) -> str:
+    """Makes the model the champion; returns its version."""
+    from workloads.loan_default import registry, settings  # noqa: PLC0415
+
+    return registry.register(settings.load(), run_id).version
+
+
+@_component
+def deploy(version: str) -> str:
+    """Waits until the version answers; returns what it said as JSON."""
+    from workloads.loan_default import deployment, settings  # noqa: PLC0415
+
+    return deployment.deploy(settings.load(), version).model_dump_json()
+
+
+@dataclass(frozen=True)
+class Images:
+    """Container images by target, each pinned by digest where the pipeline runs on a cluster."""
+
+    ingest: str = "ingest"
+    """Spark and a JVM."""
+
+    workload: str = "workload"
+    """Everything else."""
+
+    train_gpu: str | None = None
+    """Training on a GPU node; None trains on the CPU."""
+
+
+def build(images: Images) -> Any:
+    """The pipeline over the given images."""
+
+    def loan_default() -> str:
+        ingested = _placed(ingest(), images.ingest, cpu="2", memory="4G", retries=2)
+        refreshed = _placed(features(data_hash=ingested.output), images.workload, cpu="1", memory="2G", retries=2)
+        trained = _placed(
+            train(ingestion_run=refreshed.output), images.train_gpu or images.workload, cpu="2", memory="4G", retries=2
+        )
+        if images.train_gpu is not None:
+            trained.set_accelerator_type(GPU).set_accelerator_limit(1)
+            kubernetes.add_toleration(trained, key=GPU, operator="Exists", effect="NoSchedule")
+        validated = _placed(validate(run_id=trained.output), images.workload, cpu="1", memory="2G", retries=0)
+        registered = _placed(register(run_id=validated.output), images.workload, cpu="1", memory="1G", retries=2)
+        deployed = _placed(deploy(version=registered.output), images.workload, cpu="1", memory="1G", retries=2)
+        answer: str = deployed.output
+        return answer
+
+    return dsl.pipeline(loan_default, name=NAME, description="Raw CSV to the served champion")
+
+
+def compile_to(path: Path, images: Images) -> None:
+    """Write the pipeline's YAML."""
+    compiler.Compiler().compile(build(images), str(path))
+
+
+def run_local(folder: Path) -> str:
+    """Run every stage as a process on this machine, with this process's environment; returns the deployed answer.
+
+    Raises WorkloadError when a stage fails; its log is above.
+    """
+    workspace = folder / "workspace"
+    workspace.mkdir(parents=True, exist_ok=True)
+    local.init(
+        local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "runs"), workspace_root=str(workspace)
+    )
+    try:
+        return str(build(Images())().output)
+    except RuntimeError as error:
+        raise WorkloadError(f"the pipeline failed: {str(error).splitlines()[0]}; the champion stays") from error
+    finally:
+        shutil.rmtree(folder)
+
+
+def submit(host: str, images: Images) -> str:
+    """Start the pipeline on a KFP server; returns the run's id."""
+    from kfp.client import Client  # noqa: PLC0415  only where there is a server
+
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "pipeline.yaml"
+        compile_to(package, images)
+        run = Client(host=host).create_run_from_pipeline_package(str(package), enable_caching=None)
+        return str(run.run_id)
+
+
+def _placed(task: Any, image: str, *, cpu: str, memory: str, retries: int) -> Any:
+    """Image, resources, retries and environment of one stage; results depend on servers, so nothing is cached."""
+    task.set_container_image(image).set_caching_options(False)
+    task.set_cpu_request(cpu).set_memory_request(memory).set_memory_limit(memory)
+    if retries:
+        task.set_retry(retries, backoff_duration="10s", backoff_factor=2, backoff_max_duration="120s")
+    task.set_env_variable("WORK_DIR", WORK_DIR)
+    kubernetes.use_config_map_as_env(task, CONFIG_MAP, {name: name for name in PLAIN_VARIABLES}, optional=True)
+    kubernetes.use_secret_as_env(task, SECRET, {name: name for name in SECRET_VARIABLES}, optional=True)
+    return task
+
+
+def main() -> None:
+    """Command: compile, run here, or submit."""
+    parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.pipeline", description=__doc__)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--compile", metavar="FILE", type=Path, help="write the pipeline's YAML")
+    action.add_argument("--local", action="store_true", help="run all stages on this machine")
+    action.add_argument("--submit", metavar="URL", help="start it on a KFP server")
+    parser.add_argument("--ingest-image", default=Images.ingest)
+    parser.add_argument("--workload-image", default=Images.workload)
+    parser.add_argument("--train-gpu-image", default=None, help="train on a GPU node with this image")
+    arguments = parser.parse_args()
+    images = Images(arguments.ingest_image, arguments.workload_image, arguments.train_gpu_image)
+    if arguments.compile:
+        compile_to(arguments.compile, images)
+    elif arguments.local:
+        print(run_local(load().work / "pipeline"))
+    else:
+        print(submit(arguments.submit, images))
+
+
+if __name__ == "__main__":
+    run_command(main)
