@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.core import paths
-from tools import stack_files
+from tools import stack_files, stamps
 from tools.console import exit_with_errors_in_one_line
 
 CONFIG_FILE = "PULUMI_OPTION_CONFIG_FILE"
@@ -50,15 +50,30 @@ def selected(pulumi: str, arguments: Sequence[str], environ: Mapping[str, str]) 
     return stack.split("/")[-1] if stack else None
 
 
+def _project_beside_working_files(arguments: Sequence[str]) -> Path:
+    """Folder of the project for `stack init`, which takes no `--config-file` and writes beside Pulumi.yaml."""
+    words = [argument for argument in arguments[2:] if not argument.startswith("-")]
+    stack = named(arguments, "--stack", "-s") or (words[0] if words else os.environ.get("PULUMI_STACK", ""))
+    if stack not in stack_files.stacks():
+        return paths.CHECKOUT
+    folder = stack_files.working_file(stack, paths.state_dir()).parent
+    if folder != paths.CHECKOUT:
+        stamps.write_text(folder / "Pulumi.yaml", (paths.CHECKOUT / "Pulumi.yaml").read_text(), mode=0o600)
+    return folder
+
+
 def main() -> int:
     """Become the real CLI."""
     pulumi, arguments = os.environ.pop("MLPLATFORM_PULUMI"), sys.argv[1:]
     folder = Path(named(arguments, "--cwd", "-C") or ".").resolve()
     is_free = CONFIG_FILE not in os.environ and named(arguments, "--config-file") is None
     if is_free and arguments and is_of_this_checkout(folder):
-        stack = selected(pulumi, arguments, os.environ)
-        if stack in stack_files.stacks():
-            os.environ[CONFIG_FILE] = str(stack_files.working_file(stack, paths.state_dir()))
+        if arguments[:2] == ["stack", "init"]:
+            arguments = ["--cwd", str(_project_beside_working_files(arguments)), *arguments]
+        else:
+            stack = selected(pulumi, arguments, os.environ)
+            if stack in stack_files.stacks():
+                os.environ[CONFIG_FILE] = str(stack_files.working_file(stack, paths.state_dir()))
     os.execv(pulumi, [pulumi, *arguments])  # noqa: S606  the point of this command
 
 
