@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from pytest_pulumi.engine import Cli, Stack
     from pytest_pulumi.facts import Answer, Facts, Outputs
     from pytest_pulumi.golden import Golden
     from pytest_pulumi.graph import Graph
+
+
+_REQUIRE = "PULUMI_REQUIRE_ENGINE"
+_KEPT = pytest.StashKey[list[str]]()
 
 
 class Runner:
@@ -35,8 +41,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; each is prefixed `--pulumi-`."""
     group = parser.getgroup("pulumi", "Pulumi programs")
     group.addoption("--pulumi-update", action="store_true", help="write golden texts instead of comparing with them")
+    group.addoption("--pulumi-keep", action="store_true", help="keep the stacks of pulumi_stack and say where they are")
+    group.addoption(
+        "--pulumi-require-engine",
+        action="store_true",
+        help=f"fail, not skip, where the CLI is missing (or set {_REQUIRE}=1)",
+    )
     parser.addini("pulumi_allow", "checks of pulumi_run that are off in every test", type="args", default=[])
     parser.addini("pulumi_timeout", "seconds that a program may take in pulumi_run", default="30")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how to reach the stacks that were kept."""
+    kept = config.stash.get(_KEPT, [])
+    if kept:
+        terminalreporter.section("stacks kept by --pulumi-keep")
+        terminalreporter.write_line("\n".join(kept))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,6 +122,70 @@ def pulumi_golden(request: pytest.FixtureRequest) -> Golden:
     from pytest_pulumi.golden import Golden  # noqa: PLC0415
 
     return Golden(request.path, request.node.name, update=request.config.getoption("--pulumi-update"))
+
+
+@pytest.fixture
+def pulumi_cli(request: pytest.FixtureRequest) -> Cli:
+    """Give the CLI; skip where there is none, or fail with `--pulumi-require-engine`."""
+    from pytest_pulumi.engine import NoEngineError, find_cli  # noqa: PLC0415
+
+    try:
+        return find_cli()
+    except NoEngineError as error:
+        _missing(request, str(error))
+
+
+@pytest.fixture
+def pulumi_stack(
+    request: pytest.FixtureRequest, pulumi_cli: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Stack]]:
+    """Give a function that makes a stack on the real engine: `pulumi_stack(program, providers=[Aws()])`.
+
+    Its arguments are those of `pytest_pulumi.engine.Stack`. Project and configuration come from `pulumi_project` and
+    `pulumi_config` unless they are given. After the test, what is not simulated is destroyed and the state removed.
+    """
+    from pytest_pulumi.backend import TemporaryBackend  # noqa: PLC0415
+    from pytest_pulumi.engine import NoEngineError, Stack  # noqa: PLC0415
+
+    made: list[Stack] = []
+
+    def make(program: Callable[[], Any] | None = None, **options: Any) -> Stack:
+        given = {
+            "project": request.getfixturevalue("pulumi_project"),
+            "config": request.getfixturevalue("pulumi_config"),
+        } | options
+        backend = TemporaryBackend(tmp_path_factory.mktemp("pulumi"))
+        try:
+            made.append(Stack(pulumi_cli, backend, program=program, **given))
+        except NoEngineError as error:
+            _missing(request, str(error))
+        return made[-1]
+
+    yield make
+    _clear_away(made, request.config)
+
+
+def _clear_away(stacks: list[Stack], config: pytest.Config) -> None:
+    import shlex  # noqa: PLC0415
+    import shutil  # noqa: PLC0415
+
+    for stack in stacks:
+        try:
+            if config.getoption("--pulumi-keep"):
+                bound = " ".join(f"{key}={shlex.quote(value)}" for key, value in stack.backend.environment().items())
+                config.stash.setdefault(_KEPT, []).append(f"{bound} pulumi stack -s {stack.name}")
+                continue
+            if stack.leaves_something_real():
+                stack.destroy()
+            shutil.rmtree(stack.backend.folder)
+        finally:
+            stack.close()
+
+
+def _missing(request: pytest.FixtureRequest, reason: str) -> NoReturn:
+    if request.config.getoption("--pulumi-require-engine") or os.environ.get(_REQUIRE, "") not in ("", "0"):
+        pytest.fail(f"{reason} (the engine is required here)", pytrace=False)
+    pytest.skip(reason)
 
 
 def _allowed(request: pytest.FixtureRequest) -> frozenset[str]:

@@ -1,0 +1,228 @@
+"""A simulated AWS: checks, names, ARNs, endpoints and replacements, for the types of `pulumi_aws`.
+
+It computes what programs commonly read (ids, ARNs, endpoints, hosted zones) and leaves out behaviour: no IAM decision,
+no capacity, no request to a service. What a type gives beyond that, a subclass or `outputs` says.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_pulumi.providers import schema
+from pytest_pulumi.providers.aws_tables import (
+    ARNS,
+    IDS,
+    IMMUTABLE,
+    NAMES,
+    PORTS,
+)
+from pytest_pulumi.providers.base import Planned, SimulatedProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ACCOUNT = "123456789012"
+"""The account in AWS' own documentation examples."""
+
+
+@dataclass
+class Aws(SimulatedProvider):
+    """Stands in for the provider `aws`."""
+
+    package: ClassVar[str] = "aws"
+    sdk: ClassVar[str | None] = "pulumi_aws"
+    immutable: ClassVar[Mapping[str, tuple[str, ...]]] = IMMUTABLE
+
+    account: str = _ACCOUNT
+    region: str = "us-east-1"
+    """Used where the provider resource names none."""
+
+    computed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further outputs by type token, beyond those that are worked out."""
+
+    def defaults(self, planned: Planned, old: dict[str, Any]) -> dict[str, Any]:
+        """Give an autoname where the type has one and the program names nothing."""
+        prop, limit = self._naming(planned)
+        if prop is None or planned.inputs.get(prop) is not None or planned.inputs.get(f"{prop}Prefix") is not None:
+            return {}
+        kept = old.get(prop) if prop in old.get("__defaults", []) else None
+        name = kept or f"{planned.name}-{planned.digest(7)}"
+        return {prop: _fitting(name, planned, limit), "__defaults": [prop]}
+
+    def claim(self, planned: Planned) -> str:
+        """Give the physical name, which is unique per type."""
+        prop, _ = self._naming(planned)
+        name = planned.inputs.get(prop) if prop is not None else None
+        return name if isinstance(name, str) else ""
+
+    def identify(self, planned: Planned) -> str:
+        """Give an id in the style of the type: its name, or a prefix and 17 digits."""
+        kind = _kind(planned.type)
+        if kind in IDS:
+            return f"{IDS[kind]}-{planned.digest(17)}"
+        if self.claim(planned):
+            return self.claim(planned)
+        for key in ("bucket", "role", "user", "clusterName", "functionName"):
+            if isinstance(planned.inputs.get(key), str):
+                return (
+                    str(planned.inputs[key]) if kind.startswith("s3/") else f"{planned.inputs[key]}-{planned.digest(8)}"
+                )
+        return f"{planned.name}-{planned.digest(8)}"
+
+    def compute(self, planned: Planned) -> dict[str, Any]:
+        """Give the outputs that the type has and the program did not set."""
+        try:
+            outputs = schema.shape_of("pulumi_aws", planned.type).outputs
+        except schema.UnknownTypeError:
+            outputs = {}
+        given = {
+            name: value
+            for name in outputs
+            if planned.inputs.get(name) is None and (value := self._value(name, planned)) is not None
+        }
+        if "tagsAll" in outputs:
+            given["tagsAll"] = self._default_tags() | (planned.inputs.get("tags") or {})
+        return given | dict(self.computed.get(planned.type, {}))
+
+    def call(self, token: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Answer the functions that nearly every program calls; others come from `answers`."""
+        if token in self.answers:
+            return super().call(token, args)
+        region = args.get("region") or self._region()
+        known: dict[str, dict[str, Any]] = {
+            "aws:index/getCallerIdentity:getCallerIdentity": {
+                "accountId": self.account,
+                "arn": f"arn:aws:iam::{self.account}:user/simulated",
+                "userId": "AIDASIMULATED",
+                "id": self.account,
+            },
+            "aws:index/getRegion:getRegion": {
+                "name": region,
+                "region": region,
+                "id": region,
+                "description": region,
+                "endpoint": f"ec2.{region}.amazonaws.com",
+            },
+            "aws:index/getPartition:getPartition": {
+                "partition": "aws",
+                "dnsSuffix": "amazonaws.com",
+                "reverseDnsPrefix": "com.amazonaws",
+                "id": "aws",
+            },
+            "aws:index/getAvailabilityZones:getAvailabilityZones": {
+                "names": [f"{region}{letter}" for letter in "abc"],
+                "zoneIds": [f"{region}-az{number}" for number in (1, 2, 3)],
+                "groupNames": [region],
+                "id": region,
+                "region": region,
+            },
+        }
+        if token == "aws:iam/getPolicyDocument:getPolicyDocument":  # noqa: S105  (a token of the type system)
+            return _policy_document(args)
+        return known[token] if token in known else super().call(token, args)
+
+    def _naming(self, planned: Planned) -> tuple[str | None, int]:
+        kind = _kind(planned.type)
+        if kind in NAMES:
+            return NAMES[kind]
+        return None, 0
+
+    def _region(self) -> str:
+        return str(self.config.get("region") or self.region)
+
+    def _default_tags(self) -> dict[str, Any]:
+        text = self.config.get("defaultTags")
+        parsed = json.loads(text) if isinstance(text, str) and text else text or {}
+        return dict(parsed.get("tags") or {})
+
+    def _value(self, name: str, planned: Planned) -> Any:
+        """Work out one output by its name; None where nothing plausible is known."""
+        region = planned.inputs.get("region") or self._region()
+        kind = _kind(planned.type)
+        service = kind.split("/", 1)[0]
+        host = f"{planned.id or planned.name}.{planned.digest(12)}.{region}.{service}.amazonaws.com"
+        plain: dict[str, Any] = {
+            "arn": self._arn(planned, kind, service, region),
+            "region": region,
+            "ownerId": self.account,
+            "registryId": self.account,
+            "accountId": self.account,
+            "endpoint": f"https://{planned.digest(32).upper()}.gr7.{region}.eks.amazonaws.com"
+            if kind == "eks/cluster"
+            else host,
+            "address": host,
+            "dnsName": host,
+            "domainName": host,
+            "primaryEndpointAddress": f"master.{host}",
+            "readerEndpointAddress": f"replica.{host}",
+            "configurationEndpointAddress": f"clustercfg.{host}",
+            "repositoryUrl": f"{self.account}.dkr.ecr.{region}.amazonaws.com/{self.claim(planned)}",
+            "bucketDomainName": f"{planned.id}.s3.amazonaws.com",
+            "bucketRegionalDomainName": f"{planned.id}.s3.{region}.amazonaws.com",
+            "hostedZoneId": "Z3AQBSTGFYJSTF" if kind.startswith("s3/") else f"Z{planned.digest(13).upper()}",
+            "keyId": planned.id,
+            "targetKeyId": planned.id,
+            "uniqueId": f"AROA{planned.digest(17).upper()}",
+            "publicIp": f"203.0.113.{int(planned.digest(2), 16)}",
+            "privateIp": f"10.0.0.{int(planned.digest(2), 16)}",
+            "port": PORTS.get(str(planned.inputs.get("engine", "")), None),
+            "status": "ACTIVE",
+            "platformVersion": "eks.1" if kind == "eks/cluster" else None,
+            "defaultVersion": 1 if kind == "ec2/launchTemplate" else None,
+            "latestVersion": 1 if kind == "ec2/launchTemplate" else None,
+        }
+        if kind == "eks/cluster":
+            issuer = f"https://oidc.eks.{region}.amazonaws.com/id/{planned.digest(32).upper()}"
+            plain["identities"] = [{"oidcs": [{"issuer": issuer}]}]
+            plain["certificateAuthority"] = {"data": "c2ltdWxhdGVk"}
+            plain["certificateAuthorities"] = [{"data": "c2ltdWxhdGVk"}]
+        return plain.get(name)
+
+    def _arn(self, planned: Planned, kind: str, service: str, region: str) -> str:
+        pattern = ARNS.get(kind, "arn:aws:{service}:{region}:{account}:{what}/{id}")
+        what = kind.split("/", 1)[-1].lower()
+        name = self.claim(planned) or planned.id
+        return pattern.format(service=service, region=region, account=self.account, what=what, id=planned.id, name=name)
+
+
+def _kind(token: str) -> str:
+    """Give `s3/bucket` for `aws:s3/bucket:Bucket`."""
+    return token.split(":")[1]
+
+
+def _fitting(name: str, planned: Planned, limit: int) -> str:
+    """Keep a generated name within the service's limit, as autonaming does: the random part stays."""
+    return name if len(name) <= limit else f"{planned.name[: limit - 8]}-{planned.digest(7)}"
+
+
+def _policy_document(args: dict[str, Any]) -> dict[str, Any]:
+    """Write the policy language, as the provider does without asking AWS."""
+    statements = [_statement(item) for item in args.get("statements") or []]
+    text = json.dumps({"Version": args.get("version", "2012-10-17"), "Statement": statements}, indent=2)
+    return {"json": text, "minifiedJson": json.dumps(json.loads(text), separators=(",", ":")), "id": str(len(text))}
+
+
+def _statement(item: dict[str, Any]) -> dict[str, Any]:
+    statement: dict[str, Any] = {"Effect": item.get("effect", "Allow")}
+    for source, target in (
+        ("sid", "Sid"),
+        ("actions", "Action"),
+        ("notActions", "NotAction"),
+        ("resources", "Resource"),
+        ("notResources", "NotResource"),
+    ):
+        if item.get(source):
+            statement[target] = _single(item[source])
+    for principal in item.get("principals") or []:
+        kinds = statement.setdefault("Principal", {})
+        kinds[principal["type"]] = _single(principal["identifiers"])
+    for condition in item.get("conditions") or []:
+        tests = statement.setdefault("Condition", {}).setdefault(condition["test"], {})
+        tests[condition["variable"]] = _single(condition["values"])
+    return statement
+
+
+def _single(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value

@@ -1,0 +1,227 @@
+"""The gRPC side of a simulated provider, and the way it is handed to the engine.
+
+The engine attaches to a running server that `PULUMI_DEBUG_PROVIDERS` names, so nothing is ever put on PATH.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent import futures
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+from google.protobuf import empty_pb2
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.struct_pb2 import Struct
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+
+from pytest_pulumi import values
+from pytest_pulumi.providers.base import NotReadyError, Planned, RefusedError
+from pytest_pulumi.providers.diff import compare, touches
+from pytest_pulumi.providers.faults import CHANGES, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_pulumi.backend import TemporaryBackend
+    from pytest_pulumi.providers.base import Item, SimulatedProvider
+
+_WORKERS = 32
+"""More than the engine's usual parallelism, so that hanging operations do not block others."""
+
+
+class _Service(provider_pb2_grpc.ResourceProviderServicer):
+    """Answers the engine for one provider; each method is one call of the protocol."""
+
+    def __init__(self, provider: SimulatedProvider, crash: Callable[[], None]) -> None:
+        self._provider = provider
+        self._crash = crash
+
+    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=True, accept_outputs=False)
+
+    def Attach(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        return empty_pb2.Empty()
+
+    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        self._provider.faults.release()
+        return empty_pb2.Empty()
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        return plugin_pb2.PluginInfo(version=self._provider.version)
+
+    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        changed = compare(values.decode(request.olds).value, values.decode(request.news).value)
+        changed.pop("version", None)
+        return provider_pb2.DiffResponse(
+            changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+            diffs=sorted(changed),
+        )
+
+    def Configure(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        self._provider.config = values.decode(request.args).value
+        return provider_pb2.ConfigureResponse(
+            acceptSecrets=True, supportsPreview=True, acceptResources=True, acceptOutputs=False
+        )
+
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = Planned(request.urn, values.decode(request.news).value, generation=self._provider.births(request.urn))
+        with self._operation("check", planned, context):
+            problems = self._provider.check(planned)
+            inputs = Struct()
+            inputs.CopyFrom(request.news)
+            for key, value in self._provider.defaults(planned, values.decode(request.olds).value).items():
+                inputs.fields[key].CopyFrom(values.encode(value))
+            failures = [provider_pb2.CheckFailure(property=p.path, reason=p.reason) for p in problems]
+            return provider_pb2.CheckResponse(inputs=inputs, failures=failures)
+
+    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = Planned(request.urn, values.decode(request.news).value, request.id)
+        with self._operation("diff", planned, context):
+            old = values.decode(request.old_inputs).value
+            changed = compare(old, planned.inputs, tuple(request.ignoreChanges))
+            immutable = list(self._provider.replaces(planned))
+            replaces = sorted(path for path in changed if any(touches(rule, path) for rule in immutable))
+            before = Planned(request.urn, old, request.id)
+            return provider_pb2.DiffResponse(
+                changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+                diffs=sorted({path.split(".", 1)[0].split("[", 1)[0] for path in changed}),
+                replaces=replaces,
+                detailedDiff={
+                    path: provider_pb2.PropertyDiff(kind=_kind(word, replace=path in replaces), inputDiff=True)
+                    for path, word in changed.items()
+                },
+                hasDetailedDiff=True,
+                deleteBeforeReplace=bool(replaces)
+                and self._provider.named_by_user(planned)
+                and self._provider.claim(before) == self._provider.claim(planned),
+            )
+
+    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = Planned(request.urn, values.decode(request.properties).value, preview=request.preview)
+        with self._operation("create", planned, context):
+            item = self._provider.create(planned, request.properties)
+            self._settle(planned, item, context)
+            return provider_pb2.CreateResponse(id=item.id, properties=item.outputs)
+
+    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = Planned(request.urn, {}, request.id)
+        with self._operation("read", planned, context):
+            item = self._provider.items.get((planned.type, request.id))
+            if item is None:
+                return provider_pb2.ReadResponse()
+            return provider_pb2.ReadResponse(id=item.id, properties=item.outputs, inputs=item.inputs)
+
+    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = Planned(request.urn, values.decode(request.news).value, request.id, request.preview)
+        with self._operation("update", planned, context):
+            item = self._provider.update(planned, request.news)
+            self._settle(planned, item, context)
+            return provider_pb2.UpdateResponse(properties=item.outputs)
+
+    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = Planned(request.urn, values.decode(request.properties).value, request.id)
+        with self._operation("delete", planned, context):
+            self._provider.remove(planned.type, request.id)
+            return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = Planned(f"::::{request.tok}::", {})
+        with self._operation("invoke", planned, context):
+            args = values.decode(request.args).value
+            result = values.encode_bag(self._provider.call(request.tok, args))
+            return provider_pb2.InvokeResponse(**{"return": result})
+
+    @contextlib.contextmanager
+    def _operation(self, kind: str, planned: Planned, context: Any) -> Iterator[None]:
+        """Guard, log and spoil one operation, and turn a refusal into the protocol's error."""
+        provider = self._provider
+        operation = Operation(kind, planned.type, planned.name, planned.preview)
+        try:
+            if kind in CHANGES and not planned.preview:
+                provider.guard(planned.urn)
+            fault = provider.faults.strike(operation)
+            provider.log.append(operation)
+            if fault is not None and fault[0] != "lose_answer":
+                self._spoil(*fault, context)
+            yield
+        except RefusedError as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        if fault is not None and fault[0] == "lose_answer":
+            context.abort(grpc.StatusCode.UNKNOWN, f"{fault[1]} (the answer was lost after the operation took effect)")
+
+    def _spoil(self, how: str, message: str, context: Any) -> None:
+        if how == "hang":
+            self._provider.faults.released.wait()
+            return
+        if how == "crash":
+            self._crash()
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the provider crashed")
+        raise RefusedError(message)
+
+    def _settle(self, planned: Planned, item: Item, context: Any) -> None:
+        """Report an object that exists but is not ready as the protocol wants it: with the object."""
+        if planned.preview:
+            return
+        try:
+            self._provider.settled(planned)
+        except NotReadyError as error:
+            _abort_unready(str(error), item, context)
+
+
+def _abort_unready(reason: str, item: Item, context: Any) -> NoReturn:
+    detail = AnyMessage()
+    detail.Pack(
+        provider_pb2.ErrorResourceInitFailed(id=item.id, properties=item.outputs, inputs=item.inputs, reasons=[reason])
+    )
+    code = grpc.StatusCode.UNKNOWN
+    status = status_pb2.Status(code=code.value[0], message=reason, details=[detail])
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(code, reason)
+    raise AssertionError("abort never returns")
+
+
+def _kind(word: str, *, replace: bool) -> Any:
+    return provider_pb2.PropertyDiff.Kind.Value(f"{word}_REPLACE" if replace else word)
+
+
+class Server:
+    """One running provider."""
+
+    def __init__(self, provider: SimulatedProvider) -> None:
+        self.provider = provider
+        self._server = grpc.server(futures.ThreadPoolExecutor(_WORKERS))
+        service = _Service(provider, self.crash)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(service, self._server)
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+
+    def crash(self) -> None:
+        """Die without answering anybody."""
+        self._server.stop(grace=None)
+
+    def stop(self) -> None:
+        """Release what hangs and end."""
+        self.provider.faults.release()
+        self._server.stop(grace=1).wait()
+
+
+@contextlib.contextmanager
+def simulate(backend: TemporaryBackend, *providers: SimulatedProvider) -> Iterator[dict[str, str]]:
+    """Start providers for the time of a block; give the variables that bind the CLI to them and to the backend.
+
+    For previews without credentials, outside of pytest: run `pulumi` with `os.environ | variables`.
+    """
+    servers: list[Server] = []
+    try:
+        for provider in providers:
+            provider.backend = backend
+            servers.append(Server(provider))
+        attached = ",".join(f"{server.provider.package}:{server.port}" for server in servers)
+        yield backend.environment() | ({"PULUMI_DEBUG_PROVIDERS": attached} if servers else {})
+    finally:
+        for server in servers:
+            server.stop()
