@@ -30,7 +30,7 @@ def environment_dir(name: str, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def commands_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Commands made for this checkout: `pulumi`, which finds its settings, and the language host where it is needed."""
+    """The `pulumi` made for this checkout, which finds its settings."""
     return cache_dir(environ) / "envs" / checkout_key() / "bin"
 
 

@@ -12,8 +12,13 @@ from infra.core.substrate import LOOPBACK, Local
 from infra.host import Folder, Port, Process
 from infra.online_store import OnlineStore
 
+
 START_TIMEOUT_SECONDS = 180
 """Importing Feast takes 11 s on an idle core, many times that on a busy one."""
+
+
+REGISTRY_TTL_SECONDS = 5
+"""Seconds after which a feature that was registered just now is served."""
 
 
 class FeastOnHostSettings(Settings):
@@ -74,6 +79,8 @@ class FeastServerOnHost(pulumi.ComponentResource):
                 # Feast's default ends the worker after 1,000 requests, and with it its open connections.
                 "--max-requests",
                 "0",
+                "--registry_ttl_sec",
+                str(REGISTRY_TTL_SECONDS),
             ],
             environment={**store.client_env, **args.artifact_store.client_env},
             ports=[port.chosen],

@@ -1,0 +1,106 @@
+"""A local stack of its own: own state folder, own ports, beside whatever else runs on this machine."""
+
+import json
+import os
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from infra.core import paths
+from infra.host.supervision import WATCHDOG, Supervision
+
+REAL_DATA = paths.CHECKOUT.parent / "shared" / "data" / "uci_credit_card_default.csv"
+UP_SECONDS = 900
+ANSWER_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    body: Any
+
+
+class LocalStack:
+    """The checkout's `local` stack in a temporary state folder, driven by the README's commands."""
+
+    def __init__(self) -> None:
+        # Short, because a unix socket's path must be.
+        self.state = Path(tempfile.mkdtemp(prefix="mlp-"))
+        self.before = ""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "MAKE", "MFLAGS"))}
+        kept.pop("MLPLATFORM_STATE_DIR", None)
+        self.environ = kept | {"XDG_STATE_HOME": str(self.state)}
+        if REAL_DATA.exists():
+            self.environ["DATA"] = str(REAL_DATA)
+
+    @property
+    def folder(self) -> Path:
+        """What the stack keeps."""
+        return paths.state_dir(self.environ) / "local"
+
+    def make(self, *arguments: str, fails: bool = False) -> str:
+        """Run one of the README's commands and give what it printed."""
+        done = subprocess.run(
+            ["make", *arguments],
+            cwd=paths.CHECKOUT,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=UP_SECONDS,
+        )
+        if (done.returncode != 0) != fails:
+            raise AssertionError(f"make {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout[-6000:]}")
+        return done.stdout
+
+    def up(self, *flags: str, fails: bool = False) -> str:
+        """`make up` without questions."""
+        return self.make("up", f"ARGS={' '.join(['--non-interactive', *flags])}", fails=fails)
+
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs."""
+        found: dict[str, str] = json.loads(self.make("-s", "outputs"))
+        return found
+
+    def programs(self) -> list[str]:
+        """Names of the supervised programs."""
+        names = [path.stem for path in (self.folder / "supervisor" / "programs").glob("*.conf")]
+        return sorted([*names, WATCHDOG])
+
+    def pid(self, program: str) -> int:
+        """The process that a program is now; 0 while it has none."""
+        info: Any = Supervision(self.folder)._call("getProcessInfo", f"{program}:{program}")
+        return int(info["pid"])
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of the stack: the supervisor and all below it."""
+        supervisor = psutil.Process(int((self.folder / "supervisor" / "supervisord.pid").read_text()))
+        return [supervisor, *supervisor.children(recursive=True)]
+
+
+def ask(url: str, body: object = None) -> Answer:
+    """GET, or POST of `body` as JSON; an error status is an answer too."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
+            return Answer(response.status, _decoded(response.read()))
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, _decoded(error.read()))
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError:
+        return content.decode(errors="replace")

@@ -1,0 +1,203 @@
+"""One whole local stack, from nothing to an answered prediction and back to nothing, by the README's commands."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from infra.core import paths
+
+from .stack import REAL_DATA, LocalStack, ask
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+SAMPLE = {"instances": [[45, 72000, 680, 3]]}
+RECOVERY_SECONDS = 60
+
+
+def wait_until(condition, what, seconds=RECOVERY_SECONDS):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+def checkout_status():
+    command = ["git", "status", "--porcelain", "--", ".", ":!tests", ":!workloads"]
+    return subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def stack():
+    stack = LocalStack()
+    yield stack
+    stack.make("down")
+    shutil.rmtree(stack.state)
+
+
+@pytest.fixture(scope="module")
+def first_up(stack):
+    stack.before = checkout_status()
+    return stack.up()
+
+
+@pytest.fixture(scope="module")
+def outputs(stack, first_up):
+    assert first_up
+    return stack.outputs()
+
+
+def test_the_last_lines_of_up_are_a_request_and_its_answer(first_up, outputs):
+    *_, curl, answer = first_up.strip().splitlines()
+    assert curl.strip().startswith(f"curl -s {outputs['prediction_url']}")
+    assert 0 < json.loads(answer)["predictions"][0] < 1
+
+
+@pytest.mark.usefixtures("first_up")
+def test_up_leaves_the_checkout_as_it_was(stack):
+    assert checkout_status() == stack.before
+
+
+def test_up_shows_each_stage_while_it_runs(first_up):
+    assert [stage for stage in range(1, 7) if not re.search(rf"\[{stage}/6\] \w+ done in", first_up)] == []
+
+
+def test_a_vector_is_scored(outputs):
+    answer = ask(outputs["prediction_url"], SAMPLE)
+    assert answer.status == 200
+    assert 0 < answer.body["predictions"][0] < 1
+
+
+def test_a_customer_is_looked_up_and_scored(outputs):
+    answer = ask(outputs["prediction_url"], {"instances": [{"CustomerID": 1001}]})
+    assert answer.status == 200
+    assert 0 < answer.body["predictions"][0] < 1
+
+
+def test_the_v2_protocol_gives_the_same_score(outputs):
+    url = outputs["model_url"].replace("/v1/", "/v2/") + "/infer"
+    rows = SAMPLE["instances"]
+    body = {"inputs": [{"name": "input", "shape": [1, 4], "datatype": "FP64", "data": rows[0]}]}
+    assert ask(url, body).body["outputs"][0]["data"] == ask(outputs["prediction_url"], SAMPLE).body["predictions"]
+
+
+def test_the_champion_is_a_registered_version_of_a_logged_run(outputs):
+    api = f"{outputs['mlflow_url']}/api/2.0/mlflow"
+    champion = ask(f"{api}/registered-models/alias?name=loan-default-model&alias=champion").body["model_version"]
+    run = ask(f"{api}/runs/get?run_id={champion['run_id']}").body["run"]
+    metrics = {each["key"]: each["value"] for each in run["data"]["metrics"]}
+    if REAL_DATA.exists():
+        assert metrics["test_auc"] >= 0.755
+    else:
+        assert metrics["test_auc"] > 0.6
+
+
+def test_the_feature_server_answers(outputs):
+    body = {"feature_service": "loan_default_v1", "entities": {"CustomerID": [1001]}}
+    url = f"{outputs['feature_server_url']}/get-online-features"
+    wait_until(lambda: ask(url, body).status == 200, "the feature server knows the features")
+    assert "CreditScore" in ask(url, body).body["metadata"]["feature_names"]
+
+
+def test_every_target_is_scraped_and_the_drift_alert_is_loaded(outputs):
+    def healthy():
+        active = ask(f"{outputs['prometheus_url']}/api/v1/targets").body["data"]["activeTargets"]
+        return {each["labels"]["job"] for each in active if each["health"] == "up"} >= {
+            "prometheus",
+            "alertmanager",
+            "pushgateway",
+            "loan-default",
+        }
+
+    wait_until(healthy, "all scrape targets up")
+    groups = ask(f"{outputs['prometheus_url']}/api/v1/rules").body["data"]["groups"]
+    assert "DataDriftDetected" in {rule["name"] for group in groups for rule in group["rules"]}
+
+
+def test_a_second_up_changes_nothing(stack, outputs):
+    stack.up("--expect-no-changes")
+    assert stack.outputs() == outputs
+
+
+def test_only_loopback_is_bound(stack, outputs):
+    pids = {process.pid for process in stack.processes()}
+    listening = [each for each in psutil.net_connections() if each.status == "LISTEN" and each.pid in pids]
+    assert len(listening) >= len(outputs) - 2
+    assert {each.laddr.ip for each in listening} == {"127.0.0.1"}
+
+
+@pytest.mark.usefixtures("first_up")
+def test_no_secret_is_in_a_process_title_or_a_log(stack):
+    exported = stack.make("-s", "env")
+    environ = stack.environ | dict(re.findall(r"^export (\w+)='?([^'\n]*)'?$", exported, re.MULTILINE))
+    command = ["pulumi", "stack", "export", "--show-secrets", "--stack", "local"]
+    state = subprocess.run(
+        command, cwd=paths.CHECKOUT, env=environ, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    ).stdout
+    secrets = [
+        json.loads(each["outputs"]["value"]["plaintext"])
+        for each in json.loads(state)["deployment"]["resources"]
+        if each["type"] == "host:index:Secret"
+    ]
+    assert len(secrets) == 3
+    titles = " ".join(" ".join(process.cmdline()) for process in stack.processes())
+    logs = {path: path.read_text(errors="replace") for path in (stack.folder / "logs").iterdir()}
+    assert [secret for secret in secrets if secret in titles] == []
+    assert [path for path, text in logs.items() if any(secret in text for secret in secrets)] == []
+    assert [secret for secret in secrets if secret in json.dumps(stack.outputs())] == []
+
+
+def test_every_killed_process_comes_back_and_nothing_is_lost(stack, outputs):
+    api = f"{outputs['mlflow_url']}/api/2.0/mlflow/registered-models/alias?name=loan-default-model&alias=champion"
+    version = ask(api).body["model_version"]["version"]
+    by_id = {"instances": [{"CustomerID": 1001}]}
+    score = ask(outputs["prediction_url"], by_id).body["predictions"]
+    for program in stack.programs():
+        before = stack.pid(program)
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda program=program, before=before: stack.pid(program) not in (0, before), f"{program} restarted")
+
+    def whole():
+        try:
+            served = ask(outputs["prediction_url"], by_id)
+            registered = ask(api)
+        except OSError:
+            return False
+        if served.status != 200 or registered.status != 200:
+            return False
+        assert registered.body["model_version"]["version"] == version
+        return served.body["predictions"] == score
+
+    wait_until(whole, "the same model answers the same")
+    stack.up("--expect-no-changes")
+
+
+def test_a_wrong_stack_name_is_one_line_with_the_stacks_that_exist(stack):
+    printed = stack.make("up", "STACK=nowhere", fails=True)
+    assert "there is no stack 'nowhere'" in printed
+    assert "local" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.usefixtures("first_up")
+def test_data_that_does_not_exist_is_one_line(stack):
+    stack.environ, kept = stack.environ | {"DATA": "/no/such.csv"}, stack.environ
+    printed = stack.up(fails=True)
+    stack.environ = kept
+    assert "DATA: there is no file /no/such.csv" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.usefixtures("first_up")
+def test_down_leaves_no_process_and_no_file(stack):
+    processes = stack.processes()
+    stack.make("down")
+    assert [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
+    assert [path for path in stack.state.rglob("*") if path.is_file()] == []
+    assert "nothing" in stack.make("down").lower()
