@@ -39,4 +39,7 @@ def answer(url: str, body: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(["", "Endpoints:", *lines(json.load(sys.stdin)), ""]))
+    given = sys.stdin.read()
+    if not given:
+        sys.exit(1)  # the command that should have given the outputs said why it did not
+    sys.stdout.write("\n".join(["", "Endpoints:", *lines(json.loads(given)), ""]))

@@ -12,7 +12,6 @@ from infra.core.substrate import LOOPBACK, Local
 from infra.host import Folder, Port, Process
 from infra.online_store import OnlineStore
 
-
 START_TIMEOUT_SECONDS = 180
 """Importing Feast takes 11 s on an idle core, many times that on a busy one."""
 

@@ -100,7 +100,8 @@ class Supervision:
             if status.state in ("RUNNING", "STARTING") and status.digest == spec["digest"]:
                 return
             self._remove(name)
-            _write_private(self.folder / "specs" / f"{name}.json", json.dumps(spec))
+            health = inputs.health.model_dump()
+            _write_private(self.folder / "specs" / f"{name}.json", json.dumps({**spec, "health": health}))
             _write_private(self.folder / "programs" / f"{name}.conf", self._program(name, inputs))
             self._call("reloadConfig")
             self._call("addProcessGroup", name)
