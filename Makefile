@@ -25,7 +25,7 @@ install: ## install what STACK needs and this machine lacks, outside the checkou
 
 up: install ## bring STACK up and show where everything is
 	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK) $(if $(filter local,$(STACK)),--forget-creations)
-	@$(WITH) sh -c 'pulumi stack select $(STACK) >/dev/null 2>&1 || pulumi stack init $(STACK)'
+	@$(WITH) pulumi stack select --create $(STACK)
 ifeq ($(STACK),local)
 	@$(WITH) pulumi up --yes --skip-preview --refresh $(ARGS)
 else
@@ -34,7 +34,7 @@ endif
 	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome
 
 preview: install ## show what `up` would change
-	@$(WITH) sh -c 'pulumi stack select $(STACK) >/dev/null 2>&1 || pulumi stack init $(STACK)'
+	@$(WITH) pulumi stack select --create $(STACK)
 	@$(WITH) pulumi preview $(ARGS)
 
 down: ## destroy STACK and what is kept about it

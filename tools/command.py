@@ -2,7 +2,8 @@
 
 Inside this checkout it names the stack's working file (see `tools.stack_files`) unless the command line or the
 environment already names one, so that `pulumi preview -s prod` never reads another stack's settings and an edited stack
-file counts at once. Everywhere else, and in everything else, it is the plain CLI.
+file counts at once. The commands that create a stack know no such option and write next to Pulumi.yaml: they run where
+the working files are. Everywhere else, and in everything else, it is the plain CLI.
 """
 
 import os
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.core import paths
-from tools import stack_files, stamps
+from tools import stack_files
 from tools.console import exit_with_errors_in_one_line
 
 CONFIG_FILE = "PULUMI_OPTION_CONFIG_FILE"
@@ -50,16 +51,14 @@ def selected(pulumi: str, arguments: Sequence[str], environ: Mapping[str, str]) 
     return stack.split("/")[-1] if stack else None
 
 
-def _project_beside_working_files(arguments: Sequence[str]) -> Path:
-    """Folder of the project for `stack init`, which takes no `--config-file` and writes beside Pulumi.yaml."""
-    words = [argument for argument in arguments[2:] if not argument.startswith("-")]
-    stack = named(arguments, "--stack", "-s") or (words[0] if words else os.environ.get("PULUMI_STACK", ""))
-    if stack not in stack_files.stacks():
-        return paths.CHECKOUT
-    folder = stack_files.working_file(stack, paths.state_dir()).parent
-    if folder != paths.CHECKOUT:
-        stamps.write_text(folder / "Pulumi.yaml", (paths.CHECKOUT / "Pulumi.yaml").read_text(), mode=0o600)
-    return folder
+def created(arguments: Sequence[str]) -> str | None:
+    """The stack that a command would create with the passphrase provider, if it is such a command."""
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    creates = words[:2] == ["stack", "init"] or (words[:2] == ["stack", "select"] and {"-c", "--create"} & {*arguments})
+    if not creates or named(arguments, "--secrets-provider") is not None:
+        return None
+    name = words[2] if len(words) > 2 else named(arguments, "--stack", "-s")  # noqa: PLR2004  after `stack init`
+    return name.split("/")[-1] if name else None
 
 
 def main() -> int:
@@ -68,12 +67,14 @@ def main() -> int:
     folder = Path(named(arguments, "--cwd", "-C") or ".").resolve()
     is_free = CONFIG_FILE not in os.environ and named(arguments, "--config-file") is None
     if is_free and arguments and is_of_this_checkout(folder):
-        if arguments[:2] == ["stack", "init"]:
-            arguments = ["--cwd", str(_project_beside_working_files(arguments)), *arguments]
-        else:
-            stack = selected(pulumi, arguments, os.environ)
-            if stack in stack_files.stacks():
-                os.environ[CONFIG_FILE] = str(stack_files.working_file(stack, paths.state_dir()))
+        new = created(arguments)
+        stack = new or selected(pulumi, arguments, os.environ)
+        if stack in stack_files.stacks():
+            file = stack_files.working_file(stack, paths.state_dir())
+            if new:
+                os.chdir(stack_files.project_beside(file))
+            else:
+                os.environ[CONFIG_FILE] = str(file)
     os.execv(pulumi, [pulumi, *arguments])  # noqa: S606  the point of this command
 
 

@@ -16,7 +16,7 @@ from infra.core import paths
 from tools import locks, stack_files
 from tools.console import ToolError, exit_with_errors_in_one_line, say
 
-OURS = ("backend", "passphrase")
+OURS = ("Pulumi.yaml", "backend", "passphrase")
 """What the tools keep in the state folder, next to the copies of stack files."""
 
 

@@ -70,7 +70,7 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 
 def _search_path(cli: pulumi_cli.Cli, environ: Mapping[str, str]) -> list[str]:
-    first = [str(paths.commands_dir(environ)), str(Path(cli.command).parent), str(paths.tools_dir(environ) / "bin")]
+    first = [str(paths.commands_dir(environ)), str(pulumi_cli.folder_of(cli)), str(paths.tools_dir(environ) / "bin")]
     rest = environ.get("PATH", os.defpath).split(os.pathsep)
     return [*first, *(folder for folder in rest if folder not in first)]
 

@@ -97,6 +97,11 @@ def needs_language_host(cli: Cli) -> bool:
     return not os.access(beside, os.X_OK) and _which(LANGUAGE_HOST) is None
 
 
+def folder_of(cli: Cli) -> Path:
+    """Where the CLI and its language host stand side by side, as the CLI expects."""
+    return _engine_folder() if needs_language_host(cli) else Path(cli.command).parent
+
+
 def version_of(command: Path) -> str:
     """What a CLI says its version is, without the leading `v`; empty when it cannot say."""
     try:
@@ -209,25 +214,37 @@ def _stamp() -> Path:
     return paths.commands_dir().with_name("pulumi.json")
 
 
-def _commands(cli: Cli) -> dict[str, str]:
+def _engine_folder() -> Path:
+    return paths.commands_dir().with_name("engine")
+
+
+def _commands(cli: Cli) -> dict[Path, str]:
     """The commands of this checkout and what is in them."""
     python = quote(str(paths.environment_dir("infra") / "bin" / "python"))
-    real = f"MLPLATFORM_PULUMI={quote(cli.command)}"
-    commands = {"pulumi": f'#!/bin/sh\n{real} exec {python} -I -m tools.command "$@"\n'}
+    real = f"MLPLATFORM_PULUMI={quote(str(folder_of(cli) / 'pulumi'))}"
+    commands = {paths.commands_dir() / "pulumi": f'#!/bin/sh\n{real} exec {python} -I -m tools.command "$@"\n'}
     if needs_language_host(cli):
-        commands[LANGUAGE_HOST] = f'#!/bin/sh\nexec {python} -I -m tools.language_host "$@"\n'
+        host = f'#!/bin/sh\nexec {python} -I -m tools.language_host "$@"\n'
+        commands[_engine_folder() / LANGUAGE_HOST] = host
     return commands
 
 
 def _commands_are_there(cli: Cli) -> bool:
-    folder = paths.commands_dir()
-    present = {file.name: file.read_text() for file in folder.glob("pulumi*")}
-    return present == _commands(cli)
+    texts = {file: file.read_text() for file in _commands(cli) if file.exists()}
+    return texts == _commands(cli) and (folder_of(cli) / "pulumi").exists()
 
 
 def _write_commands(cli: Cli) -> None:
-    folder = paths.commands_dir()
-    for name, text in _commands(cli).items():
-        stamps.write_text(folder / name, text, mode=0o755)
-    if not needs_language_host(cli):
-        (folder / LANGUAGE_HOST).unlink(missing_ok=True)
+    shutil.rmtree(_engine_folder(), ignore_errors=True)
+    for file, text in _commands(cli).items():
+        stamps.write_text(file, text, mode=0o755)
+    if needs_language_host(cli):
+        _link_or_copy(Path(cli.command).resolve(), _engine_folder() / "pulumi")
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """The CLI looks for its host beside its own file, so a symbolic link would not do."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copy(source, target)

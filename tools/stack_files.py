@@ -5,6 +5,7 @@ the checkout, the CLI gets a copy in the state folder. A stack file that names a
 is meant to be shared with what the CLI writes, and is used as it is.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -47,3 +48,12 @@ def working_file(stack: str, state: Path, checkout: Path = paths.CHECKOUT) -> Pa
         ending = f"{salt[0]}\n" if salt else ""
         stamps.write_text(copy, mark + text.rstrip("\n") + "\n" + ending, mode=0o600)
     return copy
+
+
+def project_beside(file: Path, checkout: Path = paths.CHECKOUT) -> Path:
+    """The folder of a working file, with the project's Pulumi.yaml in it, so that the CLI can run there."""
+    project = file.parent / "Pulumi.yaml"
+    if file.parent != checkout and not project.is_symlink():
+        with contextlib.suppress(FileExistsError):  # another command made it meanwhile
+            project.symlink_to(checkout / "Pulumi.yaml")
+    return file.parent

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.core import paths
 from tools import pulumi_cli
 
 pytestmark = pytest.mark.engine
@@ -309,6 +308,10 @@ def test_a_policy_pack_that_raises_shows_why(project, pack):
     assert "ValueError: the pack is broken" in project.run("preview", "--policy-pack", str(pack), code=1)
 
 
-def test_the_wrapper_of_this_checkout_stands_only_where_there_is_no_official_host():
+def test_the_small_host_of_this_checkout_is_used_without_a_warning_where_there_is_no_official_one(project):
     cli = pulumi_cli.chosen()
-    assert (paths.commands_dir() / pulumi_cli.LANGUAGE_HOST).exists() == pulumi_cli.needs_language_host(cli)
+    project.environment["PATH"] = os.pathsep.join([str(pulumi_cli.folder_of(cli)), os.environ["PATH"]])
+    project.write("import psutil\n\nprint(psutil.Process().parent().cmdline())\n")
+    said = project.run("preview")
+    assert "warning" not in said
+    assert ("tools.language_host" in said) == pulumi_cli.needs_language_host(cli)

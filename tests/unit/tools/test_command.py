@@ -1,5 +1,6 @@
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ def project(checkout, monkeypatch):
     (checkout / "Pulumi.yaml").write_text("name: mlplatform\n")
     for stack in ("local", "prod"):
         (checkout / f"Pulumi.{stack}.yaml").write_text("config: {}\n")
-    for function in (stack_files.stacks, stack_files.source, stack_files.working_file):
+    for function in (stack_files.stacks, stack_files.source, stack_files.working_file, stack_files.project_beside):
         monkeypatch.setattr(function, "__defaults__", (checkout,))
     monkeypatch.chdir(checkout)
 
@@ -106,3 +107,27 @@ def test_a_stack_without_a_file_gets_the_plain_cli(call):
 
 def test_what_follows_two_dashes_belongs_to_another_command(call):
     assert call("env", "run", "-s", "prod", "--", "tool", "-s", "local") == copy("prod")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["stack", "init", "prod"], ["stack", "select", "prod", "--create"], ["stack", "init", "-s", "prod"]]
+)
+def test_a_stack_is_created_where_its_working_file_is(call, checkout, monkeypatch, arguments):
+    monkeypatch.setenv("PULUMI_STACK", "local")
+    assert call(*arguments) is None
+    assert Path.cwd() == paths.state_dir()
+    assert Path("Pulumi.prod.yaml").is_file()
+    assert Path("Pulumi.yaml").resolve() == checkout / "Pulumi.yaml"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["stack", "init", "mine"], ["stack", "init", "prod", "--secrets-provider", "awskms://alias/mine"]]
+)
+def test_a_stack_whose_file_is_to_be_shared_is_created_in_the_checkout(call, checkout, arguments):
+    call(*arguments)
+    assert Path.cwd() == checkout
+
+
+def test_selecting_a_stack_stays_in_the_checkout(call, checkout):
+    call("stack", "select", "prod")
+    assert Path.cwd() == checkout

@@ -10,12 +10,13 @@ from tools.console import ToolError
 
 @pytest.fixture(autouse=True)
 def cli(checkout, monkeypatch):
-    """A stack `local` and a CLI that was built from source."""
+    """A stack `local`, and a CLI that was built from source with its language host beside it."""
     (checkout / "Pulumi.local.yaml").write_text("config: {}\n")
     monkeypatch.setattr(stack_files.stacks, "__defaults__", (checkout,))
     monkeypatch.setattr(stack_files.source, "__defaults__", (checkout,))
     built = pulumi_cli.Cli("/opt/built/bin/pulumi", "3.250.0", "source", "x")
     monkeypatch.setattr(pulumi_cli, "chosen", lambda: built)
+    monkeypatch.setattr(pulumi_cli, "needs_language_host", lambda _: False)
     return built
 
 

@@ -151,9 +151,9 @@ def test_another_pin_undoes_the_choice(checkout):
 
 
 def test_the_small_language_host_is_there_only_without_the_official_one(commands, site):
-    wrapper = paths.commands_dir() / pulumi_cli.LANGUAGE_HOST
     site.reachable = False
-    pulumi_cli.install()
+    cli = pulumi_cli.install()
+    wrapper = pulumi_cli.folder_of(cli) / pulumi_cli.LANGUAGE_HOST
     assert "-m tools.language_host" in wrapper.read_text()
     official = commands.add(pulumi_cli.LANGUAGE_HOST)
     assert pulumi_cli.chosen() is None
@@ -164,10 +164,26 @@ def test_the_small_language_host_is_there_only_without_the_official_one(commands
     assert wrapper.exists()
 
 
+def test_the_small_language_host_stands_beside_the_cli_itself_not_beside_a_link_to_it(site):
+    site.reachable = False
+    folder = pulumi_cli.folder_of(pulumi_cli.install())
+    assert (folder / "pulumi").resolve().parent == (folder / pulumi_cli.LANGUAGE_HOST).parent
+
+
+def test_a_cli_on_another_file_system_is_copied(site, monkeypatch):
+    def refuse(*_):
+        raise OSError
+
+    site.reachable = False
+    monkeypatch.setattr("pathlib.Path.hardlink_to", refuse)
+    folder = pulumi_cli.folder_of(pulumi_cli.install())
+    assert os.access(folder / "pulumi", os.X_OK)
+
+
 def test_the_official_release_brings_its_own_language_host():
-    pulumi_cli.install()
-    assert not (paths.commands_dir() / pulumi_cli.LANGUAGE_HOST).exists()
-    assert (paths.commands_dir() / "pulumi").exists()
+    cli = pulumi_cli.install()
+    assert pulumi_cli.folder_of(cli) == paths.cache_dir() / "pulumi" / VERSION / "bin"
+    assert f"{pulumi_cli.folder_of(cli)}/pulumi" in (paths.commands_dir() / "pulumi").read_text()
 
 
 def test_a_cli_that_cannot_run_has_no_version(commands, tmp_path):
