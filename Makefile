@@ -7,8 +7,6 @@ ARGS ?=
 PYTHON ?= python3
 export DATA
 
-# What a stack needs on this machine: `local` runs everything here, the others only the engine and the cloud SDKs.
-PARTS = $(if $(filter local,$(STACK)),,infra cloud pulumi)
 # The environment in which a command about the stack runs.
 WITH = $(PYTHON) -m tools.env --stack $(STACK) --
 INFRA = .venv/bin
@@ -21,7 +19,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
 
 install: ## install what STACK needs and this machine lacks, outside the checkout
-	@$(PYTHON) -m tools.install $(PARTS)
+	@$(PYTHON) -m tools.install --stack $(STACK)
 
 up: install ## bring STACK up and show where everything is
 	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK) $(if $(filter local,$(STACK)),--forget-creations)
@@ -38,11 +36,11 @@ preview: install ## show what `up` would change
 	@$(WITH) pulumi preview $(ARGS)
 
 down: ## destroy STACK and what is kept about it
-	@$(PYTHON) -m tools.install infra pulumi
+	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
 
 outputs: ## where everything is, as JSON
-	@$(WITH) pulumi stack output --json
+	@$(WITH) pulumi stack output --stack $(STACK) --json
 
 env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"the stack {stack} is not up")
     else:
         locks.clear(backend, stack)
-        _pulumi("destroy", "--yes", "--stack", stack, *further)
+        _pulumi("destroy", "--yes", "--skip-preview", "--stack", stack, *further)
         _pulumi("stack", "rm", "--yes", "--preserve-config", stack)
     state = paths.state_dir()
     if backend == (state / "backend").as_uri():

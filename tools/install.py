@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from infra.core import paths
-from tools import environments, go_tools, inventory, pulumi_cli, stamps, system_packages
+from tools import environments, go_tools, inventory, pulumi_cli, stack_files, stamps, system_packages
 from tools.console import exit_with_errors_in_one_line, say
 
 GO_TOOLS = ("opa", "versitygw")
@@ -61,6 +61,11 @@ def parts() -> dict[str, Part]:
     }
 
 
+def needed(stack: str) -> list[str]:
+    """The parts that a stack needs here: `local` runs everything on this machine, the others only the engine."""
+    return ["system", "infra", "workloads", "pulumi", "tools"] if stack == "local" else ["infra", "cloud", "pulumi"]
+
+
 def install(names: Sequence[str]) -> None:
     """Get the parts that are not there; only one installer works at a time.
 
@@ -81,13 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Install, or list what is installed."""
     everything = parts()
     parser = argparse.ArgumentParser(prog="python3 -m tools.install", description=__doc__)
-    parser.add_argument("part", nargs="*", choices=[*everything, []], help="default: all but `cloud`")
+    parser.add_argument("part", nargs="*", choices=[*everything, []], help="default: all that the stack needs")
+    parser.add_argument("--stack", default="local", help="the stack to install for; default: local")
     parser.add_argument("--check", action="store_true", help="list each tool, its version and where it came from")
     given = parser.parse_args(arguments)
     if given.check:
         inventory.show()
         return 0
-    install(given.part or [name for name in everything if name != "cloud"])
+    stack_files.source(given.stack)
+    install(given.part or needed(given.stack))
     return 0
 
 

@@ -1,14 +1,18 @@
 import pytest
 
-from tools import install
+from tools import install, stack_files
 from tools.console import ToolError
 from tools.install import Part
 
 
 @pytest.fixture
-def parts(monkeypatch):
+def parts(monkeypatch, checkout):
     """Parts that remember in which order they were got; `there` says which are installed."""
     there, got = set(), []
+    for stack in ("local", "prod"):
+        (checkout / f"Pulumi.{stack}.yaml").write_text("config: {}\n")
+    for function in (stack_files.stacks, stack_files.source):
+        monkeypatch.setattr(function, "__defaults__", (checkout,))
 
     def part(name):
         def get():
@@ -22,9 +26,20 @@ def parts(monkeypatch):
     return there, got
 
 
-def test_everything_but_the_cloud_sdks_is_got_in_the_order_of_need(parts):
+def test_the_local_stack_gets_everything_that_runs_here_in_the_order_of_need(parts):
     install.main([])
     assert parts[1] == ["system", "infra", "workloads", "pulumi", "tools"]
+
+
+def test_another_stack_gets_the_engine_and_the_cloud_sdks(parts):
+    install.main(["--stack", "prod"])
+    assert parts[1] == ["infra", "cloud", "pulumi"]
+
+
+def test_a_stack_that_there_is_not_is_refused_before_anything_is_got(parts):
+    with pytest.raises(ToolError, match="no stack 'lcal'"):
+        install.main(["--stack", "lcal"])
+    assert parts[1] == []
 
 
 def test_a_second_run_does_nothing_and_says_nothing(parts, capsys):

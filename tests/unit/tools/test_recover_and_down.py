@@ -47,7 +47,7 @@ def test_a_stack_is_destroyed_and_everything_kept_about_it_removed(state, comman
     down.main(["--stack", "local"])
     assert commands.called() == [
         "pulumi stack ls --json",
-        "pulumi destroy --yes --stack local",
+        "pulumi destroy --yes --skip-preview --stack local",
         "pulumi stack rm --yes --preserve-config local",
     ]
     assert not state.exists()
