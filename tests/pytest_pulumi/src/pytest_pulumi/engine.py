@@ -122,11 +122,12 @@ class Result:
         return {op: ops.count(op) for op in sorted(set(ops))}
 
     def step(self, name: str) -> Step:
-        """Give the only step for a logical name.
+        """Give the step for a logical name; of a replacement's three steps the one called `replace`.
 
         Raises: EngineError.
         """
-        found = [step for step in self.steps if step.name == name]
+        parts = ("create-replacement", "delete-replaced")
+        found = [step for step in self.steps if step.name == name and step.op not in parts]
         if len(found) != 1:
             raise EngineError("\n".join([f"{len(found)} steps are about {name!r}; there are:", *map(str, self.steps)]))
         return found[0]
@@ -171,14 +172,16 @@ class Stack:
         self._program: Callable[[], Any] | None = None
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._command = _Command(cli, backend, timeout_seconds)
+        folder = backend.folder / "project"
+        folder.mkdir()
         options = automation.LocalWorkspaceOptions(
-            pulumi_home=str(backend.home), env_vars=variables, pulumi_command=self._command
+            pulumi_home=str(backend.home), env_vars=variables, pulumi_command=self._command, work_dir=str(folder)
         )
         if work_dir is None:
             self._stack = automation.create_stack(name, project_name=project, program=_noop, opts=options)
             self.program = program
         else:
-            folder = _project_copy(work_dir, backend.folder / "project", config_file, name)
+            _copy_project(work_dir, folder, config_file, name)
             self._stack = automation.create_stack(name, work_dir=str(folder), opts=options)
         self._configure({} if config is None else dict(config))
 
@@ -460,7 +463,7 @@ def _config_value(value: Any) -> automation.ConfigValue:
     return automation.ConfigValue(value=text, secret=isinstance(value, SecretValue))
 
 
-def _project_copy(work_dir: Path, target: Path, config_file: Path | None, stack: str) -> Path:
+def _copy_project(work_dir: Path, target: Path, config_file: Path | None, stack: str) -> None:
     """Write a project that runs another folder's program, so that nothing is written there."""
     source = work_dir.resolve()
     settings = yaml.safe_load((source / "Pulumi.yaml").read_text(encoding="utf-8"))
@@ -474,12 +477,10 @@ def _project_copy(work_dir: Path, target: Path, config_file: Path | None, stack:
         for plugin in plugins:
             if "path" in plugin:
                 plugin["path"] = str(source / plugin["path"])
-    target.mkdir(parents=True, exist_ok=True)
     (target / "Pulumi.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     if config_file is not None:
         plain = plain_config(yaml.safe_load(config_file.read_text(encoding="utf-8")) or {})
         (target / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
-    return target
 
 
 def plain_config(settings: Mapping[str, Any]) -> dict[str, Any]:

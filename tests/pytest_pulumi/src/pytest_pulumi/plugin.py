@@ -173,7 +173,9 @@ def _clear_away(stacks: list[Stack], config: pytest.Config) -> None:
         try:
             if config.getoption("--pulumi-keep"):
                 bound = " ".join(f"{key}={shlex.quote(value)}" for key, value in stack.backend.environment().items())
-                config.stash.setdefault(_KEPT, []).append(f"{bound} pulumi stack -s {stack.name}")
+                config.stash.setdefault(_KEPT, []).append(
+                    f"cd {shlex.quote(str(stack.backend.folder / 'project'))} && {bound} pulumi stack -s {stack.name}"
+                )
                 continue
             if stack.leaves_something_real():
                 stack.destroy()

@@ -95,7 +95,7 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": ("policyArn", "role"),
     "aws:kms/alias:Alias": ("name", "namePrefix"),
     "aws:kms/key:Key": ("customerMasterKeySpec", "customKeyStoreId", "keyUsage", "multiRegion", "xksKeyId"),
-    "aws:lambda/function:Function": ("functionName", "name", "packageType"),
+    "aws:lambda/function:Function": ("name", "packageType"),
     "aws:rds/cluster:Cluster": (
         "clusterIdentifier",
         "databaseName",

@@ -11,7 +11,9 @@ import importlib
 import inspect
 import re
 import sys
+import threading
 import typing
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -25,6 +27,7 @@ from pytest_pulumi import values
 _FORCES: Final = re.compile(
     r"[Ff]orces?\s+(a\s+)?(new|replacement|re-?creation)|force \w+ to create (a )?new", re.ASCII
 )
+_IMPORTING: Final = threading.RLock()
 _PARAM: Final = re.compile(r":param [^\n]*?\] (\w+): ([^\n]*)")
 
 
@@ -51,12 +54,17 @@ class UnknownTypeError(LookupError):
     """The SDK has no such resource type."""
 
 
-@cache
 def shape_of(sdk: str, token: str) -> Shape:
     """Read the shape of a type from the SDK's classes.
 
     Raises: UnknownTypeError; ImportError if the SDK is not installed.
     """
+    with _IMPORTING:  # SDKs load their modules lazily, which is not safe from two threads
+        return _shape_of(sdk, token)
+
+
+@cache
+def _shape_of(sdk: str, token: str) -> Shape:
     cls = resource_class(sdk, token)
     args = args_class(cls)
     return Shape(
@@ -69,6 +77,12 @@ def shape_of(sdk: str, token: str) -> Shape:
 
 def resource_class(sdk: str, token: str) -> type[pulumi.Resource]:
     """Find the class of a type, by the SDK's own table of modules."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # SDKs warn about their own old names at import
+        return _resource_class(sdk, token)
+
+
+def _resource_class(sdk: str, token: str) -> type[pulumi.Resource]:
     package, module, _ = token.split(":", 2)
     root = importlib.import_module(sdk)
     if package == "pulumi":
