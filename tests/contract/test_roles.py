@@ -1,0 +1,114 @@
+"""One suite for every realization of every role: it gives what its Protocol promises."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pulumi
+import pytest
+import yaml
+
+from infra import artifact_store, compute, feature_store, monitoring, online_store, policy_server, serving, tracking
+from infra.compute import JobSpec, Need, ServiceSpec
+from infra.core.paths import CHECKOUT
+from infra.platform import Platform
+from infra.serving import ModelServerSpec
+from stacks import composition
+from stacks.settings import parse
+
+PROTOCOLS = {
+    "artifact_store": artifact_store.ArtifactStore,
+    "online_store": online_store.OnlineStore,
+    "feature_store": feature_store.FeatureStore,
+    "tracking": tracking.Tracking,
+    "policy_server": policy_server.PolicyServer,
+    "monitoring": monitoring.Monitoring,
+    "compute": compute.Compute,
+    "serving": serving.Serving,
+}
+STACKS = ["local"]
+
+
+def settings_of(stack):
+    config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return parse({key: json.dumps(value) for key, value in config.items()}, stack)
+
+
+@pytest.fixture(params=STACKS)
+def built(request, pulumi_run):
+    """The platform of a stack, and the graph it left."""
+    made = {}
+
+    def program():
+        platform, opts = composition.build(settings_of(request.param), Path("/stack"), "/usr/bin")
+        needs = [Need(store=platform.artifact_store, prefix="x/", access="rw")]
+        task = {"image": "workload", "command": ["true"], "environment": {"A": "b"}, "needs": needs}
+        made["platform"] = platform
+        made["service"] = platform.compute.service("service", ServiceSpec(**task, health_path="/healthz"), opts)
+        made["job"] = platform.compute.job("job", JobSpec(**task, timeout_seconds=60), opts)
+        made["model"] = platform.serving.deploy("model", ModelServerSpec(**task, model_name="m"), opts)
+        made["features"] = platform.feature_store.serve("features", "workloads/loan_default/feature_repo", opts)
+        platform.monitoring.watch("watch", {"m": made["model"].metrics_target}, "groups: []", opts)
+
+    return made, pulumi_run(program)
+
+
+def missing(thing, protocol):
+    """Members of the Protocol that a thing lacks or has as something else."""
+    wrong = [
+        name for name in protocol.__annotations__ if not isinstance(getattr(thing, name, None), _type(protocol, name))
+    ]
+    methods = [name for name, member in vars(protocol).items() if callable(member) and not name.startswith("_")]
+    return wrong + [name for name in methods if not callable(getattr(thing, name, None))]
+
+
+def _type(protocol, name):
+    annotation = str(protocol.__annotations__[name])
+    if "Mapping" in annotation:
+        return Mapping
+    return pulumi.Resource if "Resource" in annotation else pulumi.Output
+
+
+def test_every_role_of_the_platform_has_a_protocol():
+    assert {field.name for field in dataclasses.fields(Platform)} == set(PROTOCOLS)
+
+
+@pytest.mark.parametrize("role", PROTOCOLS)
+def test_a_realization_gives_what_its_protocol_promises(built, role):
+    made, _ = built
+    assert missing(getattr(made["platform"], role), PROTOCOLS[role]) == []
+
+
+@pytest.mark.parametrize(
+    ("thing", "protocol"),
+    [
+        ("service", compute.Service),
+        ("job", compute.Job),
+        ("model", serving.ModelServer),
+        ("features", feature_store.FeatureServer),
+    ],
+)
+def test_what_a_role_makes_gives_what_its_protocol_promises(built, thing, protocol):
+    made, _ = built
+    assert missing(made[thing], protocol) == []
+
+
+def test_a_task_gets_its_own_variables_and_the_credentials_of_the_stores_it_needs(built):
+    _, graph = built
+    environments = [
+        resource.inputs["environment"]
+        for resource in graph.resources
+        if resource.name in {"service-process", "job-run", "model-service-process"}
+    ]
+    assert len(environments) == 3
+    for environment in environments:
+        assert environment["A"] == "b"
+        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"} <= set(environment)
+
+
+def test_a_stores_credentials_are_secret_and_its_addresses_are_not(built):
+    made, graph = built
+    process = graph.one("host:index:Process", "service-process")
+    secret = {name for name in made["platform"].artifact_store.client_env if process.is_secret(f"environment.{name}")}
+    assert secret == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}

@@ -1,0 +1,79 @@
+"""What the documents name must exist: paths, make targets, alerts' runbooks."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from infra.core.paths import CHECKOUT
+from workloads.loan_default import alerts
+
+DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+TOP = {path.name for path in CHECKOUT.iterdir()}
+
+
+def code(document):
+    text = document.read_text()
+    return re.findall(r"`([^`\n]+)`", text) + re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+
+
+def named_paths(document):
+    """Words in code whose first part is something at the top of the checkout."""
+    words = [word for piece in code(document) for word in piece.split()]
+    return sorted({word.rstrip(",;:") for word in words if word.split("/")[0] in TOP and "<" not in word})
+
+
+def named_targets(document):
+    return sorted({match for piece in code(document) for match in re.findall(r"\bmake (?:-s )?([a-z][a-z-]*)", piece)})
+
+
+def modules(document):
+    return sorted({match for piece in code(document) for match in re.findall(r"python3? -m ([\w.]+)", piece)})
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_in_a_document_exists(document):
+    superseded = {"stacks/platform.py"}
+    missing = [path for path in named_paths(document) if not (CHECKOUT / path).exists()]
+    assert set(missing) <= superseded
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_in_a_document_is_a_target_of_the_makefile(document):
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    assert [target for target in named_targets(document) if target not in targets] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_module_in_a_document_exists(document):
+    folders = [CHECKOUT / name.replace(".", "/") for name in modules(document) if name != "pytest"]
+    assert [folder for folder in folders if not (folder.is_dir() or folder.with_suffix(".py").is_file())] == []
+
+
+def test_the_readme_names_paths_and_commands_at_all():
+    readme = CHECKOUT / "README.md"
+    assert len(named_paths(readme)) > 15
+    assert {"up", "test", "down"} <= set(named_targets(readme))
+
+
+def test_the_first_screen_of_the_readme_holds_the_two_commands():
+    first = (CHECKOUT / "README.md").read_text().splitlines()[:25]
+    assert [line.split("#")[0].strip() for line in first if line.startswith("make ")] == ["make up", "make test"]
+
+
+def test_every_alert_has_a_runbook():
+    urls = re.findall(r'"runbook_url": "([^"]+)"', alerts.rules())
+    assert len(urls) >= 3
+    assert [url for url in urls if not (CHECKOUT / url).is_file()] == []
+
+
+def test_no_module_of_the_program_hides_one_of_the_standard_library():
+    ours = {path.stem for path in (CHECKOUT / "stacks").glob("*.py")}
+    assert ours & sys.stdlib_module_names == set()
+
+
+def test_no_document_names_an_internal_path():
+    command = ["git", "grep", "-nE", r"/(work|root)/[a-z]", "--", "*.md", "*.py", "*.yaml", "Makefile", ":!tests"]
+    found = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert found.stdout == ""
