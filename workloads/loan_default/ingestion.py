@@ -36,6 +36,9 @@ MAX_RAW_CHARACTERS = 2_000
 _NUMBER = r"^[+-]?\d{1,15}(\.\d{0,15})?([eE][+]?\d{1,2})?$"
 """A decimal number; common copies of the data write round amounts as `5.00E+05`."""
 
+_BEYOND = 2.0**60
+"""Larger than every allowed value, and still an integer of 64 bits."""
+
 _HASH_PARTS = 4
 _FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 
@@ -124,6 +127,7 @@ def spark_session(settings: IngestionSettings, work: Path) -> "SparkSession":
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "1" if local else "64",
         "spark.sql.adaptive.enabled": str(not local).lower(),
+        "spark.sql.codegen.wholeStage": str(not local).lower(),  # compiling costs more than 30,000 rows
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.caseSensitive": "true",  # AGE and Age are two columns
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
@@ -191,7 +195,8 @@ def _typed(field: "SparkColumn") -> "SparkColumn":
     from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
     number = F.when(field.rlike(_NUMBER), field.cast("double"))
-    return F.when(number == F.floor(number), number.cast("bigint"))
+    bounded = F.greatest(F.least(number, F.lit(_BEYOND)), F.lit(-_BEYOND))  # a cast that overflows would end the job
+    return F.when(number.isNotNull() & (bounded % 1 == 0), bounded.cast("bigint"))
 
 
 def _reason(column: Column) -> "SparkColumn":

@@ -38,7 +38,7 @@ def main() -> None:
         "--max-age-hours",
         type=float,
         default=0.0,
-        help="ingest only when the features are at least as old (default: always)",
+        help="ingest only when the features are as old (default: always)",
     )
     arguments = parser.parse_args()
     quiet_libraries()

@@ -6,6 +6,7 @@ on every path: both are checked here. While the store is down, requests fail at 
 
 import asyncio
 import logging
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -55,6 +56,10 @@ class FeastLookup:
     def connect(self) -> None:
         """Import Feast and open the registry; raises what Feast raises."""
         from workloads.loan_default.feature_repo.definitions import TTL  # noqa: PLC0415  imports Feast
+
+        for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
+            os.environ.pop(name, None)  # Feast sets them on import, for servers of its own
+
         from workloads.loan_default.features import feature_store  # noqa: PLC0415
 
         store = feature_store(self._bounded())

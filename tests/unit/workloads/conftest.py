@@ -1,0 +1,123 @@
+"""What the workload's tests share: one Spark session, one small ingested world, one trained run."""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workloads.loan_default import FEATURES
+from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
+from workloads.loan_default.features import TrainingSet, refresh, training_set
+from workloads.loan_default.ingestion import Ingested, ingest, spark_session
+from workloads.loan_default.settings import Environment, LoanDefaultSettings
+
+ROWS = 3000
+THIRD_PARTY_WARNINGS = (
+    "ignore::DeprecationWarning:(feast|mlflow|kserve|pyspark|dask|google|kfp|skl2onnx|onnx|pytz|dateutil|alembic).*",
+    "ignore::FutureWarning:(feast|mlflow|pyspark|dask|alembic|kserve).*",
+    "ignore::PendingDeprecationWarning",
+    "ignore::pydantic.warnings.PydanticDeprecatedSince20",
+    "ignore::ResourceWarning",  # py4j and sqlalchemy close their sockets when collected
+    "ignore::pytest.PytestUnraisableExceptionWarning",  # the same, raised by pytest's own collection
+    "ignore::UserWarning:(feast|mlflow|kserve|pydantic|pyspark|prometheus_client|onnxruntime).*",
+)
+
+
+def pytest_configure(config):
+    for line in THIRD_PARTY_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "DO_NOT_TRACK": "1",
+        "TQDM_DISABLE": "1",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def environment_in(folder: Path, **settings) -> Environment:
+    """A world of files: no server, and nothing outside the folder."""
+    return Environment(
+        artifact_store_uri=f"file://{folder}/store",
+        work_dir=folder / "work",
+        feast_registry=f"sqlite:///{folder}/registry.db",
+        feast_online_store=f"sqlite:///{folder}/online.db",
+        mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db",
+        settings=LoanDefaultSettings.model_validate({"ingestion": {"generator_rows": ROWS}} | settings),
+    )
+
+
+@pytest.fixture
+def make_environment(tmp_path):
+    return lambda **settings: environment_in(tmp_path, **settings)
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return environment_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spark")
+    session = spark_session(LoanDefaultSettings().ingestion, folder)
+    yield session
+    session.stop()
+
+
+@dataclass(frozen=True)
+class World:
+    environment: Environment
+    ingested: Ingested
+    data: TrainingSet
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory, spark):
+    """Generated data, ingested, online and joined; tests only read it."""
+    environment = environment_in(tmp_path_factory.mktemp("world"))
+    ingested = ingest(environment, spark)
+    refresh(environment)
+    return World(environment, ingested, training_set(environment))
+
+
+@pytest.fixture(scope="session")
+def fitted(world):
+    """The reference model on the world's rows, its split and its ONNX twin."""
+    from workloads.loan_default.training import fit, split, to_onnx
+
+    parts = split(world.data.frame, world.environment.settings.training)
+    model = fit(parts.train, world.environment.settings.training)
+    return model, parts, to_onnx(model)
+
+
+def bundle_in(folder: Path, onnx_model: bytes, **changes) -> str:
+    fields = {
+        "model_sha256": sha256(onnx_model),
+        "features": FEATURES,
+        "data_hash": "data",
+        "ingestion_run": "run",
+        "trained_at": datetime(2026, 11, 23, tzinfo=UTC),
+        "run_id": "mlflow-run",
+    }
+    return write(folder, onnx_model, Manifest(**(fields | changes)))
+
+
+@pytest.fixture
+def write_bundle():
+    return bundle_in
+
+
+@pytest.fixture(scope="session")
+def scorer(tmp_path_factory, fitted):
+    folder = tmp_path_factory.mktemp("bundle")
+    return Scorer.load(folder, bundle_in(folder, fitted[2]))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(42)

@@ -1,0 +1,124 @@
+import csv
+import random
+
+import pyarrow.parquet as pq
+import pytest
+
+from workloads.loan_default.data import COLUMNS, generate
+from workloads.loan_default.errors import DataError
+from workloads.loan_default.ingestion import CURRENT, current, ingest
+from workloads.loan_default.store import Store
+
+NAMES = [column.name for column in COLUMNS]
+GOOD = 300
+BAD_ROWS = {
+    "short": (lambda row: row[:-3], "short line: 22 fields"),
+    "long": (lambda row: [*row, "9"], "long line: 26 fields"),
+    "text in a number": (lambda row: changed(row, "AGE", "forty"), "AGE: not an integer"),
+    "empty field": (lambda row: changed(row, "LIMIT_BAL", ""), "LIMIT_BAL: not an integer"),
+    "not a number": (lambda row: changed(row, "BILL_AMT1", "NaN"), "BILL_AMT1: not an integer"),
+    "infinity": (lambda row: changed(row, "PAY_AMT1", "inf"), "PAY_AMT1: not an integer"),
+    "fraction": (lambda row: changed(row, "PAY_0", "1.5"), "PAY_0: not an integer"),
+    "huge exponent": (lambda row: changed(row, "PAY_AMT2", "1e99"), "PAY_AMT2: out of range"),
+    "too young": (lambda row: changed(row, "AGE", "17"), "AGE: out of range, allowed 18 to 120"),
+    "unknown category": (lambda row: changed(row, "EDUCATION", "7"), "EDUCATION: unknown category, allowed 0 to 6"),
+    "label": (lambda row: changed(row, NAMES[-1], "2"), "default payment next month: unknown category"),
+    "quote bomb": (lambda row: changed(row, "SEX", '"""' * 50), "SEX: not an integer"),
+    "duplicate": (lambda row: changed(changed(row, "ID", "1"), "AGE", "99"), "ID: duplicate of an earlier row"),
+    "null byte": (lambda row: changed(row, "MARRIAGE", "\0"), "MARRIAGE: not an integer"),
+}
+
+
+def changed(row, name, value):
+    return [value if column == name else old for column, old in zip(NAMES, row, strict=True)]
+
+
+@pytest.fixture
+def good(tmp_path):
+    generate(tmp_path / "good.csv", GOOD, seed=3)
+    with (tmp_path / "good.csv").open() as file:
+        return list(csv.reader(file))[1:]
+
+
+def saved(tmp_path, rows, name="data.csv", ends="\n"):
+    path = tmp_path / name
+    path.write_bytes((ends.join(",".join(row) for row in [NAMES, *rows]) + ends).encode())
+    return path
+
+
+def with_data(environment, path):
+    return environment.model_copy(update={"data": path})
+
+
+def table(environment, prefix):
+    path, filesystem = Store.open(environment).dataset(prefix)
+    return pq.read_table(path, filesystem=filesystem).to_pandas()
+
+
+def test_every_kind_of_bad_row_is_quarantined_with_its_reason_and_good_rows_are_untouched(tmp_path, make_environment, spark, good):
+    environment = make_environment(ingestion={"max_bad_share": 0.1})
+    bad = [spoil(good[20 + index]) for index, (spoil, _) in enumerate(BAD_ROWS.values())]
+    ids = [str(9000 + index) for index in range(len(bad))]
+    bad = [row if kind == "duplicate" else [new, *row[1:]] for new, row, kind in zip(ids, bad, BAD_ROWS, strict=True)]
+    rows = good[:100] + bad + good[100:]
+    ingested = ingest(with_data(environment, saved(tmp_path, rows)), spark)
+
+    quarantined = table(environment, ingested.quarantine_prefix)
+    assert ingested.rows == GOOD
+    assert len(quarantined) == sum(ingested.quarantined.values()) == len(BAD_ROWS)
+    assert set(quarantined["raw"]) == {",".join(row) for row in bad}
+    for _, reason in BAD_ROWS.values():
+        assert quarantined["reason"].str.startswith(reason).any(), reason
+    clean = ingest(with_data(environment, saved(tmp_path, good)), spark)
+    assert clean.data_hash == ingested.data_hash
+
+
+def test_the_content_hash_ignores_order_line_ends_and_notation_but_not_values(tmp_path, environment, spark, good):
+    first = ingest(with_data(environment, saved(tmp_path, good)), spark)
+    random.Random(1).shuffle(good)
+    good[0][NAMES.index("LIMIT_BAL")] = f"{float(good[0][NAMES.index('LIMIT_BAL')]):.2E}"
+    again = ingest(with_data(environment, saved(tmp_path, good, ends="\r\n")), spark)
+    assert again.data_hash == first.data_hash
+    assert again.run != first.run
+    good[0] = changed(good[0], "AGE", "77")
+    assert ingest(with_data(environment, saved(tmp_path, good)), spark).data_hash != first.data_hash
+
+
+def test_too_many_bad_rows_stop_the_run_and_keep_the_last_features(tmp_path, environment, spark, good):
+    first = ingest(with_data(environment, saved(tmp_path, good)), spark)
+    spoiled = [changed(row, "AGE", "x") if index < 10 else row for index, row in enumerate(good)]
+    with pytest.raises(DataError, match=r"10 of 300 rows are bad \(3.3%, allowed 1.0%\), mostly 'AGE: not an integer'"):
+        ingest(with_data(environment, saved(tmp_path, spoiled)), spark)
+    store = Store.open(environment)
+    assert current(store) == first
+    assert len(store.names("quarantine")) == 1
+    assert store.names("features") == sorted([first.run, "current.json"])
+
+
+def test_a_run_killed_before_its_pointer_shows_nothing(environment, spark, tmp_path, good, monkeypatch):
+    def killed(_store, path, _value):
+        assert path == CURRENT
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(with_data(environment, saved(tmp_path, good)), spark)
+    monkeypatch.undo()
+    with pytest.raises(DataError, match=r"current.json does not exist: run"):
+        current(Store.open(environment))
+    assert ingest(with_data(environment, saved(tmp_path, good)), spark).rows == GOOD
+
+
+def test_old_runs_are_removed(tmp_path, make_environment, spark, good):
+    environment = make_environment(ingestion={"kept_runs": 2})
+    runs = [ingest(with_data(environment, saved(tmp_path, good)), spark).run for _ in range(3)]
+    assert Store.open(environment).names("features") == sorted([*runs[1:], "current.json"])
+
+
+def test_features_are_typed_partitioned_by_day_and_stamped_in_utc(world):
+    frame = table(world.environment, world.ingested.features_prefix)
+    assert str(frame["event_timestamp"].dtype) == "datetime64[us, UTC]"
+    assert {frame[name].dtype.name for name in ("CustomerID", "Age", "CreditScore", "NumOpenAccounts")} == {"int64"}
+    assert frame["Income"].dtype.name == "float64"
+    assert set(frame["dt"].astype(str)) == {f"{world.ingested.event_timestamp:%Y-%m-%d}"}
+    assert frame["CreditScore"].between(300, 850).all()

@@ -1,0 +1,42 @@
+import json
+
+import pytest
+
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.settings import load
+
+
+def test_everything_has_a_default_but_what_a_stage_needs_is_named_when_it_is_missing():
+    environment = load({})
+    with pytest.raises(WorkloadError, match=r"MLFLOW_TRACKING_URI is not set; it must say: MLflow server"):
+        environment.need("mlflow_tracking_uri")
+
+
+def test_an_empty_variable_counts_as_not_set():
+    assert load({"DATA": ""}).data is None
+
+
+def test_settings_come_as_json():
+    environment = load({"LOAN_DEFAULT_SETTINGS": json.dumps({"training": {"trees": 7}})})
+    assert environment.settings.training.trees == 7
+    assert environment.settings.training.depth == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{", "LOAN_DEFAULT_SETTINGS is not JSON"),
+        ('{"training": {"trees": 0}}', r"LOAN_DEFAULT_SETTINGS.training.trees: .*greater than or equal to 1 \(got 0\)"),
+        ('{"training": {"tree": 1}}', r"LOAN_DEFAULT_SETTINGS.training.tree: Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_setting_gives_one_line_with_its_name_and_value(value, message):
+    with pytest.raises(WorkloadError, match=message) as caught:
+        load({"LOAN_DEFAULT_SETTINGS": value})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_work_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkloadError, match=r"WORK_DIR=.*file/below cannot be used"):
+        _ = load({"WORK_DIR": str(tmp_path / "file" / "below")}).work
