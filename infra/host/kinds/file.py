@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infra.host.errors import HostError
 from infra.host.kinds import Host, Outputs, Request
-from infra.host.kinds.folder import inside, make_folder
+from infra.host.kinds.folder import inside, make_folder, remove_empty
 from infra.host.models import FileInputs
 
 RELOAD_SECONDS = 10
@@ -53,7 +53,9 @@ class FileKind:
     def delete(self, host: Host, request: Request[FileInputs], outputs: Outputs) -> None:
         """Remove it; a server that read it is told."""
         del outputs
-        inside(host.root, request.inputs.path).unlink(missing_ok=True)
+        path = inside(host.root, request.inputs.path)
+        path.unlink(missing_ok=True)
+        remove_empty(path.parent, host.root)
         _reload(request.inputs)
 
 

@@ -1,5 +1,6 @@
 """A folder below the stack's folder."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -38,7 +39,9 @@ class FolderKind:
         """Remove it and all in it, unless it is to be kept."""
         del outputs
         if not request.inputs.keep:
-            shutil.rmtree(inside(host.root, request.inputs.path), ignore_errors=False, onerror=_raise_unless_gone)
+            path = inside(host.root, request.inputs.path)
+            shutil.rmtree(path, ignore_errors=False, onerror=_raise_unless_gone)
+            remove_empty(path.parent, host.root)
 
 
 def inside(root: Path, relative: str) -> Path:
@@ -57,6 +60,21 @@ def make_folder(path: Path) -> None:
         raise HostError(
             f"cannot make the folder {path}: {error.strerror}; make it writable, or set XDG_STATE_HOME to one that is"
         ) from error
+
+
+def remove_empty(folder: Path, root: Path) -> None:
+    """Remove a folder and those above it, up to `root`, as long as nothing is in them."""
+    for each in (folder, *folder.parents):
+        if not each.is_relative_to(root):
+            return
+        try:
+            each.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            return
 
 
 def _raise_unless_gone(_function: object, path: str, exception: tuple[type, BaseException, object]) -> None:

@@ -1,10 +1,9 @@
 """The stack's supervisor: made before any process, removed after the last one with all that is left."""
 
 import shutil
-from pathlib import Path
 
 from infra.host.kinds import Host, Outputs, Request
-from infra.host.kinds.folder import make_folder
+from infra.host.kinds.folder import make_folder, remove_empty
 from infra.host.models import SupervisorInputs
 
 
@@ -43,12 +42,4 @@ class SupervisorKind:
         host.supervision.socket.unlink(missing_ok=True)
         for folder in ("supervisor", "logs", "jobs", "home"):
             shutil.rmtree(host.root / folder, ignore_errors=True)
-        _remove_empty_folders(host.root)
-
-
-def _remove_empty_folders(root: Path) -> None:
-    for folder in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    if root.is_dir() and not any(root.iterdir()):
-        root.rmdir()
+        remove_empty(host.root, host.root)

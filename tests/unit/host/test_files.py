@@ -84,6 +84,17 @@ def test_a_folder_goes_with_what_is_in_it_unless_it_is_kept(host, root):
     assert [path.name for path in (root / "data").iterdir()] == ["kept"]
 
 
+def test_the_last_thing_to_go_takes_the_empty_folders_above_it_along(host, root):
+    first, second = (request_for("Folder", name, path=f"data/{name}") for name in ("first", "second"))
+    for asked in (first, second):
+        FOLDER.create(host, asked)
+    FOLDER.delete(host, first, {})
+    assert [path.name for path in (root / "data").iterdir()] == ["second"]
+    FOLDER.delete(host, second, {})
+    assert not root.exists()
+    root.mkdir()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_made_names_the_path_and_the_fix(host, root):
     root.chmod(0o500)
