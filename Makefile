@@ -1,7 +1,7 @@
 # Each target is a thin call of a real tool; `make` alone lists them.
 #   STACK=local      the stack a command is about
 #   ARGS=...         further flags for `pulumi up`, `preview` or `destroy`
-#   DATA=file.csv    the raw data that `up` ingests
+#   DATA=file.csv    the raw data that `up` ingests, remembered; `DATA=generated` for generated rows
 STACK ?= local
 ARGS ?=
 PYTHON ?= python3
@@ -13,7 +13,7 @@ INFRA = .venv/bin
 WORKLOADS = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.environment_dir("workloads"))')/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview down outputs env test check lock
+.PHONY: help install up preview down outputs env test check lock bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -61,6 +61,11 @@ test: ## every test that runs without being asked for by name
 ifneq ($(wildcard tests/e2e/test_*.py),)
 	$(INFRA)/python -m pytest -m e2e tests/e2e
 endif
+
+bench: ## measure the local stack, then the model server
+	@$(PYTHON) -m tools.install
+	$(INFRA)/python -m tests.bench.local_stack
+	$(WORKLOADS)/python -m tests.bench.serving
 
 lock: ## renew the locks from requirements/*.in and go.mod
 	@$(PYTHON) -m tools.lock

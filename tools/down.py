@@ -15,8 +15,9 @@ from pathlib import Path
 from infra.core import paths
 from tools import locks, stack_files
 from tools.console import ToolError, exit_with_errors_in_one_line, say
+from tools.env import DATA_MEMORY
 
-OURS = ("Pulumi.yaml", "backend", "passphrase")
+OURS = ("Pulumi.yaml", "backend", "passphrase", DATA_MEMORY)
 """What the tools keep in the state folder, next to the copies of stack files."""
 
 

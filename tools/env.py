@@ -16,6 +16,10 @@ from infra.core import paths
 from tools import pulumi_cli, stack_files, stamps
 from tools.console import ToolError, exit_with_errors_in_one_line
 
+DATA_MEMORY = "data-path"
+"""File in the state folder that remembers the last `DATA`."""
+GENERATED = "generated"
+"""The `DATA` that stands for the seeded generator."""
 MARK = "MLPLATFORM_STATE_DIR"
 """Says whose state the variables were made for, so that a later call can tell its own from a person's."""
 
@@ -45,7 +49,21 @@ def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, 
         added["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file(state))
     if cli.origin == "source":
         added["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
-    return added
+    return added | _data(state, environ)
+
+
+def _data(state: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """`DATA`, the path of the raw data: as given, else as given last; `DATA=generated` forgets it."""
+    memory, given = state / DATA_MEMORY, environ.get("DATA", "")
+    if given == GENERATED:
+        memory.unlink(missing_ok=True)
+        return {"DATA": ""}
+    if not given:
+        return {"DATA": memory.read_text()} if memory.exists() else {}
+    path = Path(given).expanduser().absolute()
+    if path.is_file():
+        stamps.write_text(memory, str(path), mode=0o600)
+    return {"DATA": str(path)}
 
 
 def _set_by_a_person(environ: Mapping[str, str]) -> set[str]:

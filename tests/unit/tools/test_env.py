@@ -147,3 +147,31 @@ def test_a_command_runs_with_the_variables_set(monkeypatch):
 def test_a_command_that_is_not_there_is_named():
     with pytest.raises(ToolError, match="no command 'pulmi'"):
         env.main(["--", "pulmi"])
+
+
+def data(monkeypatch, value=None):
+    """`DATA` as a command gets it after `make up DATA=value`."""
+    monkeypatch.delenv("DATA", raising=False)
+    if value is not None:
+        monkeypatch.setenv("DATA", str(value))
+    return env.variables("local").get("DATA")
+
+
+def test_the_data_given_last_is_remembered_by_its_absolute_path(monkeypatch, tmp_path):
+    (tmp_path / "raw.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    assert data(monkeypatch, "raw.csv") == str(tmp_path / "raw.csv")
+    assert data(monkeypatch) == str(tmp_path / "raw.csv")
+    assert data(monkeypatch, "") == str(tmp_path / "raw.csv")
+
+
+def test_generated_data_is_asked_for_by_name_and_forgets_the_file(monkeypatch, tmp_path):
+    (tmp_path / "raw.csv").touch()
+    data(monkeypatch, tmp_path / "raw.csv")
+    assert data(monkeypatch, "generated") == ""
+    assert data(monkeypatch) is None
+
+
+def test_data_that_does_not_exist_is_passed_on_to_be_refused_and_not_remembered(monkeypatch):
+    assert data(monkeypatch, "/no/such.csv") == "/no/such.csv"
+    assert data(monkeypatch) is None
