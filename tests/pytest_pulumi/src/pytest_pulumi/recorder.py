@@ -8,6 +8,7 @@ It leaves out what is not visible from outside: transforms and hooks are accepte
 from __future__ import annotations
 
 import sys
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 SDK_ROOT: Final = str(Path(pulumi.__file__).parent)
+PLUGIN_ROOT: Final = str(Path(__file__).parent)
 _TASK_BOUNDARY: Final = ("_run", "events.py")
 _PLAIN_OPTIONS: Final = (
     "ignoreChanges",
@@ -61,7 +63,6 @@ class Origin:
     """Made in a task or an apply, not by the program's straight run."""
 
     in_apply: bool
-    landed: bool = False
 
     def __str__(self) -> str:
         return f"{self.type} {self.name!r} ({self.source})"
@@ -89,6 +90,9 @@ class Recording:
     root_urn: str = ""
     registrations: list[Registration] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
+    waiting: dict[tuple[str, str], deque[Origin]] = field(default_factory=dict)
+    """Origins whose request has not arrived yet, by type and name."""
+
     duplicates: list[tuple[Registration, Registration]] = field(default_factory=list)
     invokes: list[Invoke] = field(default_factory=list)
     logs: list[Log] = field(default_factory=list)
@@ -121,7 +125,9 @@ class RecordingRpcManager(RPCManager):
         """See the base class."""
         if name in ("register resource", "read resource"):
             frame = sys._getframe(1)  # noqa: SLF001  (the one way to see the constructor that is running)
-            self._recording.origins.append(origin_of(frame))
+            origin = origin_of(frame)
+            self._recording.origins.append(origin)
+            self._recording.waiting.setdefault((origin.type, origin.name), deque()).append(origin)
         return super().do_rpc(name, rpc_function)
 
 
@@ -242,11 +248,8 @@ class Monitor:
 
     def _origin(self, request: Any) -> Origin | None:
         """Find the constructor call behind a request: the oldest one of that type and name that has not landed."""
-        for origin in self._recording.origins:
-            if not origin.landed and origin.name == request.name and origin.type == request.type:
-                origin.landed = True
-                return origin
-        return None
+        waiting = self._recording.waiting.get((request.type, request.name))
+        return waiting.popleft() if waiting else None
 
     def _record(self, registration: Registration) -> None:
         recording = self._recording
@@ -324,7 +327,7 @@ def program_line(frame: FrameType | None) -> str:
 
 def is_program_file(path: str) -> bool:
     """Tell the program's own files from those of Python, the SDKs and this plugin."""
-    if path.startswith(("<", SDK_ROOT, str(Path(__file__).parent))):
+    if path.startswith(("<", SDK_ROOT, PLUGIN_ROOT)):
         return False
     folder = path.replace("\\", "/")
     return not any(part in folder for part in ("/asyncio/", "/concurrent/futures/", "/site-packages/", "/threading.py"))
