@@ -50,8 +50,8 @@ PROGRAMS = (
 )
 
 BY_HAND = (
-    "install Redis, Prometheus (with promtool), Alertmanager (with amtool), Pushgateway and a Java runtime of version "
-    f"{JAVA_MAJOR} or newer with this system's package manager or from their sites, and put them on PATH"
+    "install Redis, Prometheus (with promtool), Alertmanager (with amtool), Pushgateway (all three from this system's "
+    f"packages or https://prometheus.io/download/) and a Java {JAVA_MAJOR} or newer runtime, and put them on PATH"
 )
 
 
