@@ -200,4 +200,4 @@ def test_down_leaves_no_process_and_no_file(stack):
     stack.make("down")
     assert [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
     assert [path for path in stack.state.rglob("*") if path.is_file()] == []
-    assert "nothing" in stack.make("down").lower()
+    assert "the stack local is not up" in stack.make("down")
