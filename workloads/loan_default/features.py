@@ -136,10 +136,9 @@ def read_offline(environment: Environment) -> "pd.DataFrame":
 
 def apply(environment: Environment, store: "FeatureStore") -> None:
     """Register entity, source, view and service; a view whose columns changed is registered anew under its name."""
-    os.environ["WORK_DIR"] = str(environment.work)
     from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
 
-    store.apply([definitions.customer, definitions.source, definitions.view, definitions.service])
+    store.apply(definitions.objects(environment.work.resolve() / "features" / "current"))
 
 
 def parity_misses(store: "FeatureStore", sample: "pd.DataFrame") -> list[int]:

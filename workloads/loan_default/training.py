@@ -93,7 +93,7 @@ def split(frame: "pd.DataFrame", settings: TrainingSettings) -> Split:
         if not np.isfinite(frame[name].to_numpy(dtype=float)).all():
             raise DataError(f"feature {name!r} has values that are not finite numbers; nothing was trained")
     if set(frame[LABEL].unique()) != {0, 1}:
-        raise DataError(f"label {LABEL!r} must hold both 0 and 1; it holds {sorted(frame[LABEL].unique())}")
+        raise DataError(f"label {LABEL!r} must hold both 0 and 1; it holds {sorted(map(int, frame[LABEL].unique()))}")
     learn, judge = train_test_split(
         frame, test_size=settings.test_share, random_state=settings.seed, stratify=frame[LABEL]
     )

@@ -13,6 +13,7 @@ from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
 from workloads.loan_default.features import TrainingSet, refresh, training_set
 from workloads.loan_default.ingestion import Ingested, ingest, spark_session
 from workloads.loan_default.settings import Environment, LoanDefaultSettings
+from workloads.loan_default.training import fit, split, to_onnx
 
 ROWS = 3000
 THIRD_PARTY_WARNINGS = (
@@ -88,8 +89,6 @@ def world(tmp_path_factory, spark):
 @pytest.fixture(scope="session")
 def fitted(world):
     """The reference model on the world's rows, its split and its ONNX twin."""
-    from workloads.loan_default.training import fit, split, to_onnx
-
     parts = split(world.data.frame, world.environment.settings.training)
     model = fit(parts.train, world.environment.settings.training)
     return model, parts, to_onnx(model)

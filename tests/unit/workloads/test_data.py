@@ -24,7 +24,10 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path):
         (f"{HEADER}\n".encode(), "has a header and no rows"),
         (f"{HEADER.replace('PAY_3', 'PAY_9')}\n{ROW}\n".encode(), "missing: PAY_3; not expected: PAY_9"),
         (f"{HEADER},EXTRA\n{ROW},1\n".encode(), "not expected: EXTRA"),
-        (f"{HEADER.replace('SEX,EDUCATION', 'EDUCATION,SEX')}\n{ROW}\n".encode(), "not in the expected order.*from 'SEX' on"),
+        (
+            f"{HEADER.replace('SEX,EDUCATION', 'EDUCATION,SEX')}\n{ROW}\n".encode(),
+            "not in the expected order.*from 'SEX' on",
+        ),
         (b"PK\x03\x04\xff\xfe\n", "is not UTF-8 text"),
     ],
 )

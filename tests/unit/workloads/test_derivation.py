@@ -5,7 +5,7 @@ from workloads.loan_default.data import BILL_COLUMNS, COLUMNS, PAID_COLUMNS, PAY
 from workloads.loan_default.derivation import feature_columns
 
 
-def derive(spark, status=(-1,) * 6, bill=(0,) * 6, paid=(0,) * 6, limit=100_000, label=0):
+def derive(spark, *, status=(-1,) * 6, bill=(0,) * 6, paid=(0,) * 6, limit=100_000, label=0):
     values = {column.name: 1 for column in COLUMNS}
     values |= {"ID": 1, "AGE": 40, "LIMIT_BAL": limit, RAW_LABEL: label}
     values |= dict(zip(PAY_COLUMNS, status, strict=True))

@@ -55,7 +55,9 @@ def table(environment, prefix):
     return pq.read_table(path, filesystem=filesystem).to_pandas()
 
 
-def test_every_kind_of_bad_row_is_quarantined_with_its_reason_and_good_rows_are_untouched(tmp_path, make_environment, spark, good):
+def test_every_kind_of_bad_row_is_quarantined_with_its_reason_and_good_rows_are_untouched(
+    tmp_path, make_environment, spark, good
+):
     environment = make_environment(ingestion={"max_bad_share": 0.1})
     bad = [spoil(good[20 + index]) for index, (spoil, _) in enumerate(BAD_ROWS.values())]
     ids = [str(9000 + index) for index in range(len(bad))]

@@ -1,0 +1,94 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+import pytest
+
+from workloads.loan_default.capture import Capture, Scored
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.settings import ServingSettings
+from workloads.loan_default.store import Store
+
+HOUR = 3600
+
+
+def scored(request_id, at=1_795_471_200.5, rows=1, customers=()):
+    vectors = np.array([[45, 72000, 680, 3]] * rows, dtype=np.float32)
+    return Scored(request_id, at, "champion", "7", customers, vectors, np.full(rows, 0.25, dtype=np.float32))
+
+
+@pytest.fixture
+def counted():
+    return []
+
+
+@pytest.fixture
+def make(environment, counted):
+    def capture(**settings):
+        return Capture(Store.open(environment), ServingSettings(**settings), lambda *what: counted.append(what))
+
+    return capture
+
+
+def captured(environment):
+    root = Store.open(environment).dataset("captures")[0]
+    return ds.dataset(root, partitioning="hive").to_table().to_pandas().sort_values(["request_id", "row"])
+
+
+def test_rows_arrive_by_hour_with_version_features_and_score(environment, make, counted):
+    capture = make()
+    capture.add(scored("a", rows=2, customers=(11, 12)))
+    capture.add(scored("b", at=1_795_471_200.5 + HOUR))
+    assert capture.flush() == 3
+    frame = captured(environment)
+    assert list(frame["request_id"]) == ["a", "a", "b"]
+    assert list(frame["row"]) == [0, 1, 0]
+    assert list(frame["CustomerID"].astype("Int64")) == [11, 12, None] or frame["CustomerID"].isna().iloc[2]
+    assert set(frame["version"]) == {"7"}
+    assert (frame["Income"] == 72000).all()
+    assert str(frame["captured_at"].dtype) == "datetime64[us, UTC]"
+    hours = {path.parent.name for path in Path(Store.open(environment).dataset("captures")[0]).rglob("*.parquet")}
+    assert len(hours) == 2
+    assert counted == [("stored", 2), ("stored", 1)]
+
+
+def test_what_does_not_fit_is_dropped_and_counted_and_room_comes_back(make, counted):
+    capture = make(capture_queue_rows=2)
+    capture.add(scored("a", rows=2))
+    capture.add(scored("b"))
+    assert counted == [("dropped", 1)]
+    capture.flush()
+    capture.add(scored("c"))
+    assert counted == [("dropped", 1), ("stored", 2)]
+
+
+def test_rows_stay_queued_while_the_store_is_down(environment, make, counted, monkeypatch):
+    capture = make()
+    capture.add(scored("a"))
+    capture.add(scored("b"))
+
+    def down(*_arguments):
+        raise WorkloadError("artifact store is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", down)
+        with pytest.raises(WorkloadError):
+            capture.flush()
+    assert counted == []
+    assert capture.flush() == 2
+    assert list(captured(environment)["request_id"]) == ["a", "b"]
+
+
+def test_the_writer_flushes_by_itself_when_half_full_and_at_the_end(environment, make):
+    capture = make(capture_queue_rows=2, capture_flush_seconds=60)
+    capture.start()
+    capture.add(scored("a", rows=2))
+    deadline = time.monotonic() + 10
+    while not Path(Store.open(environment).dataset("captures")[0]).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(captured(environment)) == 2
+    time.sleep(0.1)
+    capture.add(scored("b"))
+    capture.stop()
+    assert list(captured(environment)["request_id"]) == ["a", "a", "b"]

@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from workloads.loan_default.evidence import EvidenceError, Promotion, _digest, append, check
+from workloads.loan_default.store import Store
+
+
+def promotion(version, **changes):
+    fields = {
+        "kind": "promotion",
+        "version": version,
+        "previous": None,
+        "run_id": f"run-{version}",
+        "data_hash": "d",
+        "ingestion_run": "i",
+        "model_sha256": "m",
+        "metrics": {"test_auc": 0.76},
+        "bias": {},
+        "allowed": True,
+        "reasons": (),
+        "approver": "a",
+    }
+    return Promotion(**(fields | changes))
+
+
+@pytest.fixture
+def chain(environment):
+    for version in ("1", "2", "3"):
+        append(environment, promotion(version))
+    folder = Path(Store.open(environment).dataset("evidence")[0])
+    return environment, sorted(folder.iterdir())
+
+
+def test_an_untouched_chain_holds_and_counts_its_records(chain):
+    assert check(chain[0]) == 3
+
+
+def test_an_empty_chain_holds(environment):
+    assert check(environment) == 0
+
+
+def test_the_same_promotion_again_is_written_once(chain):
+    environment, files = chain
+    assert append(environment, promotion("3")) in files[-1].name
+    assert check(environment) == 3
+    append(environment, promotion("2", kind="rollback"))
+    assert check(environment) == 4
+
+
+def test_a_changed_record_is_named(chain):
+    environment, files = chain
+    files[1].write_text(files[1].read_text().replace("0.76", "0.99"))
+    with pytest.raises(EvidenceError, match=f"{files[1].name}: content was changed"):
+        check(environment)
+
+
+def test_a_removed_record_is_noticed(chain):
+    environment, files = chain
+    files[1].unlink()
+    with pytest.raises(EvidenceError, match="expected record number 2; one was removed or inserted"):
+        check(environment)
+
+
+def test_a_replaced_record_breaks_the_one_after_it(chain):
+    environment, files = chain
+    record = json.loads(files[0].read_text())
+    record["promotion"]["metrics"]["test_auc"] = 0.99
+    files[0].unlink()
+    (files[0].parent / f"000001-{_digest(record)}.json").write_text(json.dumps(record))
+    with pytest.raises(EvidenceError, match=f"{files[1].name}: does not follow the record before it"):
+        check(environment)
+
+
+def test_a_record_that_is_no_record_is_named(chain):
+    environment, files = chain
+    files[2].write_text("{")
+    with pytest.raises(EvidenceError, match=f"{files[2].name}: is not a record"):
+        check(environment)
