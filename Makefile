@@ -67,5 +67,5 @@ bench: ## measure the local stack, then the model server
 	$(INFRA)/python -m tests.bench.local_stack
 	$(WORKLOADS)/python -m tests.bench.serving
 
-lock: ## renew the locks from requirements/*.in and go.mod
+lock: ## renew requirements/*.txt from requirements/*.in
 	@$(PYTHON) -m tools.lock

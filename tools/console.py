@@ -53,7 +53,13 @@ def run(
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         try:
             process = subprocess.Popen(
-                list(map(str, command)), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=cwd, env=env
+                list(map(str, command)),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                cwd=cwd,
+                env=env,
+                close_fds=False,  # what is marked inheritable, as `stamps.only_one` marks its lock
             )
         except OSError as error:
             raise ToolError(f"{name} cannot be started: {error.strerror}{way_out}") from error

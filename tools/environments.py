@@ -41,8 +41,10 @@ def lock_of(name: str) -> Path:
 
 def is_made(name: str, lock: Path) -> bool:
     """Whether an environment is as its lock says."""
-    stamp = stamps.read(_stamp(name))
-    return stamp.get("digest") == _wanted(lock) and (paths.environment_dir(name) / "bin" / "python").exists()
+    python = paths.environment_dir(name) / "bin" / "python"
+    return (
+        stamps.read(_stamp(name)).get("digest") == _wanted(lock) and python.exists() and not _unfinished(name).exists()
+    )
 
 
 def make(name: str, lock: Path) -> None:
@@ -50,7 +52,7 @@ def make(name: str, lock: Path) -> None:
     folder, stamp = paths.environment_dir(name), _stamp(name)
     uv = find_uv()
     wanted = _wanted(lock)
-    unfinished = stamp.with_suffix(".unfinished")
+    unfinished = _unfinished(name)
     if unfinished.exists() or not (folder / "bin" / "python").exists():
         shutil.rmtree(folder, ignore_errors=True)
     stamps.make_folder(stamp.parent)
@@ -119,6 +121,10 @@ def find_python() -> Path:
 
 def _stamp(name: str) -> Path:
     return paths.environment_dir(name).with_suffix(".json")
+
+
+def _unfinished(name: str) -> Path:
+    return paths.environment_dir(name).with_suffix(".unfinished")
 
 
 def _wanted(lock: Path) -> str:

@@ -70,9 +70,14 @@ def _unwritable(path: Path, reason: str | None) -> ToolError:
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`; wait for whoever holds it. The system drops the lock of a process that died."""
+    """Hold the lock at `path`; wait for whoever holds it.
+
+    The system drops the lock of a process that died, but not before the commands that it ran by `console.run` have ended:
+    what they still write must not mix with what the next installer does.
+    """
     make_folder(path.parent)
     with path.open("w") as file:
+        os.set_inheritable(file.fileno(), True)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

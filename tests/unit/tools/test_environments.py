@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from infra.core import paths
-from tools import environments, stamps
+from tools import environments
 from tools.console import ToolError
 
 pytestmark = pytest.mark.usefixtures("uv")
@@ -90,9 +90,9 @@ def test_a_removed_environment_is_made_again():
 def test_an_environment_cut_short_is_made_from_scratch(commands):
     make()
     commands.add("uv", UV.replace("esac", "  pip) exit 9 ;;\nesac"))
-    stamps.write(paths.environment_dir("infra").with_suffix(".json"), {})
     with pytest.raises(ToolError, match=r"uv failed \(exit code 9\); check that the package index can be reached"):
         make()
+    assert not environments.is_made("infra", lock())
     left = paths.environment_dir("infra") / "half-written"
     left.touch()
     commands.add("uv", UV)

@@ -75,3 +75,15 @@ def test_a_killed_installer_does_not_keep_the_lock(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=False)
     with stamps.only_one(tmp_path / "lock"):
         assert (tmp_path / "lock").exists()
+
+
+def test_what_a_killed_installer_started_keeps_the_lock_until_it_ends(tmp_path):
+    code = (
+        "import sys, pathlib; from tools import console, stamps\n"
+        "with stamps.only_one(pathlib.Path(sys.argv[1])):\n"
+        "    console.run(['/bin/sh', '-c', 'kill -9 $PPID; sleep 1; touch ' + sys.argv[2]])\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock"), str(tmp_path / "late")], check=False)
+    assert not (tmp_path / "late").exists()
+    with stamps.only_one(tmp_path / "lock"):
+        assert (tmp_path / "late").exists()
