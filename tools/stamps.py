@@ -72,8 +72,8 @@ def _unwritable(path: Path, reason: str | None) -> ToolError:
 def only_one(path: Path) -> Iterator[None]:
     """Hold the lock at `path`; wait for whoever holds it.
 
-    The system drops the lock of a process that died, but not before the commands that it ran by `console.run` have ended:
-    what they still write must not mix with what the next installer does.
+    The system drops the lock of a process that died, but not before the commands that it ran by `console.run` have
+    ended: what they still write must not mix with what the next installer does.
     """
     make_folder(path.parent)
     with path.open("w") as file:
