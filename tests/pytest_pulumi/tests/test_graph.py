@@ -266,6 +266,13 @@ class TestFacts:
             ("fake:index:echo", {"say": "hi"}),
         ]
 
+    def test_methods_of_resources_are_answered_like_functions(self, pulumi_run):
+        def program():
+            bucket = fakes.Bucket("b", pulumi.ResourceOptions(provider=fakes.Provider("main")))
+            pulumi.export("said", pulumi.runtime.call("fake:index:echo", {"say": "hi"}, bucket))
+
+        assert pulumi_run(program).outputs == {"said": {"said": "hi"}}
+
     def test_outputs_by_type_reach_the_program(self, pulumi_run):
         def program():
             bucket = fakes.Bucket("b", pulumi.ResourceOptions(provider=fakes.Provider("main")))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import pytest_pulumi
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -35,8 +37,6 @@ def test_nothing_of_pulumi_is_imported_until_a_fixture_is_used():
 
 
 def test_every_public_name_can_be_imported():
-    import pytest_pulumi
-
     for name in pytest_pulumi.__all__:
         assert getattr(pytest_pulumi, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

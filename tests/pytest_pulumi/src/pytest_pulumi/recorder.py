@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 SDK_ROOT: Final = str(Path(pulumi.__file__).parent)
 PLUGIN_ROOT: Final = str(Path(__file__).parent)
+_INVOKE_RESPONSE: Final = getattr(resource_pb2, "ResourceInvokeResponse", provider_pb2.InvokeResponse)
+"""SDKs since 3.260 have a type of their own for it."""
+
 _TASK_BOUNDARY: Final = ("_run", "events.py")
 _PLAIN_OPTIONS: Final = (
     "ignoreChanges",
@@ -142,6 +145,17 @@ class Monitor:
         """Support all but output values, which would hide plain inputs of remote components."""
         return resource_pb2.SupportsFeatureResponse(hasSupport=request.id != "outputValues")
 
+    def GetDeploymentInfo(self, request: Any) -> Any:  # noqa: N802, ARG002
+        """Name what is supported, as SDKs since 3.260 ask for it: as above."""
+        left_out = {"RESOURCE_MONITOR_FEATURE_OUTPUT_VALUES", "RESOURCE_MONITOR_FEATURE_INVOKE_DEPENDS_ON"}
+        known = resource_pb2.ResourceMonitorFeature.items()
+        return resource_pb2.DeploymentInfo(supportedFeatures=[value for name, value in known if name not in left_out])
+
+    def ExistsResource(self, request: Any) -> Any:  # noqa: N802
+        """Say whether the program itself has looked up or made an object with this id."""
+        found = (item.request.type == request.type and item.id == request.id for item in self._recording.registrations)
+        return resource_pb2.ExistsResourceResponse(exists=any(found))  # type: ignore[attr-defined]
+
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
         """Record a resource and answer with its inputs and the outputs of `pulumi_outputs`."""
         self._refuse_when_closed()
@@ -182,7 +196,7 @@ class Monitor:
         self._refuse_when_closed()
         args = values.decode(request.args).value
         if request.tok == "pulumi:pulumi:getResource":
-            return provider_pb2.InvokeResponse(**{"return": self._state(args["urn"])})
+            return _INVOKE_RESPONSE(**{"return": self._state(args["urn"])})
         source = program_line(sys._getframe(1))  # noqa: SLF001
         self._recording.invokes.append(Invoke(request.tok, args, _urn_of(request.provider), source))
         if request.tok not in self._facts.answers:
@@ -193,16 +207,11 @@ class Monitor:
             )
         answer = self._facts.answers[request.tok]
         result = dict(answer(args) if callable(answer) else answer)
-        return provider_pb2.InvokeResponse(**{"return": values.encode_bag(result)})
+        return _INVOKE_RESPONSE(**{"return": values.encode_bag(result)})
 
     def Call(self, request: Any) -> Any:  # noqa: N802
-        """Answer a method of a remote component like a function."""
-        response = self.Invoke(request)
-        return (
-            resource_pb2.CallResponse(**{"return": getattr(response, "return")})
-            if hasattr(resource_pb2, "CallResponse")
-            else response
-        )
+        """Answer a method of a resource like a function."""
+        return provider_pb2.CallResponse(**{"return": getattr(self.Invoke(request), "return")})
 
     def RegisterPackage(self, request: Any) -> Any:  # noqa: N802
         """Accept a parameterized package."""
