@@ -25,7 +25,13 @@ def build(settings: StackSettings, folder: Path, search_path: str) -> tuple[Plat
 
 def _local(settings: LocalSubstrateSettings, provider: HostProvider, search_path: str) -> Substrate:
     supervisor = Supervisor("supervisor", search_path=search_path, opts=pulumi.ResourceOptions(provider=provider))
-    return Local(supervisor=supervisor, checkout=CHECKOUT, search_path=search_path, keep_data=settings.keep_data)
+    return Local(
+        supervisor=supervisor,
+        checkout=CHECKOUT,
+        python=str(CHECKOUT / ".venv" / "bin" / "python"),
+        search_path=search_path,
+        keep_data=settings.keep_data,
+    )
 
 
 def _platform(settings: StackSettings, substrate: Substrate, opts: pulumi.ResourceOptions) -> Platform:

@@ -132,7 +132,7 @@ def _line(error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{PROJECT}:{key} is missing: add it, as in Pulumi.local.yaml"
     if error["type"] == "value_error":
-        return f"{error['ctx']['error']}"
+        return f"{PROJECT}:{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
     return f"{PROJECT}:{key} is {error['input']!r}: {error['msg']}"
 
 

@@ -5,10 +5,22 @@ from typing import Protocol
 import pulumi
 
 from infra.compute.local import ComputeOnHost, ComputeOnHostArgs, ComputeOnHostSettings
-from infra.compute.spec import JobSpec, Need, ServiceSpec, TaskSpec
+from infra.compute.spec import CronExpression, JobSpec, Need, ScheduleSpec, ServiceSpec, TaskSpec
 from infra.core.substrate import Substrate
 
-__all__ = ["Compute", "ComputeSettings", "Job", "JobSpec", "Need", "Service", "ServiceSpec", "TaskSpec", "build"]
+__all__ = [
+    "Compute",
+    "ComputeSettings",
+    "CronExpression",
+    "Job",
+    "JobSpec",
+    "Need",
+    "ScheduleSpec",
+    "Service",
+    "ServiceSpec",
+    "TaskSpec",
+    "build",
+]
 
 ComputeSettings = ComputeOnHostSettings
 
@@ -38,6 +50,9 @@ class Compute(Protocol):
 
     def job(self, name: str, spec: JobSpec, opts: pulumi.ResourceOptions | None = None) -> Job:
         """Run a job; `up` waits for its end and fails with it."""
+
+    def schedule(self, name: str, spec: ScheduleSpec, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Run a task at the times of a cron expression."""
 
 
 def build(

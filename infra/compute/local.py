@@ -5,7 +5,7 @@ from typing import Literal
 
 import pulumi
 
-from infra.compute.spec import JobSpec, ServiceSpec, TaskSpec
+from infra.compute.spec import JobSpec, ScheduleSpec, ServiceSpec, TaskSpec
 from infra.core.settings import Settings
 from infra.core.substrate import LOOPBACK, Local
 from infra.host import Folder, Job, Port, Process
@@ -86,6 +86,32 @@ class JobOnHost(pulumi.ComponentResource):
         self.register_outputs({})
 
 
+class ScheduleOnHost(pulumi.ComponentResource):
+    """One supervised timer that runs a command at the times of a cron expression."""
+
+    def __init__(self, name: str, spec: ScheduleSpec, substrate: Local, opts: pulumi.ResourceOptions | None) -> None:
+        super().__init__("mlplatform:index:ScheduleOnHost", name, None, opts)
+
+        scratch = Folder(f"{name}-scratch", path=f"data/{name}", opts=pulumi.ResourceOptions(parent=self))
+        record = pulumi.Output.concat(scratch.absolute_path, "/timer.json")
+        Process(
+            f"{name}-timer",
+            command=[
+                *(substrate.python, "-m", "infra.host.timer"),
+                *("--cron", spec.cron),
+                *("--record", record),
+                "--",
+                *spec.command,
+            ],
+            directory=str(substrate.checkout),
+            environment=_environment(spec, substrate, WORK_DIR=scratch.absolute_path),
+            health={"command": ["test", "-s", record]},
+            opts=substrate.child(self),
+        )
+
+        self.register_outputs({})
+
+
 class ComputeOnHost(pulumi.ComponentResource):
     """Runs what workloads declare as processes and jobs below the stack's supervisor.
 
@@ -105,6 +131,10 @@ class ComputeOnHost(pulumi.ComponentResource):
     def job(self, name: str, spec: JobSpec, opts: pulumi.ResourceOptions | None = None) -> JobOnHost:
         """Run a job; `up` waits for its end and fails with it."""
         return JobOnHost(name, spec, self._substrate, opts)
+
+    def schedule(self, name: str, spec: ScheduleSpec, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Run a task at the times of a cron expression."""
+        ScheduleOnHost(name, spec, self._substrate, opts)
 
 
 def _environment(spec: TaskSpec, substrate: Local, **more: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:

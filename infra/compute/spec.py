@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import pulumi
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field
 
 from infra.artifact_store import ArtifactStore
 
@@ -45,6 +48,27 @@ class ServiceSpec(TaskSpec):
 
     port: int | None = None
     """Port to serve on; None leaves the choice to the realization."""
+
+
+def _cron(expression: str) -> str:
+    """Refuse what is no cron expression of five fields; raises ValueError."""
+    try:
+        CronSim(expression, datetime.now(UTC))
+    except CronSimError as error:
+        raise ValueError(f"{expression!r} is no cron expression: {error}; give e.g. `0 3 * * *`") from error
+    return expression
+
+
+CronExpression = Annotated[str, Field(pattern=r"^\S+( \S+){4}$"), AfterValidator(_cron)]
+"""Minute, hour, day of month, month, day of week; in UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(TaskSpec):
+    """A task that runs at the times of a cron expression; times missed while nothing ran are made up for once."""
+
+    cron: str
+    """A `CronExpression`."""
 
 
 @dataclass(frozen=True, kw_only=True)

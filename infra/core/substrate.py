@@ -19,6 +19,9 @@ class Local:
     checkout: Path
     """Root of the checkout; the processes' code is read from there."""
 
+    python: str
+    """Interpreter of the environment that this program and its provider run in."""
+
     search_path: str
     """PATH of the processes: the tools of the platform first."""
 

@@ -19,6 +19,7 @@ BROKEN = {
     "a port is privileged": {"mlplatform:serving": {"kind": "kserve-on-host", "port": 80}},
     "a number is a word": {"mlplatform:monitoring": {"kind": "prometheus-on-host", "retention_days": "long"}},
     "a share is above one": {"mlplatform:loan_default": {"ingestion": {"max_bad_share": 2}}},
+    "a time is no cron expression": {"mlplatform:loan_default": {"nightly_cron": "every night"}},
     "a block is a word": {"mlplatform:substrate": "local"},
 }
 

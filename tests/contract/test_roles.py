@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from infra import artifact_store, compute, feature_store, monitoring, online_store, policy_server, serving, tracking
-from infra.compute import JobSpec, Need, ServiceSpec
+from infra.compute import JobSpec, Need, ScheduleSpec, ServiceSpec
 from infra.core.paths import CHECKOUT
 from infra.platform import Platform
 from infra.serving import ModelServerSpec
@@ -47,6 +47,7 @@ def built(request, pulumi_run):
         made["platform"] = platform
         made["service"] = platform.compute.service("service", ServiceSpec(**task, health_path="/healthz"), opts)
         made["job"] = platform.compute.job("job", JobSpec(**task, timeout_seconds=60), opts)
+        platform.compute.schedule("schedule", ScheduleSpec(**task, cron="0 3 * * *"), opts)
         made["model"] = platform.serving.deploy("model", ModelServerSpec(**task, model_name="m"), opts)
         made["features"] = platform.feature_store.serve("features", "workloads/loan_default/feature_repo", opts)
         platform.monitoring.watch("watch", {"m": made["model"].metrics_target}, "groups: []", opts)
@@ -99,9 +100,9 @@ def test_a_task_gets_its_own_variables_and_the_credentials_of_the_stores_it_need
     environments = [
         resource.inputs["environment"]
         for resource in graph.resources
-        if resource.name in {"service-process", "job-run", "model-service-process"}
+        if resource.name in {"service-process", "job-run", "model-service-process", "schedule-timer"}
     ]
-    assert len(environments) == 3
+    assert len(environments) == 4
     for environment in environments:
         assert environment["A"] == "b"
         assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"} <= set(environment)

@@ -8,7 +8,7 @@ from typing import Annotated
 import pulumi
 from pydantic import Field
 
-from infra.compute import JobSpec, Need
+from infra.compute import CronExpression, JobSpec, Need, ScheduleSpec
 from infra.platform import Platform
 from infra.serving import ModelServerSpec
 from workloads.loan_default import SERVED_NAME, alerts
@@ -24,6 +24,9 @@ class LoanDefaultStackSettings(LoanDefaultSettings):
 
     data: str | None = None
     """Path of the raw CSV; None takes the project's seeded generator, which has the same columns."""
+
+    nightly_cron: CronExpression = "0 3 * * *"
+    """When features are ingested and refreshed again, in UTC; more than a day apart, requests by `CustomerID` fail."""
 
     release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
     """Seconds that a release may take, from the CSV to the served model."""
@@ -86,6 +89,21 @@ class LoanDefault(pulumi.ComponentResource):
                 needs=data,
                 triggers={"data": _fingerprint(settings.data)},
                 timeout_seconds=settings.release_timeout_seconds,
+            ),
+            child,
+        )
+        platform.compute.schedule(
+            f"{name}-nightly",
+            ScheduleSpec(
+                image="ingest",
+                command=["python", "-m", "workloads.loan_default.nightly"],
+                environment={
+                    **environment,
+                    "DATA": settings.data or "",
+                    SETTINGS_VARIABLE: _dump(settings, RELEASE_SETTINGS),
+                },
+                needs=data,
+                cron=settings.nightly_cron,
             ),
             child,
         )

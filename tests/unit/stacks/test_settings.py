@@ -67,6 +67,13 @@ def test_a_kind_that_nobody_realizes_shows_the_kinds():
     )
 
 
+def test_a_time_that_no_calendar_has_is_named():
+    assert refused(loan_default={"nightly_cron": "0 99 * * *"}) == (
+        "Pulumi.local.yaml: mlplatform:loan_default.nightly_cron: '0 99 * * *' is no cron expression: Bad hour; "
+        "give e.g. `0 3 * * *`"
+    )
+
+
 def test_the_same_port_twice_is_refused():
     assert refused(
         tracking={"kind": "mlflow-on-host", "port": 5000}, serving={"kind": "kserve-on-host", "port": 5000}

@@ -1,0 +1,74 @@
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from infra.host import timer
+
+NIGHTLY = "0 3 * * *"
+
+
+def at(text):
+    return datetime.fromisoformat(f"{text}+00:00")
+
+
+def test_the_next_time_is_in_utc():
+    assert timer.next_time(NIGHTLY, at("2026-11-23T02:59")) == at("2026-11-23T03:00")
+    assert timer.next_time(NIGHTLY, at("2026-11-23T03:00")) == at("2026-11-24T03:00")
+
+
+def test_a_schedule_that_never_ran_counts_from_its_first_start(tmp_path):
+    record, now = tmp_path / "timer.json", at("2026-11-23T12:00")
+    assert timer.last_run(record, now) == now
+    assert timer.last_run(record, now + timedelta(hours=5)) == now
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Starts a timer whose last run was so many days ago; its command notes each run."""
+    processes = []
+
+    def start(days_ago, command="echo ran >> ran"):
+        record = tmp_path / "timer.json"
+        timer.note(record, datetime.now(UTC) - timedelta(days=days_ago), 0)
+        arguments = ["--cron", NIGHTLY, "--record", str(record), "--", "sh", "-c", command]
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "infra.host.timer", *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL
+            )
+        )
+        return record
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.05)
+
+
+def test_nights_that_were_missed_are_made_up_for_once(started, tmp_path):
+    record = started(days_ago=3)
+    wait_until((tmp_path / "ran").exists)
+    time.sleep(2.5)
+    assert (tmp_path / "ran").read_text() == "ran\n"
+    assert json.loads(record.read_text())["exit_status"] == 0
+
+
+def test_nothing_runs_before_its_time(started, tmp_path):
+    started(days_ago=0)
+    time.sleep(2.5)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_failed_run_is_noted_with_its_status(started):
+    record = started(days_ago=3, command="exit 4")
+    wait_until(lambda: json.loads(record.read_text())["exit_status"] == 4)
