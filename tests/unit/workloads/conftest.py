@@ -20,6 +20,8 @@ THIRD_PARTY_WARNINGS = (
     "ignore::DeprecationWarning:(feast|mlflow|kserve|pyspark|dask|google|kfp|skl2onnx|onnx|pytz|dateutil|alembic).*",
     "ignore::FutureWarning:(feast|mlflow|pyspark|dask|alembic|kserve).*",
     "ignore::PendingDeprecationWarning",
+    "ignore::fastapi.exceptions.FastAPIDeprecationWarning",  # of KServe's own endpoints
+    "ignore::starlette.exceptions.StarletteDeprecationWarning",  # its client prefers a library that nobody else needs
     "ignore::pydantic.warnings.PydanticDeprecatedSince20",
     "ignore::ResourceWarning",  # py4j and sqlalchemy close their sockets when collected
     "ignore::pytest.PytestUnraisableExceptionWarning",  # the same, raised by pytest's own collection

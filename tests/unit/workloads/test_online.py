@@ -1,0 +1,78 @@
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+
+from workloads.loan_default import FEATURES
+from workloads.loan_default.online import FeastLookup
+from workloads.loan_default.payload import RequestError
+
+
+@pytest.fixture
+def lookup(world):
+    made = FeastLookup(world.environment)
+    made.connect()
+    return made
+
+
+def fetch(lookup, *customers):
+    return asyncio.run(lookup.fetch(customers))
+
+
+def refusal(lookup, *customers):
+    with pytest.raises(RequestError) as caught:
+        fetch(lookup, *customers)
+    return caught.value
+
+
+def test_customers_come_back_in_the_order_asked(lookup, world):
+    frame = world.data.frame.set_index("CustomerID")
+    assert fetch(lookup, 7, 3).tolist() == frame.loc[[7, 3], list(FEATURES)].to_numpy(dtype=float).tolist()
+
+
+def test_an_unknown_customer_is_404_by_name(lookup):
+    error = refusal(lookup, 3, 99_999_999)
+    assert (error.status, error.reason) == (404, "unknown_customer")
+    assert "CustomerID 99999999; send the vector instead" in str(error)
+
+
+def test_features_past_their_ttl_are_409_and_say_what_to_run(lookup):
+    lookup._ttl = timedelta(seconds=-10)
+    error = refusal(lookup, 3)
+    assert (error.status, error.reason) == (409, "stale_features")
+    assert "workloads.loan_default.nightly" in str(error)
+
+
+def test_before_it_is_connected_it_is_503_with_a_hint(world):
+    error = refusal(FeastLookup(world.environment), 3)
+    assert (error.status, error.reason, error.retry_after_seconds) == (503, "online_store_down", 1)
+
+
+def test_a_silent_store_costs_its_limit_once_and_then_nothing(lookup):
+    class Silent:
+        def get_online_features(self, **_):
+            time.sleep(1)
+
+    lookup._store = Silent()
+    started = time.monotonic()
+    assert refusal(lookup, 3).status == 503
+    assert time.monotonic() - started < 3
+    started = time.monotonic()
+    assert refusal(lookup, 3).reason == "online_store_down"
+    assert time.monotonic() - started < 0.1
+
+
+def test_a_store_that_is_back_is_used_again(lookup, monkeypatch):
+    working = lookup._store
+
+    class Broken:
+        def get_online_features(self, **_):
+            raise ConnectionError("refused")
+
+    monkeypatch.setattr("workloads.loan_default.online._RETRY_SECONDS", 0.05)
+    lookup._store = Broken()
+    assert refusal(lookup, 3).status == 503
+    lookup._store = working
+    time.sleep(0.1)
+    assert len(fetch(lookup, 3)) == 1

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from kserve import InferInput
+
+from workloads.loan_default.payload import RequestError, parse_v1, parse_v2
+
+GOOD = [45, 72000, 680, 3]
+
+
+def test_vectors_become_float32_rows():
+    rows = parse_v1({"instances": [GOOD, [1.5, 2, 3, 4]]}, 10)
+    assert rows.vectors.dtype == np.float32
+    assert rows.vectors.tolist() == [GOOD, [1.5, 2, 3, 4]]
+
+
+def test_customers_become_ids():
+    assert parse_v1({"instances": [{"CustomerID": 1001}, {"CustomerID": 7.0}]}, 10).customers == (1001, 7)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"raw", "must be a JSON object"),
+        (None, "must be a JSON object"),
+        ([GOOD], "must be a JSON object"),
+        ({}, 'no "instances"'),
+        ({"instances": {}}, '"instances" must be a list'),
+        ({"instances": []}, '"instances" must be a list with at least one'),
+        ({"instances": [GOOD] * 11}, "11 rows are too many for one request, the limit is 10"),
+        ({"instances": [GOOD[:3]]}, "instance 0 must be a list of 4 numbers: Age, Income"),
+        ({"instances": [GOOD, [*GOOD, 1]]}, "instance 1 must be a list of 4 numbers"),
+        ({"instances": [[45, "72000", 680, 3]]}, "instance 0: Income must be a number, got '72000'"),
+        ({"instances": [[45, None, 680, 3]]}, "Income must be a number, got None"),
+        ({"instances": [[True, 1, 1, 1]]}, "Age must be a number, got True"),
+        ({"instances": [[float("nan"), 1, 1, 1]]}, "Age must be finite"),
+        ({"instances": [[float("inf"), 1, 1, 1]]}, "Age must be finite"),
+        ({"instances": [[10**400, 1, 1, 1]]}, "Age must be finite and below 1e"),
+        ({"instances": [[[45], 1, 1, 1]]}, r"Age must be a number, got \[45\]"),
+        ({"instances": ["text"]}, "instance 0 must be a list"),
+        ({"instances": [{"CustomerID": "1"}]}, "CustomerID must be a whole number from 0 to 2"),
+        ({"instances": [{"CustomerID": -1}]}, "CustomerID must be a whole number"),
+        ({"instances": [{"CustomerID": 1.5}]}, "CustomerID must be a whole number"),
+        ({"instances": [{"CustomerID": True}]}, "CustomerID must be a whole number"),
+        ({"instances": [{"CustomerID": 10**30}]}, "CustomerID must be a whole number"),
+        ({"instances": [{"customer": 1}]}, 'instance 0 must be {"CustomerID": <integer>} and nothing else'),
+        ({"instances": [{"CustomerID": 1, "Age": 3}]}, "and nothing else"),
+        ({"instances": [{"CustomerID": 1}, GOOD]}, "do not mix it with vectors"),
+        ({"instances": [GOOD, {"CustomerID": 1}]}, "instance 1 must be a list of 4 numbers"),
+    ],
+)
+def test_a_malformed_body_is_answered_with_what_is_expected(body, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        parse_v1(body, 10)
+    assert caught.value.status == 400
+    assert len(str(caught.value)) < 300
+
+
+def tensor(shape, datatype, data, name="features"):
+    return InferInput(name, shape, datatype, data=data)
+
+
+def test_a_tensor_may_be_flat_or_nested():
+    assert parse_v2([tensor([1, 4], "FP64", GOOD)], 10).vectors.tolist() == [GOOD]
+    assert parse_v2([tensor([1, 4], "INT64", [GOOD])], 10).vectors.tolist() == [GOOD]
+
+
+def test_a_tensor_of_customers_may_be_a_list_or_a_column():
+    assert parse_v2([tensor([2], "INT64", [5, 6], "CustomerID")], 10).customers == (5, 6)
+    assert parse_v2([tensor([2, 1], "INT64", [[5], [6]], "CustomerID")], 10).customers == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([], "expected one input tensor, got 0"),
+        ([tensor([1, 4], "FP64", GOOD)] * 2, "expected one input tensor, got 2"),
+        ([tensor([1, 3], "FP64", [1, 2, 3])], r"must be \[n, 4\]: Age, Income"),
+        ([tensor([4], "FP64", GOOD)], r"must be \[n, 4\]"),
+        ([tensor([0, 4], "FP64", [])], r"must be \[n, 4\]"),
+        ([tensor([2, 4], "FP64", GOOD)], r"the data of 'features' is not \[2, 4\] of FP64"),
+        ([tensor([-1, 4], "FP64", GOOD)], "must be a list of sizes"),
+        ([tensor([11, 4], "FP64", GOOD * 11)], "11 rows are too many"),
+        ([tensor([1, 4], "BYTES", ["a", "b", "c", "d"])], "must be a number"),
+        ([tensor([1, 4], "BOOL", [True] * 4)], "must be a number"),
+        ([tensor([1, 4], "FP64", ["x", 1, 2, 3])], "is not"),
+        ([tensor([1, 4], "FP64", [float("nan"), 1, 2, 3])], "must be finite"),
+        ([tensor([1], "FP64", [1.5], "CustomerID")], "CustomerID must be a whole number"),
+    ],
+)
+def test_a_malformed_tensor_is_answered_with_what_is_expected(inputs, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        parse_v2(inputs, 10)
+    assert caught.value.status == 400

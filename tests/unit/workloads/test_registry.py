@@ -1,0 +1,94 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from workloads.loan_default import MODEL_NAME, evidence
+from workloads.loan_default.errors import GateError, WorkloadError
+from workloads.loan_default.registry import (
+    BUNDLE_URI_TAG,
+    CHAMPION,
+    PREVIOUS,
+    alias_version,
+    mlflow_client,
+    register,
+    rollback,
+)
+from workloads.loan_default.training import BUNDLE_TAG, train
+from workloads.loan_default.validation import VERDICT_TAG, Verdict
+
+ALLOWED = Verdict(allowed=True, reasons=(), bias={})
+
+
+@pytest.fixture(scope="module")
+def runs(world):
+    """Three trained runs in MLflow (sqlite, no server): two allowed, one refused, all from the same rows."""
+    before = Path.cwd()
+    os.chdir(world.environment.work)
+    client = mlflow_client(world.environment)
+    made = [train(world.environment, world.data).run_id for _ in range(3)]
+    for run_id in made[:2]:
+        client.set_tag(run_id, VERDICT_TAG, ALLOWED.model_dump_json())
+    refused = Verdict(allowed=False, reasons=("AUC 0.5 is below 0.75",), bias={})
+    client.set_tag(made[2], VERDICT_TAG, refused.model_dump_json())
+    yield made
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def client(world, runs):
+    assert len(runs) == 3
+    return mlflow_client(world.environment)
+
+
+def test_a_run_explains_itself(client, runs, world):
+    run = client.get_run(runs[0])
+    names = {item.path for folder in ("", "plots", "serving") for item in client.list_artifacts(runs[0], folder)}
+    assert {"model_card.md", "environment.txt", "onnx_ties.txt", "plots/roc.png", "plots/calibration.png"} <= names
+    assert {"plots/confusion.png", "plots/importance.png", "serving/model.onnx", "serving/manifest.json"} <= names
+    assert run.data.tags["data_hash"] == world.ingested.data_hash
+    assert run.data.params["trees"] == "200"
+    assert run.data.metrics["test_auc"] == client.get_run(runs[1]).data.metrics["test_auc"]
+
+
+def test_promotion_moves_the_alias_keeps_the_old_one_and_leaves_evidence(client, runs, world):
+    environment = world.environment
+    assert alias_version(client, CHAMPION) is None
+    first = register(environment, runs[0])
+    assert (first.version, first.previous) == ("1", None)
+    assert register(environment, runs[0]).evidence == first.evidence
+    second = register(environment, runs[1])
+    assert (second.version, second.previous) == ("2", "1")
+    assert (alias_version(client, CHAMPION), alias_version(client, PREVIOUS)) == ("2", "1")
+    tags = client.get_model_version(MODEL_NAME, "2").tags
+    assert tags[BUNDLE_TAG] == client.get_run(runs[1]).data.tags[BUNDLE_TAG]
+    assert tags[BUNDLE_URI_TAG].endswith("/serving")
+    back = rollback(environment)
+    assert (back.version, back.previous) == ("1", "2")
+    assert evidence.check(environment) == 3
+    forward = rollback(environment)
+    assert (forward.version, alias_version(client, PREVIOUS)) == ("2", "1")
+
+
+def test_a_refused_run_is_not_registered(client, runs, world):
+    champion = alias_version(client, CHAMPION)
+    with pytest.raises(GateError, match=r"was refused by the release policy: AUC 0.5 is below 0.75"):
+        register(world.environment, runs[2])
+    assert alias_version(client, CHAMPION) == champion
+
+
+def test_a_run_without_verdict_or_bundle_is_not_registered(client, world):
+    experiment = client.get_experiment_by_name("loan-default-prediction").experiment_id
+    bare = client.create_run(experiment).info.run_id
+    with pytest.raises(GateError, match="has no verdict: run"):
+        register(world.environment, bare)
+    client.set_tag(bare, VERDICT_TAG, ALLOWED.model_dump_json())
+    with pytest.raises(GateError, match="has no complete bundle"):
+        register(world.environment, bare)
+
+
+def test_an_altered_artifact_is_not_registered(client, runs, world):
+    client.set_tag(runs[2], VERDICT_TAG, ALLOWED.model_dump_json())
+    client.set_tag(runs[2], BUNDLE_TAG, "0" * 64)
+    with pytest.raises(WorkloadError, match="does not have the registered checksum"):
+        register(world.environment, runs[2])

@@ -1,0 +1,215 @@
+import json
+
+import numpy as np
+import pytest
+from kserve import model_server
+from starlette.testclient import TestClient
+
+from workloads.loan_default import metrics
+from workloads.loan_default.payload import RequestError
+from workloads.loan_default.serving import LoanDefaultModel, QuietRESTServer, build_server
+from workloads.loan_default.settings import ServingSettings
+from workloads.loan_default.source import Loaded
+
+PREDICT = "/v1/models/loan-default:predict"
+INFER = "/v2/models/loan-default/infer"
+VECTOR = [45, 72000, 680, 3]
+SETTINGS = ServingSettings(max_rows=20, max_body_bytes=4096)
+
+
+class Lookup:
+    """Customer n has the features of the example vector, n years old; 404 is unknown, 503 finds the store down."""
+
+    async def fetch(self, customers):
+        for customer in customers:
+            if customer in {404, 503}:
+                raise RequestError(
+                    customer, "unknown_customer", "refused as the test asked", 1 if customer == 503 else None
+                )
+        return np.array([[customer, *VECTOR[1:]] for customer in customers], dtype=np.float32)
+
+
+class Notes:
+    def __init__(self):
+        self.scored = []
+
+    def add(self, scored):
+        self.scored.append(scored)
+
+    def stop(self):
+        self.scored.append("stopped")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """One application per process: KServe keeps it in a global."""
+    model = LoanDefaultModel(SETTINGS, Lookup(), Notes())
+    built = build_server(0, "127.0.0.1", SETTINGS, model)
+    rest = QuietRESTServer("kserve.model_server:app", built.dataplane, built.model_repository_extension, 0)
+    rest.create_application()
+    return model, rest
+
+
+@pytest.fixture
+def model(server, scorer):
+    server[0]._settings = SETTINGS
+    server[0]._capture = Notes()
+    server[0].serve({"champion": Loaded("7", scorer)})
+    return server[0]
+
+
+@pytest.fixture
+def http(model):
+    assert model.ready
+    return TestClient(model_server.app, raise_server_exceptions=False)
+
+
+def post(http, path, body, **headers):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return http.post(path, content=content, headers={"content-type": "application/json"} | headers)
+
+
+def metric(http, line):
+    found = [text for text in http.get("/metrics").text.splitlines() if text.startswith(line)]
+    return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
+
+
+def test_only_the_given_address_is_bound(server):
+    assert server[1].config.host == "127.0.0.1"
+
+
+def test_a_vector_gets_its_probability_and_the_version_that_answered(http, scorer):
+    answer = post(http, PREDICT, {"instances": [VECTOR]})
+    expected = float(scorer.score(np.array([VECTOR], dtype=np.float32))[0])
+    assert answer.json() == {"predictions": [pytest.approx(expected, abs=1e-7)]}
+    assert answer.headers["x-model-version"] == "7"
+
+
+def test_a_customer_gets_the_score_of_the_features_looked_up(http):
+    by_customer = post(http, PREDICT, {"instances": [{"CustomerID": 45}]}).json()
+    assert by_customer == post(http, PREDICT, {"instances": [VECTOR]}).json()
+
+
+def test_v2_scores_the_same(http):
+    body = {"id": "mine", "inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP64", "data": [VECTOR]}]}
+    answer = post(http, INFER, body).json()
+    assert answer["outputs"][0]["data"] == post(http, PREDICT, {"instances": [VECTOR]}).json()["predictions"]
+    assert (answer["id"], answer["model_version"]) == ("mine", "7")
+
+
+def test_json_is_read_whatever_the_content_type_says(http):
+    answer = post(http, PREDICT, {"instances": [VECTOR]}, **{"content-type": "application/x-www-form-urlencoded"})
+    assert answer.status_code == 200
+
+
+def test_the_requests_id_comes_back_and_goes_into_the_capture(http, model):
+    answer = post(http, PREDICT, {"instances": [VECTOR, VECTOR]}, **{"x-request-id": "order-1"})
+    assert answer.headers["x-request-id"] == "order-1"
+    (scored,) = model._capture.scored
+    assert (scored.request_id, scored.version, scored.alias, len(scored.scores)) == ("order-1", "7", "champion", 2)
+    other = post(http, PREDICT, {"instances": [VECTOR]}, **{"x-request-id": "bad id\x7f" + "x" * 100})
+    assert other.headers["x-request-id"] not in {"", "order-1"}
+    assert len(other.headers["x-request-id"]) <= 64
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (PREDICT, b"", 400),
+        (PREDICT, b"{", 400),
+        (PREDICT, b"\x80\x04\x95pickle", 400),
+        (PREDICT, b"[" * 4000, 400),
+        (PREDICT, b'{"instances": [[1, 2, 3, NaN]]}', 400),
+        (PREDICT, {"instances": [VECTOR] * 21}, 400),
+        (PREDICT, b" " * 4097, 413),
+        (PREDICT, {"instances": [{"CustomerID": 404}]}, 404),
+        (PREDICT, {"instances": [{"CustomerID": 503}]}, 503),
+        ("/v1/models/loan-default:explain", {"instances": [VECTOR]}, 404),
+        ("/v1/models/other:predict", {"instances": [VECTOR]}, 404),
+        ("/v2/models/other/infer", {"inputs": []}, 404),
+        ("/v2/models/loan-default/versions/1/infer", {"inputs": []}, 404),
+        ("/v2/repository/models/loan-default/unload", {}, 403),
+        ("/v2/repository/models/loan-default/load", {}, 403),
+        (INFER, b"", 400),
+        (INFER, b"[" * 4000, 400),
+        (INFER, {"inputs": "x"}, 400),
+        (INFER, b'{"inputs": NaN}', 400),
+        (INFER, {"inputs": []}, 400),
+        (INFER, {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP16", "data": VECTOR}]}, 400),
+        (INFER, {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "NOPE", "data": VECTOR}]}, 400),
+        (INFER, {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64", "data": {"a": 1}}]}, 400),
+        (INFER, {"inputs": [{"name": "x", "shape": [9], "datatype": "FP64", "data": VECTOR}]}, 400),
+    ],
+)
+def test_every_malformed_request_gets_its_status_and_a_sentence(http, path, body, status):
+    answer = post(http, path, body)
+    assert answer.status_code == status, answer.text
+    assert len(answer.json().get("error", answer.json().get("detail"))) > 10
+    assert post(http, PREDICT, {"instances": [VECTOR]}).status_code == 200
+
+
+def test_binary_v2_with_a_wrong_length_header_is_400(http):
+    headers = {"inference-header-content-length": "nine", "content-type": "application/octet-stream"}
+    assert post(http, INFER, b"\0\1\2", **headers).status_code == 400
+
+
+def test_cloud_events_are_not_read(http):
+    answer = post(http, PREDICT, {"instances": [VECTOR]}, **{"ce-specversion": "9", "ce-id": "x"})
+    assert answer.status_code == 200
+
+
+def test_a_body_of_unknown_length_is_limited_too(http):
+    answer = http.post(PREDICT, content=(b" " * 1000 for _ in range(10)))
+    assert answer.status_code == 413
+
+
+def test_a_store_that_is_down_says_when_to_try_again_and_vectors_are_still_answered(http):
+    answer = post(http, PREDICT, {"instances": [{"CustomerID": 503}]})
+    assert answer.headers["retry-after"] == "1"
+    assert post(http, PREDICT, {"instances": [VECTOR]}).status_code == 200
+
+
+def test_without_a_champion_it_is_live_not_ready_and_says_why(http, model):
+    model.serve({})
+    assert http.get("/v2/health/live").status_code == 200
+    assert http.get("/v2/health/ready").status_code == 503
+    answer = post(http, PREDICT, {"instances": [VECTOR]})
+    assert answer.status_code == 503
+    assert "champion" in answer.json()["error"]
+    assert "retry-after" in answer.headers
+
+
+def test_the_metrics_are_the_documented_ones(http):
+    before = metric(http, f'{metrics.PREDICTIONS}{{alias="champion",version="7"}}')
+    wrong = metric(http, f'{metrics.PREDICTION_ERRORS}{{reason="malformed"}}')
+    post(http, PREDICT, {"instances": [VECTOR] * 3})
+    post(http, PREDICT, b"{")
+    assert metric(http, f'{metrics.PREDICTIONS}{{alias="champion",version="7"}}') == before + 3
+    assert metric(http, f'{metrics.PREDICTION_ERRORS}{{reason="malformed"}}') == wrong + 1
+    text = http.get("/metrics").text
+    for name in (metrics.PREDICTION_LATENCY, metrics.SCORE, metrics.MODEL_INFO, metrics.MODEL_FROM_CACHE):
+        assert f"\n{name}" in text
+    for reason in metrics.ERROR_REASONS:
+        assert f'reason="{reason}"' in text
+
+
+def test_a_promoted_version_is_the_only_one_in_the_info_metric(http, model, scorer):
+    model.serve({"champion": Loaded("8", scorer)})
+    text = http.get("/metrics").text
+    assert f'{metrics.MODEL_INFO}{{alias="champion",version="8"}} 1.0' in text
+    assert 'version="7"} 1.0' not in [line for line in text.splitlines() if line.startswith(metrics.MODEL_INFO)]
+
+
+def test_the_challenger_gets_its_share_and_no_more(http, model, scorer):
+    model._settings = SETTINGS.model_copy(update={"challenger_share": 0.3})
+    model.serve({"champion": Loaded("7", scorer), "challenger": Loaded("8", scorer)})
+    versions = [post(http, PREDICT, {"instances": [VECTOR]}).headers["x-model-version"] for _ in range(300)]
+    assert 50 < versions.count("8") < 130
+    model.serve({"champion": Loaded("7", scorer)})
+    assert {post(http, PREDICT, {"instances": [VECTOR]}).headers["x-model-version"] for _ in range(20)} == {"7"}
+
+
+def test_stopping_writes_what_is_captured(model):
+    notes = model._capture
+    model.stop()
+    assert notes.scored == ["stopped"]

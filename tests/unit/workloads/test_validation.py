@@ -1,0 +1,117 @@
+import json
+import shutil
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workloads.loan_default import LABEL
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.settings import Environment
+from workloads.loan_default.training import Split
+from workloads.loan_default.validation import bias_gaps, decide, latency_p99_ms, measure
+
+POLICY = Path(__file__).parents[3] / "policies" / "release"
+FACTS = {"bias": {"SEX": {"demographic_parity": 0.1, "equal_opportunity": 0.1, "groups": 2}}}
+
+
+def people(rows, **columns):
+    frame = {"SEX": 1, "EDUCATION": 1, "Age": 40, LABEL: 0}
+    return pd.DataFrame({name: np.broadcast_to(value, rows) for name, value in (frame | columns).items()})
+
+
+@pytest.fixture
+def opa():
+    """A stand-in that answers with what the test sets; the real policy is tested by `opa test`."""
+    answers = {"body": b"{}"}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            answers["asked"] = (self.path, json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answers["body"])
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    answers["environment"] = Environment(opa_url=f"http://127.0.0.1:{server.server_port}")
+    yield answers
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_policys_verdict_and_reasons_are_the_verdict(opa):
+    opa["body"] = b'{"result": {"allow": false, "reasons": ["b", "a"]}}'
+    verdict = decide(opa["environment"], FACTS)
+    assert (verdict.allowed, verdict.reasons) == (False, ("a", "b"))
+    assert opa["asked"] == ("/v1/data/release", {"input": FACTS})
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"result": {}}', b'{"result": {"allow": true}}', b"no json"])
+def test_an_answer_that_is_no_verdict_is_never_a_yes(opa, body):
+    opa["body"] = body
+    with pytest.raises(WorkloadError, match=r"OPA at http://127.0.0.1:\d+/v1/data/release"):
+        decide(opa["environment"], FACTS)
+
+
+def test_only_true_is_a_yes(opa):
+    opa["body"] = b'{"result": {"allow": "yes", "reasons": []}}'
+    assert decide(opa["environment"], FACTS).allowed is False
+
+
+def test_a_policy_server_that_is_down_refuses():
+    with pytest.raises(WorkloadError, match=r"did not decide.*; the champion stays"):
+        decide(Environment(opa_url="http://127.0.0.1:9"), FACTS)
+
+
+def test_facts_that_are_not_numbers_are_not_sent(opa):
+    with pytest.raises(WorkloadError, match="did not decide"):
+        decide(opa["environment"], {"candidate": float("nan")} | FACTS)
+
+
+def test_equal_groups_have_no_gap_and_one_flagged_group_has_the_whole():
+    frame = people(400, SEX=np.repeat([1, 2], 200), **{LABEL: np.tile([0, 1], 200)})
+    even = np.tile([0.1, 0.9], 200)
+    assert bias_gaps(frame, even)["SEX"] == {"demographic_parity": 0, "equal_opportunity": 0, "groups": 2}
+    unfair = np.repeat([0.1, 0.9], 200) + np.linspace(0, 1e-6, 400)
+    gaps = bias_gaps(frame, unfair)["SEX"]
+    assert gaps["demographic_parity"] == pytest.approx(1, abs=0.02)
+    assert gaps["equal_opportunity"] == pytest.approx(1, abs=0.02)
+
+
+def test_groups_too_small_to_compare_are_left_out():
+    frame = people(250, SEX=np.repeat([1, 2], [200, 50]), **{LABEL: np.tile([0, 1], 125)})
+    assert bias_gaps(frame, np.linspace(0, 1, 250))["SEX"]["groups"] == 1
+
+
+def test_rare_educations_are_one_group():
+    frame = people(400, EDUCATION=np.repeat([1, 4, 5, 6], 100), **{LABEL: np.tile([0, 1], 200)})
+    assert bias_gaps(frame, np.linspace(0, 1, 400))["EDUCATION"]["groups"] == 2
+
+
+def test_facts_describe_the_served_bundle_and_are_plain_json(world, fitted, scorer):
+    parts = fitted[1]
+    facts = measure(Split(parts.train, parts.test), world.data, scorer, scorer)
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert facts["candidate"]["test_auc"] == facts["champion"]["test_auc"]
+    assert facts["data"]["rows"] == world.ingested.rows
+    assert facts["data"]["trained_on_hash"] == "data"
+    assert facts["data"]["constant_features"] == []
+    assert 0.5 < facts["data"]["label_correlation"]["CreditScore"] < 0.82
+
+
+def test_latency_is_of_one_row_in_the_serving_runtime(scorer):
+    assert 0 < latency_p99_ms(scorer) < 100
+
+
+@pytest.mark.skipif(shutil.which("opa") is None, reason="opa is not on PATH; `make test` puts it there")
+def test_the_release_policys_own_tests_pass():
+    done = subprocess.run(["opa", "test", str(POLICY)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
