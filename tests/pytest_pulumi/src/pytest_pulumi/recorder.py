@@ -2,7 +2,7 @@
 
 Three objects stand where the SDK expects its own: the monitor (resources, invokes), the engine (logs) and the RPC
 manager. The last one is called while a constructor still runs, so it sees where in the program a resource is made.
-It leaves out what is not visible from outside: transforms and hooks are accepted and never run.
+Transforms run; hooks are accepted and never run, as nothing is ever created.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pytest_pulumi import values
 from pytest_pulumi.errors import HungError, UnknownInvokeError
 from pytest_pulumi.facts import Asked
 from pytest_pulumi.graph import Graph, Invoke, Log, Resource
+from pytest_pulumi.transforms import Transforms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,6 +141,9 @@ class Monitor:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._facts = recording.facts
+        self._stack_transforms: list[str] = []
+        self._invoke_transforms: list[str] = []
+        self.transforms = Transforms(self)
 
     def SupportsFeature(self, request: Any) -> Any:  # noqa: N802
         """Support all but output values, which would hide plain inputs of remote components."""
@@ -163,11 +167,15 @@ class Monitor:
         if request.type == STACK_TYPE:
             self._recording.root_urn = urn
             return resource_pb2.RegisterResourceResponse(urn=urn)
+        tokens = [*self._own_and_inherited(request), *self._stack_transforms]
+        origin = self._origin(request)
+        if tokens:
+            request = self.transforms.apply(request, tokens)
         given = self._given_outputs(request, None)
         identity = "" if self._recording.preview or not request.custom else request.importId or f"{request.name}-id"
         identity = str(given.pop("id", identity)) if not self._recording.preview else identity
         outputs = self._answer(request.object, given)
-        self._record(Registration(request, urn, identity, outputs, read=False, origin=self._origin(request)))
+        self._record(Registration(request, urn, identity, outputs, read=False, origin=origin))
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identity, object=outputs)
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802
@@ -194,6 +202,8 @@ class Monitor:
         Raises: UnknownInvokeError.
         """
         self._refuse_when_closed()
+        if self._invoke_transforms and isinstance(request, resource_pb2.ResourceInvokeRequest):
+            request = self.transforms.apply_to_invoke(request, self._invoke_transforms)
         args = values.decode(request.args).value
         if request.tok == "pulumi:pulumi:getResource":
             return _INVOKE_RESPONSE(**{"return": self._state(args["urn"])})
@@ -213,6 +223,24 @@ class Monitor:
         """Answer a method of a resource like a function."""
         return provider_pb2.CallResponse(**{"return": getattr(self.Invoke(request), "return")})
 
+    def RegisterStackTransform(self, request: Any) -> Any:  # noqa: N802
+        """Run this transform for every later resource."""
+        self._stack_transforms.append(request.token)
+        return empty_pb2.Empty()
+
+    def RegisterStackInvokeTransform(self, request: Any) -> Any:  # noqa: N802
+        """Run this transform for every later invoke."""
+        self._invoke_transforms.append(request.token)
+        return empty_pb2.Empty()
+
+    def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802, ARG002
+        """Accept a hook; without an engine there is nothing it could hook into."""
+        return empty_pb2.Empty()
+
+    def RegisterErrorHook(self, request: Any) -> Any:  # noqa: N802, ARG002
+        """Accept a hook."""
+        return empty_pb2.Empty()
+
     def RegisterPackage(self, request: Any) -> Any:  # noqa: N802
         """Accept a parameterized package."""
         return resource_pb2.RegisterPackageResponse(ref=f"{request.name}-{request.version}")
@@ -224,6 +252,12 @@ class Monitor:
     def _refuse_when_closed(self) -> None:
         if self._recording.closed:
             raise HungError("this program was given up; it cannot register anything any more")
+
+    def _own_and_inherited(self, request: Any) -> list[str]:
+        """Give the transforms of a resource and of its parents, inner ones first."""
+        tokens = [callback.token for callback in request.transforms]
+        parent = self._recording.by_urn.get(request.parent)
+        return tokens if parent is None else tokens + self._own_and_inherited(parent.request)
 
     def _urn(self, request: Any) -> str:
         """Make the URN that a real engine makes: the types of all ancestors, the stack left out."""

@@ -169,15 +169,17 @@ class _Run:
 
     def _configure(self) -> None:
         facts = self._facts
+        monitor = Monitor(self._recording)
         settings.reset_options(
             project=facts.project,
             stack=facts.stack,
             organization=facts.organization,
             preview=self._recording.preview,
-            monitor_address=cast("Any", Monitor(self._recording)),  # objects pass through, as in set_mocks
+            monitor_address=cast("Any", monitor),  # objects pass through, as in set_mocks
             engine_address=cast("Any", Engine(self._recording)),
         )
         settings.SETTINGS.rpc_manager = self._manager
+        settings.SETTINGS.callbacks = monitor.transforms
         set_all_config(*facts.engine_config())
 
     async def _drained(self) -> None:
