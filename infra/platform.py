@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from infra.artifact_store import ArtifactStore
 from infra.compute import Compute
+from infra.credentials import Credentials
+from infra.database import Database
 from infra.feature_store import FeatureStore
 from infra.monitoring import Monitoring
 from infra.online_store import OnlineStore
@@ -16,6 +18,8 @@ from infra.tracking import Tracking
 class Platform:
     """One realization of every role; which one is the stack file's choice."""
 
+    credentials: Credentials
+    database: Database
     artifact_store: ArtifactStore
     online_store: OnlineStore
     feature_store: FeatureStore

@@ -15,6 +15,7 @@ def main() -> None:
         raise pulumi.RunError(str(error)) from None
     built, opts = composition.build(chosen, settings.stack_dir(pulumi.get_stack()), search_path)
     loan_default = LoanDefault("loan-default", LoanDefaultArgs(settings=chosen.loan_default, platform=built), opts)
+    built.monitoring.start_alerting()
     outputs.export(built, loan_default)
 
 

@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pulumi
 
-from infra import artifact_store, compute, feature_store, monitoring, online_store, policy_server, serving, tracking
+from infra import (
+    artifact_store,
+    compute,
+    credentials,
+    database,
+    feature_store,
+    monitoring,
+    online_store,
+    policy_server,
+    serving,
+    tracking,
+)
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Local, Substrate
 from infra.host import HostProvider, Supervisor
@@ -37,12 +48,22 @@ def _local(settings: LocalSubstrateSettings, provider: HostProvider, search_path
 def _platform(settings: StackSettings, substrate: Substrate, opts: pulumi.ResourceOptions) -> Platform:
     artifacts = artifact_store.build("artifact-store", settings.artifact_store, substrate, opts)
     online = online_store.build("online-store", settings.online_store, substrate, opts)
-    stores = feature_store.Stores(artifacts=artifacts, online=online)
+    sql = database.build("database", settings.database, substrate, opts)
     return Platform(
+        credentials=credentials.build("credentials", settings.credentials, substrate, opts),
+        database=sql,
         artifact_store=artifacts,
         online_store=online,
-        feature_store=feature_store.build("feature-store", settings.feature_store, substrate, stores, opts),
-        tracking=tracking.build("tracking", settings.tracking, substrate, artifacts, opts),
+        feature_store=feature_store.build(
+            "feature-store",
+            settings.feature_store,
+            substrate,
+            feature_store.Stores(artifacts=artifacts, online=online, database=sql),
+            opts,
+        ),
+        tracking=tracking.build(
+            "tracking", settings.tracking, substrate, tracking.Stores(artifacts=artifacts, database=sql), opts
+        ),
         policy_server=policy_server.build("policy-server", settings.policy_server, substrate, opts),
         monitoring=monitoring.build("monitoring", settings.monitoring, substrate, opts),
         compute=compute.build("compute", settings.compute, substrate, opts),

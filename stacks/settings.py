@@ -14,6 +14,8 @@ from infra.artifact_store import ArtifactStoreSettings
 from infra.compute import ComputeSettings
 from infra.core import paths
 from infra.core.settings import Settings
+from infra.credentials import CredentialsSettings
+from infra.database import DatabaseSettings
 from infra.feature_store import FeatureStoreSettings
 from infra.monitoring import MonitoringSettings
 from infra.online_store import OnlineStoreSettings
@@ -40,6 +42,8 @@ class StackSettings(Settings):
     """One stack file: where the stack stands, one block per role, one per workload."""
 
     substrate: LocalSubstrateSettings
+    credentials: CredentialsSettings
+    database: DatabaseSettings
     artifact_store: ArtifactStoreSettings
     online_store: OnlineStoreSettings
     feature_store: FeatureStoreSettings

@@ -8,6 +8,7 @@ import pulumi
 
 from infra.artifact_store import ArtifactStore
 from infra.core.substrate import Substrate
+from infra.database import Database
 from infra.feature_store.local import FeastOnHost, FeastOnHostArgs, FeastOnHostSettings
 from infra.online_store import OnlineStore
 
@@ -22,6 +23,8 @@ class Stores:
     """Holds the offline features."""
 
     online: OnlineStore
+
+    database: Database
 
 
 class FeatureServer(Protocol):
@@ -53,6 +56,10 @@ def build(
 ) -> FeatureStore:
     """Make the realization that the stack file names."""
     args = FeastOnHostArgs(
-        settings=settings, substrate=substrate, artifact_store=stores.artifacts, online_store=stores.online
+        settings=settings,
+        substrate=substrate,
+        artifact_store=stores.artifacts,
+        online_store=stores.online,
+        database=stores.database,
     )
     return FeastOnHost(name, args, opts)

@@ -1,4 +1,4 @@
-"""Feature store on this machine: Feast with its registry in sqlite and its features in the stack's Redis."""
+"""Feature store on this machine: Feast over the stack's database and Redis."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import pulumi
 from infra.artifact_store import ArtifactStore
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.substrate import LOOPBACK, Local
-from infra.host import Folder, Port, Process
+from infra.database import Database
+from infra.host import Port, Process
 from infra.online_store import OnlineStore
 
 START_TIMEOUT_SECONDS = 180
@@ -40,6 +41,9 @@ class FeastOnHostArgs:
     artifact_store: ArtifactStore
 
     online_store: OnlineStore
+
+    database: Database
+    """Where the registry goes."""
 
 
 class FeastServerOnHost(pulumi.ComponentResource):
@@ -92,7 +96,7 @@ class FeastServerOnHost(pulumi.ComponentResource):
 
 
 class FeastOnHost(pulumi.ComponentResource):
-    """Feast's registry in the stack's folder, and servers on demand.
+    """Feast's registry in the stack's database, and servers on demand.
 
     Realizes `infra.feature_store.FeatureStore`.
     Source: https://docs.feast.dev/reference/registries/sql
@@ -108,15 +112,9 @@ class FeastOnHost(pulumi.ComponentResource):
         super().__init__("mlplatform:index:FeastOnHost", name, None, opts)
         self._args = args
 
-        registry = Folder(
-            f"{name}-registry",
-            path=f"data/{name}",
-            keep=args.substrate.keep_data,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
         self.ready = args.online_store.ready
         self.client_env = {
-            "FEAST_REGISTRY": pulumi.Output.format("sqlite:///{0}/registry.db", registry.absolute_path),
+            "FEAST_REGISTRY": args.database.create(f"{name}-registry", pulumi.ResourceOptions(parent=self)),
             "FEAST_ONLINE_STORE": pulumi.Output.format(
                 "{0},password={1}", args.online_store.address, args.online_store.password
             ),

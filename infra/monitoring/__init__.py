@@ -1,12 +1,14 @@
 """Monitoring: Prometheus, its alerts, and a gateway that batch jobs push metrics to."""
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import pulumi
 
 from infra.core.substrate import Substrate
 from infra.monitoring.local import PrometheusOnHost, PrometheusOnHostArgs, PrometheusOnHostSettings
+from infra.monitoring.spec import WatchSpec, Webhook
+
+__all__ = ["Monitoring", "MonitoringSettings", "WatchSpec", "Webhook", "build"]
 
 MonitoringSettings = PrometheusOnHostSettings
 
@@ -20,14 +22,11 @@ class Monitoring(Protocol):
 
     pushgateway_url: pulumi.Output[str]
 
-    def watch(
-        self,
-        name: str,
-        targets: Mapping[str, pulumi.Input[str]],
-        rules: str,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        """Scrape `targets` (job name -> `host:port`) and evaluate `rules` (a Prometheus rule file, as YAML)."""
+    def watch(self, name: str, spec: WatchSpec, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Scrape a workload's targets, evaluate its rules, send its alerts to its webhook."""
+
+    def start_alerting(self) -> None:
+        """Start delivering alerts; called once, after every workload has said what it watches."""
 
 
 def build(

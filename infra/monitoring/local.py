@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pulumi
-import yaml
 from pydantic import Field
 
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.substrate import LOOPBACK, Local
 from infra.host import File, Folder, Port, Process
+from infra.monitoring.spec import WatchSpec, Webhook
 
 
 class PrometheusOnHostSettings(Settings):
@@ -68,8 +68,10 @@ class PrometheusOnHost(pulumi.ComponentResource):
         self._name, self._args = name, args
         self.folder = f"config/{name}"
 
+        self._webhooks: dict[str, Webhook] = {}
+        self._alertmanager_port = self._port("alertmanager", args.settings.alertmanager_port)
+        self.alertmanager_url = _url(self._alertmanager_port)
         self._build_pushgateway()
-        self._build_alertmanager()
         self.ready = self._build_prometheus()
         self.register_outputs(
             {
@@ -79,15 +81,47 @@ class PrometheusOnHost(pulumi.ComponentResource):
             }
         )
 
-    def watch(
-        self,
-        name: str,
-        targets: Mapping[str, pulumi.Input[str]],
-        rules: str,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        """Scrape `targets` (job name -> `host:port`) and evaluate `rules` (a Prometheus rule file, as YAML)."""
-        _WatchOnHost(name, self, targets, rules, opts)
+    def watch(self, name: str, spec: WatchSpec, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Scrape a workload's targets, evaluate its rules, send its alerts to its webhook."""
+        _WatchOnHost(name, self, spec, opts)
+        if spec.webhook is not None:
+            self._webhooks[name] = spec.webhook
+
+    def start_alerting(self) -> None:
+        """Start Alertmanager with the webhooks of every workload."""
+        child = pulumi.ResourceOptions(parent=self)
+        tokens = {
+            name: File(
+                f"{self._name}-{name}-token", path=f"{self.folder}/tokens/{name}", content=hook.token, opts=child
+            )
+            for name, hook in self._webhooks.items()
+        }
+        configuration = File(
+            f"{self._name}-alertmanager-configuration",
+            path=f"{self.folder}/alertmanager.yml",
+            content=pulumi.Output.json_dumps(alertmanager_configuration(self._webhooks, tokens), indent=1),
+            check=["amtool", "check-config", "{path}"],
+            opts=child,
+        )
+        Process(
+            f"{self._name}-alertmanager",
+            command=[
+                "prometheus-alertmanager",
+                pulumi.Output.concat("--config.file=", configuration.absolute_path),
+                pulumi.Output.concat("--storage.path=", self._data("alertmanager").absolute_path),
+                pulumi.Output.concat("--web.listen-address=", _address(self._alertmanager_port)),
+                # Without an address it does not listen for peers on all interfaces.
+                "--cluster.listen-address=",
+                "--log.level=warn",
+            ],
+            ports=[self._alertmanager_port.chosen],
+            health={"http_url": pulumi.Output.concat(self.alertmanager_url, "/-/ready")},
+            triggers={
+                "configuration": configuration.sha256,
+                **{f"token-{name}": token.sha256 for name, token in tokens.items()},
+            },
+            opts=self._args.substrate.child(self),
+        )
 
     def _build_pushgateway(self) -> None:
         port, data = self._port("pushgateway", self._args.settings.pushgateway_port), self._data("pushgateway")
@@ -103,33 +137,6 @@ class PrometheusOnHost(pulumi.ComponentResource):
             ],
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.pushgateway_url, "/-/ready")},
-            opts=self._args.substrate.child(self),
-        )
-
-    def _build_alertmanager(self) -> None:
-        port, data = self._port("alertmanager", self._args.settings.alertmanager_port), self._data("alertmanager")
-        self.alertmanager_url = _url(port)
-        configuration = File(
-            f"{self._name}-alertmanager-configuration",
-            path=f"{self.folder}/alertmanager.yml",
-            content=yaml.safe_dump({"route": {"receiver": "page"}, "receivers": [{"name": "page"}]}),
-            check=["amtool", "check-config", "{path}"],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        Process(
-            f"{self._name}-alertmanager",
-            command=[
-                "prometheus-alertmanager",
-                pulumi.Output.concat("--config.file=", configuration.absolute_path),
-                pulumi.Output.concat("--storage.path=", data.absolute_path),
-                pulumi.Output.concat("--web.listen-address=", _address(port)),
-                # Without an address it does not listen for peers on all interfaces.
-                "--cluster.listen-address=",
-                "--log.level=warn",
-            ],
-            ports=[port.chosen],
-            health={"http_url": pulumi.Output.concat(self.alertmanager_url, "/-/ready")},
-            triggers={"configuration": configuration.sha256},
             opts=self._args.substrate.child(self),
         )
 
@@ -181,12 +188,7 @@ class _WatchOnHost(pulumi.ComponentResource):
     """What one workload asks Prometheus to scrape and to alert on, in files that Prometheus reads again on a change."""
 
     def __init__(
-        self,
-        name: str,
-        monitoring: PrometheusOnHost,
-        targets: Mapping[str, pulumi.Input[str]],
-        rules: str,
-        opts: pulumi.ResourceOptions | None,
+        self, name: str, monitoring: PrometheusOnHost, spec: WatchSpec, opts: pulumi.ResourceOptions | None
     ) -> None:
         super().__init__("mlplatform:index:WatchOnHost", name, None, opts)
         child = pulumi.ResourceOptions(parent=self, depends_on=[monitoring.ready])
@@ -195,20 +197,54 @@ class _WatchOnHost(pulumi.ComponentResource):
             f"{name}-targets",
             path=f"{monitoring.folder}/targets/{name}.json",
             content=pulumi.Output.json_dumps(
-                [{"targets": [target], "labels": {"job": job}} for job, target in targets.items()]
+                [{"targets": [target], "labels": {"job": job}} for job, target in spec.targets.items()]
             ),
             opts=child,
         )
         File(
             f"{name}-rules",
             path=f"{monitoring.folder}/rules/{name}.yml",
-            content=rules,
+            content=spec.rules,
             check=["promtool", "check", "rules", "{path}"],
             reload_url=pulumi.Output.concat(monitoring.prometheus_url, "/-/reload"),
             opts=child,
         )
 
         self.register_outputs({})
+
+
+def alertmanager_configuration(webhooks: Mapping[str, Webhook], tokens: Mapping[str, File]) -> dict[str, object]:
+    """`alertmanager.yml`: each webhook gets its alerts; the rest is shown on Alertmanager's page only.
+
+    Source: https://prometheus.io/docs/alerting/latest/configuration/
+    """
+    routes = [
+        {
+            "receiver": name,
+            "matchers": [f'alertname=~"{"|".join(hook.alerts)}"'],
+            "group_by": ["alertname"],
+            "group_wait": f"{hook.group_wait_seconds}s",
+            "group_interval": f"{hook.group_wait_seconds}s",
+            "repeat_interval": f"{hook.repeat_seconds}s",
+        }
+        for name, hook in webhooks.items()
+    ]
+    receivers = [
+        {
+            "name": name,
+            "webhook_configs": [
+                {
+                    "url": hook.url,
+                    "http_config": {
+                        "authorization": {"type": "Bearer", "credentials_file": tokens[name].absolute_path}
+                    },
+                    "send_resolved": True,
+                }
+            ],
+        }
+        for name, hook in webhooks.items()
+    ]
+    return {"route": {"receiver": "page", "routes": routes}, "receivers": [{"name": "page"}, *receivers]}
 
 
 def prometheus_configuration(interval_seconds: int, prometheus: str, alertmanager: str, pushgateway: str) -> str:

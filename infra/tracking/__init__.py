@@ -1,14 +1,25 @@
 """Tracking: MLflow's runs, metrics and model registry."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import pulumi
 
 from infra.artifact_store import ArtifactStore
 from infra.core.substrate import Substrate
+from infra.database import Database
 from infra.tracking.local import MlflowOnHost, MlflowOnHostArgs, MlflowOnHostSettings
 
 TrackingSettings = MlflowOnHostSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """What tracking writes to."""
+
+    artifacts: ArtifactStore
+
+    database: Database
 
 
 class Tracking(Protocol):
@@ -25,9 +36,11 @@ def build(
     name: str,
     settings: TrackingSettings,
     substrate: Substrate,
-    artifact_store: ArtifactStore,
+    stores: Stores,
     opts: pulumi.ResourceOptions | None = None,
 ) -> Tracking:
     """Make the realization that the stack file names."""
-    args = MlflowOnHostArgs(settings=settings, substrate=substrate, artifact_store=artifact_store)
+    args = MlflowOnHostArgs(
+        settings=settings, substrate=substrate, artifact_store=stores.artifacts, database=stores.database
+    )
     return MlflowOnHost(name, args, opts)

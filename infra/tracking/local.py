@@ -1,4 +1,4 @@
-"""Tracking on this machine: one MLflow server over sqlite; it proxies artifacts, so clients need no storage keys."""
+"""Tracking on this machine: one MLflow server; it proxies artifacts, so clients need no storage keys."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,8 @@ import pulumi
 from infra.artifact_store import ArtifactStore
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.substrate import LOOPBACK, Local
-from infra.host import Folder, Port, Process
+from infra.database import Database
+from infra.host import Port, Process
 
 START_TIMEOUT_SECONDS = 180
 """Creating the database and importing MLflow take 10 s on an idle core, many times that on a busy one."""
@@ -34,9 +35,12 @@ class MlflowOnHostArgs:
     artifact_store: ArtifactStore
     """Where runs' artifacts go, below `mlflow/`."""
 
+    database: Database
+    """Where runs, metrics and the registry go."""
+
 
 class MlflowOnHost(pulumi.ComponentResource):
-    """An MLflow server whose database is in the stack's folder and whose artifacts are in the artifact store.
+    """An MLflow server over the stack's database and artifact store.
 
     Realizes `infra.tracking.Tracking`.
     Source: https://mlflow.org/docs/latest/self-hosting/architecture/tracking-server/
@@ -53,7 +57,6 @@ class MlflowOnHost(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         port = Port(f"{name}-port", number=args.settings.port, opts=child)
-        folder = Folder(f"{name}-database", path=f"data/{name}", keep=args.substrate.keep_data, opts=child)
         self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
         self.ready = Process(
             f"{name}-server",
@@ -66,13 +69,15 @@ class MlflowOnHost(pulumi.ComponentResource):
                 port.chosen.apply(str),
                 "--workers",
                 "1",
-                "--backend-store-uri",
-                pulumi.Output.format("sqlite:///{0}/mlflow.db", folder.absolute_path),
                 "--artifacts-destination",
                 pulumi.Output.format("{0}/mlflow", args.artifact_store.uri),
             ],
             # The side process for server-run jobs, which nothing here uses, would cost 266 MB.
-            environment={**args.artifact_store.client_env, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            environment={
+                **args.artifact_store.client_env,
+                "MLFLOW_BACKEND_STORE_URI": args.database.create(f"{name}-database", child),
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            },
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, "/health")},
             start_timeout_seconds=START_TIMEOUT_SECONDS,

@@ -9,15 +9,29 @@ import pulumi
 import pytest
 import yaml
 
-from infra import artifact_store, compute, feature_store, monitoring, online_store, policy_server, serving, tracking
+from infra import (
+    artifact_store,
+    compute,
+    credentials,
+    database,
+    feature_store,
+    monitoring,
+    online_store,
+    policy_server,
+    serving,
+    tracking,
+)
 from infra.compute import JobSpec, Need, ScheduleSpec, ServiceSpec
 from infra.core.paths import CHECKOUT
+from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServerSpec
 from stacks import composition
 from stacks.settings import parse
 
 PROTOCOLS = {
+    "credentials": credentials.Credentials,
+    "database": database.Database,
     "artifact_store": artifact_store.ArtifactStore,
     "online_store": online_store.OnlineStore,
     "feature_store": feature_store.FeatureStore,
@@ -50,7 +64,12 @@ def built(request, pulumi_run):
         platform.compute.schedule("schedule", ScheduleSpec(**task, cron="0 3 * * *"), opts)
         made["model"] = platform.serving.deploy("model", ModelServerSpec(**task, model_name="m"), opts)
         made["features"] = platform.feature_store.serve("features", "workloads/loan_default/feature_repo", opts)
-        platform.monitoring.watch("watch", {"m": made["model"].metrics_target}, "groups: []", opts)
+        made["secret"] = platform.credentials.generate("token", opts=opts)
+        made["url"] = platform.database.create("some-database", opts)
+        webhook = Webhook(url=made["service"].url, token=made["secret"], alerts=("A", "B"))
+        targets = {"m": made["model"].metrics_target}
+        platform.monitoring.watch("watch", WatchSpec(targets=targets, rules="groups: []", webhook=webhook), opts)
+        platform.monitoring.start_alerting()
 
     return made, pulumi_run(program)
 
@@ -113,3 +132,24 @@ def test_a_stores_credentials_are_secret_and_its_addresses_are_not(built):
     process = graph.one("host:index:Process", "service-process")
     secret = {name for name in made["platform"].artifact_store.client_env if process.is_secret(f"environment.{name}")}
     assert secret == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+
+
+def test_a_generated_credential_is_secret(built):
+    _, graph = built
+    assert graph.one("host:index:File", "monitoring-watch-token").is_secret("content")
+
+
+def test_alerts_reach_the_webhook_with_its_token_and_no_secret_is_in_the_configuration(built):
+    _, graph = built
+    file = graph.one("host:index:File", "monitoring-alertmanager-configuration")
+    assert not file.is_secret("content")
+    configuration = json.loads(file.inputs["content"])
+    (route,) = configuration["route"]["routes"]
+    assert route["matchers"] == ['alertname=~"A|B"']
+    (hook,) = next(each for each in configuration["receivers"] if each["name"] == route["receiver"])["webhook_configs"]
+    assert (
+        hook["url"]
+        == graph.one("host:index:Process", "service-process").inputs["health"]["http_url"][: -len("/healthz")]
+    )
+    token = graph.one("host:index:File", "monitoring-watch-token")
+    assert hook["http_config"]["authorization"]["credentials_file"] == token.outputs["absolute_path"]

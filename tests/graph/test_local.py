@@ -26,6 +26,7 @@ def program(**blocks):
         loan_default = LoanDefault(
             "loan-default", LoanDefaultArgs(settings=settings.loan_default, platform=platform), opts
         )
+        platform.monitoring.start_alerting()
         outputs.export(platform, loan_default)
 
     return run

@@ -9,6 +9,7 @@ import pulumi
 from pydantic import Field
 
 from infra.compute import CronExpression, JobSpec, Need, ScheduleSpec
+from infra.monitoring import WatchSpec
 from infra.platform import Platform
 from infra.serving import ModelServerSpec
 from workloads.loan_default import SERVED_NAME, alerts
@@ -107,7 +108,9 @@ class LoanDefault(pulumi.ComponentResource):
             ),
             child,
         )
-        platform.monitoring.watch(f"{name}-watch", {SERVED_NAME: server.metrics_target}, alerts.rules(), child)
+        platform.monitoring.watch(
+            f"{name}-watch", WatchSpec(targets={SERVED_NAME: server.metrics_target}, rules=alerts.rules()), child
+        )
 
         self.register_outputs(
             {

@@ -1,0 +1,24 @@
+"""Credentials: secret values that the stack generates for its own parts to know each other by."""
+
+from typing import Protocol
+
+import pulumi
+
+from infra.core.substrate import Substrate
+from infra.credentials.local import GeneratedOnHost, GeneratedOnHostArgs, GeneratedOnHostSettings
+
+CredentialsSettings = GeneratedOnHostSettings
+
+
+class Credentials(Protocol):
+    """What every realization gives; consumers accept this and nothing narrower."""
+
+    def generate(self, name: str, length: int = 40, opts: pulumi.ResourceOptions | None = None) -> pulumi.Output[str]:
+        """A secret text of `length` letters and digits, made once."""
+
+
+def build(
+    name: str, settings: CredentialsSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+) -> Credentials:
+    """Make the realization that the stack file names."""
+    return GeneratedOnHost(name, GeneratedOnHostArgs(settings=settings, substrate=substrate), opts)
