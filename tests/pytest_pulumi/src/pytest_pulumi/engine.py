@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fnmatch
 import json
 import os
 import shutil
@@ -121,13 +122,19 @@ class Result:
         ops = [step.op for step in self.changes]
         return {op: ops.count(op) for op in sorted(set(ops))}
 
-    def step(self, name: str) -> Step:
-        """Give the step for a logical name; of a replacement's three steps the one called `replace`.
+    def step(self, name: str, type_: str = "*") -> Step:
+        """Give the step for a logical name (and a type pattern, where a component and its child share the name).
+
+        Of a replacement's three steps it gives the one called `replace`.
 
         Raises: EngineError.
         """
         parts = ("create-replacement", "delete-replaced")
-        found = [step for step in self.steps if step.name == name and step.op not in parts]
+        found = [
+            step
+            for step in self.steps
+            if step.name == name and fnmatch.fnmatchcase(step.type, type_) and step.op not in parts
+        ]
         if len(found) != 1:
             raise EngineError("\n".join([f"{len(found)} steps are about {name!r}; there are:", *map(str, self.steps)]))
         return found[0]

@@ -1,0 +1,52 @@
+"""Everything that the README shows is run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_pulumi import plugin
+from pytest_pulumi.facts import CHECKS
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"```python\n# file: (\S+)\n(.*?)```", README, re.DOTALL))
+INI = "[pytest]\nfilterwarnings =\n    error\n    ignore:.* has been deprecated in favor of:DeprecationWarning\n"
+
+
+def run(pytester, *names):
+    pytester.makeini(INI)
+    for name in ("store.py", *names):
+        (pytester.path / name).write_text(FILES[name], encoding="utf-8")
+    pytester.syspathinsert()
+
+
+def test_the_files_are_found():
+    assert set(FILES) == {
+        "store.py",
+        "test_store.py",
+        "test_facts.py",
+        "test_store_on_the_engine.py",
+        "test_own_provider.py",
+    }
+
+
+def test_the_examples_without_an_engine_pass(pytester):
+    pytest.importorskip("pulumi_aws", reason="pulumi-aws is not installed")
+    run(pytester, "test_store.py", "test_facts.py")
+    pytester.runpytest_subprocess("--pulumi-update").assert_outcomes(passed=5)
+    pytester.runpytest_subprocess().assert_outcomes(passed=5)
+
+
+@pytest.mark.engine
+def test_the_examples_on_the_engine_pass(pytester, pulumi_cli):
+    pytest.importorskip("pulumi_aws", reason="pulumi-aws is not installed")
+    run(pytester, "test_store_on_the_engine.py", "test_own_provider.py")
+    pytester.runpytest_subprocess().assert_outcomes(passed=5)
+
+
+def test_every_check_and_every_option_is_documented(pytester):
+    table = set(re.findall(r"^\| `(\w+)` \| ", README, re.MULTILINE))
+    assert set(CHECKS) <= table
+    options = re.findall(r'"(--pulumi-[a-z-]+)"', Path(plugin.__file__).read_text(encoding="utf-8"))
+    assert options
+    assert all(f"`{option}`" in README for option in options)
