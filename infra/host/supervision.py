@@ -95,11 +95,11 @@ class Supervision:
     def start(self, name: str, inputs: ProcessInputs) -> None:
         """Run a program with these inputs; one that already runs with the very same ones is left alone."""
         spec = self._specification(inputs)
+        status = self.status(name)
+        if status.state in ("RUNNING", "STARTING") and status.digest == spec["digest"]:
+            return
+        self._remove(name)
         with self._lock:
-            status = self.status(name)
-            if status.state in ("RUNNING", "STARTING") and status.digest == spec["digest"]:
-                return
-            self._remove(name)
             health = inputs.health.model_dump()
             _write_private(self.folder / "specs" / f"{name}.json", json.dumps({**spec, "health": health}))
             _write_private(self.folder / "programs" / f"{name}.conf", self._program(name, inputs))
@@ -108,8 +108,8 @@ class Supervision:
 
     def stop(self, name: str) -> None:
         """End a program and forget it; its log stays."""
+        self._remove(name)
         with self._lock:
-            self._remove(name)
             for path in (
                 self.folder / "programs" / f"{name}.conf",
                 self.folder / "specs" / f"{name}.json",

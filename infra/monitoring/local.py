@@ -90,10 +90,9 @@ class PrometheusOnHost(pulumi.ComponentResource):
     def start_alerting(self) -> None:
         """Start Alertmanager with the webhooks of every workload."""
         child = pulumi.ResourceOptions(parent=self)
+        folder = f"{self.folder}/tokens"
         tokens = {
-            name: File(
-                f"{self._name}-{name}-token", path=f"{self.folder}/tokens/{name}", content=hook.token, opts=child
-            )
+            name: File(f"{self._name}-{name}-token", path=f"{folder}/{name}", content=hook.token, opts=child)
             for name, hook in self._webhooks.items()
         }
         configuration = File(
