@@ -1,4 +1,5 @@
 import fakes
+import pulumi
 import pytest
 
 PROGRAM = """
@@ -167,3 +168,25 @@ def test_a_resource_that_exists_only_in_a_preview_is_found(pytester):
             pulumi_run(program)
     """)
     pytester.runpytest_inprocess().stdout.fnmatch_lines(["*'early' (*:7) is only in a preview*"])
+
+
+def test_a_program_without_applies_or_awaits_runs_once(pulumi_run):
+    runs = []
+
+    def program():
+        runs.append(pulumi.runtime.is_dry_run())
+        fakes.Store("s", fakes.explicit())
+
+    pulumi_run(program)
+    assert runs == [False]
+
+
+def test_a_program_that_makes_resources_later_runs_with_known_and_with_unknown_ids(pulumi_run):
+    runs = []
+
+    async def program():
+        runs.append(pulumi.runtime.is_dry_run())
+        await fakes.Store("s", fakes.explicit()).bucket.id.future()
+
+    pulumi_run(program)
+    assert runs == [True, False]

@@ -1,6 +1,7 @@
 """Everything that the README shows is run."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pytest_pulumi.facts import CHECKS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```python\n# file: (\S+)\n(.*?)```", README, re.DOTALL))
+needs_aws = pytest.mark.skipif(find_spec("pulumi_aws") is None, reason="pulumi-aws is not installed")
 INI = "[pytest]\nfilterwarnings =\n    error\n    ignore:.* has been deprecated in favor of:DeprecationWarning\n"
 
 
@@ -30,16 +32,16 @@ def test_the_files_are_found():
     }
 
 
+@needs_aws
 def test_the_examples_without_an_engine_pass(pytester):
-    pytest.importorskip("pulumi_aws", reason="pulumi-aws is not installed")
     run(pytester, "test_store.py", "test_facts.py")
     pytester.runpytest_subprocess("--pulumi-update").assert_outcomes(passed=5)
     pytester.runpytest_subprocess().assert_outcomes(passed=5)
 
 
+@needs_aws
 @pytest.mark.engine
 def test_the_examples_on_the_engine_pass(pytester, pulumi_cli):
-    pytest.importorskip("pulumi_aws", reason="pulumi-aws is not installed")
     run(pytester, "test_store_on_the_engine.py", "test_own_provider.py")
     pytester.runpytest_subprocess().assert_outcomes(passed=5)
 

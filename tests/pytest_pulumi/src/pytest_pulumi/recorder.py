@@ -38,6 +38,9 @@ PLUGIN_ROOT: Final = str(Path(__file__).parent)
 _INVOKE_RESPONSE: Final = getattr(resource_pb2, "ResourceInvokeResponse", provider_pb2.InvokeResponse)
 """SDKs since 3.260 have a type of their own for it."""
 
+PROGRAM_CALL: Final = ("pytest_pulumi.runner", "_called")
+"""Module and function that call the program: a registration below it is part of the program's straight run."""
+
 _TASK_BOUNDARY: Final = ("_run", "events.py")
 _PLAIN_OPTIONS: Final = (
     "ignoreChanges",
@@ -339,9 +342,10 @@ def origin_of(frame: FrameType) -> Origin:
         name = current.f_code.co_name
         if module == "pulumi.output" and name == "run":
             in_apply = True
-        elif module == "pulumi.runtime.stack" and name == "__init__":
+        elif (module, name) == PROGRAM_CALL:
             straight = True
-        elif not module.startswith("pulumi.") and module != "pulumi" and not straight:
+            break
+        elif not module.startswith("pulumi.") and module != "pulumi":
             owner = _owner(current)
             if owner is not resource and (package is None or module.split(".", 1)[0] != package):
                 source = source or f"{current.f_code.co_filename}:{current.f_lineno}"
