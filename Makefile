@@ -51,13 +51,14 @@ check: ## format, lint, types, and which package may import which
 	$(INFRA)/ruff check .
 	$(INFRA)/mypy infra stacks tools policies
 	MYPYPATH=tests/pytest_pulumi/src $(INFRA)/mypy -p pytest_pulumi
-	$(WORKLOADS)/mypy workloads --exclude component.py  # the first line has checked it, where Pulumi's SDK is
+	"$(WORKLOADS)/mypy" workloads --exclude component.py  # the first line has checked it, where Pulumi's SDK is
 	$(INFRA)/lint-imports
 
 test: ## every test that runs without being asked for by name
 	@$(PYTHON) -m tools.install
-	$(INFRA)/python -m pytest --ignore tests/unit/workloads
-	$(WORKLOADS)/python -m pytest tests/unit/workloads
+	$(INFRA)/python -m pytest --ignore tests/unit/workloads --ignore tests/pytest_pulumi
+	$(WITH) sh -c 'cd tests/pytest_pulumi && ../../$(INFRA)/python -m pytest'
+	"$(WORKLOADS)/python" -m pytest tests/unit/workloads
 ifneq ($(wildcard tests/e2e/test_*.py),)
 	$(INFRA)/python -m pytest -m e2e tests/e2e
 endif
@@ -65,7 +66,7 @@ endif
 bench: ## measure the local stack, then the model server
 	@$(PYTHON) -m tools.install
 	$(INFRA)/python -m tests.bench.local_stack
-	$(WORKLOADS)/python -m tests.bench.serving
+	"$(WORKLOADS)/python" -m tests.bench.serving
 
 lock: ## renew requirements/*.txt from requirements/*.in
 	@$(PYTHON) -m tools.lock
