@@ -42,7 +42,7 @@ def pytest_configure(config):
         os.environ.setdefault(name, value)
 
 
-def environment_in(folder: Path, **settings) -> Environment:
+def make_world_environment(folder: Path, **settings) -> Environment:
     """A world of files: no server, and nothing outside the folder."""
     return Environment(
         artifact_store_uri=f"file://{folder}/store",
@@ -56,12 +56,12 @@ def environment_in(folder: Path, **settings) -> Environment:
 
 @pytest.fixture
 def make_environment(tmp_path):
-    return lambda **settings: environment_in(tmp_path, **settings)
+    return lambda **settings: make_world_environment(tmp_path, **settings)
 
 
 @pytest.fixture
 def environment(tmp_path):
-    return environment_in(tmp_path)
+    return make_world_environment(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +82,7 @@ class World:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory, spark):
     """Generated data, ingested, online and joined; tests only read it."""
-    environment = environment_in(tmp_path_factory.mktemp("world"))
+    environment = make_world_environment(tmp_path_factory.mktemp("world"))
     ingested = ingest(environment, spark)
     refresh(environment)
     return World(environment, ingested, training_set(environment))
@@ -96,7 +96,7 @@ def fitted(world):
     return model, parts, to_onnx(model)
 
 
-def bundle_in(folder: Path, onnx_model: bytes, **changes) -> str:
+def make_bundle(folder: Path, onnx_model: bytes, **changes) -> str:
     fields = {
         "model_sha256": sha256(onnx_model),
         "features": FEATURES,
@@ -110,15 +110,25 @@ def bundle_in(folder: Path, onnx_model: bytes, **changes) -> str:
 
 @pytest.fixture
 def write_bundle():
-    return bundle_in
+    return make_bundle
 
 
 @pytest.fixture(scope="session")
 def scorer(tmp_path_factory, fitted):
     folder = tmp_path_factory.mktemp("bundle")
-    return Scorer.load(folder, bundle_in(folder, fitted[2]))
+    return Scorer.load(folder, make_bundle(folder, fitted[2]))
 
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(42)
+
+
+@pytest.fixture(scope="session")
+def environment_in():
+    return make_world_environment
+
+
+@pytest.fixture(scope="session")
+def bundle_in():
+    return make_bundle
