@@ -119,6 +119,14 @@ def test_official_does_not_build(site, go, monkeypatch):
     assert go == []
 
 
+def test_official_does_not_take_what_was_built_before(site, monkeypatch):
+    site.reachable = False
+    assert pulumi_cli.install().origin == "source"
+    site.reachable = True
+    monkeypatch.setenv("PULUMI_INSTALL", "official")
+    assert pulumi_cli.install().origin == "official release"
+
+
 def test_an_unknown_way_is_refused_with_the_known_ones(monkeypatch):
     monkeypatch.setenv("PULUMI_INSTALL", "brew")
     with pytest.raises(ToolError, match="PULUMI_INSTALL is 'brew': it must be one of auto, official, source"):

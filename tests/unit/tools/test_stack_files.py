@@ -34,8 +34,9 @@ def test_the_cli_gets_a_copy_that_only_its_user_may_read(local, state, checkout)
 
 def test_what_the_cli_wrote_into_the_copy_stays_while_the_original_is_unchanged(state, checkout):
     copy = working(state, checkout)
-    copy.write_text(copy.read_text() + "encryptionsalt: v1:abc\n")
-    assert working(state, checkout).read_text().endswith("encryptionsalt: v1:abc\n")
+    written = copy.read_text().replace("size: 1", 'size: "1"') + "encryptionsalt: v1:abc\n"
+    copy.write_text(written)
+    assert working(state, checkout).read_text() == written
 
 
 def test_a_changed_original_renews_the_copy_and_keeps_its_salt(local, state, checkout):
