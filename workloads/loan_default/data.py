@@ -98,7 +98,7 @@ def generate(path: Path, rows: int, seed: int) -> None:
     bill[status == -2] = 0  # noqa: PLR2004  the code of "nothing used"
     share = np.where(status < 0, 1.0, np.clip(rng.beta(1, 9, (rows, 6)), 0.02, 1) * (status <= 0))
     paid = np.roll(bill, -1, axis=1) * share
-    chance = 1 / (1 + np.exp(-(-1.75 + 1.05 * risk + 0.45 * np.clip(status[:, 0], 0, 3) - limit / 900_000)))
+    chance = 1 / (1 + np.exp(-(-1.65 + 1.3 * risk + 0.7 * np.clip(status[:, 0], 0, 3) - limit / 900_000)))
     columns = [
         np.arange(1, rows + 1),
         limit,
