@@ -1,56 +1,174 @@
-"""The workload's alert rules, as a Prometheus rule file; the names of metrics come from `metrics`."""
+"""The workload's alert rules, as a Prometheus rule file; the names of metrics come from `metrics`.
+
+Standard library and pydantic only: the Pulumi program reads this.
+"""
 
 import json
 from typing import Any
 
-from workloads.loan_default import metrics
-
+from workloads.loan_default import MODEL_NAME, metrics
+from workloads.loan_default.settings import AlertSettings
 
 RUNBOOKS = "docs/runbooks"
+OUR_FAULT = "internal|online_store_down"
+"""Reasons of a failed request that no client can mend."""
+
+_DAY_SECONDS = 86400
 
 
-def rules() -> str:
+def rules(settings: AlertSettings) -> str:
     """The rule file as YAML (JSON, which YAML contains)."""
-    return json.dumps({"groups": [{"name": "loan-default", "rules": [_drift(), _errors(), _absent()]}]}, indent=1)
+    found = [
+        *(_drift(settings), _not_measured(settings), *_job(settings), _capture(settings)),
+        *(_errors(settings), _absent(settings), _latency(settings)),
+        *(_bias(settings), _age(settings), _live_quality(settings), _retrain_failed(settings)),
+    ]
+    return json.dumps({"groups": [{"name": "loan-default", "rules": found}]}, indent=1)
 
 
-def _drift() -> dict[str, Any]:
+def _drift(settings: AlertSettings) -> dict[str, Any]:
+    score = f"{metrics.DATA_DRIFT_SCORE} > {settings.drift_share}"
+    in_a_row = f"{metrics.DRIFT_CHECKS_IN_A_ROW} >= {settings.drift_checks}"
     return _alert(
         metrics.ALERT_DATA_DRIFT,
-        f"{metrics.DATA_DRIFT_SCORE} > 0.2",
-        "15m",
+        f"{score} and on() {in_a_row}",
+        settings.drift_for_seconds,
         "critical",
         "{{ $value | humanizePercentage }} of the loan-default columns drifted from the training data",
     )
 
 
-def _errors() -> dict[str, Any]:
-    errors = f'sum(rate({metrics.PREDICTION_ERRORS}{{{metrics.LABEL_REASON}=~"internal|online_store_down"}}[5m]))'
-    answers = f"sum(rate({metrics.PREDICTIONS}[5m]))"
+def _not_measured(settings: AlertSettings) -> dict[str, Any]:
     return _alert(
-        "LoanDefaultErrors",
-        f"{errors} > 0.05 * ({errors} + {answers})",
-        "5m",
-        "critical",
-        "More than 5 % of the loan-default requests fail on our side",
+        metrics.ALERT_DRIFT_NOT_MEASURED,
+        f"{metrics.DRIFT_MEASURED} == 0",
+        settings.for_seconds,
+        "warning",
+        "Too few captured requests to say whether the loan-default data drifted",
     )
 
 
-def _absent() -> dict[str, Any]:
+def _job(settings: AlertSettings) -> list[dict[str, Any]]:
+    """Late, never seen at all, and failed; the second waits as long as the first, so that a new stack is no alert."""
+    late = f"time() - {metrics.DRIFT_JOB_TIMESTAMP} > {settings.job_missing_seconds}"
+    missing = "The drift job of loan-default has not ended well for too long"
+    failed = "The drift job of loan-default failed: no reference, no captured requests, or the store is down"
+    return [
+        _alert(metrics.ALERT_DRIFT_JOB_MISSING, late, settings.for_seconds, "critical", missing),
+        _alert(
+            metrics.ALERT_DRIFT_JOB_MISSING,
+            f"absent({metrics.DRIFT_JOB_TIMESTAMP})",
+            settings.job_missing_seconds,
+            "critical",
+            missing,
+        ),
+        _alert(
+            metrics.ALERT_DRIFT_JOB_FAILED, f"{metrics.DRIFT_JOB_OK} == 0", settings.for_seconds, "critical", failed
+        ),
+    ]
+
+
+def _capture(settings: AlertSettings) -> dict[str, Any]:
+    stored = f'sum(increase({metrics.CAPTURE_ROWS}{{{metrics.LABEL_OUTCOME}="stored"}}[15m]))'
+    scored = f"sum(increase({metrics.PREDICTIONS}[15m]))"
     return _alert(
-        "LoanDefaultNotServing",
+        metrics.ALERT_CAPTURE,
+        f"{scored} > 0 unless {stored} > 0",
+        max(settings.for_seconds, 600),
+        "warning",
+        "loan-default answers requests and captures none of them",
+    )
+
+
+def _errors(settings: AlertSettings) -> dict[str, Any]:
+    errors = f'sum(rate({metrics.PREDICTION_ERRORS}{{{metrics.LABEL_REASON}=~"{OUR_FAULT}"}}[5m]))'
+    answers = f"sum(rate({metrics.PREDICTIONS}[5m]))"
+    return _alert(
+        metrics.ALERT_ERRORS,
+        f"{errors} > {settings.error_share} * ({errors} + {answers})",
+        settings.for_seconds,
+        "critical",
+        f"More than {settings.error_share:.0%} of the loan-default requests fail on our side",
+    )
+
+
+def _absent(settings: AlertSettings) -> dict[str, Any]:
+    return _alert(
+        metrics.ALERT_NOT_SERVING,
         f"absent({metrics.MODEL_INFO})",
-        "5m",
+        settings.for_seconds,
         "critical",
         "No model server answers with a loan-default model",
     )
 
 
-def _alert(name: str, expression: str, duration: str, severity: str, summary: str) -> dict[str, Any]:
+def _latency(settings: AlertSettings) -> dict[str, Any]:
+    """Two windows: an hour, so that a spike is no alert, and five minutes, so that it ends when the cause does.
+
+    Source: https://sre.google/workbook/alerting-on-slos/ (multiwindow, burn rate).
+    """
+    budget = settings.latency_burn * (1 - settings.latency_share)
+    return _alert(
+        metrics.ALERT_LATENCY,
+        f"{_slow(settings, '1h')} > {budget:.4f} and {_slow(settings, '5m')} > {budget:.4f}",
+        0,
+        "critical",
+        f"{{{{ $value | humanizePercentage }}}} of the answers take over {settings.latency_seconds} s",
+    )
+
+
+def _slow(settings: AlertSettings, window: str) -> str:
+    fast = f'sum(rate({metrics.PREDICTION_LATENCY}_bucket{{le="{settings.latency_seconds}"}}[{window}]))'
+    return f"1 - {fast} / sum(rate({metrics.PREDICTION_LATENCY}_count[{window}]))"
+
+
+def _bias(settings: AlertSettings) -> dict[str, Any]:
+    return _alert(
+        metrics.ALERT_BIAS,
+        f"{metrics.BIAS_GAP} > {settings.bias_gap}",
+        settings.for_seconds,
+        "critical",
+        f"{{{{ $labels.{metrics.LABEL_KIND} }}}} gap of {{{{ $value | humanize }}}} "
+        f"by {{{{ $labels.{metrics.LABEL_ATTRIBUTE} }}}}",
+    )
+
+
+def _age(settings: AlertSettings) -> dict[str, Any]:
+    return _alert(
+        metrics.ALERT_MODEL_AGE,
+        f"time() - {metrics.MODEL_LOADED_TIMESTAMP} > {settings.model_age_days * _DAY_SECONDS:.0f}",
+        settings.for_seconds,
+        "warning",
+        f"The loan-default champion was trained more than {settings.model_age_days:g} days ago",
+    )
+
+
+def _live_quality(settings: AlertSettings) -> dict[str, Any]:
+    return _alert(
+        metrics.ALERT_LIVE_QUALITY,
+        f"{metrics.LIVE_AUC} < {settings.live_auc}",
+        settings.for_seconds,
+        "critical",
+        f"Version {{{{ $labels.{metrics.LABEL_VERSION} }}}} ranks requests with known outcome with AUC "
+        "{{ $value | humanize }}",
+    )
+
+
+def _retrain_failed(settings: AlertSettings) -> dict[str, Any]:
+    return _alert(
+        metrics.ALERT_RETRAIN_FAILED,
+        f"{metrics.LAST_RETRAIN_FAILED} == 1",
+        settings.for_seconds,
+        "critical",
+        "The last retrain of loan-default failed or was rolled back; the champion before it keeps serving",
+    )
+
+
+def _alert(name: str, expression: str, seconds: int, severity: str, summary: str) -> dict[str, Any]:
     return {
         "alert": name,
         "expr": expression,
-        "for": duration,
-        "labels": {"severity": severity},
+        "for": f"{seconds}s",
+        "labels": {"severity": severity, "model": MODEL_NAME},
         "annotations": {"summary": summary, "runbook_url": f"{RUNBOOKS}/{name}.md"},
     }

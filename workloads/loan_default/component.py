@@ -109,7 +109,9 @@ class LoanDefault(pulumi.ComponentResource):
             child,
         )
         platform.monitoring.watch(
-            f"{name}-watch", WatchSpec(targets={SERVED_NAME: server.metrics_target}, rules=alerts.rules()), child
+            f"{name}-watch",
+            WatchSpec(targets={SERVED_NAME: server.metrics_target}, rules=alerts.rules(settings.alerts)),
+            child,
         )
 
         self.register_outputs(

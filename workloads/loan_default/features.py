@@ -154,7 +154,7 @@ def parity_misses(store: "FeatureStore", sample: "pd.DataFrame") -> list[int]:
 
 
 def training_set(environment: Environment) -> TrainingSet:
-    """Join features and labels as they were known at ingestion.
+    """Join features and labels as they were known at ingestion; with `LABELLED_WINDOW`, learn from its rows.
 
     Feast drops rows whose features are past the view's ttl and returns the rest in any order, so the count is checked
     and the rows are sorted. Raises DataError when rows are missing.
@@ -175,7 +175,12 @@ def training_set(environment: Environment) -> TrainingSet:
             f"the point-in-time join kept {len(joined)} of {len(offline)} rows: features are past their ttl"
         )
     frame = joined[[ENTITY, *FEATURES]].merge(offline[[ENTITY, *ATTRIBUTES, LABEL]], on=ENTITY, validate="1:1")
-    return TrainingSet(ingested, frame.sort_values(ENTITY, ignore_index=True))
+    found = TrainingSet(ingested, frame.sort_values(ENTITY, ignore_index=True))
+    if not environment.labelled_window:
+        return found
+    from workloads.loan_default.labels import with_window  # noqa: PLC0415  the other way round
+
+    return with_window(environment, found)
 
 
 def _check_schema(offline: "pd.DataFrame") -> None:

@@ -33,6 +33,40 @@ FEATURE_DRIFT_SCORE = "evidently_feature_drift_score"
 BIAS_GAP = "loan_default_bias_gap"
 """Gauge of the largest difference between groups; labels `attribute` and `kind` (`demographic_parity`, …)."""
 
+DRIFT_CHECKS_IN_A_ROW = "loan_default_drift_checks_in_a_row"
+"""Gauge of the last checks, without a gap, that showed drift from the same reference."""
+
+DRIFT_ROWS = "loan_default_drift_rows"
+"""Gauge of the captured rows that the last check looked at."""
+
+DRIFT_MEASURED = "loan_default_drift_measured"
+"""Gauge, 1 when the last check had enough rows to measure drift, 0 when it had too few."""
+
+DRIFT_JOB_OK = "loan_default_drift_job_ok"
+"""Gauge, 0 when the last drift job failed, e.g. because nothing was captured or there is no reference."""
+
+DRIFT_JOB_TIMESTAMP = "loan_default_drift_job_timestamp_seconds"
+"""Gauge of the UNIX time at which a drift job last ended well."""
+
+LIVE_AUC = "loan_default_live_auc"
+"""Gauge of the AUC on captured requests whose outcome is known; label `version`."""
+
+LIVE_CALIBRATION_ERROR = "loan_default_live_calibration_error"
+"""Gauge of the gap between predicted and observed default rate on the same rows; label `version`."""
+
+LIVE_LABELLED_ROWS = "loan_default_live_labelled_rows"
+"""Gauge of those rows; label `version`."""
+
+RETRAINS = "loan_default_retrains"
+"""Gauge of the retrains in the ledger; label `status`."""
+
+LAST_RETRAIN_FAILED = "loan_default_last_retrain_failed"
+"""Gauge, 1 when the last finished retrain failed or its release was rolled back."""
+
+ALERTS_RECEIVED = "loan_default_alerts_received_total"
+"""Counter of alerts at the retraining service; label `outcome`."""
+
+LABEL_STATUS = "status"
 LABEL_ALIAS = "alias"
 LABEL_VERSION = "version"
 LABEL_REASON = "reason"
@@ -47,3 +81,21 @@ ERROR_REASONS = ("malformed", "unknown_customer", "stale_features", "online_stor
 
 ALERT_DATA_DRIFT = "DataDriftDetected"
 """Name of the alert on `DATA_DRIFT_SCORE`."""
+
+ALERT_ERRORS = "LoanDefaultErrors"
+ALERT_NOT_SERVING = "LoanDefaultNotServing"
+ALERT_LATENCY = "LoanDefaultLatencyBudgetBurn"
+ALERT_DRIFT_JOB_MISSING = "LoanDefaultDriftJobMissing"
+ALERT_DRIFT_JOB_FAILED = "LoanDefaultDriftJobFailed"
+ALERT_DRIFT_NOT_MEASURED = "LoanDefaultDriftNotMeasured"
+ALERT_CAPTURE = "LoanDefaultCaptureMissing"
+ALERT_BIAS = "LoanDefaultBiasGap"
+ALERT_MODEL_AGE = "LoanDefaultModelAge"
+ALERT_LIVE_QUALITY = "LoanDefaultLiveQuality"
+ALERT_RETRAIN_FAILED = "LoanDefaultRetrainFailed"
+
+ALERTS_THAT_RETRAIN = (ALERT_DATA_DRIFT,)
+"""Alerts that are sent to the retraining service; it ignores every other."""
+
+MONITORING_JOB = "loan-default-monitoring"
+"""Value of the label `job` on what the drift job pushes."""

@@ -61,20 +61,22 @@ def features(data_hash: str) -> str:
 
 
 @_component
-def train(ingestion_run: str) -> str:
-    """Features to a trained model; returns the MLflow run."""
+def train(ingestion_run: str, labelled_window: str) -> str:
+    """Features, or a window of labelled requests, to a trained model; returns the MLflow run."""
     from workloads.loan_default import settings, training  # noqa: PLC0415
 
     print(f"features of {ingestion_run}")
-    return training.train(settings.load()).run_id
+    environment = settings.load().model_copy(update={"labelled_window": labelled_window})
+    return training.train(environment).run_id
 
 
 @_component
-def validate(run_id: str) -> str:
+def validate(run_id: str, labelled_window: str) -> str:
     """Fails when the release policy refuses the model; returns the MLflow run otherwise."""
     from workloads.loan_default import errors, settings, validation  # noqa: PLC0415
 
-    verdict = validation.validate(settings.load(), run_id)
+    environment = settings.load().model_copy(update={"labelled_window": labelled_window})
+    verdict = validation.validate(environment, run_id)
     if not verdict.allowed:
         raise errors.GateError("refused by the release policy: " + "; ".join(verdict.reasons))
     return run_id
@@ -113,16 +115,21 @@ class Images:
 def build(images: Images) -> Any:
     """The pipeline over the given images."""
 
-    def loan_default() -> str:
+    def loan_default(labelled_window: str = "") -> str:
         ingested = _placed(ingest(), images.ingest, cpu="2", memory="4G", retries=2)
         refreshed = _placed(features(data_hash=ingested.output), images.workload, cpu="1", memory="2G", retries=2)
         trained = _placed(
-            train(ingestion_run=refreshed.output), images.train_gpu or images.workload, cpu="2", memory="4G", retries=2
+            train(ingestion_run=refreshed.output, labelled_window=labelled_window),
+            images.train_gpu or images.workload,
+            cpu="2",
+            memory="4G",
+            retries=2,
         )
         if images.train_gpu is not None:
             trained.set_accelerator_type(GPU).set_accelerator_limit(1)
             kubernetes.add_toleration(trained, key=GPU, operator="Exists", effect="NoSchedule")
-        validated = _placed(validate(run_id=trained.output), images.workload, cpu="1", memory="2G", retries=0)
+        judged = validate(run_id=trained.output, labelled_window=labelled_window)
+        validated = _placed(judged, images.workload, cpu="1", memory="2G", retries=0)
         registered = _placed(register(run_id=validated.output), images.workload, cpu="1", memory="1G", retries=2)
         deployed = _placed(deploy(version=registered.output), images.workload, cpu="1", memory="1G", retries=2)
         answer: str = deployed.output
@@ -136,7 +143,7 @@ def compile_to(path: Path, images: Images) -> None:
     compiler.Compiler().compile(build(images), str(path))
 
 
-def run_local(folder: Path) -> str:
+def run_local(folder: Path, labelled_window: str = "") -> str:
     """Run every stage as a process on this machine, with this process's environment; returns the deployed answer.
 
     Raises WorkloadError when a stage fails; its log is above.
@@ -147,21 +154,23 @@ def run_local(folder: Path) -> str:
         local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "runs"), workspace_root=str(workspace)
     )
     try:
-        return str(build(Images())().output)
+        return str(build(Images())(labelled_window=labelled_window).output)
     except RuntimeError as error:
         raise WorkloadError(f"the pipeline failed: {str(error).splitlines()[0]}; the champion stays") from error
     finally:
         shutil.rmtree(folder)
 
 
-def submit(host: str, images: Images) -> str:
+def submit(host: str, images: Images, labelled_window: str = "") -> str:
     """Start the pipeline on a KFP server; returns the run's id."""
     from kfp.client import Client  # noqa: PLC0415  only where there is a server
 
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
         compile_to(package, images)
-        run = Client(host=host).create_run_from_pipeline_package(str(package), enable_caching=None)
+        run = Client(host=host).create_run_from_pipeline_package(
+            str(package), arguments={"labelled_window": labelled_window}, enable_caching=None
+        )
         return str(run.run_id)
 
 

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -122,6 +122,115 @@ class DeploymentSettings(_Frozen):
     """Time to wait until the model server answers with the promoted version."""
 
 
+class MonitoringSettings(_Frozen):
+    """What the drift and bias job compares."""
+
+    window_hours: Annotated[float, Field(gt=0)] = 24.0
+    """Hours of captured requests that one check looks at."""
+
+    min_rows: Annotated[int, Field(ge=1)] = 500
+    """Captured rows below which nothing is scored: the job then says that there is too little data."""
+
+    max_rows: Annotated[int, Field(ge=100)] = 50_000
+    """Captured rows of one check; of more, a seeded sample is taken."""
+
+    min_labelled_rows: Annotated[int, Field(ge=2)] = 200
+    """Labelled rows of a version below which its live quality is not measured."""
+
+    kept_reports: Annotated[int, Field(ge=1)] = 30
+    """Checks whose report stays in the artifact store."""
+
+
+class RetrainingSettings(_Frozen):
+    """When a retrain starts, on what, and when its release goes back."""
+
+    enabled: bool = True
+    """Whether alerts start retrains; off where a stack pins a model version: then they only alert."""
+
+    cooldown_seconds: Annotated[float, Field(ge=0)] = 6 * 3600
+    """Seconds after the end of a retrain in which alerts start no other; a person's request does."""
+
+    max_alert_age_seconds: Seconds = 7 * 86400
+    """Age of an alert's start above which it is of the past and starts nothing."""
+
+    run_seconds: Seconds = 3600
+    """Seconds that one run of the pipeline may take."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Runs of one retrain, when servers are down or the service was killed in the middle; a refused model is final."""
+
+    retry_pause_seconds: Annotated[float, Field(ge=0)] = 30
+    """Seconds between two runs of one retrain."""
+
+    labelled_days: Annotated[float, Field(gt=0)] = 30
+    """Days of captured requests whose outcomes are learnt from."""
+
+    min_labelled_rows: Annotated[int, Field(ge=2)] = 2_000
+    """Labelled rows below which a retrain learns from the ingested data alone."""
+
+    old_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of ingested rows among a retrain's rows; above 0 the next drift reference is a mixture of old and new."""
+
+    min_champion_auc: Share = 0.55
+    """AUC of the champion on the labelled rows below which they are not believed: drift weakens a ranking, only wrong
+    labels turn it around."""
+
+    watch_seconds: Annotated[float, Field(ge=0)] = 600
+    """Seconds after a promotion in which a worse or failing release goes back to `previous` by itself."""
+
+    watch_error_share: Share = 0.05
+    """Share of requests failing on our side, in the watch window, above which the release goes back."""
+
+    watch_auc_loss: Share = 0.03
+    """Live AUC that a release may lose against its held-out rows in the watch window, outcomes permitting."""
+
+
+class AlertSettings(_Frozen):
+    """Thresholds and durations of the alert rules, and how fast they are delivered."""
+
+    drift_share: Share = 0.2
+    """Share of drifted columns above which a check counts as drift."""
+
+    drift_checks: Annotated[int, Field(ge=1)] = 2
+    """Checks in a row that must show drift."""
+
+    drift_for_seconds: Annotated[int, Field(ge=0)] = 900
+    """Seconds that drift must last."""
+
+    job_missing_seconds: Annotated[int, Field(ge=1)] = 26 * 3600
+    """Seconds without a finished drift job."""
+
+    error_share: Share = 0.05
+    """Share of requests that fail on our side."""
+
+    latency_seconds: Literal[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0] = 0.05
+    """Time that an answer may take; a bucket of the histogram."""
+
+    latency_share: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """Share of answers that must be as fast."""
+
+    latency_burn: Annotated[float, Field(gt=1)] = 14.4
+    """Times faster than allowed that slow answers use up the budget; 14.4 spends 2 % of a month's in an hour."""
+
+    bias_gap: Share = 0.2
+    """Largest difference between groups, as the release policy's."""
+
+    model_age_days: Annotated[float, Field(gt=0)] = 90
+    """Age of the champion."""
+
+    live_auc: Share = 0.7
+    """Live AUC below which the model no longer ranks well enough."""
+
+    for_seconds: Annotated[int, Field(ge=0)] = 300
+    """Seconds that every other condition must last."""
+
+    group_wait_seconds: Annotated[int, Field(ge=0)] = 30
+    """Seconds before the first delivery of a group of alerts, and between two of them."""
+
+    repeat_seconds: Annotated[int, Field(ge=1)] = 4 * 3600
+    """Seconds after which an alert that still fires is delivered again."""
+
+
 class LoanDefaultSettings(_Frozen):
     """Everything a person may choose about the workload; every field has a safe default."""
 
@@ -131,6 +240,26 @@ class LoanDefaultSettings(_Frozen):
     serving: ServingSettings = ServingSettings()
     batch: BatchSettings = BatchSettings()
     deployment: DeploymentSettings = DeploymentSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
+    alerts: AlertSettings = AlertSettings()
+
+
+DRILL = {
+    "serving": {"capture_flush_seconds": 2.0},
+    "retraining": {"cooldown_seconds": 5.0, "retry_pause_seconds": 2.0, "watch_seconds": 8.0},
+    "alerts": {"drift_for_seconds": 5, "for_seconds": 5, "group_wait_seconds": 1, "repeat_seconds": 20},
+}
+"""The short profile of a fire drill: the same rules and steps, with shorter durations."""
+
+
+def drill_profile(settings: "Chosen") -> "Chosen":
+    """The settings with the drill's durations."""
+    parts = {name: getattr(settings, name).model_copy(update=values) for name, values in DRILL.items()}
+    return settings.model_copy(update=parts)
+
+
+Chosen = TypeVar("Chosen", bound=LoanDefaultSettings)
 
 
 class Environment(_Frozen):
@@ -168,6 +297,21 @@ class Environment(_Frozen):
 
     work_dir: Path | None = None
     """Folder for scratch and local copies; safe to delete between runs."""
+
+    labelled_window: str = ""
+    """Name of the labelled rows that training learns from; empty learns from the ingested data alone."""
+
+    retrain_token: str = ""
+    """Bearer token that the retraining service asks for."""
+
+    retrain_token_file: Path | None = None
+    """File that holds the token, where it is not in `RETRAIN_TOKEN`."""
+
+    retrain_database: str = ""
+    """SQLAlchemy URL of the retraining service's ledger; empty keeps a file in `WORK_DIR`."""
+
+    pipelines_url: str = ""
+    """KFP server that runs the retraining pipeline; empty runs it on this machine."""
 
     approver: str = "release-policy"
     """Who answers for a promotion; written into its evidence record."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workloads.loan_default import ENTITY, EXPERIMENT, FEATURES, LABEL
+from workloads.loan_default import ENTITY, EXPERIMENT, FEATURES, LABEL, reference
 from workloads.loan_default import bundle as bundles
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.features import TrainingSet, training_set
@@ -81,6 +81,7 @@ def train(environment: Environment, data: TrainingSet | None = None) -> Trained:
     ties = check_twin(twin, model, parts.test)
     metrics = score_metrics(parts.test[LABEL].to_numpy(), probabilities)
     run_id = _log(environment, _Outcome(data, parts, model, twin, probabilities, metrics, ties))
+    reference.save(environment, run_id, data.frame)
     return Trained(run_id=run_id, data_hash=data.ingested.data_hash, test_auc=metrics["test_auc"])
 
 

@@ -1,0 +1,302 @@
+"""Stage 7: captured requests against the champion's training rows: drift, bias, live quality; report and metrics.
+
+Too little data is said and not scored. A missing champion, reference or capture is an error: the job says so on the
+gateway, which alerts, and exits with 1. Leaves out deciding: the alert rules do, on the metrics pushed here.
+"""
+
+import argparse
+import os
+import tempfile
+import warnings
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from workloads.loan_default import ENTITY, FEATURES, LABEL, labels, metrics, reference
+from workloads.loan_default.errors import DataError, WorkloadError, run_command
+from workloads.loan_default.features import ATTRIBUTES
+from workloads.loan_default.servers import wait_for_mlflow
+from workloads.loan_default.settings import Environment, load
+from workloads.loan_default.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORTS = "reports"
+LATEST = f"{REPORTS}/latest.json"
+HTML = "drift_report.html"
+RESULT = "result.json"
+_PUSH_SECONDS = 10.0
+_OPPORTUNITY, _PARITY = "equal_opportunity", "demographic_parity"
+
+
+class Drift(BaseModel):
+    """How far captured requests are from the reference."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    share: float
+    """Share of drifted columns."""
+
+    features: dict[str, float]
+    """Distance of each column."""
+
+
+class Checked(BaseModel):
+    """What one check found; the content of `reports/latest.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    at: datetime
+    """End of the check, UTC."""
+
+    version: str
+    """Champion at that time."""
+
+    run_id: str
+    """Its MLflow run: whose training rows the reference is."""
+
+    rows: int
+    """Captured rows looked at."""
+
+    drift: Drift | None
+    """None when there were too few rows to say."""
+
+    in_a_row: int
+    """Checks in a row, this one included, that showed drift from the same reference."""
+
+    bias: dict[str, dict[str, float]]
+    """Gap by attribute and kind; absent where too few rows allow it."""
+
+    live: labels.Quality
+    """The champion on requests with known outcome."""
+
+    report: str | None
+    """The report's path below the workload's root; None when nothing was measured."""
+
+
+def check(environment: Environment) -> Checked:
+    """Compare, store the report, push the metrics.
+
+    Raises DataError when there is no champion, reference or capture, WorkloadError when a server is down; in both cases
+    the gateway is told.
+    """
+    try:
+        wait_for_mlflow(environment)
+        checked = _check(environment)
+    except WorkloadError:
+        _push_failure(environment)
+        raise
+    _push(environment, checked)
+    return checked
+
+
+def _check(environment: Environment) -> Checked:
+    settings = environment.settings.monitoring
+    champion = reference.champion(environment)
+    expected = reference.read(environment, champion.run_id)
+    found = labels.captured(environment, timedelta(hours=settings.window_hours))
+    if found.empty:
+        raise DataError(
+            f"no request was captured in the last {settings.window_hours:g} h below {environment.artifact_store_uri}: "
+            "is capture on (serving.capture), and does the model server reach the store?"
+        )
+    known = labels.labelled(environment, found)
+    recent = found.sample(min(len(found), settings.max_rows), random_state=environment.settings.training.seed)
+    before = latest(environment)
+    at = datetime.now(UTC)
+    prefix = f"{REPORTS}/{at:%Y%m%dT%H%M%S%fZ}"
+    enough = len(recent) >= settings.min_rows
+    drift = _drift(environment, recent, expected, prefix) if enough else None
+    checked = Checked(
+        at=at,
+        version=champion.version,
+        run_id=champion.run_id,
+        rows=len(recent),
+        drift=drift,
+        in_a_row=_in_a_row(environment, drift, champion.run_id, before),
+        bias=bias(environment, recent, known, expected),
+        live=labels.quality(environment, known, champion.version),
+        report=f"{prefix}/{HTML}" if enough else before.report if before else None,
+    )
+    _store(environment, checked, prefix)
+    return checked
+
+
+def latest(environment: Environment) -> Checked | None:
+    """The last check that ended well; None when there was none."""
+    found = Store.open(environment).read_json(LATEST)
+    return None if found is None else Checked.model_validate(found)
+
+
+def _in_a_row(environment: Environment, drift: Drift | None, run_id: str, before: Checked | None) -> int:
+    """The count goes on through a check with too little data, and begins anew with a new reference."""
+    counted = before.in_a_row if before is not None and before.run_id == run_id else 0
+    if drift is None:
+        return counted
+    return counted + 1 if drift.share > environment.settings.alerts.drift_share else 0
+
+
+def measure(current: "pd.DataFrame", expected: "pd.DataFrame", html: Path) -> Drift:
+    """Run Evidently over the four features and write its report; a column drifts by Evidently's own test."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    with warnings.catch_warnings(action="ignore"):
+        from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415  fifteen seconds of imports
+        from evidently.presets import DataDriftPreset  # noqa: PLC0415
+
+        definition = DataDefinition(numerical_columns=list(FEATURES))
+        now, then = (
+            Dataset.from_pandas(frame[list(FEATURES)].astype(float).reset_index(drop=True), data_definition=definition)
+            for frame in (current, expected)
+        )
+        snapshot = Report([DataDriftPreset()]).run(now, then)
+        snapshot.save_html(str(html))
+    found = snapshot.dict()["metrics"]
+    share = [metric["value"]["share"] for metric in found if _kind(metric) == "DriftedColumnsCount"]
+    distances = {metric["config"]["column"]: metric["value"] for metric in found if _kind(metric) == "ValueDrift"}
+    if len(share) != 1 or set(distances) != set(FEATURES):
+        raise DataError(f"Evidently reported {sorted(distances)} and {len(share)} shares, expected {list(FEATURES)}")
+    return Drift(share=float(share[0]), features={name: float(value) for name, value in distances.items()})
+
+
+def _kind(metric: dict[str, Any]) -> str:
+    return str(metric["config"]["type"]).rpartition(":")[2]
+
+
+def _drift(environment: Environment, current: "pd.DataFrame", expected: "pd.DataFrame", prefix: str) -> Drift:
+    with tempfile.TemporaryDirectory(dir=environment.work) as folder:
+        html = Path(folder) / HTML
+        drift = measure(current, expected, html)
+        Store.open(environment).write(f"{prefix}/{HTML}", html.read_bytes())
+    return drift
+
+
+def bias(
+    environment: Environment, current: "pd.DataFrame", known: "pd.DataFrame", expected: "pd.DataFrame"
+) -> dict[str, dict[str, float]]:
+    """Gaps between groups of the captured customers whose attributes the reference knows.
+
+    `demographic_parity` needs requests only: flagged are as many as default in the reference. `equal_opportunity` needs
+    outcomes. Empty with fewer than `min_rows` (`min_labelled_rows`) such rows.
+    """
+    from workloads.loan_default.validation import bias_gaps  # noqa: PLC0415  imports what the Pulumi program has not
+
+    settings = environment.settings.monitoring
+    attributes = expected[[ENTITY, *ATTRIBUTES]].drop_duplicates(ENTITY)
+    gaps: dict[str, dict[str, float]] = {}
+    seen = current.dropna(subset=[ENTITY]).merge(attributes, on=ENTITY)
+    if len(seen) >= settings.min_rows:
+        rate = float(expected[LABEL].mean())
+        # As many labels as the reference has; which rows carry them does not matter to this gap.
+        standing = [1] * round(rate * len(seen)) + [0] * (len(seen) - round(rate * len(seen)))
+        found = bias_gaps(seen.assign(**{LABEL: standing}), seen["score"].to_numpy())
+        gaps = {attribute: {_PARITY: values[_PARITY]} for attribute, values in found.items()}
+    judged = known.dropna(subset=[ENTITY]).merge(attributes, on=ENTITY)
+    if len(judged) >= settings.min_labelled_rows and set(judged[LABEL]) == {0, 1}:
+        found = bias_gaps(judged, judged["score"].to_numpy())
+        for attribute, values in found.items():
+            gaps.setdefault(attribute, {})[_OPPORTUNITY] = values[_OPPORTUNITY]
+            gaps[attribute].setdefault(_PARITY, values[_PARITY])
+    return gaps
+
+
+def _store(environment: Environment, checked: Checked, prefix: str) -> None:
+    store = Store.open(environment)
+    content = checked.model_dump(mode="json")
+    store.write_json(f"{prefix}/{RESULT}", content)
+    store.write_json(LATEST, content)
+    folders = [name for name in store.names(REPORTS) if not name.endswith(".json")]
+    kept = {checked.report.split("/")[1]} if checked.report else set()
+    for folder in folders[: -environment.settings.monitoring.kept_reports]:
+        if folder not in kept:
+            store.remove_tree(f"{REPORTS}/{folder}")
+
+
+def _push(environment: Environment, checked: Checked) -> None:
+    """Replace everything this job pushed before, so that what was not measured now is absent."""
+    from prometheus_client import CollectorRegistry, push_to_gateway  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    _gauge(registry, metrics.DRIFT_JOB_OK, 1)
+    _gauge(registry, metrics.DRIFT_JOB_TIMESTAMP, checked.at.timestamp())
+    _gauge(registry, metrics.DRIFT_ROWS, checked.rows)
+    _gauge(registry, metrics.DRIFT_MEASURED, int(checked.drift is not None))
+    _gauge(registry, metrics.DRIFT_CHECKS_IN_A_ROW, checked.in_a_row)
+    if checked.drift is not None:
+        _gauge(registry, metrics.DATA_DRIFT_SCORE, checked.drift.share)
+        _series(registry, metrics.FEATURE_DRIFT_SCORE, {metrics.LABEL_FEATURE: checked.drift.features})
+    _bias_series(registry, checked.bias)
+    version = {metrics.LABEL_VERSION: checked.version}
+    _labelled(registry, metrics.LIVE_LABELLED_ROWS, version, checked.live.rows)
+    if checked.live.auc is not None and checked.live.calibration_error is not None:
+        _labelled(registry, metrics.LIVE_AUC, version, checked.live.auc)
+        _labelled(registry, metrics.LIVE_CALIBRATION_ERROR, version, checked.live.calibration_error)
+    _to_gateway(environment, push_to_gateway, registry)
+
+
+def _push_failure(environment: Environment) -> None:
+    """Say that the job failed and leave the last scores: drift that was there has not gone away."""
+    from prometheus_client import CollectorRegistry, pushadd_to_gateway  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    _gauge(registry, metrics.DRIFT_JOB_OK, 0)
+    _to_gateway(environment, pushadd_to_gateway, registry)
+
+
+def _to_gateway(environment: Environment, push: Any, registry: Any) -> None:
+    url = environment.need("pushgateway_url")
+    try:
+        push(url, job=metrics.MONITORING_JOB, registry=registry, timeout=_PUSH_SECONDS)
+    except OSError as error:
+        raise WorkloadError(f"Pushgateway at {url} took no metrics: {error}; run the job again") from error
+
+
+def _gauge(registry: Any, name: str, value: float) -> None:
+    from prometheus_client import Gauge  # noqa: PLC0415
+
+    Gauge(name, _help(name), registry=registry).set(value)
+
+
+def _labelled(registry: Any, name: str, label: dict[str, str], value: float) -> None:
+    (key, text), *_ = label.items()
+    _series(registry, name, {key: {text: value}})
+
+
+def _series(registry: Any, name: str, values: dict[str, dict[str, float]]) -> None:
+    from prometheus_client import Gauge  # noqa: PLC0415
+
+    ((label, series),) = values.items()
+    gauge = Gauge(name, _help(name), [label], registry=registry)
+    for text, value in series.items():
+        gauge.labels(text).set(value)
+
+
+def _bias_series(registry: Any, gaps: dict[str, dict[str, float]]) -> None:
+    from prometheus_client import Gauge  # noqa: PLC0415
+
+    gauge = Gauge(
+        metrics.BIAS_GAP, _help(metrics.BIAS_GAP), [metrics.LABEL_ATTRIBUTE, metrics.LABEL_KIND], registry=registry
+    )
+    for attribute, kinds in gaps.items():
+        for kind, value in kinds.items():
+            gauge.labels(attribute, kind).set(value)
+
+
+def _help(name: str) -> str:
+    return f"See workloads.loan_default.metrics: {name}"
+
+
+def main() -> None:
+    """Command: one check; prints what it found as JSON."""
+    argparse.ArgumentParser(prog="python -m workloads.loan_default.monitoring", description=__doc__).parse_args()
+    checked = check(load())
+    print(checked.model_dump_json(indent=1))
+    if checked.drift is None:
+        needed = load().settings.monitoring.min_rows
+        print(f"too little data: {checked.rows} rows, {needed} needed; drift was not measured")
+
+
+if __name__ == "__main__":
+    run_command(main)

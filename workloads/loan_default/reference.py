@@ -1,0 +1,69 @@
+"""What each model was trained on, kept beside it: the reference that captured requests are compared with.
+
+One Parquet object per MLflow run, so that a promotion changes the reference and a rollback brings the old one back.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME
+from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.features import ATTRIBUTES
+from workloads.loan_default.settings import Environment
+from workloads.loan_default.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREFIX = "reference"
+COLUMNS = (ENTITY, *FEATURES, *ATTRIBUTES, LABEL)
+_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What the registry's alias `champion` names."""
+
+    version: str
+    """Version of the registered model."""
+
+    run_id: str
+    """MLflow run that trained it."""
+
+
+def save(environment: Environment, run_id: str, frame: "pd.DataFrame") -> None:
+    """Keep the rows of a training; raises WorkloadError when the store cannot be written."""
+    buffer = io.BytesIO()
+    frame[list(COLUMNS)].to_parquet(buffer, index=False)
+    Store.open(environment).write(f"{PREFIX}/{run_id}.parquet", buffer.getvalue())
+
+
+def read(environment: Environment, run_id: str) -> "pd.DataFrame":
+    """Rows of a training; raises DataError when they were not kept."""
+    import pandas as pd  # noqa: PLC0415  a second that the Pulumi program does not need
+
+    store = Store.open(environment)
+    content = store.read(f"{PREFIX}/{run_id}.parquet")
+    if content is None:
+        raise DataError(
+            f"{store.uri}/{PREFIX}/{run_id}.parquet does not exist: the champion's training rows were not kept; "
+            "retrain, or run `python -m workloads.loan_default.release`"
+        )
+    return pd.read_parquet(io.BytesIO(content))
+
+
+def champion(environment: Environment) -> Champion:
+    """The champion, asked of the registry's REST API; raises WorkloadError when there is none or no answer."""
+    url = environment.need("mlflow_tracking_uri").rstrip("/")
+    path = "/api/2.0/mlflow/registered-models/alias"
+    try:
+        answer = httpx.get(url + path, params={"name": MODEL_NAME, "alias": "champion"}, timeout=_SECONDS)
+        found = answer.json().get("model_version")
+    except (httpx.HTTPError, ValueError) as error:
+        raise WorkloadError(f"MLflow at {url} does not answer: {error}") from error
+    if not found:
+        raise DataError(f"MLflow at {url} knows no champion of {MODEL_NAME}; run a release first")
+    return Champion(version=str(found["version"]), run_id=str(found["run_id"]))
