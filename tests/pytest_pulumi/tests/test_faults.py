@@ -107,13 +107,14 @@ def test_an_unreachable_service_fails_every_operation_until_it_is_back(pulumi_st
     assert stack.destroy().counts == {"delete": 4}
 
 
-def test_a_crash_of_the_provider_ends_the_update_and_keeps_what_was_done(pulumi_stack, fake):
+def test_a_crash_of_the_provider_ends_the_update_and_the_next_one_goes_on(pulumi_stack, fake):
     stack = pulumi_stack(chain(3), providers=[fake])
     fake.faults.add("crash", on="create", nth=2)
     with pytest.raises(OperationError):
         stack.up()
     assert [item.urn.rsplit("::", 1)[-1] for item in fake.items.values()] == ["b0"]
     assert len([r for r in stack.resources() if r["type"] == "fake:s3/bucket:Bucket"]) == 1
+    assert stack.up().counts == {"create": 2}
 
 
 def test_what_never_becomes_ready_is_kept_with_its_reason(pulumi_stack, fake):

@@ -26,7 +26,7 @@ from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
 from pytest_pulumi.errors import EngineError, PulumiTestError
-from pytest_pulumi.providers.server import simulate
+from pytest_pulumi.providers.server import attached, serving
 from pytest_pulumi.values import SecretValue
 
 if TYPE_CHECKING:
@@ -175,7 +175,8 @@ class Stack:
         self.providers = tuple(providers)
         self.policy_packs = [str(pack) for pack in policy_packs]
         self._closing = contextlib.ExitStack()
-        variables = self._closing.enter_context(simulate(backend, *providers)) | dict(environment or {})
+        self._servers = self._closing.enter_context(serving(backend, self.providers))
+        variables = attached(self._servers) | dict(environment or {})
         self._program: Callable[[], Any] | None = None
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._command = _Command(cli, backend, timeout_seconds)
@@ -287,6 +288,8 @@ class Stack:
 
     def _run(self, operation: str, method: Callable[..., Any], options: dict[str, Any]) -> Result:
         __tracebackhide__ = True
+        for server in self._servers:
+            server.revive()
         events: list[Any] = []
         failure: Exception | None = None
         outcome = None

@@ -21,7 +21,7 @@ from pytest_pulumi.providers.diff import compare, touches
 from pytest_pulumi.providers.faults import CHANGES, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pytest_pulumi.backend import TemporaryBackend
     from pytest_pulumi.providers.base import Item, SimulatedProvider
@@ -193,20 +193,51 @@ class Server:
 
     def __init__(self, provider: SimulatedProvider) -> None:
         self.provider = provider
-        self._server = grpc.server(futures.ThreadPoolExecutor(_WORKERS))
-        service = _Service(provider, self.crash)
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(service, self._server)
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
-        self._server.start()
+        self.port = 0
+        self._server: Any = None
+        self.revive()
+
+    def revive(self) -> None:
+        """Run (again, after a crash), on the port that the engine was told."""
+        if self._server is None:
+            server = grpc.server(futures.ThreadPoolExecutor(_WORKERS))
+            service = _Service(self.provider, self.crash)
+            provider_pb2_grpc.add_ResourceProviderServicer_to_server(service, server)
+            self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+            server.start()
+            self._server = server
 
     def crash(self) -> None:
-        """Die without answering anybody."""
-        self._server.stop(grace=None)
+        """Die without answering anybody; what the cloud holds survives."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop(grace=None)
 
     def stop(self) -> None:
         """Release what hangs and end."""
         self.provider.faults.release()
-        self._server.stop(grace=1).wait()
+        if self._server is not None:
+            self._server.stop(grace=1).wait()
+
+
+@contextlib.contextmanager
+def serving(backend: TemporaryBackend, providers: Iterable[SimulatedProvider]) -> Iterator[list[Server]]:
+    """Run providers for the time of a block."""
+    servers: list[Server] = []
+    try:
+        for provider in providers:
+            provider.backend = backend
+            servers.append(Server(provider))
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def attached(servers: list[Server]) -> dict[str, str]:
+    """Give the variable that makes the engine use these servers."""
+    pairs = ",".join(f"{server.provider.package}:{server.port}" for server in servers)
+    return {"PULUMI_DEBUG_PROVIDERS": pairs} if servers else {}
 
 
 @contextlib.contextmanager
@@ -215,13 +246,5 @@ def simulate(backend: TemporaryBackend, *providers: SimulatedProvider) -> Iterat
 
     For previews without credentials, outside of pytest: run `pulumi` with `os.environ | variables`.
     """
-    servers: list[Server] = []
-    try:
-        for provider in providers:
-            provider.backend = backend
-            servers.append(Server(provider))
-        attached = ",".join(f"{server.provider.package}:{server.port}" for server in servers)
-        yield backend.environment() | ({"PULUMI_DEBUG_PROVIDERS": attached} if servers else {})
-    finally:
-        for server in servers:
-            server.stop()
+    with serving(backend, providers) as servers:
+        yield backend.environment() | attached(servers)
