@@ -61,6 +61,8 @@ def is_dead(lock: Lock, host: str | None = None) -> bool:
         return True
     except PermissionError:
         return False  # alive, and somebody else's
+    if _has_ended(lock.pid):
+        return True
     started = _started(lock.pid)
     return started is not None and started > lock.written.timestamp() + CLOCK_SECONDS
 
@@ -87,6 +89,14 @@ def _time(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no time zone")
     return moment
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether only the entry of an ended process is left, because nobody has asked yet how it ended (a zombie)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return False
 
 
 def _started(pid: int) -> float | None:

@@ -63,6 +63,18 @@ class LocalStack:
             raise AssertionError(f"make {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout[-6000:]}")
         return done.stdout
 
+    def start_up(self) -> subprocess.Popen[bytes]:
+        """Begin `make up` in a process group of its own, as a terminal does."""
+        return subprocess.Popen(
+            ["make", "up", "ARGS=--non-interactive"],
+            cwd=paths.CHECKOUT,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def up(self, *flags: str, fails: bool = False) -> str:
         """`make up` without questions."""
         return self.make("up", f"ARGS={' '.join(['--non-interactive', *flags])}", fails=fails)

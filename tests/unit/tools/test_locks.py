@@ -52,6 +52,14 @@ def test_the_lock_of_a_living_process_stays(backend):
     assert file.exists()
 
 
+def test_a_process_that_ended_and_whose_parent_has_not_asked_yet_is_dead(backend):
+    with subprocess.Popen([sys.executable, "-c", ""]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        assert locks.clear(backend.as_uri(), "local") == []
+        hold(backend, zombie.pid)
+        assert [each.pid for each in locks.clear(backend.as_uri(), "local")] == [zombie.pid]
+
+
 def test_a_lock_from_another_machine_stays(backend, dead):
     file = hold(backend, dead, host="another-machine")
     assert locks.clear(backend.as_uri(), "local") == []
