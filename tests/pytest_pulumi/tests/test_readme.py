@@ -1,6 +1,8 @@
 """Everything that the README shows is run."""
 
+import os
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +31,7 @@ def test_the_files_are_found():
         "test_facts.py",
         "test_store_on_the_engine.py",
         "test_own_provider.py",
+        "preview.py",
     }
 
 
@@ -44,6 +47,24 @@ def test_the_examples_without_an_engine_pass(pytester):
 def test_the_examples_on_the_engine_pass(pytester, pulumi_cli):
     run(pytester, "test_store_on_the_engine.py", "test_own_provider.py")
     pytester.runpytest_subprocess().assert_outcomes(passed=5)
+
+
+@needs_aws
+@pytest.mark.engine
+def test_the_preview_without_credentials_runs(pytester, pulumi_cli, monkeypatch):
+    if pulumi_cli.host is None:
+        pytest.skip("there is no Python language host")
+    for name in [name for name in os.environ if name.startswith(("PULUMI_", "AWS_"))]:
+        monkeypatch.delenv(name)
+    run(pytester, "preview.py")
+    pytester.path.joinpath("Pulumi.yaml").write_text("name: shop\nruntime: python\n", encoding="utf-8")
+    program = "import pulumi, pulumi_aws\nfrom store import Store\n"
+    program += "main = pulumi_aws.Provider('main', region='eu-west-1')\n"
+    program += "Store('a', team='ml', opts=pulumi.ResourceOptions(providers=[main]))\n"
+    pytester.path.joinpath("__main__.py").write_text(program, encoding="utf-8")
+    result = pytester.run(sys.executable, "preview.py", "--non-interactive")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*aws:s3:BucketPublicAccessBlock*a-access*create*", "*+ 5 to create*"])
 
 
 def test_every_check_and_every_option_is_documented(pytester):

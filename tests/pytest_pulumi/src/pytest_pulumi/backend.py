@@ -19,13 +19,13 @@ class TemporaryBackend:
     """State, CLI home and passphrase of one test, below one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.state = folder / "state"
-        self.home = folder / "home"
-        self._passphrase = folder / "passphrase"
+        self.folder = folder.resolve()
+        self.state = self.folder / "state"
+        self.home = self.folder / "home"
+        self._passphrase = self.folder / "passphrase"
         for part in (self.state, self.home):
             part.mkdir(parents=True, exist_ok=True)
-        (folder / MARK).touch()
+        (self.folder / MARK).touch()
         if not self._passphrase.exists():
             self._passphrase.touch(mode=0o600)
             self._passphrase.write_text(secrets.token_hex(16), encoding="utf-8")

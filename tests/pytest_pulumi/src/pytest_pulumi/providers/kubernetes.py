@@ -202,9 +202,9 @@ def _check_custom(inputs: dict[str, Any]) -> list[schema.Problem]:
         for key in ("apiVersion", "kind")
         if not inputs.get(key)
     ]
-    from pulumi_kubernetes.meta.v1 import ObjectMetaArgs  # noqa: PLC0415  (a cloud SDK is imported when needed)
+    metadata = schema.input_class("pulumi_kubernetes.meta.v1", "ObjectMetaArgs")
 
-    return missing + schema.check(inputs.get("metadata") or {}, ObjectMetaArgs, "metadata")
+    return missing + schema.check(inputs.get("metadata") or {}, metadata, "metadata")
 
 
 def _check_name(name: Any, type_: str) -> list[schema.Problem]:

@@ -95,6 +95,13 @@ def _resource_class(sdk: str, token: str) -> type[pulumi.Resource]:
     return typing.cast("type[pulumi.Resource]", getattr(home, classes[token]))
 
 
+def input_class(module: str, name: str) -> Any:
+    """Find an input type of an SDK by its module and name."""
+    with _IMPORTING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return getattr(importlib.import_module(module), name)
+
+
 def args_class(cls: type[pulumi.Resource]) -> type | None:
     """Find the class of a resource's arguments, which stands in the same file."""
     home = sys.modules[cls.__module__]
