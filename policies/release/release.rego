@@ -12,6 +12,7 @@ limits := {
 	"max_auc_loss": 0.005, # against the champion on the same rows: one standard error of the AUC is 0.006
 	"max_parity_gap": 0.2, # demographic parity, the four-fifths rule turned into a difference
 	"max_opportunity_gap": 0.15,
+	"max_ranking_gap": 0.1, # AUC within groups; 0.05 on the real data, 0.12 and more where one group's score is broken
 	"max_latency_p99_ms": 5,
 	"max_quarantined_share": 0.01,
 	"min_rows": 1000,
@@ -25,6 +26,7 @@ required := [
 	["data", "rows"], ["data", "quarantined_share"],
 	["bias", "SEX", "groups"], ["bias", "AGE", "groups"], ["bias", "EDUCATION", "groups"],
 	["bias", "SEX", "demographic_parity"], ["bias", "AGE", "demographic_parity"], ["bias", "EDUCATION", "demographic_parity"],
+	["bias", "SEX", "ranking"], ["bias", "AGE", "ranking"], ["bias", "EDUCATION", "ranking"],
 	["bias", "SEX", "equal_opportunity"], ["bias", "AGE", "equal_opportunity"], ["bias", "EDUCATION", "equal_opportunity"],
 ]
 
@@ -79,6 +81,12 @@ reasons contains sprintf("%s: equal opportunity gap %.3f is above %.2f", [attrib
 	some attribute, gaps in input.bias
 	gap := gaps.equal_opportunity
 	not gap <= limits.max_opportunity_gap
+}
+
+reasons contains sprintf("%s: AUC within groups differs by %.3f, more than %.2f", [attribute, gap, limits.max_ranking_gap]) if {
+	some attribute, gaps in input.bias
+	gap := gaps.ranking
+	not gap <= limits.max_ranking_gap
 }
 
 reasons contains sprintf("%s: fewer than two groups are large enough to compare", [attribute]) if {

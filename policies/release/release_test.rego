@@ -8,9 +8,9 @@ good := {
 	"train": {"test_auc": 0.775},
 	"champion": {"test_auc": 0.761},
 	"bias": {
-		"SEX": {"demographic_parity": 0.03, "equal_opportunity": 0.02, "groups": 2},
-		"AGE": {"demographic_parity": 0.14, "equal_opportunity": 0.11, "groups": 5},
-		"EDUCATION": {"demographic_parity": 0.1, "equal_opportunity": 0.08, "groups": 3},
+		"SEX": {"demographic_parity": 0.03, "equal_opportunity": 0.02, "ranking": 0.04, "groups": 2},
+		"AGE": {"demographic_parity": 0.14, "equal_opportunity": 0.11, "ranking": 0.04, "groups": 5},
+		"EDUCATION": {"demographic_parity": 0.1, "equal_opportunity": 0.08, "ranking": 0.04, "groups": 3},
 	},
 	"latency_p99_ms": 0.1,
 	"data": {
@@ -58,6 +58,8 @@ test_worse_than_the_champion if refused(change("/champion/test_auc", 0.77))
 test_parity_gap if refused(change("/bias/AGE/demographic_parity", 0.21))
 
 test_opportunity_gap if refused(change("/bias/EDUCATION/equal_opportunity", 0.16))
+
+test_ranking_gap if refused(change("/bias/SEX/ranking", 0.12))
 
 test_one_group if refused(change("/bias/SEX/groups", 1))
 

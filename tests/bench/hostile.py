@@ -1,7 +1,7 @@
-"""Hostile and reload traffic against a running model server. `python tests/bench/hostile.py URL --seed 1 --requests 5000`.
+"""Hostile and reload traffic against a running model server: `python tests/bench/hostile.py URL --seed 1`.
 
-Sends malformed requests (no answer may be a 5xx, the server may not restart or grow), then good ones. With `--reload` it
-sends good requests from four threads instead while somebody moves the alias, and counts what was not a 200.
+Sends malformed requests, with good ones in between: no answer may be a 5xx, the server may not restart or grow. With
+`--reload` it sends good ones from four threads while somebody moves the alias, and counts answers by status and version.
 """
 
 import argparse
@@ -31,40 +31,58 @@ def junk(rng: random.Random, depth: int = 0):
     if kind == "list":
         return [junk(rng, depth + 1) for _ in range(rng.randrange(6))]
     if kind == "dict":
-        return {rng.choice(["CustomerID", "instances", "inputs", "a", ""]): junk(rng, depth + 1) for _ in range(rng.randrange(4))}
+        return {
+            rng.choice(["CustomerID", "instances", "inputs", "a", ""]): junk(rng, depth + 1)
+            for _ in range(rng.randrange(4))
+        }
     return None if kind == "none" else rng.random() < 0.5
 
 
-def body(rng: random.Random) -> bytes:
-    kind = rng.randrange(10)
-    if kind == 0:
-        return rng.randbytes(rng.randrange(2000))
-    if kind == 1:
-        return rng.choice([b"[", b'{"instances":', b'{"a":[']) * rng.randrange(1, 100_000)
-    if kind == 2:
-        return GOOD[: rng.randrange(len(GOOD))]
-    if kind == 3:
-        spoiled = bytearray(GOOD)
-        spoiled[rng.randrange(len(spoiled))] = rng.randrange(256)
-        return bytes(spoiled)
-    if kind == 4:
-        return json.dumps({"instances": [[junk(rng) for _ in range(rng.choice([3, 4, 4, 4, 5]))]]}).encode("utf-8", "replace")
-    if kind == 5:
-        return json.dumps({"instances": [{"CustomerID": junk(rng)}]}).encode()
-    if kind == 6:
-        tensor = {"name": junk(rng), "shape": junk(rng), "datatype": rng.choice(["FP64", "INT64", "BYTES", "FP16", "X", 3]), "data": junk(rng)}
-        return json.dumps({"inputs": [tensor]}).encode()
-    if kind == 7:
-        shape = [rng.choice([-1, 0, 1, 2, 4, 10**9]) for _ in range(rng.randrange(4))]
-        tensor = {"name": "features", "shape": shape, "datatype": rng.choice(["FP64", "INT32", "BOOL"]), "data": [junk(rng) for _ in range(rng.randrange(9))]}
-        return json.dumps({"inputs": [tensor], "parameters": junk(rng)}).encode()
-    if kind == 8:
-        return b"x" * rng.choice([1_048_576, 1_048_577, 3_000_000])
-    return json.dumps(junk(rng)).encode("utf-8", "replace")
+def spoiled(rng: random.Random) -> bytes:
+    content = bytearray(GOOD)
+    content[rng.randrange(len(content))] = rng.randrange(256)
+    return bytes(content)
+
+
+def dumped(value) -> bytes:
+    return json.dumps(value).encode("utf-8", "replace")
+
+
+def tensor(rng: random.Random):
+    kind = rng.choice(["FP64", "INT64", "BYTES", "FP16", "X", 3])
+    return {"name": junk(rng), "shape": junk(rng), "datatype": kind, "data": junk(rng)}
+
+
+def near_tensor(rng: random.Random):
+    shape = [rng.choice([-1, 0, 1, 2, 4, 10**9]) for _ in range(rng.randrange(4))]
+    data = [junk(rng) for _ in range(rng.randrange(9))]
+    return {"name": "features", "shape": shape, "datatype": rng.choice(["FP64", "INT32", "BOOL"]), "data": data}
+
+
+BODIES = [
+    lambda rng: rng.randbytes(rng.randrange(2000)),
+    lambda rng: rng.choice([b"[", b'{"instances":', b'{"a":[']) * rng.randrange(1, 100_000),
+    lambda rng: GOOD[: rng.randrange(len(GOOD))],
+    spoiled,
+    lambda rng: dumped({"instances": [[junk(rng) for _ in range(rng.choice([3, 4, 4, 4, 5]))]]}),
+    lambda rng: dumped({"instances": [{"CustomerID": junk(rng)}]}),
+    lambda rng: dumped({"inputs": [tensor(rng)]}),
+    lambda rng: dumped({"inputs": [near_tensor(rng)], "parameters": junk(rng)}),
+    lambda rng: b"x" * rng.choice([1_048_576, 1_048_577, 3_000_000]),
+    lambda rng: dumped(junk(rng)),
+]
+CONTENT_TYPES = [
+    "application/json",
+    "application/json",
+    "text/plain",
+    "application/octet-stream",
+    "",
+    "application/cloudevents+json",
+]
 
 
 def headers(rng: random.Random) -> dict[str, str]:
-    chosen = {"Content-Type": rng.choice(["application/json", "application/json", "text/plain", "application/octet-stream", "", "application/cloudevents+json"])}
+    chosen = {"Content-Type": rng.choice(CONTENT_TYPES)}
     if rng.random() < 0.2:
         chosen["Inference-Header-Content-Length"] = rng.choice(["x", "-1", "10", "999999999", ""])
     if rng.random() < 0.1:
@@ -74,14 +92,18 @@ def headers(rng: random.Random) -> dict[str, str]:
     return chosen
 
 
-PATHS = [PREDICT] * 6 + [INFER] * 6 + [
-    "/v1/models/loan-default:explain",
-    "/v1/models/x:predict",
-    "/v2/models/loan-default/versions/2/infer",
-    "/v2/repository/models/loan-default/unload",
-    "/v2/models/%00/infer",
-    "/" + "a" * 5000,
-]
+PATHS = (
+    [PREDICT] * 6
+    + [INFER] * 6
+    + [
+        "/v1/models/loan-default:explain",
+        "/v1/models/x:predict",
+        "/v2/models/loan-default/versions/2/infer",
+        "/v2/repository/models/loan-default/unload",
+        "/v2/models/%00/infer",
+        "/" + "a" * 5000,
+    ]
+)
 
 
 def send(host: str, port: int, path: str, content: bytes, extra: dict[str, str]) -> str:
@@ -113,7 +135,7 @@ def hostile(arguments: argparse.Namespace, host: str, port: int) -> None:
     for number in range(arguments.requests):
         if number == warm:
             memory = rss_mib(arguments.pid)
-        path, content, extra = rng.choice(PATHS), body(rng), headers(rng)
+        path, content, extra = rng.choice(PATHS), rng.choice(BODIES)(rng), headers(rng)
         status = send(host, port, path, content, extra)
         seen[status] += 1
         if status.startswith("5"):

@@ -68,8 +68,8 @@ def parse_v2(inputs: Sequence[Any], max_rows: int) -> Rows:
             f"expected one input tensor, got {len(inputs)}: {', '.join(FEATURES)} as [n, {WIDTH}], or {ENTITY} as [n]"
         )
     tensor = inputs[0]
-    shape = list(tensor.shape)
-    if not shape or any(not isinstance(size, int) or size < 0 for size in shape):
+    shape = tensor.shape
+    if not isinstance(shape, list) or not shape or any(type(size) is not int or size < 0 for size in shape):
         raise malformed(f"the shape of {tensor.name!r} must be a list of sizes")
     _check_count(shape[0], max_rows)
     try:

@@ -105,6 +105,18 @@ def _promote(environment: Environment, client: "MlflowClient", version: str, can
     return Registered(version=version, previous=before, evidence=record)
 
 
+def challenge(environment: Environment, run_id: str) -> str:
+    """Make a run's model the challenger, which answers its share of the requests; returns its version.
+
+    Raises what `register` raises: a challenger has passed the gate too.
+    """
+    wait_for_mlflow(environment)
+    client = mlflow_client(environment)
+    version = _version(client, _candidate(client, environment, run_id))
+    client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
+    return version
+
+
 def rollback(environment: Environment) -> Registered:
     """Make `previous` the champion again and the champion `previous`; raises WorkloadError when there is none."""
     wait_for_mlflow(environment)
@@ -198,9 +210,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.registry", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--register", metavar="RUN_ID", help="register the run's model and make it the champion")
+    action.add_argument("--challenge", metavar="RUN_ID", help="make the run's model the challenger")
     action.add_argument("--rollback", action="store_true", help="make the previous version the champion again")
     arguments = parser.parse_args()
     environment = load()
+    if arguments.challenge:
+        print(f"challenger is version {challenge(environment, arguments.challenge)}")
+        return
     done = rollback(environment) if arguments.rollback else register(environment, arguments.register)
     print(done.model_dump_json(indent=1))
 

@@ -119,6 +119,7 @@ def bias_gaps(test: "pd.DataFrame", scores: "npt.NDArray[Any]") -> dict[str, dic
 
     `demographic_parity`: share predicted to default. `equal_opportunity`: share of those who paid that is predicted to
     pay. Both at the threshold that predicts as many defaults as there are, so that the base rate cancels out.
+    `ranking`: AUC within the group; a feature that is broken for one group shows here.
     """
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
@@ -130,7 +131,7 @@ def bias_gaps(test: "pd.DataFrame", scores: "npt.NDArray[Any]") -> dict[str, dic
         "EDUCATION": test["EDUCATION"].where(test["EDUCATION"].isin([1, 2, 3]), 4).astype(str),
         "AGE": pd.cut(test["Age"], list(AGE_BANDS)).astype(str),
     }
-    return {name: _gaps(group.to_numpy(), labels, flagged) for name, group in groups.items()}
+    return {name: _gaps(group.to_numpy(), labels, scores, flagged) for name, group in groups.items()}
 
 
 def latency_p99_ms(scorer: Scorer) -> float:
@@ -149,18 +150,30 @@ def latency_p99_ms(scorer: Scorer) -> float:
 MIN_GROUP_ROWS = 100
 """Groups with fewer held-out rows are not compared: their rates are noise."""
 
+MIN_RANKING_ROWS = 500
+"""The same for the AUC within a group, whose standard error is 0.025 at this size."""
 
-def _gaps(group: "npt.NDArray[Any]", labels: "npt.NDArray[Any]", flagged: "npt.NDArray[np.bool_]") -> dict[str, float]:
+
+def _gaps(
+    group: "npt.NDArray[Any]",
+    labels: "npt.NDArray[Any]",
+    scores: "npt.NDArray[Any]",
+    flagged: "npt.NDArray[np.bool_]",
+) -> dict[str, float]:
     import numpy as np  # noqa: PLC0415
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415
 
     names, counts = np.unique(group, return_counts=True)
     kept = [name for name, count in zip(names, counts, strict=True) if count >= MIN_GROUP_ROWS]
     flagged_share = [float(flagged[group == name].mean()) for name in kept]
     paid = [(group == name) & (labels == 0) for name in kept]
     trusted_share = [float(1 - flagged[rows].mean()) for rows in paid if rows.any()]
+    large = [group == name for name, count in zip(names, counts, strict=True) if count >= MIN_RANKING_ROWS]
+    ranked = [float(roc_auc_score(labels[rows], scores[rows])) for rows in large if len(set(labels[rows])) > 1]
     return {
         "demographic_parity": _spread(flagged_share),
         "equal_opportunity": _spread(trusted_share),
+        "ranking": _spread(ranked),
         "groups": len(kept),
     }
 

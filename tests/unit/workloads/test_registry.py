@@ -7,9 +7,11 @@ from workloads.loan_default import MODEL_NAME, evidence
 from workloads.loan_default.errors import GateError, WorkloadError
 from workloads.loan_default.registry import (
     BUNDLE_URI_TAG,
+    CHALLENGER,
     CHAMPION,
     PREVIOUS,
     alias_version,
+    challenge,
     mlflow_client,
     register,
     rollback,
@@ -68,6 +70,15 @@ def test_promotion_moves_the_alias_keeps_the_old_one_and_leaves_evidence(client,
     assert evidence.check(environment) == 3
     forward = rollback(environment)
     assert (forward.version, alias_version(client, PREVIOUS)) == ("2", "1")
+
+
+def test_a_challenger_is_an_alias_that_its_promotion_takes_away(client, runs, world):
+    champion = alias_version(client, CHAMPION)
+    version = challenge(world.environment, runs[0])
+    assert (alias_version(client, CHALLENGER), alias_version(client, CHAMPION)) == (version, champion)
+    register(world.environment, runs[0])
+    assert (alias_version(client, CHALLENGER), alias_version(client, CHAMPION)) == (None, version)
+    rollback(world.environment)
 
 
 def test_a_refused_run_is_not_registered(client, runs, world):

@@ -79,11 +79,18 @@ def test_facts_that_are_not_numbers_are_not_sent(opa):
 def test_equal_groups_have_no_gap_and_one_flagged_group_has_the_whole():
     frame = people(400, SEX=np.repeat([1, 2], 200), **{LABEL: np.tile([0, 1], 200)})
     even = np.tile([0.1, 0.9], 200)
-    assert bias_gaps(frame, even)["SEX"] == {"demographic_parity": 0, "equal_opportunity": 0, "groups": 2}
+    assert bias_gaps(frame, even)["SEX"] == {"demographic_parity": 0, "equal_opportunity": 0, "ranking": 0, "groups": 2}
     unfair = np.repeat([0.1, 0.9], 200) + np.linspace(0, 1e-6, 400)
     gaps = bias_gaps(frame, unfair)["SEX"]
     assert gaps["demographic_parity"] == pytest.approx(1, abs=0.02)
     assert gaps["equal_opportunity"] == pytest.approx(1, abs=0.02)
+
+
+def test_a_group_that_is_ranked_at_random_shows_in_the_ranking_gap(rng):
+    labels = np.tile([0, 1], 600)
+    frame = people(1200, SEX=np.repeat([1, 2], 600), **{LABEL: labels})
+    scores = np.where(np.arange(1200) < 600, labels + rng.normal(0, 0.1, 1200), rng.random(1200))
+    assert bias_gaps(frame, scores)["SEX"]["ranking"] == pytest.approx(0.5, abs=0.06)
 
 
 def test_groups_too_small_to_compare_are_left_out():
