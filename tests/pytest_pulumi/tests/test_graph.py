@@ -168,6 +168,13 @@ def test_the_tree_shows_children_below_their_parent(pulumi_run):
     ]
 
 
+def test_a_text_of_several_lines_is_written_line_by_line(pulumi_run):
+    text = pulumi_run(store(policy="first\n  second\n", note="a\nb", odd="a\x00\nb")).snapshot()
+    assert "    policy: |\n      first\n        second\n" in text
+    assert "    note: |-\n      a\n      b\n" in text
+    assert '    odd: "a\\u0000\\nb"\n' in text
+
+
 def test_in_a_preview_ids_are_unknown(pulumi_run):
     graph = pulumi_run(store(), preview=True)
     assert graph.one(name="artifacts-logs").inputs == {"target": UNKNOWN}

@@ -295,6 +295,9 @@ def render(value: Any, indent: str = "") -> list[str]:
 def _entry(head: str, value: Any, indent: str) -> list[str]:
     if isinstance(value, (dict, list)) and value:
         return [f"{indent}{head}", *render(value, indent + "  ")]
+    if isinstance(value, str) and "\n" in value and value.replace("\n", "").isprintable():
+        mark = "|" if value.endswith("\n") else "|-"  # as in YAML: without the dash the last line ends, too
+        return [f"{indent}{head} {mark}", *(f"{indent}  {line}".rstrip() for line in value.splitlines())]
     return [f"{indent}{head} {_scalar(value)}"]
 
 
