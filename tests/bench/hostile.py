@@ -1,7 +1,7 @@
 """Hostile and reload traffic against a running model server: `python tests/bench/hostile.py URL --seed 1`.
 
 Sends malformed requests, with good ones in between: no answer may be a 5xx, the server may not restart or grow. With
-`--reload` it sends good ones from four threads while somebody moves the alias, and counts answers by status and version.
+`--reload` it sends good ones from four threads while somebody moves the alias, and counts status and version.
 """
 
 import argparse

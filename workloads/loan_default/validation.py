@@ -93,7 +93,7 @@ def measure(parts: Split, data: TrainingSet, candidate: Scorer, champion: Scorer
             "rows": len(data.frame),
             "quarantined_share": quarantined / max(1, quarantined + len(data.frame)),
             "features": list(candidate.manifest.features),
-            "constant_features": [name for name in FEATURES if data.frame[name].min() == data.frame[name].max()],
+            "constant_features": constant_features(data.frame),
             "label_correlation": {name: _association(data.frame, name) for name in FEATURES},
         },
     }
@@ -122,16 +122,37 @@ def bias_gaps(test: "pd.DataFrame", scores: "npt.NDArray[Any]") -> dict[str, dic
     `ranking`: AUC within the group; a feature that is broken for one group shows here.
     """
     import numpy as np  # noqa: PLC0415
-    import pandas as pd  # noqa: PLC0415
 
     labels = test[LABEL].to_numpy()
     flagged = scores > np.quantile(scores, 1 - labels.mean())
-    groups = {
-        "SEX": test["SEX"].astype(str),
-        "EDUCATION": test["EDUCATION"].where(test["EDUCATION"].isin([1, 2, 3]), 4).astype(str),
-        "AGE": pd.cut(test["Age"], list(AGE_BANDS)).astype(str),
+    return {name: _gaps(group.to_numpy(), labels, scores, flagged) for name, group in _groups(test).items()}
+
+
+def constant_features(frame: "pd.DataFrame") -> list[str]:
+    """Features with one value for everybody, or for everybody of a group with enough rows, where it should vary."""
+    found = [name for name in FEATURES if frame[name].min() == frame[name].max()]
+    for attribute, group in _groups(frame).items():
+        counts = group.value_counts()
+        spans = frame[list(FEATURES)].groupby(group.to_numpy()).agg(lambda values: values.max() - values.min())
+        large = [name for name in counts.index[counts >= MIN_GROUP_ROWS] if name in spans.index]
+        found += [
+            f"{feature} for {attribute} {name}"
+            for name in large
+            for feature in FEATURES
+            if not spans.loc[name, feature]
+        ]
+    return found
+
+
+def _groups(frame: "pd.DataFrame") -> "dict[str, pd.Series[str]]":
+    """The group of every row, per protected attribute; rare educations are one group."""
+    import pandas as pd  # noqa: PLC0415
+
+    return {
+        "SEX": frame["SEX"].astype(str),
+        "EDUCATION": frame["EDUCATION"].where(frame["EDUCATION"].isin([1, 2, 3]), 4).astype(str),
+        "AGE": pd.cut(frame["Age"], list(AGE_BANDS)).astype(str),
     }
-    return {name: _gaps(group.to_numpy(), labels, scores, flagged) for name, group in groups.items()}
 
 
 def latency_p99_ms(scorer: Scorer) -> float:

@@ -13,7 +13,7 @@ from workloads.loan_default import LABEL
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.settings import Environment
 from workloads.loan_default.training import Split
-from workloads.loan_default.validation import bias_gaps, decide, latency_p99_ms, measure
+from workloads.loan_default.validation import bias_gaps, constant_features, decide, latency_p99_ms, measure
 
 POLICY = Path(__file__).parents[3] / "policies" / "release"
 FACTS = {"bias": {"SEX": {"demographic_parity": 0.1, "equal_opportunity": 0.1, "groups": 2}}}
@@ -96,6 +96,14 @@ def test_a_group_that_is_ranked_at_random_shows_in_the_ranking_gap(rng):
 def test_groups_too_small_to_compare_are_left_out():
     frame = people(250, SEX=np.repeat([1, 2], [200, 50]), **{LABEL: np.tile([0, 1], 125)})
     assert bias_gaps(frame, np.linspace(0, 1, 250))["SEX"]["groups"] == 1
+
+
+def test_a_feature_that_is_constant_for_everybody_or_for_one_group_is_found(world):
+    frame = world.data.frame
+    assert constant_features(frame) == []
+    assert constant_features(frame.assign(Income=5.0))[0] == "Income"
+    women = frame.assign(CreditScore=frame["CreditScore"].where(frame["SEX"] != 2, 320))
+    assert constant_features(women) == ["CreditScore for SEX 2"]
 
 
 def test_rare_educations_are_one_group():
