@@ -133,7 +133,8 @@ def constant_features(frame: "pd.DataFrame") -> list[str]:
     found = [name for name in FEATURES if frame[name].min() == frame[name].max()]
     for attribute, group in _groups(frame).items():
         counts = group.value_counts()
-        spans = frame[list(FEATURES)].groupby(group.to_numpy()).agg(lambda values: values.max() - values.min())
+        grouped = frame[list(FEATURES)].groupby(group.to_numpy())
+        spans = grouped.max() - grouped.min()
         large = [name for name in counts.index[counts >= MIN_GROUP_ROWS] if name in spans.index]
         found += [
             f"{feature} for {attribute} {name}"
