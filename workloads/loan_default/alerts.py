@@ -26,6 +26,11 @@ def rules(settings: AlertSettings) -> str:
     return json.dumps({"groups": [{"name": "loan-default", "rules": found}]}, indent=1)
 
 
+def retrain_matchers() -> list[str]:
+    """Alertmanager matchers of the alerts that start a retrain."""
+    return [f'alertname="{metrics.ALERT_DATA_DRIFT}"', f'{metrics.LABEL_MODEL}="{MODEL_NAME}"']
+
+
 def _drift(settings: AlertSettings) -> dict[str, Any]:
     score = f"{metrics.DATA_DRIFT_SCORE} > {settings.drift_share}"
     in_a_row = f"{metrics.DRIFT_CHECKS_IN_A_ROW} >= {settings.drift_checks}"
@@ -59,7 +64,7 @@ def _job(settings: AlertSettings) -> list[dict[str, Any]]:
             metrics.ALERT_DRIFT_JOB_MISSING,
             f"absent({metrics.DRIFT_JOB_TIMESTAMP})",
             settings.job_missing_seconds,
-            "critical",
+            "warning",
             missing,
         ),
         _alert(
@@ -169,6 +174,6 @@ def _alert(name: str, expression: str, seconds: int, severity: str, summary: str
         "alert": name,
         "expr": expression,
         "for": f"{seconds}s",
-        "labels": {"severity": severity, "model": MODEL_NAME},
+        "labels": {"severity": severity, metrics.LABEL_MODEL: MODEL_NAME},
         "annotations": {"summary": summary, "runbook_url": f"{RUNBOOKS}/{name}.md"},
     }

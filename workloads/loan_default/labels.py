@@ -32,6 +32,9 @@ OUTCOMES = "labels/outcomes"
 WINDOWS = "labels/windows"
 STRUCK = "captures-struck.json"
 CAPTURES = "captures"
+SMOKE = "smoke-"
+"""Beginning of the request ids of our own probes, which never count."""
+
 MAX_OUTCOMES = 50_000
 """Outcomes of one delivery."""
 
@@ -128,11 +131,10 @@ def captured(environment: Environment, window: timedelta) -> "pd.DataFrame":
     if not found:
         return pd.DataFrame()
     frame = pd.concat([table.to_pandas() for table in found], ignore_index=True)
-    struck = (store.read_json(STRUCK) or {"prefixes": []})["prefixes"]
-    if struck:
-        frame = frame[~frame["request_id"].str.startswith(tuple(struck))]
-    found: pd.DataFrame = frame.drop_duplicates(_KEY).reset_index(drop=True)
-    return found
+    struck = (SMOKE, *(store.read_json(STRUCK) or {"prefixes": []})["prefixes"])
+    frame = frame[~frame["request_id"].str.startswith(struck)]
+    kept: pd.DataFrame = frame.drop_duplicates(_KEY).reset_index(drop=True)
+    return kept
 
 
 def labelled(environment: Environment, captures: "pd.DataFrame") -> "pd.DataFrame":

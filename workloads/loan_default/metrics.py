@@ -67,6 +67,9 @@ ALERTS_RECEIVED = "loan_default_alerts_received_total"
 """Counter of alerts at the retraining service; label `outcome`."""
 
 LABEL_STATUS = "status"
+LABEL_MODEL = "model"
+"""Label of every alert; its value is the registered model."""
+
 LABEL_ALIAS = "alias"
 LABEL_VERSION = "version"
 LABEL_REASON = "reason"

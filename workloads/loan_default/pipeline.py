@@ -193,6 +193,9 @@ def main() -> None:
     action.add_argument("--compile", metavar="FILE", type=Path, help="write the pipeline's YAML")
     action.add_argument("--local", action="store_true", help="run all stages on this machine")
     action.add_argument("--submit", metavar="URL", help="start it on a KFP server")
+    parser.add_argument(
+        "--labelled-window", default="", help="labelled requests to learn from (default: ingested data)"
+    )
     parser.add_argument("--ingest-image", default=Images.ingest)
     parser.add_argument("--workload-image", default=Images.workload)
     parser.add_argument("--train-gpu-image", default=None, help="train on a GPU node with this image")
@@ -201,9 +204,9 @@ def main() -> None:
     if arguments.compile:
         compile_to(arguments.compile, images)
     elif arguments.local:
-        print(run_local(load().work / "pipeline"))
+        print(run_local(load().work / "pipeline", arguments.labelled_window))
     else:
-        print(submit(arguments.submit, images))
+        print(submit(arguments.submit, images, arguments.labelled_window))
 
 
 if __name__ == "__main__":

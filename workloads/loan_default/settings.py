@@ -8,9 +8,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from workloads.loan_default.errors import WorkloadError
 
@@ -185,6 +185,17 @@ class RetrainingSettings(_Frozen):
     """Live AUC that a release may lose against its held-out rows in the watch window, outcomes permitting."""
 
 
+LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper edges of the model server's latency histogram in seconds."""
+
+
+def _bucket(seconds: float) -> float:
+    """Refuse a latency that the histogram cannot tell; raises ValueError."""
+    if seconds not in LATENCY_BUCKETS:
+        raise ValueError(f"must be one of the histogram's buckets: {', '.join(map(str, LATENCY_BUCKETS))}")
+    return seconds
+
+
 class AlertSettings(_Frozen):
     """Thresholds and durations of the alert rules, and how fast they are delivered."""
 
@@ -203,7 +214,7 @@ class AlertSettings(_Frozen):
     error_share: Share = 0.05
     """Share of requests that fail on our side."""
 
-    latency_seconds: Literal[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0] = 0.05
+    latency_seconds: Annotated[float, AfterValidator(_bucket)] = 0.05
     """Time that an answer may take; a bucket of the histogram."""
 
     latency_share: Annotated[float, Field(gt=0, lt=1)] = 0.99

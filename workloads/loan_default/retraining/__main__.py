@@ -1,0 +1,83 @@
+"""`python -m workloads.loan_default.retraining`: the service."""
+
+import argparse
+import logging
+import os
+import threading
+
+import uvicorn
+
+from workloads.loan_default.errors import WorkloadError, run_command
+from workloads.loan_default.release import quiet_libraries
+from workloads.loan_default.retraining import runner
+from workloads.loan_default.retraining.ledger import Ledger
+from workloads.loan_default.retraining.service import Parts, Service
+from workloads.loan_default.retraining.worker import ChampionWatch, Checks, Rollbacks, Worker
+from workloads.loan_default.settings import Environment, load
+
+MIN_TOKEN = 16
+"""Characters below which a token can be guessed."""
+
+
+def token(environment: Environment) -> str:
+    """The bearer token; raises WorkloadError when there is none, or it is short."""
+    found = environment.retrain_token
+    path = environment.retrain_token_file
+    if not found and path is not None:
+        try:
+            found = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise WorkloadError(f"RETRAIN_TOKEN_FILE={path} cannot be read: {error.strerror}") from error
+    if len(found) < MIN_TOKEN:
+        raise WorkloadError(
+            f"RETRAIN_TOKEN (or the file RETRAIN_TOKEN_FILE) must hold at least {MIN_TOKEN} characters, "
+            f"it holds {len(found)}"
+        )
+    return found
+
+
+def build(environment: Environment) -> tuple[Service, Worker]:
+    """The service and its worker, not started; raises WorkloadError."""
+    secret = token(environment)
+    ledger = Ledger(environment.retrain_database or f"sqlite:///{environment.work / 'retraining.db'}")
+    rollbacks = Rollbacks(environment)
+    checks = Checks(os.environ)
+    champion = ChampionWatch(environment)
+    worker = Worker(environment, ledger, runner.make(environment), rollbacks, checks.run)
+    service = Service(Parts(environment, ledger, champion, rollbacks, checks, secret, worker.stop))
+    champion.start()
+    return service, worker
+
+
+def main() -> None:
+    """Command: serve until SIGTERM or SIGINT."""
+    environment = load()
+    parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.retraining", description=__doc__)
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=environment.port,
+        required=environment.port is None,
+        help="TCP port (default: $PORT)",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    quiet_libraries()
+    service, worker = build(environment)
+    worker.start()
+    threading.Thread(target=_preload, name="preload", daemon=True).start()
+    uvicorn.run(service.app(), host=arguments.host, port=arguments.port, log_level="warning", access_log=False)
+    worker.join(timeout=20)
+
+
+def _preload() -> None:
+    """Import what a rollback needs, so that the first one is as fast as the next."""
+    import mlflow  # noqa: F401, PLC0415
+
+    from workloads.loan_default import registry  # noqa: F401, PLC0415
+
+
+if __name__ == "__main__":
+    run_command(main)

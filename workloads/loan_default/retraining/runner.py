@@ -1,0 +1,198 @@
+"""Who runs the pipeline: this machine, in a process of its own, or a KFP server. One interface for both."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import psutil
+
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.pipeline import Images, submit
+from workloads.loan_default.settings import Environment
+
+MARK = "RETRAIN_ID"
+"""Variable by which the processes of a retrain are found again, whoever their parent is by then."""
+
+SECRETS_OF_THE_SERVICE = ("RETRAIN_TOKEN", "RETRAIN_TOKEN_FILE", "RETRAIN_DATABASE", "PORT")
+_FINAL = {"GateError": "refused", "DataError": "refused", "BundleError": "refused"}
+_ERROR = re.compile(r"(?:workloads\.loan_default\.[\w.]+\.)(\w+Error): ([^\n]+)")
+_POLL_SECONDS = 0.5
+_KFP_POLL_SECONDS = 5.0
+_GRACE_SECONDS = 10.0
+_SHOWN = 500
+
+Ended = Literal["succeeded", "refused", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run of the pipeline ended."""
+
+    ended: Ended
+    """`refused` is final: the data or the model is at fault. `failed` may go better another time."""
+
+    detail: str
+    """The stage's own words."""
+
+
+class Runner(Protocol):
+    """Runs the pipeline, once at a time."""
+
+    def run(
+        self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
+    ) -> Outcome:
+        """Run to the end, or go on with the run `handle`; tells `noted` a handle to go on with, if there is one.
+
+        Returns early, as failed, once `stopped()`.
+        """
+        ...
+
+    def clear(self, retrain: str) -> None:
+        """End what a dead service left running of a retrain, unless it can be gone on with."""
+        ...
+
+
+class LocalRunner:
+    """`kfp.local` in a child process, with its log in `WORK_DIR/retrains/`."""
+
+    def __init__(self, environment: Environment, environ: Mapping[str, str] = os.environ) -> None:
+        self._folder = environment.work / "retrains"
+        self._seconds = environment.settings.retraining.run_seconds
+        self._environ = {name: value for name, value in environ.items() if name not in SECRETS_OF_THE_SERVICE}
+
+    def run(
+        self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
+    ) -> Outcome:
+        """Run the pipeline's command; a timeout ends all of its processes."""
+        del handle, noted  # a process cannot be gone on with
+        self._folder.mkdir(parents=True, exist_ok=True)
+        log = self._folder / f"{retrain}.log"
+        command = [sys.executable, "-m", "workloads.loan_default.pipeline", "--local", "--labelled-window", window]
+        with log.open("ab") as output:
+            begun = output.tell()
+            process = subprocess.Popen(
+                command,
+                env={**self._environ, MARK: retrain},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            why = self._wait(process, stopped)
+        if why is not None:
+            self.clear(retrain)
+            process.wait()
+            return Outcome("failed", why)
+        if process.returncode == 0:
+            return Outcome("succeeded", "")
+        return judge(log.read_bytes()[begun:].decode(errors="replace"), log)
+
+    def clear(self, retrain: str) -> None:
+        """End every process that carries the retrain's mark, politely first."""
+        found = marked(retrain)
+        for process in found:
+            _signal(process, signal.SIGTERM)
+        _, alive = psutil.wait_procs(found, timeout=_GRACE_SECONDS)
+        for process in alive:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+
+    def _wait(self, process: "subprocess.Popen[bytes]", stopped: Callable[[], bool]) -> str | None:
+        deadline = time.monotonic() + self._seconds
+        while process.poll() is None:
+            if stopped():
+                return "the service was stopped"
+            if time.monotonic() > deadline:
+                return f"not done within {self._seconds:.0f} s (retraining.run_seconds)"
+            time.sleep(_POLL_SECONDS)
+        return None
+
+
+class KfpRunner:
+    """A KFP server; a run goes on while this service is away."""
+
+    def __init__(self, environment: Environment, images: Images) -> None:
+        self._host = environment.pipelines_url
+        self._images = images
+        self._seconds = environment.settings.retraining.run_seconds
+
+    def run(
+        self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
+    ) -> Outcome:
+        """Submit, unless a run is to be gone on with, and wait for its end."""
+        del retrain
+        from kfp.client import Client  # noqa: PLC0415  only where there is a server
+
+        try:
+            if handle is None:
+                handle = submit(self._host, self._images, window)
+                noted(handle)
+            client = Client(host=self._host)
+            deadline = time.monotonic() + self._seconds
+            while not stopped():
+                run = client.get_run(handle)
+                if run.state in {"SUCCEEDED", "SKIPPED"}:
+                    return Outcome("succeeded", "")
+                if run.state in {"FAILED", "CANCELED"}:
+                    return _of_run(run)
+                if time.monotonic() > deadline:
+                    client.terminate_run(handle)
+                    return Outcome("failed", f"not done within {self._seconds:.0f} s (retraining.run_seconds)")
+                time.sleep(_KFP_POLL_SECONDS)
+        except Exception as error:  # noqa: BLE001  kfp raises what urllib3 and its generated client raise
+            return Outcome("failed", f"KFP at {self._host}: {type(error).__name__}: {str(error)[:_SHOWN]}")
+        return Outcome("failed", "the service was stopped")
+
+    def clear(self, retrain: str) -> None:
+        """Nothing: the run is gone on with by its handle."""
+
+
+def make(environment: Environment) -> Runner:
+    """The runner that the environment names."""
+    return KfpRunner(environment, Images()) if environment.pipelines_url else LocalRunner(environment)
+
+
+def judge(log: str, path: Path) -> Outcome:
+    """Outcome of a failed run by the last error of ours in its log."""
+    found = _ERROR.findall(log)
+    if not found:
+        lines = [line for line in log.splitlines() if line.strip()]
+        return Outcome("failed", f"{lines[-1][:_SHOWN] if lines else 'no output'} (log: {path})")
+    gate = [item for item in found if item[0] in _FINAL]
+    kind, text = (gate or found)[-1]
+    return Outcome("refused" if kind in _FINAL else "failed", f"{text[:_SHOWN]} (log: {path})")
+
+
+def marked(retrain: str) -> list[psutil.Process]:
+    """Living processes that carry the retrain's mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == retrain and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue  # it ended meanwhile, or belongs to somebody else
+    return found
+
+
+def _of_run(run: object) -> Outcome:
+    tasks = getattr(getattr(run, "run_details", None), "task_details", None) or []
+    failed = [str(task.display_name) for task in tasks if task.state == "FAILED"]
+    if "validate" in failed:
+        return Outcome("refused", "refused by the release policy; the run's stage `validate` says why")
+    return Outcome("failed", f"stage {', '.join(failed) or 'unknown'} failed; see the run")
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.Error as error:
+        raise WorkloadError(f"process {process.pid} of a retrain cannot be ended: {error}") from error

@@ -1,0 +1,382 @@
+"""The HTTP side: Alertmanager's webhook, a person's requests, outcomes, and the latest drift report.
+
+Everything that changes something asks for the bearer token, compared in constant time before a byte of the body is
+read. Taking an alert costs one look into the ledger: the champion's version is known before it comes.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from workloads.loan_default import MODEL_NAME, labels, metrics, monitoring, reference
+from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.retraining.ledger import STATUSES, Ledger
+from workloads.loan_default.settings import Environment
+from workloads.loan_default.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from workloads.loan_default.retraining.worker import ChampionWatch, Checks, Rollbacks
+
+MAX_BODY_BYTES = 65_536
+MAX_OUTCOMES_BYTES = 8 * 1_048_576
+MIN_PREFIX = 6
+"""Characters of a prefix to strike: a shorter one would strike everybody's requests."""
+
+_AHEAD_SECONDS = 300.0
+"""How far another machine's clock may be ahead."""
+
+_SHOWN = 20
+_Model = TypeVar("_Model", bound=BaseModel)
+_log = logging.getLogger(__name__)
+
+ALERT_OUTCOMES = (
+    *("accepted", "duplicate", "cooldown", "queue_full", "resolved", "past", "other_alert", "alert_only"),
+    *("unknown_model", "malformed", "unauthorized"),
+)
+"""Every value of the label `outcome`, counted from 0 on."""
+
+
+class Alert(BaseModel):
+    """The part of one alert that decides; Alertmanager sends more."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
+    """Alertmanager's hash of the labels."""
+
+    started: Annotated[AwareDatetime, Field(alias="startsAt")]
+    ended: Annotated[AwareDatetime | None, Field(alias="endsAt")] = None
+
+
+class Delivery(BaseModel):
+    """Alertmanager's webhook body, version 4."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+    version: Literal["4"]
+    alerts: Annotated[list[Alert], Field(min_length=1, max_length=1_000)]
+
+
+class ByHand(BaseModel):
+    """A person's request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    reason: Annotated[str, Field(min_length=1, max_length=400)]
+    """Why; kept in the ledger."""
+
+
+class Strike(BaseModel):
+    """Requests that shall not count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    prefix: Annotated[str, Field(min_length=MIN_PREFIX, max_length=64)]
+    """Beginning of their ids."""
+
+
+class Refusal(Exception):  # noqa: N818  it is an answer
+    """A request that gets an error status; carries it and one sentence."""
+
+    def __init__(self, status: HTTPStatus, message: str, outcome: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the service is made of."""
+
+    environment: Environment
+    ledger: Ledger
+    champion: "ChampionWatch"
+    rollbacks: "Rollbacks"
+    checks: "Checks"
+    token: str
+    stop: Callable[[], None]
+    """Called when the server shuts down."""
+
+
+class Service:
+    """The endpoints, and what they count."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.environment.settings.retraining
+        self._expected = f"Bearer {parts.token}".encode()
+        self.registry = CollectorRegistry()
+        self._received = Counter(
+            metrics.ALERTS_RECEIVED.removesuffix("_total"), "Alerts", [metrics.LABEL_OUTCOME], registry=self.registry
+        )
+        for outcome in ALERT_OUTCOMES:
+            self._received.labels(outcome)
+        self._retrains = Gauge(metrics.RETRAINS, "Retrains", [metrics.LABEL_STATUS], registry=self.registry)
+        self._failed = Gauge(metrics.LAST_RETRAIN_FAILED, "Last retrain failed", registry=self.registry)
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+
+        @asynccontextmanager
+        async def lifespan(_app: Starlette) -> "AsyncIterator[None]":
+            yield
+            self._parts.stop()
+
+        routes = [
+            Route("/healthz", self.health),
+            Route("/metrics", self.metrics),
+            Route("/drift_report.html", self.report),
+            Route("/status", self._guarded(self.status), methods=["GET"]),
+            Route("/reference", self._guarded(self.snapshot), methods=["GET"]),
+            Route("/retrain", self._guarded(self.retrain), methods=["POST"]),
+            Route("/rollback", self._guarded(self.rollback), methods=["POST"]),
+            Route("/check", self._guarded(self.check), methods=["POST"]),
+            Route("/outcomes", self._guarded(self.outcomes, MAX_OUTCOMES_BYTES), methods=["POST"]),
+            Route("/strike", self._guarded(self.strike), methods=["POST"]),
+        ]
+        return Starlette(routes=routes, lifespan=lifespan)
+
+    async def health(self, _request: Request) -> Response:
+        """200 once the ledger's database answers."""
+        if await run_in_threadpool(self._parts.ledger.answers):
+            return JSONResponse({"status": "ok"})
+        return _error(HTTPStatus.SERVICE_UNAVAILABLE, "the ledger (RETRAIN_DATABASE) does not answer")
+
+    async def metrics(self, _request: Request) -> Response:
+        """Prometheus text."""
+        try:
+            counts = await run_in_threadpool(self._parts.ledger.counts)
+            failed = await run_in_threadpool(self._parts.ledger.last_failed)
+        except WorkloadError as error:
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        for status in STATUSES:
+            self._retrains.labels(status).set(counts[status])
+        self._failed.set(int(failed))
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def report(self, _request: Request) -> Response:
+        """The latest drift report."""
+        try:
+            content = await run_in_threadpool(self._report)
+        except WorkloadError as error:
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        if content is None:
+            return _error(HTTPStatus.NOT_FOUND, "no drift was measured yet; POST /check measures it now")
+        return HTMLResponse(content)
+
+    def _report(self) -> bytes | None:
+        found = monitoring.latest(self._parts.environment)
+        if found is None or found.report is None:
+            return None
+        return Store.open(self._parts.environment).read(found.report)
+
+    async def status(self, _request: Request, _body: bytes) -> Response:
+        """The ledger, for people."""
+        return JSONResponse(await run_in_threadpool(self._status))
+
+    def _status(self) -> dict[str, Any]:
+        ledger = self._parts.ledger
+        running, queued = ledger.running(), ledger.queued()
+        checks = self._parts.checks
+        found = monitoring.latest(self._parts.environment)
+        return {
+            "champion": self._parts.champion.version,
+            "enabled": self._settings.enabled,
+            "running": asdict(running) if running else None,
+            "queued": asdict(queued) if queued else None,
+            "recent": [asdict(item) for item in ledger.recent(_SHOWN)],
+            "checks": {"running": checks.running, "finished": checks.finished, "last": checks.last},
+            "latest_check": found.model_dump(mode="json") if found else None,
+        }
+
+    async def snapshot(self, _request: Request, _body: bytes) -> Response:
+        """The champion's training rows, the drift reference, as Parquet."""
+        environment = self._parts.environment
+
+        def read() -> bytes | None:
+            run = reference.champion(environment).run_id
+            return Store.open(environment).read(f"{reference.PREFIX}/{run}.parquet")
+
+        content = await run_in_threadpool(read)
+        if content is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, "the champion's training rows were not kept; retrain")
+        return Response(content, media_type="application/vnd.apache.parquet")
+
+    async def retrain(self, _request: Request, body: bytes) -> Response:
+        """Alertmanager's delivery, or a person's reason."""
+        given = _json(body)
+        version = self._parts.champion.version
+        if not version:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the registry has named no champion yet; try again")
+        if isinstance(given, dict) and set(given) == {"reason"}:
+            return await self._by_hand(_valid(ByHand, given), version)
+        alerts = _valid(Delivery, given).alerts
+        self._known_model(alerts)
+        outcomes = [{"fingerprint": alert.fingerprint, **await self._take(alert, version)} for alert in alerts]
+        return JSONResponse({"alerts": outcomes})
+
+    async def _by_hand(self, request: ByHand, version: str) -> Response:
+        key = f"hand:{time.time_ns()}:{hashlib.sha256(request.reason.encode()).hexdigest()[:8]}"
+        outcome, retrain = await run_in_threadpool(
+            self._parts.ledger.submit,
+            key=key,
+            reason=request.reason,
+            version=version,
+            from_alert=False,
+            cooldown_seconds=0,
+        )
+        status = HTTPStatus.ACCEPTED if outcome == "accepted" else HTTPStatus.CONFLICT
+        return JSONResponse({"outcome": outcome, "retrain": retrain}, status)
+
+    def _known_model(self, alerts: list[Alert]) -> None:
+        wrong = [found for alert in alerts if (found := alert.labels.get(metrics.LABEL_MODEL, "")) != MODEL_NAME]
+        if wrong:
+            raise Refusal(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"label model={wrong[0]!r:.80} is not {MODEL_NAME!r}: no alert of this delivery was taken",
+                "unknown_model",
+            )
+
+    async def _take(self, alert: Alert, version: str) -> dict[str, str | None]:
+        outcome: str | None = self._not_for_us(alert)
+        retrain = None
+        if outcome is None:
+            name = alert.labels["alertname"]
+            outcome, retrain = await run_in_threadpool(
+                self._parts.ledger.submit,
+                key=f"alert:{alert.fingerprint}:{alert.started.astimezone(UTC).isoformat()}:{version}",
+                reason=f"{name} since {alert.started:%Y-%m-%dT%H:%M:%SZ}",
+                version=version,
+                from_alert=True,
+                cooldown_seconds=self._settings.cooldown_seconds,
+            )
+        self._received.labels(outcome).inc()
+        return {"outcome": outcome, "retrain": retrain}
+
+    def _not_for_us(self, alert: Alert) -> str | None:
+        now = datetime.now(UTC)
+        if alert.labels.get("alertname") not in metrics.ALERTS_THAT_RETRAIN:
+            return "other_alert"
+        if alert.status == "resolved":
+            return "resolved"
+        # A firing alert has no end, which Alertmanager writes as the year 1.
+        ended = alert.ended is not None and alert.ended.year > 1 and alert.ended < now
+        age = (now - alert.started).total_seconds()
+        if ended or not -_AHEAD_SECONDS <= age <= self._settings.max_alert_age_seconds:
+            return "past"
+        return None if self._settings.enabled else "alert_only"
+
+    async def rollback(self, _request: Request, _body: bytes) -> Response:
+        """Back to `previous`, now."""
+        try:
+            done = await run_in_threadpool(self._parts.rollbacks.go_back)
+        except WorkloadError as error:
+            raise Refusal(HTTPStatus.CONFLICT, str(error)) from error
+        return JSONResponse(asdict(done) if done else {})
+
+    async def check(self, _request: Request, _body: bytes) -> Response:
+        """Measure drift now."""
+        started = self._parts.checks.start()
+        return JSONResponse({"started": started}, HTTPStatus.ACCEPTED)
+
+    async def outcomes(self, _request: Request, body: bytes) -> Response:
+        """Store labels."""
+        try:
+            stored = await run_in_threadpool(lambda: labels.add(self._parts.environment, labels.parse(body)))
+        except DataError as error:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+        return JSONResponse({"stored": stored})
+
+    async def strike(self, _request: Request, body: bytes) -> Response:
+        """Leave requests out."""
+        prefix = _valid(Strike, _json(body)).prefix
+        await run_in_threadpool(labels.strike, self._parts.environment, prefix)
+        return JSONResponse({"struck": prefix})
+
+    def _guarded(
+        self, endpoint: Callable[[Request, bytes], Awaitable[Response]], limit: int = MAX_BODY_BYTES
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint behind token and body limit; what goes wrong becomes one sentence."""
+
+        async def handle(request: Request) -> Response:
+            try:
+                self._authorize(request)
+                return await endpoint(request, await _body(request, limit))
+            except Refusal as refusal:
+                if refusal.outcome is not None:
+                    self._received.labels(refusal.outcome).inc()
+                return _error(refusal.status, str(refusal))
+            except WorkloadError as error:
+                return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+        return handle
+
+    def _authorize(self, request: Request) -> None:
+        given = request.headers.get("authorization", "").encode("latin-1")
+        if not hmac.compare_digest(given, self._expected):
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "give the bearer token of this stack", "unauthorized")
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The whole body; announced sizes over the limit are refused unread."""
+    announced = request.headers.get("content-length", "0")
+    refusal = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes", "malformed")
+    if not announced.isdecimal() or int(announced) > limit:
+        raise refusal
+    parts, size = [], 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise refusal
+            parts.append(part)
+    except ClientDisconnect as error:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the body ended early", "malformed") from error
+    return b"".join(parts)
+
+
+def _json(body: bytes) -> Any:
+    def refuse(text: str) -> float:
+        raise ValueError(f"{text} is no JSON number")
+
+    try:
+        return json.loads(body, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {str(error)[:100]}", "malformed") from error
+
+
+def _valid(kind: type[_Model], given: Any) -> _Model:
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        text = f"{where}: {first['msg']} (got {str(first['input'])[:60]!r})"
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, text, "malformed") from error
+
+
+def _error(status: HTTPStatus, text: str) -> Response:
+    headers = {"www-authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        headers["connection"] = "close"
+    return JSONResponse({"error": text}, status, headers)

@@ -1,0 +1,182 @@
+"""The watch window after a promotion: whether the new version is served, answers, and ranks as it did at the gate."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from workloads.loan_default import MODEL_NAME, labels, metrics, reference
+from workloads.loan_default.alerts import OUR_FAULT
+from workloads.loan_default.deployment import EXAMPLE_VECTOR
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.settings import Environment
+
+_PAUSE_SECONDS = 1.0
+_REQUEST_SECONDS = 2.0
+_FAILURES = 3
+"""Smoke predictions in a row that must fail before a release counts as failing."""
+
+_MIN_REQUESTS = 20
+"""Requests below which their share of errors says nothing."""
+
+_LABELS_SECONDS = 30.0
+"""Time between two looks at outcomes."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """The model server's own count of requests since its start."""
+
+    scored: float
+    failed: float
+
+    @classmethod
+    def read(cls, environment: Environment) -> "Counters":
+        """Ask `/metrics`; of several replicas one answers. Raises WorkloadError."""
+        url = httpx.URL(environment.need("model_url")).copy_with(path="/metrics")
+        try:
+            text = httpx.get(url, timeout=_REQUEST_SECONDS).raise_for_status().text
+        except httpx.HTTPError as error:
+            raise WorkloadError(f"the model server's metrics at {url}: {error}") from error
+        faults = OUR_FAULT.split("|")
+        return cls(
+            scored=_sum(text, metrics.PREDICTIONS, lambda _: True),
+            failed=_sum(
+                text, metrics.PREDICTION_ERRORS, lambda found: found.get(metrics.LABEL_REASON) in {*faults, "not_ready"}
+            ),
+        )
+
+
+class Watch:
+    """Looks at one promoted version until the window is over; `reason` says why it must go back."""
+
+    def __init__(self, environment: Environment, version: str) -> None:
+        self._environment = environment
+        self._settings = environment.settings.retraining
+        self._version = version
+        self._seen = False
+        self._failures = 0
+        self._first: Counters | None = None
+        self._labels_at = 0.0
+
+    def run(self, stopped: Callable[[], bool]) -> str | None:
+        """Reason to go back, or None when the window passed (or the service stops: the next one watches again)."""
+        begun = time.monotonic()
+        while not stopped():
+            elapsed = time.monotonic() - begun
+            reason = self.look(elapsed)
+            if reason is not None:
+                return reason
+            if self._seen and elapsed >= self._settings.watch_seconds:
+                return self._worse()
+            time.sleep(_PAUSE_SECONDS)
+        return None
+
+    def look(self, elapsed: float) -> str | None:
+        """One look, `elapsed` seconds after the promotion."""
+        return self._not_answering(elapsed) or self._erring() or self._worse_now(elapsed)
+
+    def _not_answering(self, elapsed: float) -> str | None:
+        answered = smoke(self._environment)
+        if answered == self._version:
+            self._seen, self._failures = True, 0
+            return None
+        wait = self._environment.settings.deployment.served_wait_seconds
+        if not self._seen:
+            return None if elapsed < wait else f"version {self._version} was not served within {wait:.0f} s"
+        self._failures += 1
+        if self._failures < _FAILURES:
+            return None
+        return f"{_FAILURES} predictions in a row failed or came from another version (last: {answered})"
+
+    def _erring(self) -> str | None:
+        try:
+            now = Counters.read(self._environment)
+        except WorkloadError:
+            return None  # the smoke prediction judges a server that does not answer
+        if self._first is None or now.scored < self._first.scored:
+            self._first = now
+        failed = now.failed - self._first.failed
+        total = failed + now.scored - self._first.scored
+        if total < _MIN_REQUESTS or failed <= self._settings.watch_error_share * total:
+            return None
+        return f"{failed:.0f} of {total:.0f} requests failed since the promotion"
+
+    def _worse_now(self, elapsed: float) -> str | None:
+        if elapsed - self._labels_at < _LABELS_SECONDS:
+            return None
+        self._labels_at = elapsed
+        return self._worse()
+
+    def _worse(self) -> str | None:
+        """Compare the live AUC with the gate's; nothing without enough outcomes, or while a store is down."""
+        try:
+            found = labels.captured(self._environment, timedelta(seconds=self._settings.watch_seconds + 3600))
+            live = labels.quality(self._environment, labels.labelled(self._environment, found), self._version)
+            if live.auc is None:
+                return None
+            expected = gate_auc(self._environment, self._version)
+        except WorkloadError:
+            return None
+        if expected - live.auc <= self._settings.watch_auc_loss:
+            return None
+        return f"live AUC {live.auc:.3f} on {live.rows} outcomes, {expected:.3f} at the gate"
+
+
+def smoke(environment: Environment) -> str:
+    """Version that answers the example, or what went wrong."""
+    url = environment.need("model_url").rstrip("/") + ":predict"
+    headers = {"x-request-id": f"{labels.SMOKE}{uuid.uuid4().hex}"}
+    try:
+        answer = httpx.post(url, json={"instances": [EXAMPLE_VECTOR]}, headers=headers, timeout=_REQUEST_SECONDS)
+        probability = answer.json()["predictions"][0] if answer.is_success else None
+    except (httpx.HTTPError, ValueError, KeyError, IndexError) as error:
+        return f"{type(error).__name__}: {error}"
+    if not isinstance(probability, float) or not 0 <= probability <= 1:
+        return f"status {answer.status_code}, prediction {probability}"
+    return str(answer.headers.get("x-model-version"))
+
+
+def wait_until_served(environment: Environment, version: str, seconds: float) -> float:
+    """Seconds until `version` answered; raises WorkloadError when it did not."""
+    begun = time.monotonic()
+    while (answered := smoke(environment)) != version:
+        if time.monotonic() - begun > seconds:
+            raise WorkloadError(f"version {version} did not answer within {seconds:.0f} s (last: {answered})")
+        time.sleep(_PAUSE_SECONDS / 10)
+    return time.monotonic() - begun
+
+
+def gate_auc(environment: Environment, version: str) -> float:
+    """AUC of a version on its held-out rows, from its run; raises WorkloadError."""
+    url = environment.need("mlflow_tracking_uri").rstrip("/") + "/api/2.0/mlflow"
+    try:
+        found: dict[str, Any] = httpx.get(
+            f"{url}/model-versions/get", params={"name": MODEL_NAME, "version": version}, timeout=_REQUEST_SECONDS
+        ).json()
+        run = httpx.get(
+            f"{url}/runs/get", params={"run_id": found["model_version"]["run_id"]}, timeout=_REQUEST_SECONDS
+        ).json()["run"]
+        values = {item["key"]: float(item["value"]) for item in run["data"]["metrics"]}
+        return values["test_auc"]
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise WorkloadError(f"MLflow at {url} has no test AUC of version {version}: {error}") from error
+
+
+def is_champion(environment: Environment, version: str) -> bool:
+    """Whether nobody has moved the alias meanwhile; raises WorkloadError."""
+    return reference.champion(environment).version == version
+
+
+def _sum(text: str, name: str, wanted: Callable[[dict[str, str]], bool]) -> float:
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and wanted(sample.labels)
+    )

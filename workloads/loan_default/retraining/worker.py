@@ -1,0 +1,270 @@
+"""Does the queued retrains one by one: window, pipeline, promotion, watch, and back again when the release is worse.
+
+What a dead service left is gone on with at the start, or failed; never twice at once. While servers are down a retrain
+is tried again within its attempts, and the champion keeps serving throughout.
+"""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workloads.loan_default import labels, reference
+from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.retraining.ledger import Ledger, Retrain, Status
+from workloads.loan_default.retraining.runner import SECRETS_OF_THE_SERVICE, Outcome, Runner
+from workloads.loan_default.retraining.watch import Watch, wait_until_served
+from workloads.loan_default.settings import Environment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_log = logging.getLogger(__name__)
+_IDLE_SECONDS = 0.5
+_CHAMPION_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What a rollback did."""
+
+    version: str
+    """Version that answers again."""
+
+    served_seconds: float
+    """Seconds from the request to its first answer."""
+
+
+class Rollbacks:
+    """Moves the champion back, one at a time."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._lock = threading.Lock()
+
+    def go_back(self, expected: str | None = None) -> RolledBack | None:
+        """Make `previous` the champion and wait for its first answer.
+
+        Does nothing and returns None when `expected` is no longer the champion. Raises WorkloadError when there is no
+        previous version, or it does not answer.
+        """
+        from workloads.loan_default.registry import rollback  # noqa: PLC0415  imports MLflow
+
+        with self._lock:
+            begun = time.monotonic()
+            if expected is not None and reference.champion(self._environment).version != expected:
+                return None
+            done = rollback(self._environment)
+            wait_until_served(
+                self._environment, done.version, self._environment.settings.deployment.served_wait_seconds
+            )
+            return RolledBack(done.version, time.monotonic() - begun)
+
+
+class ChampionWatch(threading.Thread):
+    """Knows the champion's version at any time, so that taking an alert asks nobody."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(name="champion", daemon=True)
+        self._environment = environment
+        self.version = ""
+        """Last known version; empty before the first answer."""
+
+    def run(self) -> None:
+        """Ask the registry, forever; an outage keeps the last answer."""
+        while True:
+            self.look()
+            time.sleep(_CHAMPION_SECONDS)
+
+    def look(self) -> None:
+        """Ask once."""
+        try:
+            self.version = reference.champion(self._environment).version
+        except WorkloadError as error:
+            _log.debug("champion: %s", error)
+
+
+class Checks:
+    """Runs the drift job in a process of its own, one at a time."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = {name: value for name, value in environ.items() if name not in SECRETS_OF_THE_SERVICE}
+        self._lock = threading.Lock()
+        self.finished = 0
+        """Checks that ended, well or not, since the service started."""
+        self.last: dict[str, object] = {}
+        """Exit status and last line of the newest."""
+
+    @property
+    def running(self) -> bool:
+        """Whether one runs now."""
+        return self._lock.locked()
+
+    def start(self) -> bool:
+        """Run one in the background; False when one runs already."""
+        if self.running:
+            return False
+        threading.Thread(target=self.run, name="check", daemon=True).start()
+        return True
+
+    def run(self) -> None:
+        """Run one to its end."""
+        with self._lock:
+            done = subprocess.run(
+                [sys.executable, "-m", "workloads.loan_default.monitoring"],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            lines = done.stdout.strip().splitlines()
+            self.last = {"exit_status": done.returncode, "line": lines[-1] if lines else "", "at": time.time()}
+            self.finished += 1
+            if done.returncode:
+                _log.warning("drift job: exit status %s: %s", done.returncode, self.last["line"])
+
+
+class Worker(threading.Thread):
+    """The one thread that retrains."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        ledger: Ledger,
+        runner: Runner,
+        rollbacks: Rollbacks,
+        checked: Callable[[], None],
+    ) -> None:
+        super().__init__(name="worker", daemon=True)
+        self._environment = environment
+        self._settings = environment.settings.retraining
+        self._ledger = ledger
+        self._runner = runner
+        self._rollbacks = rollbacks
+        self._checked = checked
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End at the next step; what runs is gone on with by the next service."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Finish what was left, then take what is queued, until stopped."""
+        while not self._stopping.is_set():
+            try:
+                left = self._ledger.running()
+                retrain = left or self._ledger.take(self._settings.cooldown_seconds)
+                if retrain is not None:
+                    self.do(retrain)
+                    continue
+            except WorkloadError as error:
+                _log.warning("%s", error)
+            self._stopping.wait(_IDLE_SECONDS)
+
+    def do(self, retrain: Retrain) -> None:
+        """Everything from the window to the end of the watch; the ledger holds how it went."""
+        try:
+            self._runner.clear(retrain.id)
+            if retrain.version_after is not None:
+                self._watch(retrain)
+            else:
+                self._retrain(retrain)
+        except DataError as error:
+            self._end(retrain, "refused", str(error))
+        except WorkloadError as error:
+            self._end(retrain, "failed", str(error))
+        except Exception as error:  # noqa: BLE001  the thread must outlive a bug of one retrain
+            _log.exception("retrain %s", retrain.id)
+            self._end(retrain, "failed", f"{type(error).__name__}: {error}")
+
+    def _retrain(self, retrain: Retrain) -> None:
+        champion = reference.champion(self._environment).version if retrain.attempts == 0 else ""
+        if retrain.from_alert and champion and champion != retrain.version_before:
+            self._end(retrain, "superseded", f"version {champion} was promoted after the alert; it is judged anew")
+            return
+        while True:
+            outcome = self._attempt(retrain)
+            if self._stopping.is_set():
+                return
+            retrain = self._ledger.running() or retrain
+            promoted = self._promoted(retrain)
+            if promoted is not None:
+                retrain = self._ledger.note(retrain, version_after=promoted, status="watching")
+                self._watch(retrain)
+                return
+            if outcome.ended == "refused":
+                self._end(retrain, "refused", outcome.detail)
+                return
+            if retrain.attempts >= self._settings.attempts:
+                raise WorkloadError(f"{retrain.attempts} attempts failed, the last: {outcome.detail}")
+            _log.warning("retrain %s, attempt %s: %s", retrain.id, retrain.attempts, outcome.detail)
+            self._stopping.wait(self._settings.retry_pause_seconds)
+
+    def _attempt(self, retrain: Retrain) -> Outcome:
+        """One run of the pipeline; a run that a server still has is no new attempt."""
+        if retrain.handle is None:
+            if retrain.attempts >= self._settings.attempts:
+                return Outcome("failed", "the service died during the last attempt")
+            retrain = self._ledger.note(retrain, attempts=retrain.attempts + 1)
+        try:
+            if retrain.attempts == 1 and retrain.handle is None:
+                found = labels.window(self._environment, self._attributes())
+                retrain = self._ledger.note(retrain, labelled_window=found.name if found else "")
+            begun = time.monotonic()
+            outcome = self._runner.run(
+                retrain.id,
+                retrain.labelled_window,
+                retrain.handle,
+                lambda handle: self._remember(retrain, handle),
+                self._stopping.is_set,
+            )
+            _log.info("retrain %s: pipeline %s after %.1f s", retrain.id, outcome.ended, time.monotonic() - begun)
+        except DataError:
+            raise
+        except WorkloadError as error:
+            outcome = Outcome("failed", str(error))
+        if not self._stopping.is_set():
+            self._ledger.note(retrain, handle=None)
+        return outcome
+
+    def _remember(self, retrain: Retrain, handle: str) -> None:
+        self._ledger.note(retrain, handle=handle)
+
+    def _attributes(self) -> "pd.DataFrame":
+        from workloads.loan_default.features import pull, read_offline  # noqa: PLC0415
+
+        pull(self._environment)
+        return read_offline(self._environment)
+
+    def _promoted(self, retrain: Retrain) -> str | None:
+        """Version that the pipeline made champion, even when a later stage failed or the service died."""
+        champion = reference.champion(self._environment).version
+        return champion if champion != retrain.version_before else None
+
+    def _watch(self, retrain: Retrain) -> None:
+        version = str(retrain.version_after)
+        reason = Watch(self._environment, version).run(self._stopping.is_set)
+        if self._stopping.is_set():
+            return
+        if reference.champion(self._environment).version != version:
+            self._end(retrain, "rolled_back", f"somebody moved the champion away from version {version}")
+        elif reason is None:
+            self._end(retrain, "promoted", f"version {version} passed its watch window")
+        else:
+            self._go_back(retrain, version, reason)
+        self._checked()
+
+    def _go_back(self, retrain: Retrain, version: str, reason: str) -> None:
+        done = self._rollbacks.go_back(expected=version)
+        back = f"; version {done.version} answered {done.served_seconds:.1f} s later" if done else ""
+        self._end(retrain, "rolled_back", f"version {version} went back: {reason}{back}")
+
+    def _end(self, retrain: Retrain, status: Status, detail: str) -> None:
+        ended = self._ledger.end(retrain, status, detail)
+        _log.info("retrain %s %s: %s", ended.id, ended.status, ended.detail)
