@@ -76,7 +76,7 @@ class FeastLookup:
         loop = asyncio.get_running_loop()
         try:
             work = loop.run_in_executor(self._pool, self._read, customers)
-            values, stamps = await asyncio.wait_for(work, self._timeout * 2)
+            values, stamps = await asyncio.wait_for(work, self._timeout)
         except RequestError:
             raise
         except Exception as error:

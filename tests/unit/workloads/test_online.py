@@ -13,6 +13,7 @@ from workloads.loan_default.payload import RequestError
 def lookup(world):
     made = FeastLookup(world.environment)
     made.connect()
+    made._timeout = 10  # a loaded machine is not what is tested
     return made
 
 
@@ -55,9 +56,10 @@ def test_a_silent_store_costs_its_limit_once_and_then_nothing(lookup):
             time.sleep(1)
 
     lookup._store = Silent()
+    lookup._timeout = 0.1
     started = time.monotonic()
     assert refusal(lookup, 3).status == 503
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 0.9
     started = time.monotonic()
     assert refusal(lookup, 3).reason == "online_store_down"
     assert time.monotonic() - started < 0.1
