@@ -11,6 +11,9 @@ def export(platform: Platform, loan_default: LoanDefault) -> None:
     outputs: dict[str, pulumi.Output[str]] = {
         "prediction_url": loan_default.prediction_url,
         "model_url": loan_default.model_url,
+        "retrain_url": loan_default.retrain_url,
+        "retrain_token": loan_default.retrain_token,
+        "drift_report_url": loan_default.drift_report_url,
         "mlflow_url": platform.tracking.url,
         "feature_server_url": loan_default.feature_server_url,
         "online_store_url": platform.online_store.url,

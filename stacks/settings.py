@@ -23,9 +23,19 @@ from infra.policy_server import PolicyServerSettings
 from infra.serving import ServingSettings
 from infra.tracking import TrackingSettings
 from workloads.loan_default.component import LoanDefaultStackSettings
+from workloads.loan_default.settings import drill_profile
 
 PROJECT = "mlplatform"
-TOOLS = ("versitygw", "opa", "redis-server", "prometheus", "prometheus-alertmanager", "prometheus-pushgateway", "java")
+TOOLS = (
+    ("versitygw",),
+    ("opa",),
+    ("redis-server",),
+    ("prometheus",),
+    ("prometheus-alertmanager", "alertmanager"),
+    ("prometheus-pushgateway", "pushgateway"),
+    ("java",),
+)
+"""Programs of the local stack; where distributions differ, every name that one goes by."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -84,26 +94,30 @@ def parse(config: Mapping[str, str], stack: str) -> StackSettings:
 
 
 def load(environ: Mapping[str, str] = os.environ) -> StackSettings:
-    """Settings of the stack that the engine runs; `DATA` in the environment overrides `loan_default.data`."""
+    """Settings of the stack that the engine runs; `DATA` overrides `loan_default.data`, `DRILL` shortens durations."""
     stack = pulumi.get_stack()
     _refuse_other_stacks_file(environ, stack)
     settings = parse(_stack_config(), stack)
-    data = environ.get("DATA") or settings.loan_default.data
-    if data is None:
-        return settings
-    path = Path(data).expanduser().resolve()
-    if not path.is_file():
-        raise StackFileError(f"DATA: there is no file {path}; give the path of the CSV, or none for generated data")
-    return settings.model_copy(update={"loan_default": settings.loan_default.model_copy(update={"data": str(path)})})
+    loan_default = settings.loan_default
+    if environ.get("DRILL"):
+        loan_default = drill_profile(loan_default)
+    data = environ.get("DATA") or loan_default.data
+    if data is not None:
+        path = Path(data).expanduser().resolve()
+        if not path.is_file():
+            raise StackFileError(f"DATA: there is no file {path}; give the path of the CSV, or none for generated data")
+        loan_default = loan_default.model_copy(update={"data": str(path)})
+    return settings.model_copy(update={"loan_default": loan_default})
 
 
 def search_path(environ: Mapping[str, str] = os.environ) -> str:
     """PATH of the stack's processes: the same for every shell that has the same tools."""
     folders = [str(paths.environment_dir("workloads", environ) / "bin"), str(paths.tools_dir(environ) / "bin")]
-    for tool in TOOLS:
-        found = shutil.which(tool, path=os.pathsep.join([*folders, environ.get("PATH", ""), SYSTEM_PATH]))
+    for names in TOOLS:
+        searched = os.pathsep.join([*folders, environ.get("PATH", ""), SYSTEM_PATH])
+        found = next(filter(None, (shutil.which(name, path=searched) for name in names)), None)
         if found is None:
-            raise StackFileError(f"{tool} is not installed: run `make up`, which installs it or says how to")
+            raise StackFileError(f"{names[0]} is not installed: run `make up`, which installs it or says how to")
         folders.append(str(Path(found).parent))
     return os.pathsep.join(dict.fromkeys([*folders, *SYSTEM_PATH.split(os.pathsep)]))
 

@@ -1,5 +1,6 @@
 """What a realization stands on: made once per stack in `stacks/composition.py`, handed to every `build()`."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,10 @@ class Local:
 
     keep_data: bool
     """Whether the stores' folders outlive the stack."""
+
+    def program(self, *names: str) -> str:
+        """The first of a program's names (distributions differ) that is on the search path; else the first."""
+        return next((name for name in names if shutil.which(name, path=self.search_path)), names[0])
 
     def child(self, parent: pulumi.Resource, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of a process of `parent`: it depends on the supervisor and on `needs`."""

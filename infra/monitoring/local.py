@@ -105,7 +105,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
         Process(
             f"{self._name}-alertmanager",
             command=[
-                "prometheus-alertmanager",
+                self._args.substrate.program("prometheus-alertmanager", "alertmanager"),
                 pulumi.Output.concat("--config.file=", configuration.absolute_path),
                 pulumi.Output.concat("--storage.path=", self._data("alertmanager").absolute_path),
                 pulumi.Output.concat("--web.listen-address=", _address(self._alertmanager_port)),
@@ -128,7 +128,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
         Process(
             f"{self._name}-pushgateway",
             command=[
-                "prometheus-pushgateway",
+                self._args.substrate.program("prometheus-pushgateway", "pushgateway"),
                 pulumi.Output.concat("--web.listen-address=", _address(port)),
                 pulumi.Output.concat("--persistence.file=", data.absolute_path, "/metrics"),
                 "--persistence.interval=5s",
@@ -220,7 +220,7 @@ def alertmanager_configuration(webhooks: Mapping[str, Webhook], tokens: Mapping[
     routes = [
         {
             "receiver": name,
-            "matchers": [f'alertname=~"{"|".join(hook.alerts)}"'],
+            "matchers": list(hook.matchers),
             "group_by": ["alertname"],
             "group_wait": f"{hook.group_wait_seconds}s",
             "group_interval": f"{hook.group_wait_seconds}s",

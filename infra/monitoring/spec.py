@@ -1,6 +1,6 @@
 """What a workload asks monitoring to watch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -15,8 +15,8 @@ class Webhook:
     token: pulumi.Input[str]
     """Sent as `Authorization: Bearer`; secret."""
 
-    alerts: tuple[str, ...]
-    """Names of the alerts that are sent there; others go nowhere but to Alertmanager's page."""
+    matchers: Sequence[str]
+    """Alertmanager matchers; an alert that meets all of them is sent there, others are on Alertmanager's page only."""
 
     group_wait_seconds: int = 30
     """Seconds to wait for further alerts of the same group before the first delivery."""

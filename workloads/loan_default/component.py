@@ -1,6 +1,7 @@
 """The loan-default workload on a platform: declared once, realized by whatever compute and serving the stack has."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +9,18 @@ from typing import Annotated
 import pulumi
 from pydantic import Field
 
-from infra.compute import CronExpression, JobSpec, Need, ScheduleSpec
-from infra.monitoring import WatchSpec
+from infra.compute import CronExpression, JobSpec, Need, ScheduleSpec, Service, ServiceSpec
+from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
-from infra.serving import ModelServerSpec
+from infra.serving import ModelServer, ModelServerSpec
 from workloads.loan_default import SERVED_NAME, alerts
 from workloads.loan_default.settings import SETTINGS_VARIABLE, LoanDefaultSettings
 
 FEATURE_REPOSITORY = "workloads/loan_default/feature_repo"
 RELEASE_SETTINGS = {"ingestion", "features", "training", "validation", "deployment"}
 SERVER_SETTINGS = {"serving", "deployment"}
+MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
+RETRAINING_SETTINGS = {*RELEASE_SETTINGS, *MONITORING_SETTINGS, "retraining"}
 
 
 class LoanDefaultStackSettings(LoanDefaultSettings):
@@ -28,6 +31,9 @@ class LoanDefaultStackSettings(LoanDefaultSettings):
 
     nightly_cron: CronExpression = "0 3 * * *"
     """When features are ingested and refreshed again, in UTC; more than a day apart, requests by `CustomerID` fail."""
+
+    monitoring_cron: CronExpression = "30 4 * * *"
+    """When drift, bias and live quality are measured, in UTC."""
 
     release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
     """Seconds that a release may take, from the CSV to the served model."""
@@ -43,7 +49,7 @@ class LoanDefaultArgs:
 
 
 class LoanDefault(pulumi.ComponentResource):
-    """Feature server, model server, alert rules, and the first release of the model.
+    """Feature server, model server, the first release of the model, and the loop that watches and renews it.
 
     Raises: nothing; a release that fails makes the update fail with the last lines of its log.
     """
@@ -56,82 +62,145 @@ class LoanDefault(pulumi.ComponentResource):
 
     feature_server_url: pulumi.Output[str]
 
+    retrain_url: pulumi.Output[str]
+    """`POST` with the bearer token starts a retrain; Alertmanager does."""
+
+    retrain_token: pulumi.Output[str]
+    """Bearer token of the retraining service; secret."""
+
+    drift_report_url: pulumi.Output[str]
+    """The latest drift report; there is none before the first check."""
+
     def __init__(self, name: str, args: LoanDefaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:LoanDefault", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        platform, settings = args.platform, args.settings
-        data = [Need(store=platform.artifact_store, prefix=f"{SERVED_NAME}/", access="rw")]
-        environment = _endpoints(platform)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._data = [Need(store=args.platform.artifact_store, prefix=f"{SERVED_NAME}/", access="rw")]
 
-        self.feature_server_url = platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY, child).url
-        server = platform.serving.deploy(
-            f"{name}-model",
-            ModelServerSpec(
-                image="serve",
-                model_name=SERVED_NAME,
-                command=["python", "-m", "workloads.loan_default.serving"],
-                environment={**environment, SETTINGS_VARIABLE: _dump(settings, SERVER_SETTINGS)},
-                needs=data,
-            ),
-            child,
-        )
+        features = args.platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY, self._child)
+        server = self._deploy()
+        self._release(server)
+        self._schedule(server)
+        self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
+        retraining = self._retrain(server)
+        self._watch(server, retraining)
+
+        self.feature_server_url = features.url
         self.prediction_url, self.model_url = server.prediction_url, server.model_url
-        platform.compute.job(
-            f"{name}-release",
-            JobSpec(
-                image="workload",
-                command=["python", "-m", "workloads.loan_default.release"],
-                environment={
-                    **environment,
-                    "MODEL_URL": server.model_url,
-                    "DATA": settings.data or "",
-                    SETTINGS_VARIABLE: _dump(settings, RELEASE_SETTINGS),
-                },
-                needs=data,
-                triggers={"data": _fingerprint(settings.data)},
-                timeout_seconds=settings.release_timeout_seconds,
-            ),
-            child,
-        )
-        platform.compute.schedule(
-            f"{name}-nightly",
-            ScheduleSpec(
-                image="ingest",
-                command=["python", "-m", "workloads.loan_default.nightly"],
-                environment={
-                    **environment,
-                    "DATA": settings.data or "",
-                    SETTINGS_VARIABLE: _dump(settings, RELEASE_SETTINGS),
-                },
-                needs=data,
-                cron=settings.nightly_cron,
-            ),
-            child,
-        )
-        platform.monitoring.watch(
-            f"{name}-watch",
-            WatchSpec(targets={SERVED_NAME: server.metrics_target}, rules=alerts.rules(settings.alerts)),
-            child,
-        )
-
+        self.retrain_url = pulumi.Output.concat(retraining.url, "/retrain")
+        self.drift_report_url = pulumi.Output.concat(retraining.url, "/drift_report.html")
         self.register_outputs(
             {
                 "prediction_url": self.prediction_url,
                 "model_url": self.model_url,
                 "feature_server_url": self.feature_server_url,
+                "retrain_url": self.retrain_url,
+                "retrain_token": self.retrain_token,
+                "drift_report_url": self.drift_report_url,
             }
         )
 
+    def _deploy(self) -> ModelServer:
+        return self._args.platform.serving.deploy(
+            f"{self._name}-model",
+            ModelServerSpec(
+                image="serve",
+                model_name=SERVED_NAME,
+                command=["python", "-m", "workloads.loan_default.serving"],
+                environment=self._environment(SERVER_SETTINGS),
+                needs=self._data,
+            ),
+            self._child,
+        )
 
-def _endpoints(platform: Platform) -> dict[str, pulumi.Input[str]]:
-    """What every process of the workload is told of the platform."""
-    return {
-        **platform.feature_store.client_env,
-        "ARTIFACT_STORE_URI": platform.artifact_store.uri,
-        "MLFLOW_TRACKING_URI": platform.tracking.url,
-        "OPA_URL": platform.policy_server.url,
-        "PUSHGATEWAY_URL": platform.monitoring.pushgateway_url,
-    }
+    def _release(self, server: ModelServer) -> None:
+        settings = self._args.settings
+        self._args.platform.compute.job(
+            f"{self._name}-release",
+            JobSpec(
+                image="workload",
+                command=["python", "-m", "workloads.loan_default.release"],
+                environment=self._stage_environment(RELEASE_SETTINGS, server),
+                needs=self._data,
+                triggers={"data": _fingerprint(settings.data)},
+                timeout_seconds=settings.release_timeout_seconds,
+            ),
+            self._child,
+        )
+
+    def _schedule(self, server: ModelServer) -> None:
+        settings = self._args.settings
+        for part, module, cron, parts in (
+            ("nightly", "nightly", settings.nightly_cron, RELEASE_SETTINGS),
+            ("monitoring", "monitoring", settings.monitoring_cron, MONITORING_SETTINGS),
+        ):
+            self._args.platform.compute.schedule(
+                f"{self._name}-{part}",
+                ScheduleSpec(
+                    image="ingest" if part == "nightly" else "workload",
+                    command=["python", "-m", f"workloads.loan_default.{module}"],
+                    environment=self._stage_environment(parts, server),
+                    needs=self._data,
+                    cron=cron,
+                ),
+                self._child,
+            )
+
+    def _retrain(self, server: ModelServer) -> Service:
+        return self._args.platform.compute.service(
+            f"{self._name}-retraining",
+            ServiceSpec(
+                image="workload",
+                command=["python", "-m", "workloads.loan_default.retraining"],
+                environment={
+                    **self._stage_environment(RETRAINING_SETTINGS, server),
+                    "RETRAIN_TOKEN": self.retrain_token,
+                    "RETRAIN_DATABASE": self._args.platform.database.create(
+                        f"{self._name}-retraining-database", self._child
+                    ),
+                },
+                needs=self._data,
+                health_path="/healthz",
+            ),
+            self._child,
+        )
+
+    def _watch(self, server: ModelServer, retraining: Service) -> None:
+        rules = self._args.settings.alerts
+        webhook = Webhook(
+            url=pulumi.Output.concat(retraining.url, "/retrain"),
+            token=self.retrain_token,
+            matchers=alerts.retrain_matchers(),
+            group_wait_seconds=rules.group_wait_seconds,
+            repeat_seconds=rules.repeat_seconds,
+        )
+        targets = {
+            SERVED_NAME: server.metrics_target,
+            f"{SERVED_NAME}-retraining": retraining.url.apply(lambda url: url.removeprefix("http://")),
+        }
+        self._args.platform.monitoring.watch(
+            f"{self._name}-watch", WatchSpec(targets=targets, rules=alerts.rules(rules), webhook=webhook), self._child
+        )
+
+    def _environment(self, parts: set[str]) -> dict[str, pulumi.Input[str]]:
+        """What every process is told: where the platform's servers are, and its parts of the settings."""
+        platform = self._args.platform
+        return {
+            **platform.feature_store.client_env,
+            "ARTIFACT_STORE_URI": platform.artifact_store.uri,
+            "MLFLOW_TRACKING_URI": platform.tracking.url,
+            "OPA_URL": platform.policy_server.url,
+            "PUSHGATEWAY_URL": platform.monitoring.pushgateway_url,
+            SETTINGS_VARIABLE: _dump(self._args.settings, parts),
+        }
+
+    def _stage_environment(self, parts: set[str], server: ModelServer) -> Mapping[str, pulumi.Input[str]]:
+        """What a stage is told on top of it."""
+        return {
+            **self._environment(parts),
+            "MODEL_URL": server.model_url,
+            "DATA": self._args.settings.data or "",
+        }
 
 
 def _dump(settings: LoanDefaultSettings, parts: set[str]) -> str:

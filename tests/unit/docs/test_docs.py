@@ -8,6 +8,7 @@ import pytest
 
 from infra.core.paths import CHECKOUT
 from workloads.loan_default import alerts
+from workloads.loan_default.settings import AlertSettings
 
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 TOP = {path.name for path in CHECKOUT.iterdir()}
@@ -63,7 +64,7 @@ def test_the_first_screen_of_the_readme_holds_the_two_commands():
 
 
 def test_every_alert_has_a_runbook():
-    urls = re.findall(r'"runbook_url": "([^"]+)"', alerts.rules())
+    urls = re.findall(r'"runbook_url": "([^"]+)"', alerts.rules(AlertSettings()))
     assert len(urls) >= 3
     assert [url for url in urls if not (CHECKOUT / url).is_file()] == []
 

@@ -114,8 +114,8 @@ def test_a_shell_set_up_for_another_stack_is_refused():
 
 
 def tools_in(folder: Path):
-    for tool in settings.TOOLS:
-        (folder / tool).touch(mode=0o755)
+    for names in settings.TOOLS:
+        (folder / names[-1]).touch(mode=0o755)
     return {"PATH": str(folder), "XDG_CACHE_HOME": str(folder)}
 
 
