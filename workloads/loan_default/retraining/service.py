@@ -202,6 +202,7 @@ class Service:
         return {
             "champion": self._parts.champion.version,
             "enabled": self._settings.enabled,
+            "drift_checks": self._parts.environment.settings.alerts.drift_checks,
             "running": asdict(running) if running else None,
             "queued": asdict(queued) if queued else None,
             "recent": [asdict(item) for item in ledger.recent(_SHOWN)],
