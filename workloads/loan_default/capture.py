@@ -32,8 +32,9 @@ PREFIX = "captures"
 _log = logging.getLogger(__name__)
 _HOUR_SECONDS = 3600
 _RETRY_SECONDS = 1.0
-_STEP = 500
-"""Requests converted at once: numpy holds the interpreter meanwhile, and answers would wait."""
+_STEP = 100
+_STEP_PAUSE_SECONDS = 0.004
+"""Requests converted at once, and the pause after it: answers would wait while a conversion holds the interpreter."""
 
 
 class Scored(NamedTuple):
@@ -102,22 +103,36 @@ class Capture:
 
     def flush(self) -> int:
         """Write everything queued now; returns the rows written. What cannot be written stays queued."""
-        batch = [self._queue.popleft() for _ in range(len(self._queue))]
-        written = 0
-        while batch:
-            hour = int(batch[0].at // _HOUR_SECONDS)
-            items = [item for item in batch if int(item.at // _HOUR_SECONDS) == hour]
+        waiting, written = len(self._queue), 0
+        while waiting:
+            items, tables = self._take(waiting)
             try:
-                self._write(hour, items)
+                self._write(int(items[0].at // _HOUR_SECONDS), tables)
             except WorkloadError:
-                self._queue.extendleft(reversed(batch))
+                self._queue.extendleft(reversed(items))
                 raise
-            batch = [item for item in batch if int(item.at // _HOUR_SECONDS) != hour]
-            rows = sum(len(item.scores) for item in items)
+            rows = sum(table.num_rows for table in tables)
             self._removed += rows
             self._counted("stored", rows)
+            waiting -= len(items)
             written += rows
         return written
+
+    def _take(self, most: int) -> tuple[list[Scored], list[pa.Table]]:
+        """Requests of one hour from the front of the queue, converted in small steps with pauses between."""
+        items: list[Scored] = []
+        tables = []
+        while len(items) < most and self._same_hour(items):
+            step: list[Scored] = []
+            while len(step) < _STEP and len(items) + len(step) < most and self._same_hour(items or step):
+                step.append(self._queue.popleft())
+            tables.append(_table(step))
+            items += step
+            time.sleep(_STEP_PAUSE_SECONDS)
+        return items, tables
+
+    def _same_hour(self, taken: list[Scored]) -> bool:
+        return not taken or self._queue[0].at // _HOUR_SECONDS == taken[0].at // _HOUR_SECONDS
 
     def _run(self) -> None:
         while not self._stopped:
@@ -132,11 +147,10 @@ class Capture:
             _log.warning("captured requests stay queued: %s", error)
             time.sleep(_RETRY_SECONDS)
 
-    def _write(self, hour: int, items: list[Scored]) -> None:
+    def _write(self, hour: int, tables: list[pa.Table]) -> None:
         moment = datetime.fromtimestamp(hour * _HOUR_SECONDS, UTC)
         buffer = io.BytesIO()
-        parts = [_table(items[start : start + _STEP]) for start in range(0, len(items), _STEP)]
-        pq.write_table(pa.concat_tables(parts), buffer, compression="zstd")
+        pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
         self._files += 1
         folder = f"{PREFIX}/dt={moment:%Y-%m-%d}/hour={moment:%H}"
         self._store.write(f"{folder}/{self._name}-{self._files:06d}.parquet", buffer.getvalue())
