@@ -205,9 +205,10 @@ class Watcher(threading.Thread):
         return found if found is not None or alias != CHAMPION else served
 
     def _on_registry_down(self, error: RegistryDownError) -> None:
-        if not self._down:
-            self._down = True
-            _log.warning("the registry does not answer (%s)", error)
+        if self._down:
+            return
+        self._down = True
+        _log.warning("the registry does not answer (%s)", error)
         if not self._loaded:
             loaded = self._source.recall()
             if loaded:
@@ -449,7 +450,7 @@ def build_server(port: int, host: str, settings: ServingSettings, model: LoanDef
 
 def quiet_logs() -> None:
     """No line per request: KServe and uvicorn write five; what matters is in the metrics."""
-    for name in ("kserve", "kserve.trace", "uvicorn.error", "httpx"):
+    for name in ("kserve", "kserve.trace", "uvicorn.error", "httpx", "feast"):
         logging.getLogger(name).setLevel(logging.WARNING)
     access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [], False
