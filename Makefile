@@ -12,8 +12,11 @@ WITH = $(PYTHON) -m tools.env --stack $(STACK) --
 INFRA = .venv/bin
 WORKLOADS = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.environment_dir("workloads"))')/bin
 
+# Where everything is, with the token of the retraining service, for the commands that talk to the platform.
+OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
+
 .DEFAULT_GOAL := help
-.PHONY: help install up preview down outputs env test check lock bench
+.PHONY: help install up preview down outputs env drill retrain rollback test soak check lock bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -45,6 +48,12 @@ outputs: ## where everything is, as JSON
 env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)
 
+retrain: ## retrain the model on the running STACK by hand and wait for the outcome
+	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client retrain --outputs - --wait
+
+rollback: ## put the previous model version back on the running STACK
+	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client rollback --outputs -
+
 check: ## format, lint, types, and which package may import which
 	@$(PYTHON) -m tools.install infra workloads
 	$(INFRA)/ruff format --check .
@@ -58,7 +67,7 @@ test: ## every test that runs without being asked for by name
 	@$(PYTHON) -m tools.install
 	$(INFRA)/python -m pytest --ignore tests/unit/workloads --ignore tests/pytest_pulumi
 	$(WITH) sh -c 'cd tests/pytest_pulumi && ../../$(INFRA)/python -m pytest'
-	"$(WORKLOADS)/python" -m pytest tests/unit/workloads
+	"$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads tests/unit/workloads
 ifneq ($(wildcard tests/e2e/test_*.py),)
 	$(INFRA)/python -m pytest -m e2e tests/e2e
 endif
