@@ -1,0 +1,171 @@
+"""Every alert rule fires on what it is for and stays silent otherwise, judged by `promtool test rules`."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.core import paths
+from workloads.loan_default import alerts, metrics
+from workloads.loan_default.settings import AlertSettings, LoanDefaultSettings, drill_profile
+
+SETTINGS = AlertSettings()
+MINUTE, HOUR, DAY = 60, 3600, 86400
+SCORED = f'{metrics.PREDICTIONS}{{alias="champion",version="1"}}'
+FAST = f'{metrics.PREDICTION_LATENCY}_bucket{{le="{SETTINGS.latency_seconds}",source="vector"}}'
+ALL = f'{metrics.PREDICTION_LATENCY}_count{{source="vector"}}'
+
+pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+
+
+def fired(tmp_path, series, at, interval="1m", settings=SETTINGS):
+    """Names of the alerts that fire `at` seconds into the series."""
+    (tmp_path / "rules.yml").write_text(alerts.rules(settings))
+    names = sorted({rule["alert"] for rule in loaded(settings)})
+    case = {
+        "interval": interval,
+        "input_series": [{"series": key, "values": value} for key, value in series.items()],
+        "alert_rule_test": [{"eval_time": f"{at}s", "alertname": name, "exp_alerts": []} for name in names],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": [case]}))
+    done = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    found = set(re.findall(r"alertname: ?(\w+)", done.stdout + done.stderr))
+    assert bool(found) == bool(done.returncode), done.stdout + done.stderr
+    return found
+
+
+def loaded(settings=SETTINGS):
+    (group,) = json.loads(alerts.rules(settings))["groups"]
+    return group["rules"]
+
+
+def drift(share, in_a_row):
+    return {
+        metrics.DATA_DRIFT_SCORE: f"{share}x400",
+        metrics.DRIFT_CHECKS_IN_A_ROW: f"{in_a_row}x400",
+    }
+
+
+def healthy():
+    """A model server that answers fast and captures, and a drift job that ran."""
+    return {
+        f'{metrics.MODEL_INFO}{{alias="champion",version="1"}}': "1x400",
+        metrics.DRIFT_JOB_TIMESTAMP: "0x400",
+        metrics.DRIFT_JOB_OK: "1x400",
+        metrics.DRIFT_MEASURED: "1x400",
+        SCORED: "0+600x400",
+        f'{metrics.PREDICTION_ERRORS}{{reason="internal"}}': "0x400",
+        f'{metrics.CAPTURE_ROWS}{{outcome="stored"}}': "0+600x400",
+        FAST: "0+600x400",
+        ALL: "0+600x400",
+        f'{metrics.BIAS_GAP}{{attribute="SEX",kind="demographic_parity"}}': "0.05x400",
+        f'{metrics.MODEL_LOADED_TIMESTAMP}{{version="1"}}': "0x400",
+        f'{metrics.LIVE_AUC}{{version="1"}}': "0.76x400",
+        metrics.LAST_RETRAIN_FAILED: "0x400",
+        **drift(0.0, 0),
+    }
+
+
+def test_a_healthy_stack_has_no_alert(tmp_path):
+    assert fired(tmp_path, healthy(), 4 * HOUR) == set()
+
+
+def test_drift_fires_after_its_time_and_not_before(tmp_path):
+    series = healthy() | drift(0.5, 2)
+    assert fired(tmp_path, series, 14 * MINUTE) == set()
+    assert fired(tmp_path, series, 16 * MINUTE) == {metrics.ALERT_DATA_DRIFT}
+
+
+@pytest.mark.parametrize(("share", "in_a_row"), [(0.2, 5), (0.5, 1)])
+def test_drift_of_a_fifth_or_of_one_check_is_no_alert(tmp_path, share, in_a_row):
+    assert fired(tmp_path, healthy() | drift(share, in_a_row), 30 * MINUTE) == set()
+
+
+def test_drift_that_was_not_measured_any_more_is_another_alert(tmp_path):
+    series = healthy() | {metrics.DRIFT_MEASURED: "0x400"}
+    del series[metrics.DATA_DRIFT_SCORE]
+    assert fired(tmp_path, series, 10 * MINUTE) == {metrics.ALERT_DRIFT_NOT_MEASURED}
+
+
+def test_a_drift_job_that_stopped_running_fires(tmp_path):
+    assert fired(tmp_path, healthy(), 27 * HOUR, "10m") >= {metrics.ALERT_DRIFT_JOB_MISSING}
+
+
+def test_a_drift_job_that_never_ran_fires_after_a_day_and_not_on_a_new_stack(tmp_path):
+    series = healthy()
+    del series[metrics.DRIFT_JOB_TIMESTAMP]
+    assert fired(tmp_path, series, HOUR, "10m") == set()
+    assert fired(tmp_path, series, 27 * HOUR, "10m") == {metrics.ALERT_DRIFT_JOB_MISSING}
+
+
+CONDITIONS = {
+    metrics.ALERT_DRIFT_JOB_FAILED: {metrics.DRIFT_JOB_OK: "0x400"},
+    metrics.ALERT_BIAS: {f'{metrics.BIAS_GAP}{{attribute="SEX",kind="demographic_parity"}}': "0.25x400"},
+    metrics.ALERT_LIVE_QUALITY: {f'{metrics.LIVE_AUC}{{version="1"}}': "0.6x400"},
+    metrics.ALERT_RETRAIN_FAILED: {metrics.LAST_RETRAIN_FAILED: "1x400"},
+    metrics.ALERT_ERRORS: {f'{metrics.PREDICTION_ERRORS}{{reason="internal"}}': "0+60x400"},
+    metrics.ALERT_CAPTURE: {f'{metrics.CAPTURE_ROWS}{{outcome="stored"}}': "0x400"},
+    metrics.ALERT_LATENCY: {FAST: "0+400x400"},
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_each_condition_fires_its_alert_and_no_other(tmp_path, name):
+    assert fired(tmp_path, healthy() | CONDITIONS[name], 2 * HOUR) == {name}
+
+
+def test_requests_that_the_client_got_wrong_are_no_error_of_ours(tmp_path):
+    series = healthy() | {f'{metrics.PREDICTION_ERRORS}{{reason="malformed"}}': "0+600x400"}
+    assert fired(tmp_path, series, 2 * HOUR) == set()
+
+
+def test_a_spike_of_slow_answers_is_no_alert(tmp_path):
+    series = healthy() | {FAST: "0+600x100 59600+0x2 60800+600x200", ALL: "0+600x300"}
+    assert fired(tmp_path, series, 102 * MINUTE) == set()
+
+
+def test_no_model_server_fires(tmp_path):
+    series = {key: value for key, value in healthy().items() if not key.startswith(metrics.MODEL_INFO)}
+    assert fired(tmp_path, series, 10 * MINUTE) == {metrics.ALERT_NOT_SERVING}
+
+
+def test_an_old_champion_fires(tmp_path):
+    settings = SETTINGS.model_copy(update={"model_age_days": 0.5})
+    assert fired(tmp_path, healthy(), 13 * HOUR, "5m", settings) == {metrics.ALERT_MODEL_AGE}
+
+
+def test_every_alert_has_a_test_that_makes_it_fire():
+    elsewhere = {
+        metrics.ALERT_DATA_DRIFT,
+        metrics.ALERT_DRIFT_NOT_MEASURED,
+        metrics.ALERT_DRIFT_JOB_MISSING,
+        metrics.ALERT_NOT_SERVING,
+        metrics.ALERT_MODEL_AGE,
+    }
+    assert {rule["alert"] for rule in loaded()} == set(CONDITIONS) | elsewhere
+
+
+def test_the_drill_runs_the_same_rules_with_shorter_times():
+    short = loaded(drill_profile(LoanDefaultSettings()).alerts)
+    assert [rule["expr"] for rule in short] == [rule["expr"] for rule in loaded()]
+    durations = {rule["alert"]: rule["for"] for rule in short}
+    assert durations[metrics.ALERT_DATA_DRIFT] == "5s"
+
+
+def test_every_alert_names_a_runbook_that_exists():
+    for rule in loaded():
+        assert Path(paths.CHECKOUT, rule["annotations"]["runbook_url"]).is_file(), rule["alert"]
+
+
+def test_rules_ask_only_for_metrics_that_are_defined():
+    known = {value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)}
+    names = set()
+    for rule in loaded():
+        words = rule["expr"].replace("(", " ").replace("{", " ").replace("[", " ").replace(")", " ").split()
+        names |= {word for word in words if word.startswith(("loan_default_", "evidently_"))}
+    assert names
+    assert {name.removesuffix("_bucket").removesuffix("_count") for name in names} <= known
