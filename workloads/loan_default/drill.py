@@ -321,7 +321,7 @@ class Drill:
 
     def _resolved(self) -> None:
         def quiet() -> bool:
-            return self._rule()["state"] == "inactive"
+            return bool(self._rule()["state"] == "inactive")
 
         with self._within(RESOLVED, lambda: f"{metrics.ALERT_DATA_DRIFT} is {self._rule()['state']}") as wait:
             wait(quiet)
