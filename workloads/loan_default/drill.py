@@ -95,8 +95,10 @@ class Drill:
         before = self._ready()
         try:
             self._drill(before)
-        finally:
-            self._clean(before)
+        except WorkloadError:
+            self._clean_what_can_be(before)
+            raise
+        self._clean(before)
 
     def _ready(self) -> str:
         """The champion before the drill; raises WorkloadError when a drill cannot start here."""
@@ -151,15 +153,19 @@ class Drill:
         return frame.sample(min(self._rows, len(frame)), random_state=_SEED).reset_index(drop=True)
 
     def _capture(self, rows: "pd.DataFrame") -> None:
-        stored = self._stored()
         self._send(rows, "d")
         self._label(rows)
-        text = f"of {len(rows)} drifted rows; is capture on, does the server reach the store?"
-        with self._within(CAPTURED, lambda: f"{self._stored() - stored:.0f} {text}") as wait:
-            wait(lambda: self._stored() - stored >= len(rows))
         self.timeline.say(CAPTURED, f"{len(rows)} drifted rows, with outcomes")
 
     def _send(self, rows: "pd.DataFrame", part: str) -> None:
+        """Ask for predictions, and wait until they are in the store."""
+        stored = self._stored()
+        self._ask(rows, part)
+        text = f"of {len(rows)} rows are in the store; is capture on, does the server reach it?"
+        with self._within(CAPTURED, lambda: f"{self._stored() - stored:.0f} {text}") as wait:
+            wait(lambda: self._stored() - stored >= len(rows))
+
+    def _ask(self, rows: "pd.DataFrame", part: str) -> None:
         url = need(self._outputs, "prediction_url")
         for number, start in enumerate(range(0, len(rows), REQUEST_ROWS)):
             body = {"instances": rows[list(FEATURES)].iloc[start : start + REQUEST_ROWS].to_numpy(float).tolist()}
@@ -328,7 +334,15 @@ class Drill:
             wait(lambda: not self._client.status()["running"])
         self.timeline.say(RESOLVED, f"drift is {self._value(metrics.DATA_DRIFT_SCORE)}")
 
+    def _clean_what_can_be(self, before: str) -> None:
+        """After a broken hop: what cannot be put back is said, and does not hide the hop."""
+        try:
+            self._clean(before)
+        except WorkloadError as error:
+            print(f"the drill's traces are not all gone: {error}", flush=True)
+
     def _clean(self, before: str) -> None:
+        """The drill's requests no longer count, and the version before it serves."""
         self._client.post("/strike", {"prefix": self._prefix})
         if self._champion() == before:
             return

@@ -33,6 +33,9 @@ class Champion:
     run_id: str
     """MLflow run that trained it."""
 
+    registered_at: float
+    """UNIX time in seconds at which the version was made."""
+
 
 def save(environment: Environment, run_id: str, frame: "pd.DataFrame") -> None:
     """Keep the rows of a training; raises WorkloadError when the store cannot be written."""
@@ -66,4 +69,5 @@ def champion(environment: Environment) -> Champion:
         raise WorkloadError(f"MLflow at {url} does not answer: {error}") from error
     if not found:
         raise DataError(f"MLflow at {url} knows no champion of {MODEL_NAME}; run a release first")
-    return Champion(version=str(found["version"]), run_id=str(found["run_id"]))
+    made = float(found["creation_timestamp"]) / 1e3
+    return Champion(version=str(found["version"]), run_id=str(found["run_id"]), registered_at=made)

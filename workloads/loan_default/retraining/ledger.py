@@ -32,6 +32,7 @@ _retrains = sa.Table(
     _tables,
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("key", sa.String(256), nullable=False, unique=True),
+    sa.Column("alert", sa.String(192), nullable=False),
     sa.Column("reason", sa.String(512), nullable=False),
     sa.Column("from_alert", sa.Boolean, nullable=False),
     sa.Column("status", sa.String(16), nullable=False, index=True),
@@ -55,6 +56,8 @@ class Retrain:
     id: str
     key: str
     """What makes a request the same: alert fingerprint, its start and the champion's version."""
+    alert: str
+    """The alert itself, fingerprint and start, whatever the champion is; empty for a person's request."""
     reason: str
     """Why, for people."""
     from_alert: bool
@@ -103,27 +106,31 @@ class Ledger:
             return False
         return True
 
-    def submit(
-        self, *, key: str, reason: str, version: str, from_alert: bool, cooldown_seconds: float
-    ) -> tuple[Submitted, str | None]:
-        """Queue a retrain, unless it is known, too soon or one too many; returns what was done and its id."""
+    def submit(self, *, alert: str, reason: str, version: str, cooldown_seconds: float) -> tuple[Submitted, str | None]:
+        """Queue a retrain, unless it is known, too soon or one too many; returns what was done and its id.
+
+        `alert` is fingerprint and start of the alert, empty for a person, whose every request is a new one. An alert
+        that is delivered again while its own retrain is not over is known, even when the champion has moved by then.
+        """
+        key = f"{alert}:{version}" if alert else f"hand:{uuid.uuid4().hex}"
         with _named(), self._engine.connect() as connection:
-            known = connection.execute(sa.select(_retrains.c.id).where(_retrains.c.key == key)).scalar()
+            known = connection.execute(sa.select(_retrains.c.id).where(_same(key, alert)).limit(1)).scalar()
             if known is not None:
                 return "duplicate", str(known)
-            if from_alert and self._cooling(connection, cooldown_seconds):
+            if alert and self._cooling(connection, cooldown_seconds):
                 return "cooldown", None
             waiting = sa.select(_retrains.c.id).where(_retrains.c.slot == "queued")
             if connection.execute(waiting).scalar() is not None:
                 return "queue_full", None
-        return self._insert(key, reason, version, from_alert)
+        return self._insert(key, alert, reason, version)
 
-    def _insert(self, key: str, reason: str, version: str, from_alert: bool) -> tuple[Submitted, str | None]:
+    def _insert(self, key: str, alert: str, reason: str, version: str) -> tuple[Submitted, str | None]:
         row: dict[str, Any] = {
             "id": uuid.uuid4().hex,
             "key": key,
+            "alert": alert,
             "reason": reason[:512],
-            "from_alert": from_alert,
+            "from_alert": bool(alert),
             "status": "queued",
             "slot": "queued",
             "version_before": version,
@@ -207,6 +214,12 @@ class Ledger:
         with _named(), self._engine.connect() as connection:
             row = connection.execute(sa.select(_retrains).where(condition)).mappings().first()
         return None if row is None else _retrain(row)
+
+
+def _same(key: str, alert: str) -> sa.ColumnElement[bool]:
+    if not alert:
+        return _retrains.c.key == key
+    return (_retrains.c.key == key) | ((_retrains.c.alert == alert) & _retrains.c.slot.is_not(None))
 
 
 def _retrain(row: Any) -> Retrain:

@@ -4,11 +4,9 @@ Everything that changes something asks for the bearer token, compared in constan
 read. Taking an alert costs one look into the ledger: the champion's version is known before it comes.
 """
 
-import hashlib
 import hmac
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -237,13 +235,11 @@ class Service:
         return JSONResponse({"alerts": outcomes})
 
     async def _by_hand(self, request: ByHand, version: str) -> Response:
-        key = f"hand:{time.time_ns()}:{hashlib.sha256(request.reason.encode()).hexdigest()[:8]}"
         outcome, retrain = await run_in_threadpool(
             self._parts.ledger.submit,
-            key=key,
+            alert="",
             reason=request.reason,
             version=version,
-            from_alert=False,
             cooldown_seconds=0,
         )
         status = HTTPStatus.ACCEPTED if outcome == "accepted" else HTTPStatus.CONFLICT
@@ -265,10 +261,9 @@ class Service:
             name = alert.labels["alertname"]
             outcome, retrain = await run_in_threadpool(
                 self._parts.ledger.submit,
-                key=f"alert:{alert.fingerprint}:{alert.started.astimezone(UTC).isoformat()}:{version}",
+                alert=f"{alert.fingerprint}:{alert.started.astimezone(UTC).isoformat()}",
                 reason=f"{name} since {alert.started:%Y-%m-%dT%H:%M:%SZ}",
                 version=version,
-                from_alert=True,
                 cooldown_seconds=self._settings.cooldown_seconds,
             )
         self._received.labels(outcome).inc()

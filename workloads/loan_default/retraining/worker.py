@@ -5,13 +5,15 @@ is tried again within its attempts, and the champion keeps serving throughout.
 """
 
 import logging
+import math
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from workloads.loan_default import labels, reference
 from workloads.loan_default.errors import DataError, WorkloadError
@@ -23,6 +25,7 @@ from workloads.loan_default.settings import Environment
 if TYPE_CHECKING:
     import pandas as pd
 
+Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 0.5
 _CHAMPION_SECONDS = 1.0
@@ -193,7 +196,7 @@ class Worker(threading.Thread):
             if self._stopping.is_set():
                 return
             retrain = self._ledger.running() or retrain
-            promoted = self._promoted(retrain)
+            promoted = self._patiently(partial(self._promoted, retrain))
             if promoted is not None:
                 retrain = self._ledger.note(retrain, version_after=promoted, status="watching")
                 self._watch(retrain)
@@ -244,26 +247,39 @@ class Worker(threading.Thread):
 
     def _promoted(self, retrain: Retrain) -> str | None:
         """Version that the pipeline made champion, even when a later stage failed or the service died."""
-        champion = reference.champion(self._environment).version
-        return champion if champion != retrain.version_before else None
+        champion = reference.champion(self._environment)
+        ours = champion.version != retrain.version_before and champion.registered_at >= (retrain.begun_at or math.inf)
+        return champion.version if ours else None
 
     def _watch(self, retrain: Retrain) -> None:
         version = str(retrain.version_after)
         reason = Watch(self._environment, version).run(self._stopping.is_set)
         if self._stopping.is_set():
             return
-        if reference.champion(self._environment).version != version:
-            self._end(retrain, "rolled_back", f"somebody moved the champion away from version {version}")
-        elif reason is None:
-            self._end(retrain, "promoted", f"version {version} passed its watch window")
-        else:
-            self._go_back(retrain, version, reason)
-        self._checked()
+        status, detail = self._patiently(lambda: self._judge(version, reason))
+        self._checked()  # the alert ends, or goes on, for a reason, before the next retrain can begin
+        self._end(retrain, status, detail)
 
-    def _go_back(self, retrain: Retrain, version: str, reason: str) -> None:
+    def _judge(self, version: str, reason: str | None) -> tuple[Status, str]:
+        if reference.champion(self._environment).version != version:
+            return "rolled_back", f"somebody moved the champion away from version {version}"
+        if reason is None:
+            return "promoted", f"version {version} passed its watch window"
         done = self._rollbacks.go_back(expected=version)
         back = f"; version {done.version} answered {done.served_seconds:.1f} s later" if done else ""
-        self._end(retrain, "rolled_back", f"version {version} went back: {reason}{back}")
+        return "rolled_back", f"version {version} went back: {reason}{back}"
+
+    def _patiently(self, step: Callable[[], Result]) -> Result:
+        """The step's result, tried again while servers are down; raises WorkloadError after the last attempt."""
+        for left in reversed(range(self._settings.attempts)):
+            try:
+                return step()
+            except WorkloadError as error:
+                if not left or self._stopping.is_set():
+                    raise
+                _log.warning("tried again: %s", error)
+                self._stopping.wait(self._settings.retry_pause_seconds)
+        raise AssertionError("attempts are at least one")
 
     def _end(self, retrain: Retrain, status: Status, detail: str) -> None:
         ended = self._ledger.end(retrain, status, detail)

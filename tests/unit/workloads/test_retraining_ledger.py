@@ -1,0 +1,139 @@
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.retraining.ledger import Ledger
+
+SEED = 7
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/retraining.db"
+
+
+@pytest.fixture
+def ledger(url):
+    ledger = Ledger(url)
+    yield ledger
+    ledger.close()
+
+
+def submit(ledger, alert="a:1", version="1", cooldown=0.0):
+    return ledger.submit(alert=alert, reason="drift", version=version, cooldown_seconds=cooldown)
+
+
+def test_a_replayed_alert_is_the_same_retrain(ledger):
+    outcome, retrain = submit(ledger)
+    assert outcome == "accepted"
+    assert {submit(ledger) for _ in range(50)} == {("duplicate", retrain)}
+
+
+def test_replays_stay_the_same_retrain_after_it_is_over(ledger):
+    submit(ledger)
+    ledger.end(ledger.take(0), "refused", "gate")
+    assert submit(ledger)[0] == "duplicate"
+    assert ledger.take(0) is None
+
+
+def test_an_alert_delivered_again_during_the_watch_starts_nothing_although_the_champion_moved(ledger):
+    submit(ledger)
+    ledger.note(ledger.take(0), status="watching", version_after="2")
+    assert submit(ledger, version="2")[0] == "duplicate"
+
+
+def test_the_same_alert_about_a_later_model_is_another_retrain(ledger):
+    submit(ledger)
+    ledger.end(ledger.take(0), "promoted", "")
+    assert submit(ledger, version="2")[0] == "accepted"
+
+
+def test_an_alert_in_the_cooldown_starts_nothing_and_is_not_remembered(ledger):
+    submit(ledger)
+    ledger.end(ledger.take(0), "promoted", "")
+    assert submit(ledger, "b:1", "2", cooldown=60) == ("cooldown", None)
+    assert submit(ledger, "b:1", "2", cooldown=0)[0] == "accepted"
+
+
+def test_a_persons_request_waits_for_no_cooldown(ledger):
+    submit(ledger)
+    ledger.end(ledger.take(0), "promoted", "")
+    assert submit(ledger, alert="", cooldown=60)[0] == "accepted"
+    assert ledger.take(60) is not None
+
+
+def test_a_queued_alert_waits_for_the_cooldown(ledger):
+    submit(ledger)
+    running = ledger.take(0)
+    submit(ledger, "b:1")
+    ledger.end(running, "failed", "")
+    assert ledger.take(60) is None
+    assert ledger.take(0) is not None
+
+
+def test_one_runs_one_waits_and_the_rest_is_turned_away(ledger):
+    submit(ledger, "a:1")
+    first = ledger.take(0)
+    assert submit(ledger, "b:1")[0] == "accepted"
+    assert submit(ledger, "c:1") == ("queue_full", None)
+    assert ledger.take(0) is None
+    ledger.end(first, "refused", "")
+    assert ledger.take(0).alert == "b:1"
+
+
+def test_a_restart_forgets_nothing(url, ledger):
+    submit(ledger)
+    taken = ledger.take(0)
+    again = Ledger(url)
+    assert again.running() == taken
+    assert submit(again)[0] == "duplicate"
+    again.close()
+
+
+def test_two_services_on_one_ledger_never_run_two(url, ledger):
+    other = Ledger(url)
+    for number in range(20):
+        submit(ledger, f"alert-{number}:1")
+        with ThreadPoolExecutor(4) as pool:
+            taken = [item for item in pool.map(lambda each: each.take(0), [ledger, other] * 2) if item]
+        assert len(taken) == 1
+        ledger.end(taken[0], "refused", "")
+    other.close()
+
+
+def test_a_storm_from_many_threads_leaves_at_most_one_running_and_one_queued(ledger):
+    rng = random.Random(SEED)
+    alerts = [f"alert-{rng.randrange(100)}:1" for _ in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda alert: (submit(ledger, alert)[0], ledger.take(0)), alerts))
+    assert sum(taken is not None for _, taken in outcomes) == 1
+    assert sum(outcome == "accepted" for outcome, _ in outcomes) <= 2
+    counts = ledger.counts()
+    assert (counts["running"], counts["queued"]) in {(1, 0), (1, 1)}
+    assert sum(counts.values()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"), [("failed", True), ("rolled_back", True), ("refused", False), ("promoted", False)]
+)
+def test_the_last_retrain_counts_as_failed_when_nothing_good_came_of_it(ledger, status, failed):
+    assert not ledger.last_failed()
+    submit(ledger)
+    ledger.end(ledger.take(0), status, "")
+    assert ledger.last_failed() == failed
+
+
+def test_a_failure_is_forgotten_after_the_next_success(ledger):
+    for alert, status in (("a:1", "failed"), ("b:1", "promoted")):
+        submit(ledger, alert)
+        ledger.end(ledger.take(0), status, "")
+        time.sleep(0.01)
+    assert not ledger.last_failed()
+
+
+def test_a_database_that_is_down_is_one_line_that_names_the_variable(tmp_path):
+    with pytest.raises(WorkloadError, match="RETRAIN_DATABASE"):
+        Ledger(f"sqlite:///{tmp_path}/missing/retraining.db")
