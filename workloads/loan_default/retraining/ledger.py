@@ -155,11 +155,12 @@ class Ledger:
             if row is None or (row["from_alert"] and self._cooling(connection, cooldown_seconds)):
                 return None
             values = {"slot": "running", "status": "running", "begun_at": time.time()}
+            mine = sa.update(_retrains).where(_retrains.c.id == row["id"], _retrains.c.slot == "queued")
             try:
-                connection.execute(sa.update(_retrains).where(_retrains.c.id == row["id"]).values(values))
-            except IntegrityError:
+                taken = connection.execute(mine.values(values)).rowcount == 1
+            except IntegrityError:  # another process's retrain took the place
                 return None
-            return _retrain({**row, **values})
+            return _retrain({**row, **values}) if taken else None
 
     def note(self, retrain: Retrain, **values: Any) -> Retrain:
         """Change columns of one retrain and return it anew."""
