@@ -230,6 +230,10 @@ class Drill:
         with self._within(METRIC, lambda: text) as wait:
             wait(lambda: self._value(metrics.DATA_DRIFT_SCORE) == share)
             wait(lambda: (self._value(metrics.DRIFT_CHECKS_IN_A_ROW) or 0) >= 1)
+        query = str(self._rule()["query"])
+        for name in (metrics.DATA_DRIFT_SCORE, metrics.DRIFT_CHECKS_IN_A_ROW):
+            if name not in query:
+                raise HopBrokenError(f"{METRIC}: the rule {metrics.ALERT_DATA_DRIFT} does not ask for {name}: {query}")
         self.timeline.say(METRIC, f"{metrics.DATA_DRIFT_SCORE} {share} in Prometheus")
 
     def _fire(self) -> None:

@@ -1,0 +1,211 @@
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workloads.loan_default import ENTITY, FEATURES, LABEL, labels
+from workloads.loan_default.errors import DataError
+from workloads.loan_default.features import ATTRIBUTES, TrainingSet
+from workloads.loan_default.ingestion import Ingested
+from workloads.loan_default.store import Store
+
+NOW = datetime.now(UTC)
+SEED = 7
+DAY = timedelta(days=1)
+
+
+def capture(environment, rows, request="r", at=NOW, version="1"):
+    """Captured rows as the model server writes them; the score ranks the label with an AUC of about 0.75."""
+    rng = np.random.default_rng(SEED)
+    truth = (rng.random(rows) < 0.22).astype(int)
+    score = np.clip(0.22 + 0.1 * truth + rng.normal(0, 0.1, rows), 0, 1)
+    frame = pd.DataFrame(
+        {
+            "request_id": [f"{request}{index}" for index in range(rows)],
+            "row": np.zeros(rows, dtype="int32"),
+            "captured_at": pd.to_datetime([at] * rows, utc=True).astype("datetime64[us, UTC]"),
+            "alias": "champion",
+            "version": version,
+            ENTITY: pd.array(range(1, rows + 1), dtype="Int64"),
+            **{name: rng.normal(50, 5, rows) for name in FEATURES},
+            "score": score,
+        }
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    folder = f"captures/dt={at:%Y-%m-%d}/hour={at:%H}"
+    Store.open(environment).write(f"{folder}/{request}{at.timestamp()}.parquet", buffer.getvalue())
+    return frame.assign(truth=truth)
+
+
+def deliver(environment, rows, values, **more):
+    outcomes = [
+        labels.Outcome(request_id=request, outcome=int(value), **{ENTITY: int(customer)}, **more)
+        for request, value, customer in zip(rows["request_id"], values, range(1, len(rows) + 1), strict=True)
+    ]
+    return labels.add(environment, outcomes)
+
+
+def attributes(rows):
+    rng = np.random.default_rng(SEED)
+    return pd.DataFrame({ENTITY: range(1, rows + 1), **{name: rng.integers(1, 3, rows) for name in ATTRIBUTES}})
+
+
+@pytest.fixture
+def small(make_environment):
+    return make_environment(
+        retraining={"min_labelled_rows": 100}, monitoring={"min_labelled_rows": 100, "min_rows": 100}
+    )
+
+
+def test_outcomes_are_joined_by_request_id_and_row(small):
+    rows = capture(small, 300)
+    deliver(small, rows.head(200), rows["truth"].head(200))
+    found = labels.labelled(small, labels.captured(small, DAY))
+    assert len(found) == 200
+    wanted = dict(zip(rows["request_id"], rows["truth"], strict=True))
+    assert all(wanted[request] == label for request, label in zip(found["request_id"], found[LABEL], strict=True))
+
+
+def test_the_outcome_observed_last_counts_whenever_it_is_delivered(small):
+    rows = capture(small, 10)
+    deliver(small, rows, [1] * 10, observed_at=NOW)
+    deliver(small, rows, [0] * 10, observed_at=NOW - DAY)
+    found = labels.labelled(small, labels.captured(small, DAY))
+    assert found[LABEL].tolist() == [1] * 10
+
+
+def test_outcomes_of_requests_that_nobody_made_change_nothing(small):
+    rows = capture(small, 10)
+    deliver(small, rows.assign(request_id="stranger"), [1] * 10)
+    assert labels.labelled(small, labels.captured(small, DAY)).empty
+
+
+def test_only_the_window_is_read_and_a_row_captured_twice_counts_once(small):
+    capture(small, 5, "old", NOW - timedelta(days=3))
+    capture(small, 5, "new", NOW)
+    capture(small, 5, "new", NOW - timedelta(minutes=1))
+    found = labels.captured(small, DAY)
+    assert sorted(found["request_id"]) == [f"new{index}" for index in range(5)]
+
+
+def test_struck_requests_and_our_own_probes_do_not_count(small):
+    for request in ("drill-1-", "drill-2-", labels.SMOKE, "real-"):
+        capture(small, 5, request)
+    labels.strike(small, "drill-1")
+    labels.strike(small, "drill-2")
+    assert {name[:5] for name in labels.captured(small, DAY)["request_id"]} == {"real-"}
+
+
+def test_nothing_captured_is_an_empty_frame(small):
+    assert labels.captured(small, DAY).empty
+
+
+def test_a_window_holds_the_labelled_rows_with_attributes(small):
+    rows = capture(small, 300)
+    deliver(small, rows, rows["truth"])
+    made = labels.window(small, attributes(250))
+    assert made.rows == 250
+    assert 0.6 < made.champion_auc < 0.9
+
+
+def test_the_same_rows_make_the_same_window(small):
+    rows = capture(small, 300)
+    deliver(small, rows, rows["truth"])
+    assert labels.window(small, attributes(300)) == labels.window(small, attributes(300))
+
+
+def test_too_few_labelled_rows_make_no_window(small):
+    rows = capture(small, 300)
+    deliver(small, rows.head(99), rows["truth"].head(99))
+    assert labels.window(small, attributes(300)) is None
+
+
+POISONS = {
+    "turned around": lambda truth, _: 1 - truth,
+    "shuffled": lambda truth, rng: rng.permutation(truth),
+    "all default": lambda truth, _: truth * 0 + 1,
+    "all pay": lambda truth, _: truth * 0,
+    "coins": lambda truth, rng: rng.integers(0, 2, len(truth)),
+}
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_outcomes_that_the_champion_cannot_rank_are_not_believed(small, poison):
+    rows = capture(small, 3000)
+    rng = np.random.default_rng(SEED + 1)
+    deliver(small, rows, POISONS[poison](rows["truth"].to_numpy(), rng))
+    with pytest.raises(DataError, match=r"outcome"):
+        labels.window(small, attributes(3000))
+
+
+def ingested(rows):
+    return Ingested(run="run", data_hash="hash", source="csv", rows=rows, quarantined={}, event_timestamp=NOW)
+
+
+def base(rows):
+    rng = np.random.default_rng(SEED)
+    frame = attributes(rows).assign(**{name: rng.normal(0, 1, rows) for name in FEATURES}, **{LABEL: 0})
+    return TrainingSet(ingested(rows), frame)
+
+
+@pytest.mark.parametrize(("share", "old"), [(0.0, 0), (0.5, 300), (0.25, 100)])
+def test_training_takes_new_and_old_rows_by_setting(make_environment, share, old):
+    environment = make_environment(retraining={"min_labelled_rows": 100, "old_share": share})
+    rows = capture(environment, 300)
+    deliver(environment, rows, rows["truth"])
+    name = labels.window(environment, attributes(300)).name
+    pinned = environment.model_copy(update={"labelled_window": name})
+    mixed = labels.with_window(pinned, base(1000))
+    assert len(mixed.frame) == 300 + old
+    assert mixed.ingested.data_hash != "hash"
+    assert mixed.frame.equals(labels.with_window(pinned, base(1000)).frame)
+
+
+def test_a_window_that_is_gone_is_an_error(small):
+    with pytest.raises(DataError, match="start the retrain again"):
+        labels.with_window(small.model_copy(update={"labelled_window": "nothing"}), base(10))
+
+
+def test_live_quality_is_that_of_one_version(small):
+    for version, request in (("1", "a"), ("2", "b")):
+        rows = capture(small, 300, request, version=version)
+        deliver(small, rows, rows["truth"] if version == "1" else 1 - rows["truth"])
+    known = labels.labelled(small, labels.captured(small, DAY))
+    good, bad = (labels.quality(small, known, version) for version in ("1", "2"))
+    assert good.auc == pytest.approx(1 - bad.auc)
+    assert good.auc > 0.6
+    assert 0 <= good.calibration_error < 0.2
+
+
+def test_live_quality_of_few_rows_or_of_one_class_is_not_said(small):
+    rows = capture(small, 300)
+    deliver(small, rows, [0] * 300)
+    known = labels.labelled(small, labels.captured(small, DAY))
+    assert labels.quality(small, known, "1").auc is None
+    assert labels.quality(small, known.head(50), "1").auc is None
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "the body must be"),
+        (b'{"outcomes": []}', "outcomes"),
+        (b'{"outcomes": [{"request_id": "a"}]}', "outcomes.0.outcome"),
+        (b'{"outcomes": [{"request_id": "a", "outcome": 2}]}', "outcomes.0.outcome"),
+        (b'{"outcomes": [{"request_id": "", "outcome": 1}]}', "outcomes.0.request_id"),
+        (b'{"outcomes": [{"request_id": "a", "outcome": 1, "typo": 1}]}', "outcomes.0.typo"),
+    ],
+)
+def test_wrong_outcomes_are_named(body, named):
+    with pytest.raises(DataError, match=named):
+        labels.parse(body)
+
+
+def test_right_outcomes_are_read():
+    (found,) = labels.parse(json.dumps({"outcomes": [{"request_id": "a", "outcome": 1, ENTITY: 5}]}).encode())
+    assert (found.request_id, found.row, found.outcome, found.customer) == ("a", 0, 1, 5)

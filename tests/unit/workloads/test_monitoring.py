@@ -1,0 +1,225 @@
+import io
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import prometheus_client
+import pytest
+
+from workloads.loan_default import ENTITY, FEATURES, LABEL, metrics, monitoring, reference
+from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.features import ATTRIBUTES
+from workloads.loan_default.reference import Champion
+from workloads.loan_default.store import Store
+
+SEED = 7
+ROWS = 2000
+BROKEN_DETECTORS = (0.0, 1.0)
+
+
+class Gateway:
+    """Keeps what was pushed."""
+
+    def __init__(self):
+        self.registry = None
+        self.kept = {}
+        self.down = False
+
+    def push(self, _url, job, registry, timeout, replace):
+        assert (job, timeout > 0) == (metrics.MONITORING_JOB, True)
+        if self.down:
+            raise ConnectionRefusedError("connection refused")
+        found = {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in registry.collect()
+            for sample in family.samples
+        }
+        self.kept = found if replace else self.kept | found
+
+    def value(self, name, **labels):
+        return self.kept.get((name, *sorted(labels.items())))
+
+
+@pytest.fixture
+def gateway(monkeypatch):
+    gateway = Gateway()
+    monkeypatch.setattr(prometheus_client, "push_to_gateway", partial(gateway.push, replace=True))
+    monkeypatch.setattr(prometheus_client, "pushadd_to_gateway", partial(gateway.push, replace=False))
+    return gateway
+
+
+def people(rows=ROWS):
+    rng = np.random.default_rng(SEED)
+    return pd.DataFrame(
+        {
+            ENTITY: np.arange(1, rows + 1),
+            **{name: rng.normal(100, 10, rows) for name in FEATURES},
+            **{name: rng.integers(1, 3, rows) for name in ATTRIBUTES},
+            LABEL: (rng.random(rows) < 0.22).astype(int),
+        }
+    ).assign(Age=rng.integers(20, 70, rows))
+
+
+@pytest.fixture
+def world(make_environment, gateway, monkeypatch):
+    """A champion with its training rows; nothing captured yet."""
+    assert gateway is not None
+    environment = make_environment(monitoring={"min_rows": 300, "min_labelled_rows": 300}).model_copy(
+        update={"pushgateway_url": "http://gateway"}
+    )
+    monkeypatch.setattr(reference, "champion", lambda _: Champion("1", "run-1", 0.0))
+    reference.save(environment, "run-1", people())
+    return environment
+
+
+def capture(environment, frame, at=None):
+    at = at or datetime.now(UTC)
+    rng = np.random.default_rng(SEED)
+    captured = frame[[ENTITY, *FEATURES]].assign(
+        request_id=[f"{at.timestamp()}-{index}" for index in range(len(frame))],
+        row=0,
+        captured_at=pd.Timestamp(at),
+        alias="champion",
+        version="1",
+        score=rng.random(len(frame)),
+    )
+    buffer = io.BytesIO()
+    captured.to_parquet(buffer, index=False)
+    Store.open(environment).write(f"captures/dt={at:%Y-%m-%d}/hour={at:%H}/{at.timestamp()}.parquet", buffer.getvalue())
+
+
+def moved(frame):
+    return frame.assign(Income=frame["Income"] + 30)
+
+
+def test_the_same_people_have_not_drifted(world, gateway):
+    capture(world, people())
+    checked = monitoring.check(world)
+    assert (checked.drift.share, checked.in_a_row) == (0.0, 0)
+    assert gateway.value(metrics.DATA_DRIFT_SCORE) == 0.0
+
+
+def test_one_moved_column_of_four_is_a_quarter_and_named(world, gateway):
+    capture(world, moved(people()))
+    checked = monitoring.check(world)
+    assert checked.drift.share == 0.25
+    assert max(checked.drift.features, key=checked.drift.features.get) == "Income"
+    assert gateway.value(metrics.DATA_DRIFT_SCORE) == 0.25
+    assert gateway.value(metrics.FEATURE_DRIFT_SCORE, feature="Income") > 1
+    assert gateway.value(metrics.DRIFT_CHECKS_IN_A_ROW) == 1
+
+
+def test_the_detector_does_not_answer_the_same_to_everything(world):
+    capture(world, moved(people()))
+    assert monitoring.check(world).drift.share not in BROKEN_DETECTORS
+
+
+def test_the_report_is_in_the_store_and_the_latest_names_it(world):
+    capture(world, people())
+    checked = monitoring.check(world)
+    assert monitoring.latest(world) == checked
+    assert b"<html" in Store.open(world).read(checked.report)[:2000].lower()
+
+
+def test_checks_in_a_row_are_counted_until_one_shows_no_drift(world, monkeypatch):
+    capture(world, people())
+    shares = iter([0.5, 0.5, 0.0, 0.5])
+    monkeypatch.setattr(
+        monitoring, "_drift", lambda *_: monitoring.Drift(share=next(shares), features=dict.fromkeys(FEATURES, 0.0))
+    )
+    assert [monitoring.check(world).in_a_row for _ in range(4)] == [1, 2, 0, 1]
+
+
+def test_another_champion_is_another_reference_and_begins_the_count_anew(world, monkeypatch):
+    drifted = moved(people())
+    capture(world, drifted)
+    assert monitoring.check(world).in_a_row == 1
+    reference.save(world, "run-2", drifted)
+    monkeypatch.setattr(reference, "champion", lambda _: Champion("2", "run-2", 0.0))
+    checked = monitoring.check(world)
+    assert (checked.drift.share, checked.in_a_row, checked.version) == (0.0, 0, "2")
+
+
+def test_too_little_data_is_said_and_not_scored_as_no_drift(world, gateway):
+    capture(world, moved(people()))
+    monitoring.check(world)
+    world_now = world.model_copy(
+        update={
+            "settings": world.settings.model_copy(
+                update={"monitoring": world.settings.monitoring.model_copy(update={"min_rows": ROWS + 1})}
+            )
+        }
+    )
+    checked = monitoring.check(world_now)
+    assert (checked.drift, checked.rows, checked.in_a_row) == (None, ROWS, 1)
+    assert gateway.value(metrics.DATA_DRIFT_SCORE) is None
+    assert gateway.value(metrics.DRIFT_MEASURED) == 0
+    assert checked.report is not None
+
+
+def test_nothing_captured_is_an_error_that_the_gateway_is_told(world, gateway):
+    with pytest.raises(DataError, match="no request was captured"):
+        monitoring.check(world)
+    assert gateway.value(metrics.DRIFT_JOB_OK) == 0
+
+
+def test_only_old_captures_are_an_error_too(world):
+    capture(world, people(), datetime.now(UTC) - timedelta(days=3))
+    with pytest.raises(DataError, match="no request was captured"):
+        monitoring.check(world)
+
+
+def test_a_missing_reference_is_an_error_and_leaves_the_last_score(world, gateway, monkeypatch):
+    capture(world, moved(people()))
+    monitoring.check(world)
+    monkeypatch.setattr(reference, "champion", lambda _: Champion("3", "run-3", 0.0))
+    with pytest.raises(DataError, match=r"run-3\.parquet does not exist"):
+        monitoring.check(world)
+    assert gateway.value(metrics.DRIFT_JOB_OK) == 0
+    assert gateway.value(metrics.DATA_DRIFT_SCORE) == 0.25
+
+
+def test_a_gateway_that_is_down_is_one_line(world, gateway):
+    capture(world, people())
+    gateway.down = True
+    with pytest.raises(WorkloadError, match="Pushgateway at http://gateway took no metrics"):
+        monitoring.check(world)
+
+
+def test_a_gap_between_groups_is_measured_on_requests(world, gateway):
+    frame = people()
+    capture(world, frame)
+    checked = monitoring.check(world)
+    assert set(checked.bias) == {"SEX", "EDUCATION", "AGE"}
+    assert 0 <= checked.bias["SEX"]["demographic_parity"] < 0.1
+    assert gateway.value(metrics.BIAS_GAP, attribute="SEX", kind="demographic_parity") == pytest.approx(
+        checked.bias["SEX"]["demographic_parity"]
+    )
+
+
+def test_a_model_that_flags_one_sex_has_a_gap(world):
+    frame = people()
+    unfair = frame.assign(score=np.where(frame["SEX"] == 1, 0.9, 0.1) + np.linspace(0, 0.01, ROWS))
+    gaps = monitoring.bias(world, unfair.drop(columns=list(ATTRIBUTES)), unfair.head(0), frame)
+    assert gaps["SEX"]["demographic_parity"] > 0.3
+
+
+def test_every_pushed_name_and_label_is_a_defined_one(world, gateway):
+    capture(world, people())
+    monitoring.check(world)
+    known = {value for value in vars(metrics).values() if isinstance(value, str)}
+    assert {name for name, *_ in gateway.kept} <= known
+    assert {label for _, *labels in gateway.kept for label, _ in labels} <= known
+
+
+def test_old_reports_are_removed_and_the_latest_kept(world, monkeypatch):
+    capture(world, people())
+    monkeypatch.setattr(
+        monitoring, "_drift", lambda *_: monitoring.Drift(share=0.0, features=dict.fromkeys(FEATURES, 0.0))
+    )
+    for _ in range(monitoring.Environment().settings.monitoring.kept_reports + 3):
+        checked = monitoring.check(world)
+    names = [name for name in Store.open(world).names("reports") if not name.endswith(".json")]
+    assert len(names) == 30
+    assert checked.report.split("/")[1] in names
