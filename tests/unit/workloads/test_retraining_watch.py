@@ -1,0 +1,92 @@
+import httpx
+import pytest
+
+from workloads.loan_default import labels
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.retraining import watch as watches
+from workloads.loan_default.retraining.watch import Counters, Watch
+
+NEVER = lambda: False  # noqa: E731  a watch that nobody stops
+
+
+@pytest.fixture
+def world(make_environment, monkeypatch):
+    """A model server that answers with version 2, without traffic or outcomes."""
+    state = {"answers": iter(lambda: "2", None), "counters": iter(lambda: Counters(0, 0), None), "auc": None}
+    monkeypatch.setattr(watches, "smoke", lambda _: next(state["answers"]))
+    monkeypatch.setattr(Counters, "read", classmethod(lambda _cls, _environment: next(state["counters"])))
+    monkeypatch.setattr(labels, "captured", lambda *_: None)
+    monkeypatch.setattr(labels, "labelled", lambda *_: None)
+    monkeypatch.setattr(
+        labels, "quality", lambda *_: labels.Quality(rows=500, auc=state["auc"], calibration_error=0.01)
+    )
+    monkeypatch.setattr(watches, "gate_auc", lambda *_: 0.76)
+    monkeypatch.setattr(watches, "_PAUSE_SECONDS", 0.0)
+    state["environment"] = make_environment(retraining={"watch_seconds": 0.05}, deployment={"served_wait_seconds": 0.1})
+    return state
+
+
+def run(world):
+    return Watch(world["environment"], "2").run(NEVER)
+
+
+def test_a_release_that_is_served_and_answers_stays(world):
+    assert run(world) is None
+
+
+def test_a_release_that_is_never_served_goes_back(world):
+    world["answers"] = iter(lambda: "1", None)
+    assert "version 2 was not served" in run(world)
+
+
+def test_a_release_may_take_a_moment_to_be_served(world):
+    world["answers"] = iter(["1", "1", *["2"] * 1_000_000])
+    assert run(world) is None
+
+
+def test_one_lost_prediction_is_no_reason_and_three_in_a_row_are(world):
+    world["answers"] = iter(["2", "timeout", *["2"] * 1_000_000])
+    assert run(world) is None
+    world["answers"] = iter(["2", "timeout", "timeout", "status 500"])
+    assert "3 predictions in a row failed" in run(world)
+
+
+def test_too_many_failing_requests_send_a_release_back(world):
+    world["counters"] = iter([Counters(100, 5), *[Counters(180, 25)] * 1_000_000])
+    assert run(world) == "20 of 100 requests failed since the promotion"
+
+
+def test_errors_from_before_the_promotion_do_not_count(world):
+    world["counters"] = iter([Counters(100, 50), *[Counters(200, 50)] * 1_000_000])
+    assert run(world) is None
+
+
+def test_a_release_that_ranks_outcomes_worse_than_at_the_gate_goes_back(world):
+    world["auc"] = 0.70
+    assert run(world) == "live AUC 0.700 on 500 outcomes, 0.760 at the gate"
+
+
+def test_a_release_that_ranks_outcomes_as_at_the_gate_stays(world):
+    world["auc"] = 0.75
+    assert run(world) is None
+
+
+def test_a_store_that_is_down_is_no_reason_to_go_back(world, monkeypatch):
+    def down(*_):
+        raise WorkloadError("artifact store: down")
+
+    monkeypatch.setattr(labels, "captured", down)
+    assert run(world) is None
+
+
+def test_the_model_servers_counters_are_read_by_reason(environment, monkeypatch):
+    text = (
+        'loan_default_predictions_total{alias="champion",version="1"} 40\n'
+        'loan_default_predictions_total{alias="champion",version="2"} 2\n'
+        'loan_default_prediction_errors_total{reason="malformed"} 9\n'
+        'loan_default_prediction_errors_total{reason="internal"} 3\n'
+    )
+    request = httpx.Request("GET", "http://model/metrics")
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, text=text, request=request))
+    found = Counters.read(environment.model_copy(update={"model_url": "http://model/v1/models/loan-default"}))
+    assert found == Counters(scored=42, failed=3)
