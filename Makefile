@@ -5,7 +5,7 @@
 STACK ?= local
 ARGS ?=
 PYTHON ?= python3
-export DATA
+export DATA DRILL
 
 # The environment in which a command about the stack runs.
 WITH = $(PYTHON) -m tools.env --stack $(STACK) --
@@ -48,6 +48,14 @@ outputs: ## where everything is, as JSON
 env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)
 
+drill: ## fire drills on STACK: drift must lead to a new model, poisoned data must not
+	@$(MAKE) --no-print-directory up DRILL=1
+	@status=0; \
+	for drill in "" --poisoned; do \
+	  $(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.drill --outputs - $$drill || { status=$$?; break; }; \
+	done; \
+	$(MAKE) --no-print-directory up DRILL= && exit $$status
+
 retrain: ## retrain the model on the running STACK by hand and wait for the outcome
 	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client retrain --outputs - --wait
 
@@ -67,10 +75,15 @@ test: ## every test that runs without being asked for by name
 	@$(PYTHON) -m tools.install
 	$(INFRA)/python -m pytest --ignore tests/unit/workloads --ignore tests/pytest_pulumi
 	$(WITH) sh -c 'cd tests/pytest_pulumi && ../../$(INFRA)/python -m pytest'
-	"$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads tests/unit/workloads
+	$(WITH) "$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads tests/unit/workloads
 ifneq ($(wildcard tests/e2e/test_*.py),)
 	$(INFRA)/python -m pytest -m e2e tests/e2e
 endif
+
+soak: ## the long matrices: interrupted runs, poisoned trainings, hostile requests, alert storms
+	@$(PYTHON) -m tools.install
+	$(INFRA)/python -m pytest -m soak tests/soak
+	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
 
 bench: ## measure the local stack, then the model server
 	@$(PYTHON) -m tools.install

@@ -192,7 +192,7 @@ class _WatchOnHost(pulumi.ComponentResource):
         super().__init__("mlplatform:index:WatchOnHost", name, None, opts)
         child = pulumi.ResourceOptions(parent=self, depends_on=[monitoring.ready])
 
-        File(
+        targets = File(
             f"{name}-targets",
             path=f"{monitoring.folder}/targets/{name}.json",
             content=pulumi.Output.json_dumps(
@@ -206,7 +206,8 @@ class _WatchOnHost(pulumi.ComponentResource):
             content=spec.rules,
             check=["promtool", "check", "rules", "{path}"],
             reload_url=pulumi.Output.concat(monitoring.prometheus_url, "/-/reload"),
-            opts=child,
+            # Prometheus watches the targets' folder from the reload on; one that is made later waits for five minutes.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[monitoring.ready, targets]),
         )
 
         self.register_outputs({})
