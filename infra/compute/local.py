@@ -97,7 +97,8 @@ class ScheduleOnHost(pulumi.ComponentResource):
         Process(
             f"{name}-timer",
             command=[
-                *(substrate.python, "-m", "infra.host.timer"),
+                # By its path, because importing the package would keep Pulumi's SDK in memory.
+                *(substrate.python, str(substrate.checkout / "infra" / "host" / "timer.py")),
                 *("--cron", spec.cron),
                 *("--record", record),
                 "--",
