@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import sys
 import threading
 
 import uvicorn
@@ -14,6 +15,9 @@ from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.service import Parts, Service
 from workloads.loan_default.retraining.worker import ChampionWatch, Checks, Rollbacks, Worker
 from workloads.loan_default.settings import Environment, load
+
+_SWITCH_SECONDS = 0.0005
+"""How long the worker may hold the interpreter while an alert waits; a tenth of the default."""
 
 MIN_TOKEN = 16
 """Characters below which a token can be guessed."""
@@ -68,6 +72,7 @@ def main() -> None:
     service, worker = build(environment)
     worker.start()
     threading.Thread(target=_preload, name="preload", daemon=True).start()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     uvicorn.run(service.app(), host=arguments.host, port=arguments.port, log_level="warning", access_log=False)
     worker.join(timeout=20)
 

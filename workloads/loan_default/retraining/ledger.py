@@ -114,14 +114,17 @@ class Ledger:
         """
         key = f"{alert}:{version}" if alert else f"hand:{uuid.uuid4().hex}"
         with _named(), self._engine.connect() as connection:
-            known = connection.execute(sa.select(_retrains.c.id).where(_same(key, alert)).limit(1)).scalar()
+            # One look decides nearly every alert of a storm.
+            columns = _retrains.c.id, _retrains.c.key, _retrains.c.alert, _retrains.c.slot
+            near = sa.select(*columns).where((_retrains.c.key == key) | _retrains.c.slot.is_not(None))
+            rows = connection.execute(near).all()
+            known = next((row.id for row in rows if row.key == key or (alert and row.alert == alert)), None)
             if known is not None:
                 return "duplicate", str(known)
+            if any(row.slot == "queued" for row in rows):
+                return "queue_full", None
             if alert and self._cooling(connection, cooldown_seconds):
                 return "cooldown", None
-            waiting = sa.select(_retrains.c.id).where(_retrains.c.slot == "queued")
-            if connection.execute(waiting).scalar() is not None:
-                return "queue_full", None
         return self._insert(key, alert, reason, version)
 
     def _insert(self, key: str, alert: str, reason: str, version: str) -> tuple[Submitted, str | None]:
@@ -215,12 +218,6 @@ class Ledger:
         with _named(), self._engine.connect() as connection:
             row = connection.execute(sa.select(_retrains).where(condition)).mappings().first()
         return None if row is None else _retrain(row)
-
-
-def _same(key: str, alert: str) -> sa.ColumnElement[bool]:
-    if not alert:
-        return _retrains.c.key == key
-    return (_retrains.c.key == key) | ((_retrains.c.alert == alert) & _retrains.c.slot.is_not(None))
 
 
 def _retrain(row: Any) -> Retrain:
