@@ -1,0 +1,199 @@
+import io
+import itertools
+import json
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME, drill, metrics
+from workloads.loan_default.drill import Drill, HopBrokenError, poisoned
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.features import ATTRIBUTES
+from workloads.loan_default.retraining.client import Client
+
+ROWS = 50
+OUTPUTS = {
+    "prediction_url": "http://model/v1/models/loan-default:predict",
+    "model_url": "http://model/v1/models/loan-default",
+    "mlflow_url": "http://mlflow",
+    "prometheus_url": "http://prometheus",
+    "alertmanager_url": "http://alertmanager",
+    "retrain_url": "http://retraining/retrain",
+}
+
+
+class Stack:
+    """A loop in miniature behind the same URLs; each hop can be broken."""
+
+    def __init__(self, broken=None, poisoned_data=False):
+        self.broken = broken
+        self.poisoned = poisoned_data
+        self.stored = 0.0
+        self.checks = 0
+        self.champion = 1
+        self.retrains = []
+        self.drifting = False
+        self.struck = []
+
+    def handle(self, request):
+        body = json.loads(request.content) if request.content else {}
+        path = request.url.path.strip("/").replace("/", "_").replace(":", "_").replace(".", "_").replace("-", "_")
+        answer = getattr(self, f"on_{request.url.host}_{path}")(request, body)
+        return answer if isinstance(answer, httpx.Response) else httpx.Response(200, json=answer)
+
+    def on_model_v1_models_loan_default_predict(self, request, body):
+        if "-served" not in request.headers["x-request-id"] and self.broken != "capture off":
+            self.stored += len(body["instances"])
+        return httpx.Response(200, json={"predictions": [0.5]}, headers={"x-model-version": str(self.champion)})
+
+    def on_model_metrics(self, *_):
+        return httpx.Response(200, text=f'{metrics.CAPTURE_ROWS}{{outcome="stored"}} {self.stored}\n')
+
+    def on_mlflow_api_2_0_mlflow_registered_models_alias(self, request, _):
+        assert request.url.params["name"] == MODEL_NAME
+        return {"model_version": {"version": str(self.champion)}}
+
+    def on_retraining_status(self, *_):
+        if self.retrains and self.retrains[0]["status"] == "running":
+            self._finish(self.retrains[0])
+        share = 0.5 if self.drifting else 0.0
+        found = {"drift": {"share": share}, "in_a_row": self.checks, "rows": ROWS}
+        return {
+            "champion": "1",
+            "enabled": True,
+            "running": None,
+            "queued": None,
+            "drift_checks": 2,
+            "recent": self.retrains,
+            "checks": {"finished": self.checks, "last": {"exit_status": 0}},
+            "latest_check": found,
+        }
+
+    def _finish(self, retrain):
+        if self.broken == "pipeline failing":
+            retrain.update(status="failed", detail="OPA is down")
+        elif self.poisoned and self.broken != "gate open":
+            retrain.update(status="refused", detail="AUC 0.58 is below 0.75")
+        else:
+            self.champion = 2
+            self.drifting = self.broken == "old reference"
+            retrain.update(status="promoted", version_after="2")
+
+    def on_retraining_reference(self, *_):
+        rng = np.random.default_rng(7)
+        frame = pd.DataFrame({ENTITY: range(ROWS), **{name: rng.normal(9, 1, ROWS) for name in FEATURES}})
+        frame = frame.assign(**dict.fromkeys(ATTRIBUTES, 1), **{LABEL: rng.integers(0, 2, ROWS)})
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer)
+        return httpx.Response(200, content=buffer.getvalue())
+
+    def on_retraining_outcomes(self, *_):
+        return {"stored": 1}
+
+    def on_retraining_check(self, *_):
+        self.checks += 1
+        self.drifting = self.checks < 3
+        return {"started": True}
+
+    def on_retraining_strike(self, _, body):
+        self.struck.append(body["prefix"])
+        return {}
+
+    def on_retraining_rollback(self, *_):
+        self.champion = 1
+        return {"version": "1"}
+
+    def on_retraining_metrics(self, *_):
+        return httpx.Response(200, text=f'{metrics.ALERTS_RECEIVED}{{outcome="unauthorized"}} 3\n')
+
+    def on_prometheus_api_v1_query(self, request, _):
+        name = request.url.params["query"]
+        share = 0.5 if self.drifting else 0.0
+        value = {metrics.DATA_DRIFT_SCORE: share, metrics.DRIFT_CHECKS_IN_A_ROW: self.checks}[name]
+        return {"data": {"result": [] if self.broken == "metric renamed" else [{"value": [0, str(value)]}]}}
+
+    def on_prometheus_api_v1_rules(self, *_):
+        firing = self.drifting and self.broken != "rule silent"
+        if firing and not self.retrains and self.broken not in {"route removed", "wrong token"}:
+            retrain = {"id": "r1", "from_alert": True, "created_at": 1e12, "status": "running", "reason": "drift"}
+            self.retrains = [{**retrain, "attempts": 1, "labelled_window": "w", "detail": "", "version_after": None}]
+        query = f"{metrics.DATA_DRIFT_SCORE} > 0.2 and on() {metrics.DRIFT_CHECKS_IN_A_ROW} >= 2"
+        state = "firing" if firing else "inactive"
+        rule = {"name": metrics.ALERT_DATA_DRIFT, "state": state, "duration": 5, "query": query}
+        return {"data": {"groups": [{"rules": [rule]}]}}
+
+    def on_alertmanager_api_v2_alerts_groups(self, *_):
+        name = "page" if self.broken == "route removed" else "retrain"
+        alert = {"labels": {"alertname": metrics.ALERT_DATA_DRIFT}}
+        return [{"receiver": {"name": name}, "alerts": [alert]}]
+
+
+@pytest.fixture
+def drilled(monkeypatch):
+    def build(stack, *, lies=False):
+        monkeypatch.setattr(drill, "_POLL_SECONDS", 0.001)
+        client = Client(OUTPUTS, "token")
+        made = Drill(OUTPUTS, client, poisoned=lies, rows=ROWS)
+        client._http = made._http = httpx.Client(transport=httpx.MockTransport(stack.handle))
+        made._limits = dict.fromkeys(drill.LIMITS, 0.2)
+        return made
+
+    return build
+
+
+def test_a_loop_that_closes_passes_every_hop_in_order_and_leaves_no_trace(drilled):
+    stack = Stack()
+    made = drilled(stack)
+    made.run()
+    assert [hop for hop in made.timeline.hops if hop != "start"] == list(drill.LIMITS)
+    assert all(a <= b for a, b in itertools.pairwise(made.timeline.hops.values()))
+    assert stack.champion == 1
+    assert stack.struck[-1].startswith("drill-")
+
+
+@pytest.mark.parametrize(
+    ("broken", "hop", "hint"),
+    [
+        ("capture off", drill.CAPTURED, "is capture on"),
+        ("metric renamed", drill.METRIC, metrics.DATA_DRIFT_SCORE),
+        ("rule silent", drill.FIRING, "inactive"),
+        ("route removed", drill.WEBHOOK, "sends it to page"),
+        ("wrong token", drill.WEBHOOK, "unauthorized 3"),
+        ("pipeline failing", drill.PIPELINE, "OPA is down"),
+        ("old reference", drill.RESOLVED, "firing"),
+    ],
+)
+def test_a_drill_names_the_hop_that_broke_and_cleans_up(drilled, broken, hop, hint):
+    stack = Stack(broken)
+    with pytest.raises(HopBrokenError) as caught:
+        drilled(stack).run()
+    assert str(caught.value).startswith(f"{hop}: ")
+    assert hint in str(caught.value)
+    assert stack.struck
+
+
+def test_poisoned_data_that_is_refused_passes(drilled):
+    made = drilled(Stack(poisoned_data=True), lies=True)
+    made.run()
+    assert drill.GATE in made.timeline.hops
+    assert drill.SERVED not in made.timeline.hops
+
+
+def test_poisoned_data_that_gets_through_fails_the_drill_and_is_rolled_back(drilled):
+    stack = Stack("gate open", poisoned_data=True)
+    with pytest.raises(HopBrokenError, match="poisoned data was not refused"):
+        drilled(stack, lies=True).run()
+    assert stack.champion == 1
+
+
+def test_a_stack_with_production_times_is_not_drilled(drilled, monkeypatch):
+    monkeypatch.setattr(drill, "LONGEST_FOR_SECONDS", 1)
+    with pytest.raises(WorkloadError, match="make drill"):
+        drilled(Stack()).run()
+
+
+def test_the_poison_turns_the_said_share_of_outcomes_around():
+    rows = pd.DataFrame({LABEL: [0, 1] * 500})
+    assert (poisoned(rows) != rows[LABEL]).mean() == drill.POISONED_SHARE
