@@ -65,6 +65,19 @@ def test_a_killed_supervisor_comes_back_and_its_processes_with_it(supervised, ro
     assert PROCESS.read(supervised, web_server(port), {})["state"] == "running"
 
 
+def test_workers_that_outlive_their_killed_parent_are_ended_before_it_comes_back(supervised, port):
+    # A parent that serves in a child of its own, as MLflow and gunicorn do.
+    server = f"{sys.executable} -m http.server --bind 127.0.0.1 {port}"
+    PROCESS.create(supervised, web_server(port, command=["sh", "-c", f"{server} & wait"]))
+    time.sleep(1.1)
+    first = pid(supervised)
+    (worker,) = psutil.Process(first).children()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: supervised.supervision.status("web").state == "RUNNING" and answers(port))
+    assert pid(supervised) != first
+
+
 def test_read_tells_a_dead_process(supervised, port):
     outputs = PROCESS.create(supervised, web_server(port))
     supervised.supervision._call("stopProcessGroup", "web")
