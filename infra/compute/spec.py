@@ -10,6 +10,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
 from infra.artifact_store import ArtifactStore
+from infra.core.images import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Need:
 class TaskSpec:
     """What runs: a command of an image."""
 
-    image: Literal["ingest", "workload", "serve", "train-gpu"]
+    image: Target
     """Image target; where there are no images, the environment that has what the target has."""
 
     command: Sequence[str]
