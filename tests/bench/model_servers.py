@@ -10,8 +10,8 @@ from sklearn.ensemble import GradientBoostingClassifier
 
 from workloads.loan_default import FEATURES, SERVED_NAME
 from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
+from workloads.loan_default.estimators import to_onnx
 from workloads.loan_default.settings import Environment, ServingSettings
-from workloads.loan_default.training import to_onnx
 
 
 def fitted(rows: int = 24_000) -> GradientBoostingClassifier:

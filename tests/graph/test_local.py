@@ -50,7 +50,9 @@ def test_every_process_listens_on_loopback_only(graph):
     texts = [json.dumps(process.inputs["command"]) for process in processes(graph)]
     texts += [file.inputs["content"] for file in graph.all("host:index:File")]
     assert [text for text in texts if "0.0.0.0" in text or "[::]" in text] == []
-    assert len([text for text in texts if "127.0.0.1" in text]) >= len(processes(graph)) - 1
+    assert len([text for text in texts if "127.0.0.1" in text]) >= len(
+        [each for each in processes(graph) if each.inputs.get("ports")]
+    )
 
 
 def test_every_process_depends_on_the_supervisor(graph):
@@ -111,3 +113,11 @@ def test_a_change_of_the_servers_settings_does_not_release_again(pulumi_run):
 
     assert job(serving={"poll_seconds": 5}) == job()
     assert job(training={"trees": 100}) != job()
+
+
+def test_batch_scoring_runs_at_the_times_that_the_stack_file_names(pulumi_run):
+    graph = pulumi_run(program(loan_default={"batch_cron": "15 5 * * 1"}))
+    timer = next(each for each in processes(graph) if each.name == "loan-default-batch-timer")
+    command = timer.inputs["command"]
+    assert command[command.index("--cron") + 1] == "15 5 * * 1"
+    assert command[-3:] == ["python", "-m", "workloads.loan_default.batch"]

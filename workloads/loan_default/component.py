@@ -10,6 +10,7 @@ import pulumi
 from pydantic import Field
 
 from infra.compute import CronExpression, JobSpec, Need, ScheduleSpec, Service, ServiceSpec
+from infra.core.images import Target
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec
@@ -19,6 +20,7 @@ from workloads.loan_default.settings import SETTINGS_VARIABLE, LoanDefaultSettin
 FEATURE_REPOSITORY = "workloads/loan_default/feature_repo"
 RELEASE_SETTINGS = {"ingestion", "features", "training", "validation", "deployment"}
 SERVER_SETTINGS = {"serving", "deployment"}
+BATCH_SETTINGS = {"batch", "deployment"}
 MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
 RETRAINING_SETTINGS = {*RELEASE_SETTINGS, *MONITORING_SETTINGS, "retraining"}
 
@@ -31,6 +33,9 @@ class LoanDefaultStackSettings(LoanDefaultSettings):
 
     nightly_cron: CronExpression = "0 3 * * *"
     """When features are ingested and refreshed again, in UTC; more than a day apart, requests by `CustomerID` fail."""
+
+    batch_cron: CronExpression = "0 4 * * *"
+    """When every customer is scored offline, in UTC; after `nightly_cron`, so that it scores the night's features."""
 
     monitoring_cron: CronExpression = "30 4 * * *"
     """When drift, bias and live quality are measured, in UTC."""
@@ -118,7 +123,7 @@ class LoanDefault(pulumi.ComponentResource):
         self._args.platform.compute.job(
             f"{self._name}-release",
             JobSpec(
-                image="workload",
+                image=_image_of_all_stages(settings),
                 command=["python", "-m", "workloads.loan_default.release"],
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
                 needs=self._data,
@@ -130,15 +135,16 @@ class LoanDefault(pulumi.ComponentResource):
 
     def _schedule(self, server: ModelServer) -> None:
         settings = self._args.settings
-        for part, module, cron, parts in (
-            ("nightly", "nightly", settings.nightly_cron, RELEASE_SETTINGS),
-            ("monitoring", "monitoring", settings.monitoring_cron, MONITORING_SETTINGS),
+        for part, cron, parts in (
+            ("nightly", settings.nightly_cron, RELEASE_SETTINGS),
+            ("batch", settings.batch_cron, BATCH_SETTINGS),
+            ("monitoring", settings.monitoring_cron, MONITORING_SETTINGS),
         ):
             self._args.platform.compute.schedule(
                 f"{self._name}-{part}",
                 ScheduleSpec(
                     image="ingest" if part == "nightly" else "workload",
-                    command=["python", "-m", f"workloads.loan_default.{module}"],
+                    command=["python", "-m", f"workloads.loan_default.{part}"],
                     environment=self._stage_environment(parts, server),
                     needs=self._data,
                     cron=cron,
@@ -150,7 +156,7 @@ class LoanDefault(pulumi.ComponentResource):
         return self._args.platform.compute.service(
             f"{self._name}-retraining",
             ServiceSpec(
-                image="workload",
+                image=_image_of_all_stages(self._args.settings),
                 command=["python", "-m", "workloads.loan_default.retraining"],
                 environment={
                     **self._stage_environment(RETRAINING_SETTINGS, server),
@@ -206,6 +212,12 @@ class LoanDefault(pulumi.ComponentResource):
 def _dump(settings: LoanDefaultSettings, parts: set[str]) -> str:
     """JSON of what was chosen in the parts that a process reads, so that neither others nor new defaults concern it."""
     return json.dumps(settings.model_dump(mode="json", include=parts, exclude_defaults=True), sort_keys=True)
+
+
+def _image_of_all_stages(settings: LoanDefaultSettings) -> Target:
+    """Where one process runs every stage, Spark's included: `train-gpu` is `ingest` with CUDA."""
+    estimator = settings.training.estimator
+    return "train-gpu" if estimator.kind == "xgboost" and estimator.device == "cuda" else "ingest"
 
 
 def _fingerprint(path: str | None) -> str:

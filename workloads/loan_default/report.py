@@ -23,7 +23,8 @@ def model_card(data: Ingested, metrics: dict[str, float], settings: TrainingSett
 Predicts the probability that a credit card customer defaults in the month after the last statement.
 
 - Inputs: {", ".join(FEATURES)} (derived, see `workloads/loan_default/derivation.py`).
-- Model: gradient boosting, {settings.trees} trees, rate {settings.learning_rate}, depth {settings.depth}.
+- Model: gradient boosting ({settings.estimator.kind}), {settings.trees} trees, rate {settings.learning_rate},
+  depth {settings.depth}.
 - Seed: {settings.seed}, for the split and the trees.
 - Data: {data.source}, {data.rows} rows, content hash `{data.data_hash}`.
 - Protected attributes (SEX, EDUCATION, MARRIAGE) are no inputs; bias is checked by SEX, AGE band and EDUCATION.

@@ -8,9 +8,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from workloads.loan_default.errors import WorkloadError
 
@@ -26,11 +26,42 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class SparkOnKubernetes(_Frozen):
+    """The executors that Spark starts as pods; the driver is the ingesting pod itself."""
+
+    image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
+    """The image `ingest`, by digest."""
+
+    namespace: Annotated[str, Field(min_length=1)]
+    """Where the executors run; the driver's own."""
+
+    service_account: Annotated[str, Field(min_length=1)]
+    """Of the executors: may reach the artifact store, needs nothing of the cluster."""
+
+    store_secret: str | None = None
+    """Secret with the store's `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; None: the account's identity will do."""
+
+    executors: Annotated[int, Field(ge=1, le=1_000)] = 2
+    """Executor pods."""
+
+    executor_cores: Annotated[int, Field(ge=1, le=64)] = 1
+    """Tasks that one executor runs at a time; its CPU request."""
+
+    executor_memory_mib: Annotated[int, Field(ge=512)] = 1024
+    """Heap of one executor in MiB."""
+
+    executor_overhead_mib: Annotated[int, Field(ge=384)] = 512
+    """Memory beyond the heap in MiB; Python and Arrow read and write there."""
+
+
 class IngestionSettings(_Frozen):
     """How the raw CSV is checked and by what it is read."""
 
-    spark_master: str = "local[*]"
-    """Spark master URL: `local[N]` in this process, `k8s://…` on a cluster."""
+    spark_master: Annotated[str, Field(pattern=r"^(local(-cluster)?\[.+\]|local|k8s://https?://\S+)$")] = "local[*]"
+    """Spark master URL: `local[N]` in this process, `k8s://https://<host>:<port>` on a cluster."""
+
+    spark_kubernetes: SparkOnKubernetes | None = None
+    """The executors; needed by a master `k8s://…` and by no other."""
 
     spark_driver_memory_mib: Annotated[int, Field(ge=512)] = 1024
     """Heap of the Spark driver in MiB."""
@@ -47,6 +78,15 @@ class IngestionSettings(_Frozen):
     generator_seed: int = 42
     """Seed of the generator."""
 
+    @model_validator(mode="after")
+    def _executors_where_the_master_is_a_cluster(self) -> Self:
+        if self.spark_master.startswith("k8s://") != (self.spark_kubernetes is not None):
+            raise ValueError(
+                "spark_kubernetes must be given with a spark_master k8s://… and with no other "
+                f"(it is {self.spark_master})"
+            )
+        return self
+
 
 class FeatureSettings(_Frozen):
     """How features reach the online store."""
@@ -55,8 +95,28 @@ class FeatureSettings(_Frozen):
     """Customers whose online values are compared with the offline ones after each materialization."""
 
 
+class SklearnEstimator(_Frozen):
+    """The reference: scikit-learn's `GradientBoostingClassifier`, on one core."""
+
+    kind: Literal["sklearn"]
+
+
+class XgboostEstimator(_Frozen):
+    """XGBoost's `XGBClassifier`, histogram method."""
+
+    kind: Literal["xgboost"]
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the trees are grown; `cuda` needs the image `train-gpu` and a GPU, and is refused elsewhere."""
+
+
 class TrainingSettings(_Frozen):
-    """The reference model and its split."""
+    """The model and its split."""
+
+    estimator: Annotated[SklearnEstimator | XgboostEstimator, Field(discriminator="kind")] = SklearnEstimator(
+        kind="sklearn"
+    )
+    """What learns; trees, rate, depth and seed mean the same to each."""
 
     seed: int = 42
     """Seed of the split and of the trees."""

@@ -1,7 +1,7 @@
-"""Stage 3: fit the reference model, deterministically, and log everything that explains it to MLflow.
+"""Stage 3: fit the chosen model, deterministically, and log everything that explains it to MLflow.
 
-The run holds parameters, metrics, plots, the model card, the scikit-learn model (skops format, no pickle) and the
-serving bundle with its ONNX twin. Leaves out any decision: `validation` decides, `registry` acts on it.
+The run holds parameters, metrics, plots, the model card, the model itself (no pickle) and the serving bundle with its
+ONNX twin. Leaves out any decision: `validation` decides, `registry` acts on it.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workloads.loan_default import ENTITY, EXPERIMENT, FEATURES, LABEL, reference
+from workloads.loan_default import ENTITY, EXPERIMENT, FEATURES, LABEL, estimators, reference
 from workloads.loan_default import bundle as bundles
 from workloads.loan_default.errors import DataError, run_command
+from workloads.loan_default.estimators import Estimator
 from workloads.loan_default.features import TrainingSet, training_set
 from workloads.loan_default.servers import wait_for_mlflow
 from workloads.loan_default.settings import Environment, TrainingSettings, load
@@ -27,20 +28,16 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
-    from sklearn.ensemble import GradientBoostingClassifier
 
 BUNDLE_TAG = "bundle_sha256"
 """Tag of the run, and later of the model version, with the checksum of the bundle's manifest."""
 
 PARITY_LIMIT = 1e-6
-"""Largest difference between the probabilities of the scikit-learn model and its ONNX twin."""
+"""Largest difference between the probabilities of the model and its ONNX twin."""
 
 CALIBRATION_BINS = 10
 EXAMPLE = (45.0, 72000.0, 680.0, 3.0)
 """A customer for the input example and smoke predictions."""
-
-_TRUSTED_TYPES = ["sklearn.tree._tree.Tree"]
-_OPSET = 17
 
 
 class Trained(BaseModel):
@@ -77,7 +74,7 @@ def train(environment: Environment, data: TrainingSet | None = None) -> Trained:
     parts = split(data.frame, settings)
     model = fit(parts.train, settings)
     probabilities = model.predict_proba(matrix(parts.test))[:, 1]
-    twin = to_onnx(model)
+    twin = estimators.to_onnx(model)
     ties = check_twin(twin, model, parts.test)
     metrics = score_metrics(parts.test[LABEL].to_numpy(), probabilities)
     run_id = _log(environment, _Outcome(data, parts, model, twin, probabilities, metrics, ties))
@@ -115,33 +112,12 @@ def matrix(frame: "pd.DataFrame") -> "npt.NDArray[np.float64]":
     return values
 
 
-def fit(frame: "pd.DataFrame", settings: TrainingSettings) -> "GradientBoostingClassifier":
-    """The reference model; the same rows in the same order give the same bytes."""
-    from sklearn.ensemble import GradientBoostingClassifier  # noqa: PLC0415
-
-    model = GradientBoostingClassifier(
-        n_estimators=settings.trees,
-        learning_rate=settings.learning_rate,
-        max_depth=settings.depth,
-        random_state=settings.seed,
-    )
-    return model.fit(matrix(frame), frame[LABEL].to_numpy())
+def fit(frame: "pd.DataFrame", settings: TrainingSettings) -> Estimator:
+    """The chosen model; the same rows in the same order give the same bytes."""
+    return estimators.make(settings).fit(matrix(frame), frame[LABEL].to_numpy())
 
 
-def to_onnx(model: "GradientBoostingClassifier") -> bytes:
-    """The model's ONNX twin: float32 in, two probabilities out."""
-    from skl2onnx import convert_sklearn  # noqa: PLC0415
-    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
-
-    inputs = [("features", FloatTensorType([None, len(FEATURES)]))]
-    options = {id(model): {"zipmap": False}}
-    content: bytes = convert_sklearn(
-        model, initial_types=inputs, options=options, target_opset=_OPSET
-    ).SerializeToString()
-    return content
-
-
-def check_twin(twin: bytes, model: "GradientBoostingClassifier", test: "pd.DataFrame") -> list[int]:
+def check_twin(twin: bytes, model: Estimator, test: "pd.DataFrame") -> list[int]:
     """Compare twin and model on the held-out rows; returns the customers on a split's edge, where both may part.
 
     A tie is a row that moves to another leaf when a value is rounded to float32. Raises DataError when any other row
@@ -205,7 +181,7 @@ class _Outcome:
 
     data: TrainingSet
     parts: Split
-    model: "GradientBoostingClassifier"
+    model: Estimator
     twin: bytes
     probabilities: "npt.NDArray[Any]"
     metrics: dict[str, float]
@@ -214,6 +190,7 @@ class _Outcome:
 
 def _log(environment: Environment, made: _Outcome) -> str:
     import mlflow  # noqa: PLC0415  three seconds of imports
+    import numpy as np  # noqa: PLC0415
 
     from workloads.loan_default.report import model_card, plots  # noqa: PLC0415
 
@@ -228,7 +205,9 @@ def _log(environment: Environment, made: _Outcome) -> str:
     }
     with mlflow.start_run(tags=tags) as run, tempfile.TemporaryDirectory(dir=environment.work) as folder:
         run_id: str = run.info.run_id
-        mlflow.log_params(environment.settings.training.model_dump() | {"model": type(made.model).__name__})
+        settings = environment.settings.training
+        mlflow.log_params(settings.model_dump(exclude={"estimator"}) | settings.estimator.model_dump(exclude={"kind"}))
+        mlflow.log_param("model", type(made.model).__name__)
         mlflow.log_params(
             {"train_rows": len(made.parts.train), "test_rows": len(made.parts.test), "features": ",".join(FEATURES)}
         )
@@ -249,25 +228,8 @@ def _log(environment: Environment, made: _Outcome) -> str:
         plots(root / "plots", made.parts.test[LABEL].to_numpy(), made.probabilities, made.model.feature_importances_)
         mlflow.log_artifacts(folder)
         mlflow.set_tag(BUNDLE_TAG, checksum)
-        _log_model(made.model, made.parts.test)
+        estimators.log_model(made.model, matrix(made.parts.test)[:5], np.asarray([EXAMPLE]))
     return run_id
-
-
-def _log_model(model: "GradientBoostingClassifier", test: "pd.DataFrame") -> None:
-    import mlflow.sklearn  # noqa: PLC0415
-    import numpy as np  # noqa: PLC0415
-    from mlflow.models import infer_signature  # noqa: PLC0415
-
-    head = matrix(test)[:5]
-    mlflow.sklearn.log_model(
-        model,
-        name="model",
-        signature=infer_signature(head, model.predict_proba(head)),
-        input_example=np.asarray([EXAMPLE]),
-        pyfunc_predict_fn="predict_proba",
-        pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in ("scikit-learn", "skops", "numpy")],
-        skops_trusted_types=_TRUSTED_TYPES,
-    )
 
 
 def main() -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from workloads.loan_default import FEATURES
 from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
+from workloads.loan_default.estimators import to_onnx
 from workloads.loan_default.features import TrainingSet, refresh, training_set
 from workloads.loan_default.ingestion import Ingested, ingest, spark_session
 from workloads.loan_default.settings import Environment, LoanDefaultSettings
-from workloads.loan_default.training import fit, split, to_onnx
+from workloads.loan_default.training import fit, split
 
 ROWS = 3000
 THIRD_PARTY_WARNINGS = (

@@ -17,10 +17,11 @@ import pytest
 from workloads.loan_default import LABEL
 from workloads.loan_default.bundle import Scorer
 from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.estimators import to_onnx
 from workloads.loan_default.features import TrainingSet, pull, read_offline
 from workloads.loan_default.ingestion import ingest
 from workloads.loan_default.settings import TrainingSettings
-from workloads.loan_default.training import fit, split, to_onnx
+from workloads.loan_default.training import fit, split
 from workloads.loan_default.validation import decide, measure
 
 pytestmark = [

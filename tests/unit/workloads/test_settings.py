@@ -3,7 +3,7 @@ import json
 import pytest
 
 from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.settings import load
+from workloads.loan_default.settings import SETTINGS_VARIABLE, load
 
 
 def test_everything_has_a_default_but_what_a_stage_needs_is_named_when_it_is_missing():
@@ -40,3 +40,27 @@ def test_a_work_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkloadError, match=r"WORK_DIR=.*file/below cannot be used"):
         _ = load({"WORK_DIR": str(tmp_path / "file" / "below")}).work
+
+
+KUBERNETES = {
+    "image": "registry.example/ingest@sha256:" + "0a" * 32,
+    "namespace": "loans",
+    "service_account": "ingest",
+}
+
+
+@pytest.mark.parametrize(
+    ("ingestion", "said"),
+    [
+        ({"spark_master": "k8s://https://10.0.0.1:443"}, r"spark_kubernetes must be given with a spark_master k8s://"),
+        ({"spark_kubernetes": KUBERNETES}, r"and with no other \(it is local\[\*\]\)"),
+        ({"spark_master": "yarn"}, "spark_master"),
+        (
+            {"spark_master": "k8s://https://10.0.0.1", "spark_kubernetes": KUBERNETES | {"image": "ingest:latest"}},
+            "image",
+        ),
+    ],
+)
+def test_executors_are_named_for_a_cluster_and_only_there(ingestion, said):
+    with pytest.raises(WorkloadError, match=said):
+        load({SETTINGS_VARIABLE: json.dumps({"ingestion": ingestion})})
