@@ -63,7 +63,7 @@ rollback: ## put the previous model version back on the running STACK
 	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client rollback --outputs -
 
 check: ## format, lint, types, and which package may import which
-	@$(PYTHON) -m tools.install infra workloads
+	@$(PYTHON) -m tools.install cloud workloads
 	$(INFRA)/ruff format --check .
 	$(INFRA)/ruff check .
 	$(INFRA)/mypy infra stacks tools policies

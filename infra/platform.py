@@ -9,6 +9,7 @@ from infra.database import Database
 from infra.feature_store import FeatureStore
 from infra.monitoring import Monitoring
 from infra.online_store import OnlineStore
+from infra.pipelines import Pipelines
 from infra.policy_server import PolicyServer
 from infra.serving import Serving
 from infra.tracking import Tracking
@@ -24,6 +25,7 @@ class Platform:
     online_store: OnlineStore
     feature_store: FeatureStore
     tracking: Tracking
+    pipelines: Pipelines
     policy_server: PolicyServer
     monitoring: Monitoring
     compute: Compute

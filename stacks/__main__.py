@@ -10,10 +10,9 @@ def main() -> None:
     """Declare the stack."""
     try:
         chosen = settings.load()
-        search_path = settings.search_path()
+        built, opts = composition.build(chosen, settings.stack_dir(pulumi.get_stack()))
     except settings.StackFileError as error:
         raise pulumi.RunError(str(error)) from None
-    built, opts = composition.build(chosen, settings.stack_dir(pulumi.get_stack()), search_path)
     loan_default = LoanDefault("loan-default", LoanDefaultArgs(settings=chosen.loan_default, platform=built), opts)
     built.monitoring.start_alerting()
     outputs.export(built, loan_default)

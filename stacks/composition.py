@@ -1,6 +1,8 @@
 """Makes the substrate and, on it, one realization of every role, as the stack file says."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import assert_never
 
 import pulumi
 
@@ -10,8 +12,10 @@ from infra import (
     credentials,
     database,
     feature_store,
+    identity,
     monitoring,
     online_store,
+    pipelines,
     policy_server,
     serving,
     tracking,
@@ -20,27 +24,37 @@ from infra.core.paths import CHECKOUT
 from infra.core.substrate import Local, Substrate
 from infra.host import HostProvider, Supervisor
 from infra.platform import Platform
-from stacks.settings import LocalSubstrateSettings, StackSettings
+from stacks.settings import LocalStack, LocalSubstrateSettings, StackSettings, search_path
 
 
-def build(settings: StackSettings, folder: Path, search_path: str) -> tuple[Platform, pulumi.ResourceOptions]:
+def build(
+    settings: StackSettings, folder: Path, path: Callable[[], str] = search_path
+) -> tuple[Platform, pulumi.ResourceOptions]:
     """The platform, and the options with which workloads are put onto it.
 
-    `folder`: where a local stack keeps everything; `search_path`: PATH of its processes.
+    `folder`: where a local stack keeps everything; `path`: gives the PATH of its processes.
     """
+    match settings:
+        case LocalStack():
+            return _on_this_machine(settings, folder, path())
+        case _:
+            assert_never(settings)
+
+
+def _on_this_machine(settings: LocalStack, folder: Path, path: str) -> tuple[Platform, pulumi.ResourceOptions]:
     provider = HostProvider("host", root=str(folder))
-    substrate = _local(settings.substrate, provider, search_path)
+    substrate = _local(settings.substrate, provider, path)
     opts = pulumi.ResourceOptions(providers=[provider])
     return _platform(settings, substrate, opts), opts
 
 
-def _local(settings: LocalSubstrateSettings, provider: HostProvider, search_path: str) -> Substrate:
-    supervisor = Supervisor("supervisor", search_path=search_path, opts=pulumi.ResourceOptions(provider=provider))
+def _local(settings: LocalSubstrateSettings, provider: HostProvider, path: str) -> Substrate:
+    supervisor = Supervisor("supervisor", search_path=path, opts=pulumi.ResourceOptions(provider=provider))
     return Local(
         supervisor=supervisor,
         checkout=CHECKOUT,
         python=str(CHECKOUT / ".venv" / "bin" / "python"),
-        search_path=search_path,
+        search_path=path,
         keep_data=settings.keep_data,
     )
 
@@ -48,6 +62,7 @@ def _local(settings: LocalSubstrateSettings, provider: HostProvider, search_path
 def _platform(settings: StackSettings, substrate: Substrate, opts: pulumi.ResourceOptions) -> Platform:
     artifacts = artifact_store.build("artifact-store", settings.artifact_store, substrate, opts)
     online = online_store.build("online-store", settings.online_store, substrate, opts)
+    identities = identity.build("identity", settings.identity, substrate, opts)
     sql = database.build("database", settings.database, substrate, opts)
     return Platform(
         credentials=credentials.build("credentials", settings.credentials, substrate, opts),
@@ -58,14 +73,19 @@ def _platform(settings: StackSettings, substrate: Substrate, opts: pulumi.Resour
             "feature-store",
             settings.feature_store,
             substrate,
-            feature_store.Stores(artifacts=artifacts, online=online, database=sql),
+            feature_store.Stores(artifacts=artifacts, online=online, database=sql, identity=identities),
             opts,
         ),
         tracking=tracking.build(
-            "tracking", settings.tracking, substrate, tracking.Stores(artifacts=artifacts, database=sql), opts
+            "tracking",
+            settings.tracking,
+            substrate,
+            tracking.Stores(artifacts=artifacts, database=sql, identity=identities),
+            opts,
         ),
+        pipelines=pipelines.build("pipelines", settings.pipelines, substrate, opts),
         policy_server=policy_server.build("policy-server", settings.policy_server, substrate, opts),
         monitoring=monitoring.build("monitoring", settings.monitoring, substrate, opts),
-        compute=compute.build("compute", settings.compute, substrate, opts),
-        serving=serving.build("serving", settings.serving, substrate, opts),
+        compute=compute.build("compute", settings.compute, substrate, identities, opts),
+        serving=serving.build("serving", settings.serving, substrate, identities, opts),
     )

@@ -4,31 +4,51 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stacks.settings import PROJECT, StackSettings
+from stacks.settings import PROJECT, STACKS, StackSettings
 
 PATH = Path(__file__).with_name("schema.json")
 
 
 def schema() -> dict[str, Any]:
     """Schema of a whole `Pulumi.<stack>.yaml`; keys of other Pulumi namespaces stay free."""
-    model = StackSettings.model_json_schema()
-    definitions = model.pop("$defs")
+    definitions: dict[str, Any] = {}
+    arms = []
+    for kind, stack in STACKS.items():
+        arm = _config(stack, definitions)
+        arms.append({"if": _stands_on(kind), "then": {"properties": {"config": arm}}})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Stack file of mlplatform",
         "type": "object",
-        "properties": {
-            "config": {
-                "type": "object",
-                "properties": {f"{PROJECT}:{key}": value for key, value in model["properties"].items()},
-                "required": [f"{PROJECT}:{key}" for key in model["required"]],
-                "patternProperties": {f"^(?!{PROJECT}:)": {}},
-                "additionalProperties": False,
-            }
-        },
+        "properties": {"config": _stands_on(*STACKS)["properties"]["config"]},
         "required": ["config"],
+        "allOf": arms,
         "$defs": definitions,
     }
+
+
+def _config(stack: type[StackSettings], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Schema of the block `config` of one substrate's stacks; adds what it refers to to `definitions`."""
+    model = stack.model_json_schema()
+    definitions |= model.pop("$defs")
+    return {
+        "type": "object",
+        "properties": {f"{PROJECT}:{key}": value for key, value in model["properties"].items()},
+        "required": [f"{PROJECT}:{key}" for key in model["required"]],
+        "patternProperties": {f"^(?!{PROJECT}:)": {}},
+        "additionalProperties": False,
+    }
+
+
+def _stands_on(*kinds: str) -> dict[str, Any]:
+    """Schema of a stack file whose substrate is one of `kinds`."""
+    substrate = {"type": "object", "properties": {"kind": {"enum": list(kinds)}}, "required": ["kind"]}
+    config = {
+        "type": "object",
+        "properties": {f"{PROJECT}:substrate": substrate},
+        "required": [f"{PROJECT}:substrate"],
+    }
+    return {"type": "object", "properties": {"config": config}, "required": ["config"]}
 
 
 def text() -> str:

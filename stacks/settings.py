@@ -10,18 +10,20 @@ from typing import Any, Literal
 import pulumi
 from pydantic import ValidationError, model_validator
 
-from infra.artifact_store import ArtifactStoreSettings
-from infra.compute import ComputeSettings
+from infra.artifact_store.settings import ArtifactStoreSettings
+from infra.compute.settings import ComputeSettings
 from infra.core import paths
 from infra.core.settings import Settings
-from infra.credentials import CredentialsSettings
-from infra.database import DatabaseSettings
-from infra.feature_store import FeatureStoreSettings
-from infra.monitoring import MonitoringSettings
-from infra.online_store import OnlineStoreSettings
-from infra.policy_server import PolicyServerSettings
-from infra.serving import ServingSettings
-from infra.tracking import TrackingSettings
+from infra.credentials.settings import CredentialsSettings
+from infra.database.settings import DatabaseSettings
+from infra.feature_store.settings import FeatureStoreSettings
+from infra.identity.settings import IdentitySettings
+from infra.monitoring.settings import MonitoringSettings
+from infra.online_store.settings import OnlineStoreSettings
+from infra.pipelines.settings import PipelinesSettings
+from infra.policy_server.settings import PolicyServerSettings
+from infra.serving.settings import ServingSettings
+from infra.tracking.settings import TrackingSettings
 from workloads.loan_default.component import LoanDefaultStackSettings
 from workloads.loan_default.settings import drill_profile
 
@@ -48,16 +50,18 @@ class LocalSubstrateSettings(Settings):
     """Whether `make down` leaves the stores' data (objects, runs, features, samples) for the next `make up`."""
 
 
-class StackSettings(Settings):
-    """One stack file: where the stack stands, one block per role, one per workload."""
+class LocalStack(Settings):
+    """The stack file of a stack on this machine: one block per role, one per workload."""
 
     substrate: LocalSubstrateSettings
+    identity: IdentitySettings
     credentials: CredentialsSettings
     database: DatabaseSettings
     artifact_store: ArtifactStoreSettings
     online_store: OnlineStoreSettings
     feature_store: FeatureStoreSettings
     tracking: TrackingSettings
+    pipelines: PipelinesSettings
     policy_server: PolicyServerSettings
     monitoring: MonitoringSettings
     compute: ComputeSettings
@@ -65,7 +69,7 @@ class StackSettings(Settings):
     loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
 
     @model_validator(mode="after")
-    def _no_port_twice(self) -> "StackSettings":
+    def _no_port_twice(self) -> "LocalStack":
         seen: dict[int, str] = {}
         for role in type(self).model_fields:
             block = getattr(self, role)
@@ -79,6 +83,13 @@ class StackSettings(Settings):
         return self
 
 
+StackSettings = LocalStack
+"""One stack file; each substrate has a model of its own, which offers the realizations that can stand on it."""
+
+STACKS: Mapping[str, type[StackSettings]] = {"local": LocalStack}
+"""The model of a stack file by its substrate's kind."""
+
+
 class StackFileError(Exception):
     """The stack file cannot be used; one line for each mistake, without a traceback."""
 
@@ -86,11 +97,23 @@ class StackFileError(Exception):
 def parse(config: Mapping[str, str], stack: str) -> StackSettings:
     """Validate the configuration of a stack (key -> JSON or plain text); raises StackFileError."""
     values = {key.removeprefix(f"{PROJECT}:"): _value(text) for key, text in config.items() if _is_ours(key)}
+    model = _model(values.get("substrate"), stack)
     try:
-        return StackSettings.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        lines = [_line(dict(each)) for each in error.errors(include_url=False)]
+        lines = [_line(dict(each), model) for each in error.errors(include_url=False)]
         raise StackFileError("\n".join(f"Pulumi.{stack}.yaml: {line}" for line in lines)) from None
+
+
+def _model(substrate: Any, stack: str) -> type[StackSettings]:
+    kind = substrate.get("kind") if isinstance(substrate, dict) else None
+    if not isinstance(kind, str) or kind not in STACKS:
+        said = f"is {substrate!r}" if substrate is not None else "is missing"
+        kinds = " | ".join(STACKS)
+        raise StackFileError(
+            f"Pulumi.{stack}.yaml: {PROJECT}:substrate {said}: give `kind: {kinds}`, as in Pulumi.local.yaml"
+        )
+    return STACKS[kind]
 
 
 def load(environ: Mapping[str, str] = os.environ) -> StackSettings:
@@ -143,10 +166,10 @@ def _value(text: str) -> Any:
         return text
 
 
-def _line(error: dict[str, Any]) -> str:
+def _line(error: dict[str, Any], stack: type[StackSettings]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{PROJECT}:{key}: unknown key, remove it or correct its spelling{_known(error['loc'])}"
+        return f"{PROJECT}:{key}: unknown key, remove it or correct its spelling{_known(error['loc'], stack)}"
     if error["type"] == "missing":
         return f"{PROJECT}:{key} is missing: add it, as in Pulumi.local.yaml"
     if error["type"] == "value_error":
@@ -154,8 +177,8 @@ def _line(error: dict[str, Any]) -> str:
     return f"{PROJECT}:{key} is {error['input']!r}: {error['msg']}"
 
 
-def _known(location: tuple[int | str, ...]) -> str:
-    model: Any = StackSettings
+def _known(location: tuple[int | str, ...], stack: type[StackSettings]) -> str:
+    model: Any = stack
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation if hasattr(model, "model_fields") else None
         model = annotation

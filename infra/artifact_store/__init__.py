@@ -5,10 +5,9 @@ from typing import Protocol
 
 import pulumi
 
-from infra.artifact_store.local import VersitygwOnHost, VersitygwOnHostArgs, VersitygwOnHostSettings
-from infra.core.substrate import Substrate
-
-ArtifactStoreSettings = VersitygwOnHostSettings
+from infra.artifact_store.local import VersitygwOnHost, VersitygwOnHostArgs
+from infra.artifact_store.settings import ArtifactStoreSettings
+from infra.core.substrate import Local, Substrate, narrow
 
 
 class ArtifactStore(Protocol):
@@ -18,7 +17,10 @@ class ArtifactStore(Protocol):
     """Root for artifacts, no trailing slash: `s3://bucket`."""
 
     client_env: Mapping[str, pulumi.Output[str]]
-    """Environment variables a client process needs to reach `uri`; each is secret where it holds a credential."""
+    """Environment variables a client process needs to reach `uri`: endpoint, region."""
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
+    """Environment variables with the store's keys; empty where access is a matter of identities."""
 
     ready: pulumi.Resource
     """What a consumer that needs the store at once depends on."""
@@ -28,4 +30,4 @@ def build(
     name: str, settings: ArtifactStoreSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> ArtifactStore:
     """Make the realization that the stack file names."""
-    return VersitygwOnHost(name, VersitygwOnHostArgs(settings=settings, substrate=substrate), opts)
+    return VersitygwOnHost(name, VersitygwOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)

@@ -2,26 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 
-from infra.core.settings import LoopbackPort, Settings
+from infra.artifact_store.settings import VersitygwOnHostSettings
 from infra.core.substrate import LOOPBACK, Local
 from infra.host import Folder, Port, Process, Secret
 
 BUCKET = "mlplatform"
 REGION = "us-east-1"
 """versitygw's own default; clients must sign for the same one."""
-
-
-class VersitygwOnHostSettings(Settings):
-    """What a stack file says about an artifact store on this machine."""
-
-    kind: Literal["versitygw-on-host"]
-
-    port: LoopbackPort | None = None
-    """Loopback port of the S3 API; None chooses a free one at the first `up` and keeps it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +34,10 @@ class VersitygwOnHost(pulumi.ComponentResource):
     """`s3://mlplatform`, no trailing slash."""
 
     client_env: Mapping[str, pulumi.Output[str]]
-    """Endpoint, region and keys under the names that AWS SDKs read; the keys are secret."""
+    """Endpoint and region under the names that AWS SDKs read."""
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
+    """The account's keys under the names that AWS SDKs read."""
 
     endpoint: pulumi.Output[str]
     """URL of the S3 API."""
@@ -95,7 +88,13 @@ class VersitygwOnHost(pulumi.ComponentResource):
         self.client_env = {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_REGION": pulumi.Output.from_input(REGION),
-            "AWS_ACCESS_KEY_ID": access_key.value,
-            "AWS_SECRET_ACCESS_KEY": secret_key.value,
         }
-        self.register_outputs({"uri": self.uri, "client_env": self.client_env, "endpoint": self.endpoint})
+        self.client_secrets = {"AWS_ACCESS_KEY_ID": access_key.value, "AWS_SECRET_ACCESS_KEY": secret_key.value}
+        self.register_outputs(
+            {
+                "uri": self.uri,
+                "client_env": self.client_env,
+                "client_secrets": self.client_secrets,
+                "endpoint": self.endpoint,
+            }
+        )

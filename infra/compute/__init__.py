@@ -4,25 +4,27 @@ from typing import Protocol
 
 import pulumi
 
-from infra.compute.local import ComputeOnHost, ComputeOnHostArgs, ComputeOnHostSettings
-from infra.compute.spec import CronExpression, JobSpec, Need, ScheduleSpec, ServiceSpec, TaskSpec
-from infra.core.substrate import Substrate
+from infra.compute.local import ComputeOnHost, ComputeOnHostArgs
+from infra.compute.settings import ComputeSettings
+from infra.compute.spec import CronExpression, JobSpec, Role, ScheduleSpec, ServiceSpec, TaskSpec
+from infra.core.resources import Resources
+from infra.core.substrate import Local, Substrate, narrow
+from infra.identity import Identity, Need
 
 __all__ = [
     "Compute",
-    "ComputeSettings",
     "CronExpression",
     "Job",
     "JobSpec",
     "Need",
+    "Resources",
+    "Role",
     "ScheduleSpec",
     "Service",
     "ServiceSpec",
     "TaskSpec",
     "build",
 ]
-
-ComputeSettings = ComputeOnHostSettings
 
 
 class Service(Protocol):
@@ -56,7 +58,12 @@ class Compute(Protocol):
 
 
 def build(
-    name: str, settings: ComputeSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+    name: str,
+    settings: ComputeSettings,
+    substrate: Substrate,
+    identity: Identity,
+    opts: pulumi.ResourceOptions | None = None,
 ) -> Compute:
     """Make the realization that the stack file names."""
-    return ComputeOnHost(name, ComputeOnHostArgs(settings=settings, substrate=substrate), opts)
+    args = ComputeOnHostArgs(settings=settings, substrate=narrow(substrate, Local), identity=identity)
+    return ComputeOnHost(name, args, opts)

@@ -9,20 +9,22 @@ import pulumi
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
-from infra.artifact_store import ArtifactStore
 from infra.core.images import Target
+from infra.core.resources import Resources
+from infra.identity import Need
 
-
-@dataclass(frozen=True, kw_only=True)
-class Need:
-    """Access to a part of a store; a realization turns it into credentials or an identity."""
-
-    store: ArtifactStore
-
-    prefix: str
-    """Key prefix in the store, without leading slash, e.g. `loan-default/`."""
-
-    access: Literal["r", "rw"]
+Role = Literal[
+    "artifact-store",
+    "database",
+    "feature-server",
+    "model-server",
+    "online-store",
+    "pipelines",
+    "policy-server",
+    "pushgateway",
+    "tracking",
+]
+"""What a task can be allowed to connect to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,18 @@ class TaskSpec:
     """Program and arguments; the program is found on the image's PATH."""
 
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Plain variables."""
+
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Variables that hold a credential; a cluster keeps them in a Secret."""
 
     needs: Sequence[Need] = ()
+
+    calls: Sequence[Role] = ()
+    """Servers of the platform that the task connects to, beside the stores in `needs`; everything else is out of reach
+    where the network can be closed."""
+
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
 """What a realization stands on: made once per stack in `stacks/composition.py`, handed to every `build()`."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pulumi
 
@@ -38,5 +40,62 @@ class Local:
         return pulumi.ResourceOptions(parent=parent, depends_on=[self.supervisor, *needs])
 
 
-Substrate = Local
+@dataclass(frozen=True, kw_only=True)
+class Kubernetes:
+    """One namespace of one cluster; which namespace, the composition says."""
+
+    provider: pulumi.ProviderResource
+    """Provider of the cluster, given to components by `opts`; here for what must name it, such as an invoke."""
+
+    namespace: pulumi.Output[str]
+    """Where a realization puts what it makes; it exists, with its quota, limits and default-deny network policies."""
+
+    checkout: Path
+    """Root of the checkout; policies, charts and image references are read from there."""
+
+    ready: Sequence[pulumi.Resource] = ()
+    """What everything in the namespace depends on: the namespace, its guards, its admission policies."""
+
+    def child(self, parent: pulumi.Resource, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of an object of `parent`: it depends on the namespace's guards and on `needs`."""
+        return pulumi.ResourceOptions(parent=parent, depends_on=[*self.ready, *needs])
+
+    def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource) -> "Kubernetes":
+        """The same cluster, another namespace."""
+        return replace(self, namespace=namespace, ready=ready)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aws:
+    """An AWS account's region, and the cluster in it."""
+
+    provider: pulumi.ProviderResource
+    """Provider of the region, given to components by `opts`; here for what must name it, such as an invoke."""
+
+    region: str
+    """E.g. `eu-west-1`."""
+
+    kubernetes: Kubernetes
+    """The cluster, in the namespace that a realization is to use."""
+
+    def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource) -> "Aws":
+        """The same region and cluster, another namespace."""
+        return replace(self, kubernetes=self.kubernetes.within(namespace, *ready))
+
+
+Substrate = Local | Kubernetes | Aws
 """Every substrate that a realization can be asked to stand on."""
+
+_Wanted = TypeVar("_Wanted", Local, Kubernetes, Aws)
+
+
+def narrow(substrate: Substrate, wanted: type[_Wanted]) -> _Wanted:
+    """The substrate as the one that a realization stands on; what stands on a cluster also stands on AWS' cluster.
+
+    Raises: TypeError for a realization that the stack's settings model should not have offered on this substrate.
+    """
+    if isinstance(substrate, Aws) and wanted is Kubernetes:
+        return substrate.kubernetes  # type: ignore[return-value]  # `wanted` is Kubernetes here
+    if not isinstance(substrate, wanted):
+        raise TypeError(f"a realization on {wanted.__name__} was asked to stand on {type(substrate).__name__}")
+    return substrate

@@ -4,10 +4,9 @@ from typing import Protocol
 
 import pulumi
 
-from infra.core.substrate import Substrate
-from infra.credentials.local import GeneratedOnHost, GeneratedOnHostArgs, GeneratedOnHostSettings
-
-CredentialsSettings = GeneratedOnHostSettings
+from infra.core.substrate import Local, Substrate, narrow
+from infra.credentials.local import GeneratedOnHost, GeneratedOnHostArgs
+from infra.credentials.settings import CredentialsSettings
 
 
 class Credentials(Protocol):
@@ -21,4 +20,4 @@ def build(
     name: str, settings: CredentialsSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> Credentials:
     """Make the realization that the stack file names."""
-    return GeneratedOnHost(name, GeneratedOnHostArgs(settings=settings, substrate=substrate), opts)
+    return GeneratedOnHost(name, GeneratedOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)

@@ -1,19 +1,12 @@
 """Credentials on this machine: random texts that live in the engine's encrypted state."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 
-from infra.core.settings import Settings
 from infra.core.substrate import Local
+from infra.credentials.settings import GeneratedOnHostSettings
 from infra.host import Secret
-
-
-class GeneratedOnHostSettings(Settings):
-    """What a stack file says about credentials on this machine."""
-
-    kind: Literal["generated-on-host"]
 
 
 @dataclass(frozen=True, kw_only=True)

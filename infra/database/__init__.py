@@ -4,10 +4,9 @@ from typing import Protocol
 
 import pulumi
 
-from infra.core.substrate import Substrate
-from infra.database.local import SqliteOnHost, SqliteOnHostArgs, SqliteOnHostSettings
-
-DatabaseSettings = SqliteOnHostSettings
+from infra.core.substrate import Local, Substrate, narrow
+from infra.database.local import SqliteOnHost, SqliteOnHostArgs
+from infra.database.settings import DatabaseSettings
 
 
 class Database(Protocol):
@@ -21,4 +20,4 @@ def build(
     name: str, settings: DatabaseSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> Database:
     """Make the realization that the stack file names."""
-    return SqliteOnHost(name, SqliteOnHostArgs(settings=settings, substrate=substrate), opts)
+    return SqliteOnHost(name, SqliteOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)

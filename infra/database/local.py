@@ -1,19 +1,12 @@
 """Database on this machine: one sqlite file for each user of the role."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 
-from infra.core.settings import Settings
 from infra.core.substrate import Local
+from infra.database.settings import SqliteOnHostSettings
 from infra.host import Folder
-
-
-class SqliteOnHostSettings(Settings):
-    """What a stack file says about databases on this machine."""
-
-    kind: Literal["sqlite-on-host"]
 
 
 @dataclass(frozen=True, kw_only=True)

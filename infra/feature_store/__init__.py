@@ -7,12 +7,12 @@ from typing import Protocol
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import Substrate
+from infra.core.substrate import Local, Substrate, narrow
 from infra.database import Database
-from infra.feature_store.local import FeastOnHost, FeastOnHostArgs, FeastOnHostSettings
+from infra.feature_store.local import FeastOnHost, FeastOnHostArgs
+from infra.feature_store.settings import FeatureStoreSettings
+from infra.identity import Identity
 from infra.online_store import OnlineStore
-
-FeatureStoreSettings = FeastOnHostSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,9 @@ class Stores:
 
     database: Database
 
+    identity: Identity
+    """How a server proves that it may reach the artifacts; on a host it gets the store's own keys."""
+
 
 class FeatureServer(Protocol):
     """A server of one feature repository."""
@@ -38,7 +41,10 @@ class FeatureStore(Protocol):
     """What every realization gives; consumers accept this and nothing narrower."""
 
     client_env: Mapping[str, pulumi.Output[str]]
-    """`FEAST_REGISTRY` (SQLAlchemy URL), `FEAST_ONLINE_STORE` (Feast's Redis connection string, secret)."""
+    """Environment variables a client process needs, beside those in `client_secrets`."""
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
+    """`FEAST_REGISTRY` (SQLAlchemy URL), `FEAST_ONLINE_STORE` (Feast's Redis connection string)."""
 
     ready: pulumi.Resource
     """What a consumer that needs the online store at once depends on."""
@@ -57,7 +63,7 @@ def build(
     """Make the realization that the stack file names."""
     args = FeastOnHostArgs(
         settings=settings,
-        substrate=substrate,
+        substrate=narrow(substrate, Local),
         artifact_store=stores.artifacts,
         online_store=stores.online,
         database=stores.database,

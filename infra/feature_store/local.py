@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.settings import LoopbackPort, Settings
 from infra.core.substrate import LOOPBACK, Local
 from infra.database import Database
+from infra.feature_store.settings import FeastOnHostSettings
 from infra.host import Port, Process
 from infra.online_store import OnlineStore
 
@@ -19,15 +18,6 @@ START_TIMEOUT_SECONDS = 180
 
 REGISTRY_TTL_SECONDS = 5
 """Seconds after which a feature that was registered just now is served."""
-
-
-class FeastOnHostSettings(Settings):
-    """What a stack file says about the feature store on this machine."""
-
-    kind: Literal["feast-on-host"]
-
-    port: LoopbackPort | None = None
-    """Loopback port of the feature server; None chooses a free one at the first `up` and keeps it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +75,12 @@ class FeastServerOnHost(pulumi.ComponentResource):
                 "--registry_ttl_sec",
                 str(REGISTRY_TTL_SECONDS),
             ],
-            environment={**store.client_env, **args.artifact_store.client_env},
+            environment={
+                **store.client_env,
+                **store.client_secrets,
+                **args.artifact_store.client_env,
+                **args.artifact_store.client_secrets,
+            },
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, "/health")},
             start_timeout_seconds=START_TIMEOUT_SECONDS,
@@ -103,6 +98,9 @@ class FeastOnHost(pulumi.ComponentResource):
     """
 
     client_env: Mapping[str, pulumi.Output[str]]
+    """Nothing: both addresses are in `client_secrets`."""
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
     """`FEAST_REGISTRY`, and `FEAST_ONLINE_STORE`, which holds Redis' password and is secret."""
 
     ready: pulumi.Resource
@@ -113,13 +111,14 @@ class FeastOnHost(pulumi.ComponentResource):
         self._args = args
 
         self.ready = args.online_store.ready
-        self.client_env = {
+        self.client_env = {}
+        self.client_secrets = {
             "FEAST_REGISTRY": args.database.create(f"{name}-registry", pulumi.ResourceOptions(parent=self)),
             "FEAST_ONLINE_STORE": pulumi.Output.format(
                 "{0},password={1}", args.online_store.address, args.online_store.password
             ),
         }
-        self.register_outputs({"client_env": self.client_env})
+        self.register_outputs({"client_env": self.client_env, "client_secrets": self.client_secrets})
 
     def serve(self, name: str, repository: str, opts: pulumi.ResourceOptions | None = None) -> FeastServerOnHost:
         """Serve the Feast repository in the folder `repository` of the checkout."""

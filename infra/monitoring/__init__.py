@@ -4,13 +4,12 @@ from typing import Protocol
 
 import pulumi
 
-from infra.core.substrate import Substrate
-from infra.monitoring.local import PrometheusOnHost, PrometheusOnHostArgs, PrometheusOnHostSettings
+from infra.core.substrate import Local, Substrate, narrow
+from infra.monitoring.local import PrometheusOnHost, PrometheusOnHostArgs
+from infra.monitoring.settings import MonitoringSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 
 __all__ = ["Monitoring", "MonitoringSettings", "WatchSpec", "Webhook", "build"]
-
-MonitoringSettings = PrometheusOnHostSettings
 
 
 class Monitoring(Protocol):
@@ -33,4 +32,4 @@ def build(
     name: str, settings: MonitoringSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> Monitoring:
     """Make the realization that the stack file names."""
-    return PrometheusOnHost(name, PrometheusOnHostArgs(settings=settings, substrate=substrate), opts)
+    return PrometheusOnHost(name, PrometheusOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)

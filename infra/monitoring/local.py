@@ -3,36 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import pulumi
-from pydantic import Field
 
-from infra.core.settings import LoopbackPort, Settings
 from infra.core.substrate import LOOPBACK, Local
 from infra.host import File, Folder, Port, Process
+from infra.monitoring.settings import PrometheusOnHostSettings
 from infra.monitoring.spec import WatchSpec, Webhook
-
-
-class PrometheusOnHostSettings(Settings):
-    """What a stack file says about monitoring on this machine."""
-
-    kind: Literal["prometheus-on-host"]
-
-    prometheus_port: LoopbackPort | None = None
-    """Loopback port; None chooses a free one at the first `up` and keeps it."""
-
-    alertmanager_port: LoopbackPort | None = None
-    """Loopback port; None chooses a free one at the first `up` and keeps it."""
-
-    pushgateway_port: LoopbackPort | None = None
-    """Loopback port; None chooses a free one at the first `up` and keeps it."""
-
-    scrape_interval_seconds: Annotated[int, Field(ge=1, le=300)] = 15
-    """Seconds between two scrapes, and between two evaluations of the rules."""
-
-    retention_days: Annotated[int, Field(ge=1, le=365)] = 15
-    """Days that Prometheus keeps samples."""
 
 
 @dataclass(frozen=True, kw_only=True)

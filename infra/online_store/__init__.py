@@ -4,10 +4,9 @@ from typing import Protocol
 
 import pulumi
 
-from infra.core.substrate import Substrate
-from infra.online_store.local import RedisOnHost, RedisOnHostArgs, RedisOnHostSettings
-
-OnlineStoreSettings = RedisOnHostSettings
+from infra.core.substrate import Local, Substrate, narrow
+from infra.online_store.local import RedisOnHost, RedisOnHostArgs
+from infra.online_store.settings import OnlineStoreSettings
 
 
 class OnlineStore(Protocol):
@@ -30,4 +29,4 @@ def build(
     name: str, settings: OnlineStoreSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> OnlineStore:
     """Make the realization that the stack file names."""
-    return RedisOnHost(name, RedisOnHostArgs(settings=settings, substrate=substrate), opts)
+    return RedisOnHost(name, RedisOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)

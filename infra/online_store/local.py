@@ -1,14 +1,12 @@
 """Online store on this machine: one Redis with a generated password, durable by its append-only file."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import pulumi
-from pydantic import Field
 
-from infra.core.settings import LoopbackPort, Settings
 from infra.core.substrate import LOOPBACK, Local
 from infra.host import File, Folder, Port, Process, Secret
+from infra.online_store.settings import RedisOnHostSettings
 
 CONFIGURATION = """\
 bind {host}
@@ -23,18 +21,6 @@ maxmemory-policy noeviction
 daemonize no
 """
 """See https://redis.io/docs/latest/operate/oss_and_stack/management/config/"""
-
-
-class RedisOnHostSettings(Settings):
-    """What a stack file says about an online store on this machine."""
-
-    kind: Literal["redis-on-host"]
-
-    port: LoopbackPort | None = None
-    """Loopback port; None chooses a free one at the first `up` and keeps it."""
-
-    maxmemory_mib: Annotated[int, Field(ge=64, le=65536)] = 512
-    """MiB of data at which writes are refused (nothing is evicted: a lost feature would be a wrong answer)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,9 @@ from typing import Protocol
 
 import pulumi
 
-from infra.core.substrate import Substrate
-from infra.policy_server.local import OpaOnHost, OpaOnHostArgs, OpaOnHostSettings
-
-PolicyServerSettings = OpaOnHostSettings
+from infra.core.substrate import Local, Substrate, narrow
+from infra.policy_server.local import OpaOnHost, OpaOnHostArgs
+from infra.policy_server.settings import PolicyServerSettings
 
 
 class PolicyServer(Protocol):
@@ -24,4 +23,4 @@ def build(
     name: str, settings: PolicyServerSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> PolicyServer:
     """Make the realization that the stack file names."""
-    return OpaOnHost(name, OpaOnHostArgs(settings=settings, substrate=substrate), opts)
+    return OpaOnHost(name, OpaOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)

@@ -3,25 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pulumi
 
-from infra.core.settings import LoopbackPort, Settings
 from infra.core.substrate import LOOPBACK, Local
 from infra.host import Port, Process
+from infra.policy_server.settings import OpaOnHostSettings
 
 BUNDLE = Path("policies/release")
 """Rego that is served, relative to the checkout."""
-
-
-class OpaOnHostSettings(Settings):
-    """What a stack file says about the policy server on this machine."""
-
-    kind: Literal["opa-on-host"]
-
-    port: LoopbackPort | None = None
-    """Loopback port; None chooses a free one at the first `up` and keeps it."""
 
 
 @dataclass(frozen=True, kw_only=True)

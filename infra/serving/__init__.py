@@ -4,13 +4,13 @@ from typing import Protocol
 
 import pulumi
 
-from infra.core.substrate import Substrate
-from infra.serving.local import KserveOnHost, KserveOnHostArgs, KserveOnHostSettings
+from infra.core.substrate import Local, Substrate, narrow
+from infra.identity import Identity
+from infra.serving.local import KserveOnHost, KserveOnHostArgs
+from infra.serving.settings import ServingSettings
 from infra.serving.spec import ModelServerSpec
 
 __all__ = ["ModelServer", "ModelServerSpec", "Serving", "ServingSettings", "build"]
-
-ServingSettings = KserveOnHostSettings
 
 
 class ModelServer(Protocol):
@@ -37,7 +37,12 @@ class Serving(Protocol):
 
 
 def build(
-    name: str, settings: ServingSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+    name: str,
+    settings: ServingSettings,
+    substrate: Substrate,
+    identity: Identity,
+    opts: pulumi.ResourceOptions | None = None,
 ) -> Serving:
     """Make the realization that the stack file names."""
-    return KserveOnHost(name, KserveOnHostArgs(settings=settings, substrate=substrate), opts)
+    args = KserveOnHostArgs(settings=settings, substrate=narrow(substrate, Local), identity=identity)
+    return KserveOnHost(name, args, opts)

@@ -1,35 +1,22 @@
 """Serving on this machine: the KServe Python model server as a supervised process, without KServe's controller."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 
-from infra.compute.local import ServiceOnHost
+from infra.compute.local import ServiceOnHost, TaskOnHostArgs
 from infra.compute.spec import ServiceSpec
-from infra.core.settings import LoopbackPort, Settings
-from infra.core.substrate import Local
+from infra.serving.settings import KserveOnHostSettings
 from infra.serving.spec import ModelServerSpec
 
 LIVE_PATH = "/v2/health/live"
 
 
-class KserveOnHostSettings(Settings):
-    """What a stack file says about serving on this machine."""
-
-    kind: Literal["kserve-on-host"]
-
-    port: LoopbackPort | None = None
-    """Loopback port of the model server; None chooses a free one at the first `up` and keeps it."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class KserveOnHostArgs:
+class KserveOnHostArgs(TaskOnHostArgs):
     """The settings, and what other components hand over."""
 
     settings: KserveOnHostSettings
-
-    substrate: Local
 
 
 class ModelServerOnHost(pulumi.ComponentResource):
@@ -58,11 +45,14 @@ class ModelServerOnHost(pulumi.ComponentResource):
                 image=spec.image,
                 command=spec.command,
                 environment=spec.environment,
+                secrets=spec.secrets,
                 needs=spec.needs,
+                calls=spec.calls,
+                resources=spec.resources,
                 health_path=LIVE_PATH,
                 port=args.settings.port,
             ),
-            args.substrate,
+            args,
             pulumi.ResourceOptions(parent=self),
         )
         self.ready = service.ready

@@ -6,11 +6,11 @@ from typing import Protocol
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import Substrate
+from infra.core.substrate import Local, Substrate, narrow
 from infra.database import Database
-from infra.tracking.local import MlflowOnHost, MlflowOnHostArgs, MlflowOnHostSettings
-
-TrackingSettings = MlflowOnHostSettings
+from infra.identity import Identity
+from infra.tracking.local import MlflowOnHost, MlflowOnHostArgs
+from infra.tracking.settings import TrackingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,9 @@ class Stores:
     artifacts: ArtifactStore
 
     database: Database
+
+    identity: Identity
+    """How a server proves that it may reach the artifacts; on a host it gets the store's own keys."""
 
 
 class Tracking(Protocol):
@@ -41,6 +44,6 @@ def build(
 ) -> Tracking:
     """Make the realization that the stack file names."""
     args = MlflowOnHostArgs(
-        settings=settings, substrate=substrate, artifact_store=stores.artifacts, database=stores.database
+        settings=settings, substrate=narrow(substrate, Local), artifact_store=stores.artifacts, database=stores.database
     )
     return MlflowOnHost(name, args, opts)

@@ -1,27 +1,17 @@
 """Tracking on this machine: one MLflow server; it proxies artifacts, so clients need no storage keys."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.settings import LoopbackPort, Settings
 from infra.core.substrate import LOOPBACK, Local
 from infra.database import Database
 from infra.host import Port, Process
+from infra.tracking.settings import MlflowOnHostSettings
 
 START_TIMEOUT_SECONDS = 180
 """Creating the database and importing MLflow take 10 s on an idle core, many times that on a busy one."""
-
-
-class MlflowOnHostSettings(Settings):
-    """What a stack file says about tracking on this machine."""
-
-    kind: Literal["mlflow-on-host"]
-
-    port: LoopbackPort | None = None
-    """Loopback port; None chooses a free one at the first `up` and keeps it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +65,7 @@ class MlflowOnHost(pulumi.ComponentResource):
             # The side process for server-run jobs, which nothing here uses, would cost 266 MB.
             environment={
                 **args.artifact_store.client_env,
+                **args.artifact_store.client_secrets,
                 "MLFLOW_BACKEND_STORE_URI": args.database.create(f"{name}-database", child),
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             },

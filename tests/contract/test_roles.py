@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 
 import pulumi
 import pytest
@@ -17,6 +18,7 @@ from infra import (
     feature_store,
     monitoring,
     online_store,
+    pipelines,
     policy_server,
     serving,
     tracking,
@@ -36,6 +38,7 @@ PROTOCOLS = {
     "online_store": online_store.OnlineStore,
     "feature_store": feature_store.FeatureStore,
     "tracking": tracking.Tracking,
+    "pipelines": pipelines.Pipelines,
     "policy_server": policy_server.PolicyServer,
     "monitoring": monitoring.Monitoring,
     "compute": compute.Compute,
@@ -55,7 +58,7 @@ def built(request, pulumi_run):
     made = {}
 
     def program():
-        platform, opts = composition.build(settings_of(request.param), Path("/stack"), "/usr/bin")
+        platform, opts = composition.build(settings_of(request.param), Path("/stack"), lambda: "/usr/bin")
         needs = [Need(store=platform.artifact_store, prefix="x/", access="rw")]
         task = {"image": "workload", "command": ["true"], "environment": {"A": "b"}, "needs": needs}
         made["platform"] = platform
@@ -77,7 +80,7 @@ def built(request, pulumi_run):
 def missing(thing, protocol):
     """Members of the Protocol that a thing lacks or has as something else."""
     wrong = [
-        name for name in protocol.__annotations__ if not isinstance(getattr(thing, name, None), _type(protocol, name))
+        name for name in protocol.__annotations__ if not isinstance(getattr(thing, name, ...), _type(protocol, name))
     ]
     methods = [name for name, member in vars(protocol).items() if callable(member) and not name.startswith("_")]
     return wrong + [name for name in methods if not callable(getattr(thing, name, None))]
@@ -85,6 +88,8 @@ def missing(thing, protocol):
 
 def _type(protocol, name):
     annotation = str(protocol.__annotations__[name])
+    if "Optional" in annotation:
+        return pulumi.Output | NoneType
     if "Mapping" in annotation:
         return Mapping
     return pulumi.Resource if "Resource" in annotation else pulumi.Output
@@ -130,8 +135,10 @@ def test_a_task_gets_its_own_variables_and_the_credentials_of_the_stores_it_need
 def test_a_stores_credentials_are_secret_and_its_addresses_are_not(built):
     made, graph = built
     process = graph.one("host:index:Process", "service-process")
-    secret = {name for name in made["platform"].artifact_store.client_env if process.is_secret(f"environment.{name}")}
-    assert secret == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    store = made["platform"].artifact_store
+    names = [*store.client_env, *store.client_secrets]
+    secret = {name for name in names if process.is_secret(f"environment.{name}")}
+    assert secret == set(store.client_secrets) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
 def test_a_generated_credential_is_secret(built):

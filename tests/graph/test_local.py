@@ -22,7 +22,7 @@ def program(**blocks):
         config = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
         config |= {f"mlplatform:{key}": value for key, value in blocks.items()}
         settings = parse({key: json.dumps(value) for key, value in config.items()}, "local")
-        platform, opts = composition.build(settings, Path("/stack"), SEARCH_PATH)
+        platform, opts = composition.build(settings, Path("/stack"), lambda: SEARCH_PATH)
         loan_default = LoanDefault(
             "loan-default", LoanDefaultArgs(settings=settings.loan_default, platform=platform), opts
         )

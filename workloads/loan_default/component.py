@@ -9,7 +9,7 @@ from typing import Annotated
 import pulumi
 from pydantic import Field
 
-from infra.compute import CronExpression, JobSpec, Need, ScheduleSpec, Service, ServiceSpec
+from infra.compute import CronExpression, JobSpec, Need, Role, ScheduleSpec, Service, ServiceSpec
 from infra.core.images import Target
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
@@ -22,6 +22,8 @@ RELEASE_SETTINGS = {"ingestion", "features", "training", "validation", "deployme
 SERVER_SETTINGS = {"serving", "deployment"}
 BATCH_SETTINGS = {"batch", "deployment"}
 MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
+SERVER_CALLS: tuple[Role, ...] = ("database", "online-store", "tracking")
+STAGE_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "pipelines", "policy-server", "pushgateway")
 RETRAINING_SETTINGS = {*RELEASE_SETTINGS, *MONITORING_SETTINGS, "retraining"}
 
 
@@ -80,6 +82,7 @@ class LoanDefault(pulumi.ComponentResource):
         super().__init__("mlplatform:index:LoanDefault", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
+        self._secrets = args.platform.feature_store.client_secrets
         self._data = [Need(store=args.platform.artifact_store, prefix=f"{SERVED_NAME}/", access="rw")]
 
         features = args.platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY, self._child)
@@ -113,7 +116,9 @@ class LoanDefault(pulumi.ComponentResource):
                 model_name=SERVED_NAME,
                 command=["python", "-m", "workloads.loan_default.serving"],
                 environment=self._environment(SERVER_SETTINGS),
+                secrets=self._secrets,
                 needs=self._data,
+                calls=SERVER_CALLS,
             ),
             self._child,
         )
@@ -126,7 +131,9 @@ class LoanDefault(pulumi.ComponentResource):
                 image=_image_of_all_stages(settings),
                 command=["python", "-m", "workloads.loan_default.release"],
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
+                secrets=self._secrets,
                 needs=self._data,
+                calls=STAGE_CALLS,
                 triggers={"data": _fingerprint(settings.data)},
                 timeout_seconds=settings.release_timeout_seconds,
             ),
@@ -146,7 +153,9 @@ class LoanDefault(pulumi.ComponentResource):
                     image="ingest" if part == "nightly" else "workload",
                     command=["python", "-m", f"workloads.loan_default.{part}"],
                     environment=self._stage_environment(parts, server),
+                    secrets=self._secrets,
                     needs=self._data,
+                    calls=STAGE_CALLS,
                     cron=cron,
                 ),
                 self._child,
@@ -160,12 +169,17 @@ class LoanDefault(pulumi.ComponentResource):
                 command=["python", "-m", "workloads.loan_default.retraining"],
                 environment={
                     **self._stage_environment(RETRAINING_SETTINGS, server),
+                    **self._args.platform.pipelines.client_env,
+                },
+                secrets={
+                    **self._secrets,
                     "RETRAIN_TOKEN": self.retrain_token,
                     "RETRAIN_DATABASE": self._args.platform.database.create(
                         f"{self._name}-retraining-database", self._child
                     ),
                 },
                 needs=self._data,
+                calls=STAGE_CALLS,
                 health_path="/healthz",
             ),
             self._child,

@@ -1,0 +1,160 @@
+"""What objects of ours on a cluster have in common: labels, security contexts, variables, placement, open paths.
+
+Needs the Kubernetes SDK, which `local` does not have: only realizations on clusters import this module.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+from pulumi_kubernetes import core, meta, networking
+
+from infra.core.resources import Resources
+from infra.core.substrate import Kubernetes
+
+LABEL_PREFIX = "mlplatform.dev"
+OURS = {f"{LABEL_PREFIX}/platform": "true"}
+"""Label of the namespaces whose pods may talk to each other, along open paths only."""
+GPU = "nvidia.com/gpu"
+"""Resource, node label and taint of GPUs.
+Source: https://github.com/NVIDIA/k8s-device-plugin"""
+USER = 65532
+"""User and group of every container of ours: the `nonroot` of distroless images."""
+
+
+def labels(name: str, *, serves: str | None = None, calls: Sequence[str] = ()) -> dict[str, str]:
+    """Labels of a pod and of what belongs to it; `serves` and `calls` name the ends of open paths.
+
+    Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
+    """
+    return {
+        **selector(name),
+        "app.kubernetes.io/part-of": "mlplatform",
+        "app.kubernetes.io/managed-by": "pulumi",
+        **({f"{LABEL_PREFIX}/serves": serves} if serves else {}),
+        **{f"{LABEL_PREFIX}/calls-{role}": "true" for role in calls},
+    }
+
+
+def selector(name: str) -> dict[str, str]:
+    """The label that tells one component's pods from all others."""
+    return {"app.kubernetes.io/name": name}
+
+
+def pod_security() -> core.v1.PodSecurityContextArgs:
+    """What the Pod Security Standard `restricted` asks of a pod.
+
+    Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/
+    """
+    return core.v1.PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=USER,
+        run_as_group=USER,
+        fs_group=USER,
+        fs_group_change_policy="OnRootMismatch",
+        seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> core.v1.SecurityContextArgs:
+    """What `restricted` asks of a container, and a root file system that nobody writes to."""
+    return core.v1.SecurityContextArgs(
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        run_as_non_root=True,
+        capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
+        seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def requirements(resources: Resources) -> core.v1.ResourceRequirementsArgs:
+    """Requests and limits: memory, scratch space and GPUs are requested as they are limited."""
+    exact = {
+        "memory": f"{resources.memory_mib}Mi",
+        "ephemeral-storage": f"{resources.ephemeral_storage_mib}Mi",
+        **({GPU: str(resources.gpus)} if resources.gpus else {}),
+    }
+    return core.v1.ResourceRequirementsArgs(
+        requests={"cpu": f"{resources.cpu_millicores}m", **exact},
+        limits={"cpu": f"{max(resources.cpu_millicores, resources.cpu_limit_millicores)}m", **exact},
+    )
+
+
+def node_selector(resources: Resources) -> dict[str, str] | None:
+    """GPU tasks go to GPU nodes."""
+    return {f"{GPU}.present": "true"} if resources.gpus else None
+
+
+def tolerations(resources: Resources) -> list[core.v1.TolerationArgs] | None:
+    """GPU tasks, and only they, tolerate the taint of GPU nodes."""
+    return [core.v1.TolerationArgs(key=GPU, operator="Exists", effect="NoSchedule")] if resources.gpus else None
+
+
+def variables(
+    environment: Mapping[str, pulumi.Input[str]], secret: pulumi.Input[str] | None = None, keys: Sequence[str] = ()
+) -> list[core.v1.EnvVarArgs]:
+    """Environment of a container: plain values, and one reference to the Secret named `secret` for each of `keys`."""
+    return [
+        *(core.v1.EnvVarArgs(name=name, value=value) for name, value in sorted(environment.items())),
+        *(
+            core.v1.EnvVarArgs(
+                name=key,
+                value_from=core.v1.EnvVarSourceArgs(secret_key_ref=core.v1.SecretKeySelectorArgs(name=secret, key=key)),
+            )
+            for key in sorted(keys)
+        ),
+    ]
+
+
+def open_to_callers(
+    name: str, role: str, ports: Sequence[int], substrate: Kubernetes, parent: pulumi.Resource
+) -> networking.v1.NetworkPolicy:
+    """Let pods that say they call `role`, in any namespace of ours, reach the pods that serve it on `ports` (TCP).
+
+    The callers' way out is open where their namespace's guards were made: see `open_to_roles`.
+    """
+    return networking.v1.NetworkPolicy(
+        f"{name}-callers",
+        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
+        spec=networking.v1.NetworkPolicySpecArgs(
+            pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/serves": role}),
+            policy_types=["Ingress"],
+            ingress=[
+                networking.v1.NetworkPolicyIngressRuleArgs(
+                    from_=[_peer(OURS, {f"{LABEL_PREFIX}/calls-{role}": "true"})],
+                    ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports],
+                )
+            ],
+        ),
+        opts=substrate.child(parent),
+    )
+
+
+def open_to_roles(
+    name: str, roles: Sequence[str], namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> list[networking.v1.NetworkPolicy]:
+    """Let pods of a namespace that say they call a role reach the pods that serve it; one policy for each role.
+
+    Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+    """
+    return [
+        networking.v1.NetworkPolicy(
+            f"{name}-calls-{role}",
+            metadata=meta.v1.ObjectMetaArgs(namespace=namespace),
+            spec=networking.v1.NetworkPolicySpecArgs(
+                pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/calls-{role}": "true"}),
+                policy_types=["Egress"],
+                egress=[
+                    networking.v1.NetworkPolicyEgressRuleArgs(to=[_peer(OURS, {f"{LABEL_PREFIX}/serves": role})]),
+                ],
+            ),
+            opts=opts,
+        )
+        for role in roles
+    ]
+
+
+def _peer(namespaces: Mapping[str, str], pods: Mapping[str, str]) -> networking.v1.NetworkPolicyPeerArgs:
+    return networking.v1.NetworkPolicyPeerArgs(
+        namespace_selector=meta.v1.LabelSelectorArgs(match_labels=namespaces),
+        pod_selector=meta.v1.LabelSelectorArgs(match_labels=pods),
+    )

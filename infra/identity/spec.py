@@ -1,0 +1,41 @@
+"""What a task asks to reach, and what it is given for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pulumi
+
+from infra.artifact_store import ArtifactStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Access to a part of a store; a realization turns it into credentials or into rights of an identity."""
+
+    store: ArtifactStore
+
+    prefix: str
+    """Key prefix in the store, without leading slash, e.g. `loan-default/`; empty for the whole store."""
+
+    access: Literal["r", "rw"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """Who asks: a service account of a cluster."""
+
+    namespace: pulumi.Output[str]
+
+    service_account: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """What a task's processes are told so that they reach what they need."""
+
+    environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Addresses, regions: nothing that must be hidden."""
+
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Keys, where the substrate has no identities that need none."""

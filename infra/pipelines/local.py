@@ -1,0 +1,22 @@
+"""Pipelines without a server: `kfp.local` in the process that starts them."""
+
+from collections.abc import Mapping
+
+import pulumi
+
+
+class KfpInProcess(pulumi.ComponentResource):
+    """Nothing to run: the retraining service starts the pipeline's steps as processes of its own.
+
+    Realizes `infra.pipelines.Pipelines`.
+    Source: https://www.kubeflow.org/docs/components/pipelines/user-guides/core-functions/execute-kfp-pipelines-locally/
+    """
+
+    url: pulumi.Output[str] | None
+
+    client_env: Mapping[str, pulumi.Output[str]]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:KfpInProcess", name, None, opts)
+        self.url, self.client_env = None, {}
+        self.register_outputs({})
