@@ -73,6 +73,7 @@ check: ## format, lint, types, and which package may import which
 
 test: ## every test that runs without being asked for by name
 	@$(PYTHON) -m tools.install
+	@$(PYTHON) -m tools.install kubernetes gatekeeper kserve helm
 	$(INFRA)/python -m pytest --ignore tests/unit/workloads --ignore tests/pytest_pulumi
 	$(WITH) sh -c 'cd tests/pytest_pulumi && ../../$(INFRA)/python -m pytest'
 	$(WITH) "$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads tests/unit/workloads

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.core import paths
@@ -20,23 +21,54 @@ BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mo
 """No C compiler, no download of another Go, no change of go.mod."""
 
 
+@dataclass(frozen=True)
+class Module:
+    """A Go module under `tools/`."""
+
+    name: str
+    """Its folder; empty for the one in `tools/` itself."""
+
+    tools: tuple[str, ...]
+    """The executables that its `tool` lines build."""
+
+    linker_flags: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its executables stand, in `bin`."""
+        return paths.tools_dir(module=self.name)
+
+    def is_built(self) -> bool:
+        """Whether every executable is there."""
+        return is_built(self.folder, self.tools)
+
+    def build(self) -> None:
+        """Build what is missing.
+
+        Raises: ToolError, as `build`.
+        """
+        if not self.is_built():
+            build(self.name, self.folder, self.tools, self.linker_flags)
+
+
 def is_built(folder: Path, names: Sequence[str]) -> bool:
     """Whether every executable stands in `folder/bin`."""
     return all(os.access(folder / "bin" / name, os.X_OK) for name in names)
 
 
 def build(module: str, folder: Path, names: Sequence[str], linker_flags: str = "") -> None:
-    """Build the tools of a module into `folder/bin`.
+    """Build the tools of a module into `folder/bin`; a single one gets the name asked for, whatever its package's is.
 
     Raises: ToolError when there is no Go, it is too old, or a source cannot be had.
     """
     source = paths.CHECKOUT / "tools" / module
     go = find_go(source / "go.mod", " and ".join(names))
     unfinished = stamps.make_folder(folder.parent) / f".{folder.name}.{os.getpid()}"
+    target = f"{unfinished}/bin/{names[0] if len(names) == 1 else ''}"
     say(f"building {', '.join(names)} from source (minutes when nothing is in Go's own cache)")
     try:
         run(
-            [go, "build", "-trimpath", "-ldflags", f"-s -w {linker_flags}".strip(), "-o", f"{unfinished}/bin/", "tool"],
+            [go, "build", "-trimpath", "-ldflags", f"-s -w {linker_flags}".strip(), "-o", target, "tool"],
             OFFLINE,
             cwd=source,
             env=os.environ | BUILD_ENVIRONMENT,

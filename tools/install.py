@@ -2,7 +2,7 @@
 
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
-operating system).
+operating system); for tests, built from source too: `kubernetes` (a control plane), `gatekeeper`, `kserve`, `helm`.
 """
 
 import argparse
@@ -10,11 +10,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from infra.core import paths
-from tools import environments, go_tools, inventory, pulumi_cli, stack_files, stamps, system_packages
+from tools import environments, inventory, pulumi_cli, stack_files, stamps, system_packages
 from tools.console import exit_with_errors_in_one_line, say
+from tools.go_tools import Module
 
-GO_TOOLS = ("opa", "versitygw")
-"""The tools of the Go module in `tools/`."""
+KUBERNETES = "1.36.2"
+"""Version of the test control plane; tools/kubernetes/go.mod names it too."""
+
+GO_PARTS = {
+    "tools": (Module("", ("opa", "versitygw")),),
+    "gatekeeper": (Module("gatekeeper", ("gatekeeper", "gator")),),
+    "kubernetes": (
+        Module("etcd", ("etcd",)),
+        Module("kwok", ("kwok",)),
+        Module(
+            "kubernetes",
+            ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
+            " ".join(
+                f"-X k8s.io/component-base/version.git{name}={value}"
+                for name, value in zip(
+                    ("Version", "Major", "Minor"), (f"v{KUBERNETES}", *KUBERNETES.split(".")[:2]), strict=True
+                )
+            ),
+        ),
+    ),
+    "kserve": (Module("kserve", ("kserve",)),),
+    "helm": (Module("helm", ("helm",)),),
+}
+"""Parts that are built from Go modules, each in the order of need."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,14 @@ def _cloud() -> Part:
     return Part(lambda: environments.is_made("infra", lock), lambda: environments.make("infra", lock))
 
 
+def _built(modules: Sequence[Module]) -> Part:
+    def get() -> None:
+        for module in modules:
+            module.build()
+
+    return Part(lambda: all(module.is_built() for module in modules), get)
+
+
 def parts() -> dict[str, Part]:
     """Every part by name, in the order in which they need one another."""
     return {
@@ -54,11 +85,7 @@ def parts() -> dict[str, Part]:
         "cloud": _cloud(),
         "workloads": _environment("workloads"),
         "pulumi": Part(lambda: pulumi_cli.chosen() is not None, pulumi_cli.install),
-        "tools": Part(
-            lambda: go_tools.is_built(paths.tools_dir(), GO_TOOLS),
-            lambda: go_tools.build("", paths.tools_dir(), GO_TOOLS),
-        ),
-    }
+    } | {name: _built(modules) for name, modules in GO_PARTS.items()}
 
 
 def needed(stack: str) -> list[str]:

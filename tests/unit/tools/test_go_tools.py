@@ -37,6 +37,19 @@ def test_the_tools_of_a_module_are_built_without_a_c_compiler_and_without_anothe
     assert line.endswith(" tool")
 
 
+def test_a_single_tool_gets_the_name_asked_for(commands):
+    commands.add(
+        "go", GO.replace('/bin/mkdir -p "$2"', '/bin/mkdir -p "${2%/*}"; echo x > "$2"; /bin/chmod +x "$2"; exit')
+    )
+    module = go_tools.Module("pulumi", ("etcd",))
+    assert not module.is_built()
+    module.build()
+    module.build()
+    assert module.is_built()
+    (line,) = commands.called("go build")
+    assert line.endswith("/bin/etcd tool")
+
+
 def test_a_build_that_fails_leaves_nothing_behind(commands):
     commands.add("go", GO.replace("build)", "build) echo 'dial tcp: no such host' >&2; exit 1; "))
     with pytest.raises(ToolError, match=r"go failed \(dial tcp: no such host\); check that the Go module proxy"):

@@ -1,5 +1,8 @@
+import re
+
 import pytest
 
+from infra.core import paths
 from tools import install, stack_files
 from tools.console import ToolError
 from tools.install import Part
@@ -92,3 +95,20 @@ def test_every_part_has_a_quick_answer_to_whether_it_is_there(commands, monkeypa
     monkeypatch.undo()
     assert {type(part.is_there()) for part in install.parts().values()} == {bool}
     assert commands.called() == []
+
+
+@pytest.mark.parametrize("module", [module for modules in install.GO_PARTS.values() for module in modules])
+def test_the_go_mod_of_every_part_builds_as_many_tools_as_are_expected(module, monkeypatch):
+    monkeypatch.undo()
+    text = (paths.CHECKOUT / "tools" / module.name / "go.mod").read_text()
+    lines = re.search(r"^tool (?:\(\n(.*?)^\)|(\S+))", text, re.MULTILINE | re.DOTALL)
+    assert len((lines[1] or lines[2]).split()) == len(module.tools)
+
+
+def test_the_control_plane_says_the_version_that_its_sources_have(monkeypatch):
+    monkeypatch.undo()
+    text = (paths.CHECKOUT / "tools" / "kubernetes" / "go.mod").read_text()
+    assert f"k8s.io/kubernetes v{install.KUBERNETES}" in text
+    (module,) = (module for module in install.GO_PARTS["kubernetes"] if module.name == "kubernetes")
+    assert f"gitVersion=v{install.KUBERNETES} " in module.linker_flags
+    assert module.linker_flags.endswith("gitMinor=36")
