@@ -52,9 +52,10 @@ def stock(port: int) -> None:
 
 def ours(port: int, capture: bool) -> None:
     from workloads.loan_default.capture import Capture
-    from workloads.loan_default.serving import LoanDefaultModel, build_server
+    from workloads.loan_default.serving import LoanDefaultModel
     from workloads.loan_default.source import Loaded
     from workloads.loan_default.store import Store
+    from workloads.loan_default.transport import build_server
 
     settings = ServingSettings(capture_flush_seconds=2)
     with tempfile.TemporaryDirectory() as folder:

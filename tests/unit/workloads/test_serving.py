@@ -7,9 +7,10 @@ from starlette.testclient import TestClient
 
 from workloads.loan_default import metrics
 from workloads.loan_default.payload import RequestError
-from workloads.loan_default.serving import LoanDefaultModel, QuietRESTServer, build_server
+from workloads.loan_default.serving import LoanDefaultModel
 from workloads.loan_default.settings import ServingSettings
 from workloads.loan_default.source import Loaded
+from workloads.loan_default.transport import QuietRESTServer, build_server
 
 PREDICT = "/v1/models/loan-default:predict"
 INFER = "/v2/models/loan-default/infer"
