@@ -7,15 +7,20 @@ evaluates every one of them as false and calls that success, so the gate is a st
 import argparse
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from kfp import compiler, dsl, kubernetes, local
 
 from workloads.loan_default.errors import WorkloadError, run_command
-from workloads.loan_default.settings import load
+from workloads.loan_default.settings import Environment, load
+
+if TYPE_CHECKING:
+    from workloads.loan_default.pipeline_server import PipelineServer, Version
 
 NAME = "loan-default"
 CONFIG_MAP = SECRET = "loan-default"  # noqa: S105  a name
@@ -111,6 +116,26 @@ class Images:
     train_gpu: str | None = None
     """Training on a GPU node; None trains on the CPU."""
 
+    @classmethod
+    def of(cls, environment: Environment) -> Self:
+        """The images that the process was told; training asks for a GPU when the settings do."""
+        estimator = environment.settings.training.estimator
+        on_gpu = estimator.kind == "xgboost" and estimator.device == "cuda"
+        return cls(
+            environment.ingest_image or cls.ingest,
+            environment.workload_image or cls.workload,
+            environment.need("train_gpu_image") if on_gpu else None,
+        )
+
+    def check_pinned(self) -> None:
+        """Raise WorkloadError for an image that a cluster could resolve to something else tomorrow."""
+        for target, image in (("ingest", self.ingest), ("workload", self.workload), ("train-gpu", self.train_gpu)):
+            if image is not None and "@sha256:" not in image:
+                raise WorkloadError(
+                    f"the image {image!r} is not pinned by its digest: give `repository@sha256:…` (written by "
+                    f"`make images`) with --{target}-image or {_variable(target)}"
+                )
+
 
 def build(images: Images) -> Any:
     """The pipeline over the given images."""
@@ -162,16 +187,34 @@ def run_local(folder: Path, labelled_window: str = "") -> str:
 
 
 def submit(host: str, images: Images, labelled_window: str = "") -> str:
-    """Start the pipeline on a KFP server; returns the run's id."""
-    from kfp.client import Client  # noqa: PLC0415  only where there is a server
+    """Start the pipeline on a KFP server; returns the run's id, raises WorkloadError when that cannot be done."""
+    server, version = _publish(host, images)
+    run = f"{NAME}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    return server.start(version, run, {"labelled_window": labelled_window})
 
+
+def repeat(host: str, images: Images, cron: str) -> str:
+    """Run the pipeline on a KFP server at the times of a cron expression (UTC); returns the recurring run's id.
+
+    Replaces what an earlier call set up. Raises WorkloadError when that cannot be done.
+    """
+    server, version = _publish(host, images)
+    return server.repeat(version, f"{NAME}-nightly", cron)
+
+
+def _publish(host: str, images: Images) -> "tuple[PipelineServer, Version]":
+    from workloads.loan_default.pipeline_server import PipelineServer  # noqa: PLC0415  only where there is a server
+
+    images.check_pinned()
+    server = PipelineServer(host)
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
         compile_to(package, images)
-        run = Client(host=host).create_run_from_pipeline_package(
-            str(package), arguments={"labelled_window": labelled_window}, enable_caching=None
-        )
-        return str(run.run_id)
+        return server, server.publish(NAME, package)
+
+
+def _variable(target: str) -> str:
+    return f"{target.upper().replace('-', '_')}_IMAGE"
 
 
 def _placed(task: Any, image: str, *, cpu: str, memory: str, retries: int) -> Any:
@@ -193,18 +236,24 @@ def main() -> None:
     action.add_argument("--compile", metavar="FILE", type=Path, help="write the pipeline's YAML")
     action.add_argument("--local", action="store_true", help="run all stages on this machine")
     action.add_argument("--submit", metavar="URL", help="start it on a KFP server")
+    action.add_argument("--repeat", metavar="URL", help="let a KFP server run it at the times of --cron")
     parser.add_argument(
         "--labelled-window", default="", help="labelled requests to learn from (default: ingested data)"
     )
-    parser.add_argument("--ingest-image", default=Images.ingest)
-    parser.add_argument("--workload-image", default=Images.workload)
-    parser.add_argument("--train-gpu-image", default=None, help="train on a GPU node with this image")
+    parser.add_argument("--cron", default="0 3 * * *", help="times of --repeat, in UTC (default: %(default)s)")
+    for target in ("ingest", "workload", "train-gpu"):
+        parser.add_argument(f"--{target}-image", help=f"`repository@sha256:…`; default: ${_variable(target)}")
     arguments = parser.parse_args()
-    images = Images(arguments.ingest_image, arguments.workload_image, arguments.train_gpu_image)
+    environment = load()
+    if arguments.local:
+        print(run_local(environment.work / "pipeline", arguments.labelled_window))
+        return
+    given = {name: value for name, value in vars(arguments).items() if name.endswith("_image") and value}
+    images = Images.of(environment.model_copy(update=given))
     if arguments.compile:
         compile_to(arguments.compile, images)
-    elif arguments.local:
-        print(run_local(load().work / "pipeline", arguments.labelled_window))
+    elif arguments.repeat:
+        print(repeat(arguments.repeat, images, arguments.cron))
     else:
         print(submit(arguments.submit, images, arguments.labelled_window))
 

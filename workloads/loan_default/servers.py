@@ -41,6 +41,11 @@ def wait_for_model_server(environment: Environment) -> None:
     _wait_http("the model server (MODEL_URL)", f"{uri.scheme}://{uri.netloc}/v2/health/live", environment)
 
 
+def wait_for_pipelines(host: str, seconds: float) -> None:
+    """Wait until a KFP server at a base URL is healthy."""
+    wait_for("KFP", host, lambda: _answers(f"{host}/apis/v2beta1/healthz"), seconds)
+
+
 def wait_for_online_store(environment: Environment) -> None:
     """Wait until Redis takes connections; sqlite needs no server."""
     online = environment.need("feast_online_store")

@@ -384,6 +384,15 @@ class Environment(_Frozen):
     pipelines_url: str = ""
     """KFP server that runs the retraining pipeline; empty runs it on this machine."""
 
+    ingest_image: str = ""
+    """Image `ingest` that the pipeline's stages run in on a KFP server, `repository@sha256:…`."""
+
+    workload_image: str = ""
+    """Image `workload`, likewise."""
+
+    train_gpu_image: str = ""
+    """Image `train-gpu`, likewise; asked for when training runs on a GPU."""
+
     approver: str = "release-policy"
     """Who answers for a promotion; written into its evidence record."""
 

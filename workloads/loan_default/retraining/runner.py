@@ -127,26 +127,26 @@ class KfpRunner:
     ) -> Outcome:
         """Submit, unless a run is to be gone on with, and wait for its end."""
         del retrain
-        from kfp.client import Client  # noqa: PLC0415  only where there is a server
+        from workloads.loan_default.pipeline_server import PipelineServer  # noqa: PLC0415  only where there is one
 
         try:
             if handle is None:
                 handle = submit(self._host, self._images, window)
                 noted(handle)
-            client = Client(host=self._host)
+            server = PipelineServer(self._host)
             deadline = time.monotonic() + self._seconds
             while not stopped():
-                run = client.get_run(handle)
+                run = server.run(handle)
                 if run.state in {"SUCCEEDED", "SKIPPED"}:
                     return Outcome("succeeded", "")
                 if run.state in {"FAILED", "CANCELED"}:
                     return _of_run(run)
                 if time.monotonic() > deadline:
-                    client.terminate_run(handle)
+                    server.terminate(handle)
                     return Outcome("failed", f"not done within {self._seconds:.0f} s (retraining.run_seconds)")
                 time.sleep(_KFP_POLL_SECONDS)
-        except Exception as error:  # noqa: BLE001  kfp raises what urllib3 and its generated client raise
-            return Outcome("failed", f"KFP at {self._host}: {type(error).__name__}: {str(error)[:_SHOWN]}")
+        except WorkloadError as error:
+            return Outcome("failed", str(error))
         return Outcome("failed", "the service was stopped")
 
     def clear(self, retrain: str) -> None:
@@ -155,7 +155,7 @@ class KfpRunner:
 
 def make(environment: Environment) -> Runner:
     """The runner that the environment names."""
-    return KfpRunner(environment, Images()) if environment.pipelines_url else LocalRunner(environment)
+    return KfpRunner(environment, Images.of(environment)) if environment.pipelines_url else LocalRunner(environment)
 
 
 def judge(log: str, path: Path) -> Outcome:

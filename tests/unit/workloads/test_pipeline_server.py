@@ -1,0 +1,143 @@
+"""The KFP client's half, against a stand-in (`kfp_stand_in.py`): no KFP API server runs on this machine."""
+
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from workloads.loan_default import pipeline, pipeline_server
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.pipeline import Images, repeat, submit
+from workloads.loan_default.retraining import runner
+from workloads.loan_default.retraining.runner import KfpRunner
+from workloads.loan_default.settings import Environment
+
+sys.path.insert(0, str(Path(__file__).parent))
+from kfp_stand_in import StandIn  # beside this file, which is no package
+
+DIGEST = "@sha256:" + "0a" * 32
+IMAGES = Images(f"registry.example/ingest{DIGEST}", f"registry.example/workload{DIGEST}")
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    monkeypatch.setattr(pipeline_server, "PATIENCE_SECONDS", 20.0)
+    server = StandIn()
+    yield server
+    server.close()
+
+
+def test_a_submitted_pipeline_is_published_and_run_with_its_argument(stand_in):
+    run_id = submit(stand_in.host, IMAGES, "window-7")
+    (version,) = stand_in.versions.values()
+    run = stand_in.runs[run_id]
+    assert IMAGES.workload.encode() in version["body"]
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
+    assert run["runtime_config"]["parameters"] == {"labelled_window": "window-7"}
+    assert stand_in.pipelines[version["pipeline_id"]]["display_name"] == "loan-default"
+
+
+def test_the_same_pipeline_is_published_once_and_another_image_is_another_version(stand_in):
+    first, second = (submit(stand_in.host, IMAGES) for _ in range(2))
+    assert first != second
+    assert (len(stand_in.pipelines), len(stand_in.versions), len(stand_in.runs)) == (1, 1, 2)
+    submit(stand_in.host, replace(IMAGES, workload=IMAGES.workload.replace("0a", "0b")))
+    assert (len(stand_in.pipelines), len(stand_in.versions), len(stand_in.runs)) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("fault", [503, 429, "lost"])
+@pytest.mark.parametrize(
+    "request_line", ["GET pipelines", "POST pipelines/upload_version", "POST experiments", "GET runs", "POST runs"]
+)
+def test_a_server_that_is_away_for_a_moment_costs_a_retry_and_never_a_second_run(stand_in, request_line, fault):
+    stand_in.faults[request_line] = [fault]
+    run_id = submit(stand_in.host, IMAGES)
+    assert stand_in.faults[request_line] == []
+    assert list(stand_in.runs) == [run_id]
+    assert len(stand_in.versions) == 1
+
+
+def test_a_refusal_is_one_line_with_the_servers_words_and_is_not_repeated(stand_in):
+    stand_in.faults["POST runs"] = [403]
+    with pytest.raises(WorkloadError, match=rf"^KFP at {stand_in.host}: 403 Forbidden: upstream connect error$"):
+        submit(stand_in.host, IMAGES)
+    assert stand_in.requests.count("POST runs") == 1
+
+
+def test_no_server_is_one_line_that_names_it(monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    monkeypatch.setattr(pipeline_server.PipelineServer.__init__, "__defaults__", (0.3,))
+    with pytest.raises(WorkloadError, match=rf"^KFP at {host} did not answer within 0 s"):
+        submit(host, IMAGES)
+
+
+def test_an_image_without_digest_is_refused_with_the_fix(stand_in):
+    with pytest.raises(WorkloadError, match=r"'ingest:1' is not pinned .* `make images`\) with .*INGEST_IMAGE"):
+        submit(stand_in.host, replace(IMAGES, ingest="ingest:1"))
+    assert stand_in.runs == {}
+
+
+def test_the_images_come_from_the_environment_and_the_gpu_image_only_when_the_settings_ask_for_a_gpu():
+    told = {"ingest_image": f"i{DIGEST}", "workload_image": f"w{DIGEST}", "train_gpu_image": f"g{DIGEST}"}
+    assert Images.of(Environment(**told)) == Images(f"i{DIGEST}", f"w{DIGEST}", None)
+    settings = {"training": {"estimator": {"kind": "xgboost", "device": "cuda"}}}
+    assert Images.of(Environment(**told, settings=settings)).train_gpu == f"g{DIGEST}"
+    with pytest.raises(WorkloadError, match="TRAIN_GPU_IMAGE is not set"):
+        Images.of(Environment(settings=settings))
+
+
+def test_the_nightly_run_is_one_recurring_run_that_a_later_call_replaces(stand_in):
+    first = repeat(stand_in.host, IMAGES, "0 3 * * *")
+    made = stand_in.recurring[first]
+    assert made["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+    assert (made["max_concurrency"], made["no_catchup"], made["mode"]) == (1, True, "ENABLE")
+    second = repeat(stand_in.host, IMAGES, "30 2 * * *")
+    assert list(stand_in.recurring) == [second]
+
+
+def test_a_cron_expression_of_another_form_is_refused(stand_in):
+    with pytest.raises(WorkloadError, match=r"'0 0 3 \* \* \*' is no cron expression of 5 fields"):
+        repeat(stand_in.host, IMAGES, "0 0 3 * * *")
+
+
+def run_to_the_end(stand_in, state, **run):
+    environment = Environment(pipelines_url=stand_in.host)
+    noted = []
+
+    def end(handle):
+        noted.append(handle)
+        stand_in.runs[handle] |= {"state": state} | run
+
+    return KfpRunner(environment, IMAGES).run("retrain", "window", None, end, lambda: False), noted
+
+
+def test_a_retrain_on_a_kfp_server_ends_as_its_run_does(stand_in, monkeypatch):
+    monkeypatch.setattr(runner, "_KFP_POLL_SECONDS", 0.01)
+    outcome, (handle,) = run_to_the_end(stand_in, "SUCCEEDED")
+    assert outcome.ended == "succeeded"
+    assert stand_in.runs[handle]["runtime_config"]["parameters"] == {"labelled_window": "window"}
+
+
+def test_a_model_that_the_gate_of_a_kfp_run_refuses_is_final(stand_in):
+    details = {"task_details": [{"display_name": "validate", "state": "FAILED"}]}
+    outcome, _ = run_to_the_end(stand_in, "FAILED", run_details=details)
+    assert outcome.ended == "refused"
+
+
+def test_a_kfp_server_that_refuses_a_retrain_is_a_failure_in_one_line(stand_in):
+    stand_in.faults["POST runs"] = [403]
+    outcome = KfpRunner(Environment(pipelines_url=stand_in.host), IMAGES).run(
+        "retrain", "window", None, lambda _: None, lambda: False
+    )
+    assert (outcome.ended, outcome.detail.count("KFP at")) == ("failed", 1)
+
+
+def test_the_command_submits(stand_in, monkeypatch, capsys):
+    images = [f"--ingest-image=i{DIGEST}", f"--workload-image=w{DIGEST}"]
+    monkeypatch.setattr(sys, "argv", ["pipeline", "--submit", stand_in.host, *images])
+    pipeline.main()
+    assert capsys.readouterr().out.split() == list(stand_in.runs)
