@@ -87,6 +87,7 @@ class LoanDefault(pulumi.ComponentResource):
 
         features = args.platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY, self._child)
         server = self._deploy()
+        self._ledger = args.platform.database.create(f"{name}-retraining-database", self._child)
         self._release(server)
         self._schedule(server)
         self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
@@ -131,7 +132,7 @@ class LoanDefault(pulumi.ComponentResource):
                 image=_image_of_all_stages(settings),
                 command=["python", "-m", "workloads.loan_default.release"],
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
-                secrets=self._secrets,
+                secrets={**self._secrets, "RETRAIN_DATABASE": self._ledger},
                 needs=self._data,
                 calls=STAGE_CALLS,
                 triggers={"data": _fingerprint(settings.data)},
@@ -174,9 +175,7 @@ class LoanDefault(pulumi.ComponentResource):
                 secrets={
                     **self._secrets,
                     "RETRAIN_TOKEN": self.retrain_token,
-                    "RETRAIN_DATABASE": self._args.platform.database.create(
-                        f"{self._name}-retraining-database", self._child
-                    ),
+                    "RETRAIN_DATABASE": self._ledger,
                 },
                 needs=self._data,
                 calls=STAGE_CALLS,

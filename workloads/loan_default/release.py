@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -116,12 +117,24 @@ def _preload() -> None:
         importlib.import_module(name)
 
 
+def alone(environment: Environment) -> AbstractContextManager[None]:
+    """Keep retrains away while a release runs, by their ledger; a release without `RETRAIN_DATABASE` has none."""
+    if not environment.retrain_database:
+        return nullcontext()
+    from workloads.loan_default.retraining.ledger import Ledger  # noqa: PLC0415  a second of imports
+
+    ledger = Ledger(environment.retrain_database)
+    return ledger.release(environment.settings.deployment.retrain_wait_seconds, lambda text: print(text, flush=True))
+
+
 def main() -> None:
     """Command: release the current data's model."""
     argparse.ArgumentParser(prog="python -m workloads.loan_default.release", description=__doc__).parse_args()
     quiet_libraries()
+    environment = load()
     started = time.perf_counter()
-    release(load())
+    with alone(environment):
+        release(environment)
     print(f"released in {time.perf_counter() - started:.1f} s", flush=True)
 
 

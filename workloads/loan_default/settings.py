@@ -181,6 +181,9 @@ class DeploymentSettings(_Frozen):
     served_wait_seconds: Seconds = 60.0
     """Time to wait until the model server answers with the promoted version."""
 
+    retrain_wait_seconds: Seconds = 900.0
+    """Time that a release by `up` waits for a retrain that runs, its watch window included."""
+
 
 class MonitoringSettings(_Frozen):
     """What the drift and bias job compares."""

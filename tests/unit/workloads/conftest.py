@@ -16,6 +16,8 @@ from workloads.loan_default.ingestion import Ingested, ingest, spark_session
 from workloads.loan_default.settings import Environment, LoanDefaultSettings
 from workloads.loan_default.training import fit, split
 
+from . import postgres
+
 ROWS = 3000
 THIRD_PARTY_WARNINGS = (
     "ignore::DeprecationWarning:(feast|mlflow|kserve|pyspark|dask|google|kfp|skl2onnx|onnx|pytz|dateutil|alembic).*",
@@ -133,3 +135,10 @@ def environment_in():
 @pytest.fixture(scope="session")
 def bundle_in():
     return make_bundle
+
+
+@pytest.fixture(scope="session")
+def postgres_url():
+    """URLs of new databases on a Postgres server of this test run, on loopback, in a temporary folder."""
+    with postgres.server() as make:
+        yield make

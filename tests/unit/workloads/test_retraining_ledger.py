@@ -1,17 +1,25 @@
+"""The ledger on sqlite, as on one machine, and on a real Postgres server, as on clusters."""
+
+import multiprocessing
+import os
 import random
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.retraining import ledger as ledgers
 from workloads.loan_default.retraining.ledger import Ledger
 
 SEED = 7
 
 
-@pytest.fixture
-def url(tmp_path):
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")()
     return f"sqlite:///{tmp_path}/retraining.db"
 
 
@@ -132,6 +140,75 @@ def test_a_failure_is_forgotten_after_the_next_success(ledger):
         ledger.end(ledger.take(0), status, "")
         time.sleep(0.01)
     assert not ledger.last_failed()
+
+
+def claim(url, inside):
+    with Ledger(url).release(5, print):
+        inside.set()
+        time.sleep(60)
+
+
+def test_no_retrain_begins_while_a_release_has_the_place(ledger):
+    submit(ledger)
+    with ledger.release(1, print):
+        assert ledger.take(0) is None
+        assert ledger.left() is None
+        assert ledger.counts()["running"] == 0
+        assert submit(ledger, "b:1") == ("queue_full", None)
+    assert ledger.take(0) is not None
+
+
+def test_a_release_waits_for_the_retrain_that_runs_and_says_so(ledger):
+    submit(ledger)
+    running = ledger.take(0)
+    told = []
+    with pytest.raises(WorkloadError, match=r"running since 'drift' and was not over within 0 s; nothing was released"):
+        ledger.release(0.2, told.append).__enter__()
+    assert told == ["waiting: a retrain or another release is running since 'drift'"]
+    ledger.end(running, "promoted", "")
+    with ledger.release(1, told.append):
+        assert len(told) == 1
+
+
+def test_two_releases_do_not_run_at_once(url, ledger):
+    other = Ledger(url)
+    with ledger.release(1, print), pytest.raises(WorkloadError, match="release by `up`"):
+        other.release(0.1, print).__enter__()
+    other.close()
+
+
+def test_a_release_that_fails_frees_the_place(ledger):
+    with pytest.raises(ZeroDivisionError), ledger.release(1, print):
+        raise ZeroDivisionError
+    submit(ledger)
+    assert ledger.take(0) is not None
+
+
+def test_a_release_that_lives_keeps_the_place_past_its_lease(url, ledger, monkeypatch):
+    monkeypatch.setattr(ledgers, "_LEASE_SECONDS", 0.4)
+    monkeypatch.setattr(ledgers, "_BEAT_SECONDS", 0.1)
+    submit(ledger)
+    with ledger.release(1, print):
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert ledger.take(0) is None
+
+
+def test_a_release_that_was_killed_loses_the_place(url, ledger, monkeypatch):
+    monkeypatch.setattr(ledgers, "_LEASE_SECONDS", 1.0)
+    context = multiprocessing.get_context("fork")
+    inside = context.Event()
+    process = context.Process(target=claim, args=(url, inside))
+    process.start()
+    assert inside.wait(60)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    submit(ledger)
+    deadline = time.monotonic() + 60
+    while (taken := ledger.take(0)) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert taken.alert == "a:1"
 
 
 def test_a_database_that_is_down_is_one_line_that_names_the_variable(tmp_path):

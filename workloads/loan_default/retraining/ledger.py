@@ -1,12 +1,15 @@
 """The retrains in SQL: one row each, at most one running and one queued, which the database itself enforces.
 
 The unique column `slot` holds `running` or `queued` and is empty for whatever is over; the unique column `key` is what
-makes a replayed alert the same request. Leaves out doing anything: `worker` does.
+makes a replayed alert the same request. A release by `up` takes the running place as well, so that never two promote.
+Leaves out doing anything: `worker` does.
 """
 
+import logging
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +19,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.retraining import migrations
 
 Status = Literal["queued", "running", "watching", "promoted", "refused", "failed", "rolled_back", "superseded"]
 STATUSES: tuple[Status, ...] = (
@@ -23,13 +27,18 @@ STATUSES: tuple[Status, ...] = (
     *("promoted", "refused", "failed", "rolled_back", "superseded"),
 )
 Submitted = Literal["accepted", "duplicate", "cooldown", "queue_full"]
+_log = logging.getLogger(__name__)
 _COOLING = ("promoted", "refused", "failed", "rolled_back")
 _BUSY_SECONDS = 10
+_LEASE_SECONDS = 30.0
+"""How long a release that says nothing any more keeps the running place."""
 
-_tables = sa.MetaData()
+_BEAT_SECONDS = 5.0
+_PAUSE_SECONDS = 0.5
+
 _retrains = sa.Table(
     "retrains",
-    _tables,
+    sa.MetaData(),
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("key", sa.String(256), nullable=False, unique=True),
     sa.Column("alert", sa.String(192), nullable=False),
@@ -46,7 +55,9 @@ _retrains = sa.Table(
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("begun_at", sa.Float),
     sa.Column("ended_at", sa.Float),
+    sa.Column("lease_until", sa.Float),
 )
+_is_retrain = _retrains.c.lease_until.is_(None)
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,8 @@ class Retrain:
     """UNIX time in seconds, like the two below."""
     begun_at: float | None
     ended_at: float | None
+    lease_until: float | None
+    """Set for a release that has the running place: until when it counts as alive."""
 
 
 class Ledger:
@@ -90,8 +103,8 @@ class Ledger:
         self._engine = sa.create_engine(url, connect_args=arguments, poolclass=QueuePool, pool_pre_ping=not sqlite)
         if sqlite:
             sa.event.listen(self._engine, "connect", _fast_sqlite)
-        with _named(), self._engine.begin() as connection:
-            _tables.create_all(connection)
+        with _named():
+            migrations.upgrade(url)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -152,7 +165,10 @@ class Ledger:
     def take(self, cooldown_seconds: float) -> Retrain | None:
         """Move the queued retrain to the running place; None while one runs, none waits, or it is too soon for it."""
         with _named(), self._engine.begin() as connection:
-            if connection.execute(sa.select(_retrains.c.id).where(_retrains.c.slot == "running")).first():
+            busy = sa.select(_retrains.c.id, _retrains.c.lease_until).where(_retrains.c.slot == "running")
+            if (holder := connection.execute(busy).first()) is not None:
+                if holder.lease_until is not None:
+                    _forget_dead_release(connection)
                 return None
             row = connection.execute(sa.select(_retrains).where(_retrains.c.slot == "queued")).mappings().first()
             if row is None or (row["from_alert"] and self._cooling(connection, cooldown_seconds)):
@@ -177,9 +193,85 @@ class Ledger:
         """Finish one retrain and free its place."""
         return self.note(retrain, status=status, detail=detail, slot=None, ended_at=time.time())
 
+    @contextmanager
+    def release(self, seconds: float, waiting: Callable[[str], None]) -> Iterator[None]:
+        """Keep the running place for a release by `up`, once no retrain has it.
+
+        `waiting` is told once what has it. Raises WorkloadError when it is not free within `seconds`. A process that is
+        killed inside loses the place after half a minute.
+        """
+        mine = self._claim(seconds, waiting)
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(mine, over), name="lease", daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            over.set()
+            beat.join()
+            with _named(), self._engine.begin() as connection:
+                connection.execute(sa.delete(_retrains).where(_retrains.c.id == mine))
+
+    def _claim(self, seconds: float, waiting: Callable[[str], None]) -> str:
+        deadline = time.monotonic() + seconds
+        told = False
+        while True:
+            mine = self._try_claim()
+            if mine is not None:
+                return mine
+            holder = self.running()
+            what = f"{holder.status} since {holder.reason!r}" if holder else "busy"
+            if time.monotonic() > deadline:
+                raise WorkloadError(
+                    f"a retrain or another release is {what} and was not over within {seconds:.0f} s; nothing was "
+                    "released, try again when it is over"
+                )
+            if not told:
+                waiting(f"waiting: a retrain or another release is {what}")
+                told = True
+            time.sleep(_PAUSE_SECONDS)
+
+    def _try_claim(self) -> str | None:
+        now = time.time()
+        row: dict[str, Any] = {
+            "id": uuid.uuid4().hex,
+            "key": f"release:{uuid.uuid4().hex}",
+            "alert": "",
+            "reason": "release by `up`",
+            "from_alert": False,
+            "status": "running",
+            "slot": "running",
+            "version_before": "",
+            "created_at": now,
+            "begun_at": now,
+            "lease_until": now + _LEASE_SECONDS,
+        }
+        try:
+            with self._engine.begin() as connection:
+                _forget_dead_release(connection)
+                connection.execute(sa.insert(_retrains).values(row))
+        except IntegrityError:  # the place is taken
+            return None
+        except SQLAlchemyError as error:
+            raise _down(error) from error
+        return str(row["id"])
+
+    def _beat(self, mine: str, over: threading.Event) -> None:
+        while not over.wait(_BEAT_SECONDS):
+            values = {"lease_until": time.time() + _LEASE_SECONDS}
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(sa.update(_retrains).where(_retrains.c.id == mine).values(values))
+            except SQLAlchemyError as error:
+                _log.warning("the release's place could not be prolonged: %s", error)
+
     def running(self) -> Retrain | None:
-        """What runs now, or ran when the last process died."""
+        """What has the running place: a retrain, also one that a dead process left, or a release."""
         return self._one(_retrains.c.slot == "running")
+
+    def left(self) -> Retrain | None:
+        """The retrain that runs, or ran when the last process died; never a release."""
+        return self._one((_retrains.c.slot == "running") & _is_retrain)
 
     def queued(self) -> Retrain | None:
         """What waits."""
@@ -192,13 +284,13 @@ class Ledger:
     def recent(self, count: int) -> list[Retrain]:
         """The newest retrains, newest first."""
         with _named(), self._engine.connect() as connection:
-            query = sa.select(_retrains).order_by(_retrains.c.created_at.desc()).limit(count)
+            query = sa.select(_retrains).where(_is_retrain).order_by(_retrains.c.created_at.desc()).limit(count)
             return [_retrain(row) for row in connection.execute(query).mappings()]
 
     def counts(self) -> dict[str, int]:
         """Retrains by status, every status included."""
         with _named(), self._engine.connect() as connection:
-            query = sa.select(_retrains.c.status, sa.func.count()).group_by(_retrains.c.status)
+            query = sa.select(_retrains.c.status, sa.func.count()).where(_is_retrain).group_by(_retrains.c.status)
             found = {str(row[0]): int(row[1]) for row in connection.execute(query)}
         return {status: found.get(status, 0) for status in STATUSES}
 
@@ -222,6 +314,11 @@ class Ledger:
 
 def _retrain(row: Any) -> Retrain:
     return Retrain(**row)
+
+
+def _forget_dead_release(connection: sa.Connection) -> None:
+    """Free the running place when the release that has it was killed."""
+    connection.execute(sa.delete(_retrains).where(_retrains.c.lease_until < time.time()))
 
 
 def _fast_sqlite(connection: Any, _record: object) -> None:

@@ -161,7 +161,7 @@ class Worker(threading.Thread):
         """Finish what was left, then take what is queued, until stopped."""
         while not self._stopping.is_set():
             try:
-                left = self._ledger.running()
+                left = self._ledger.left()
                 retrain = left or self._ledger.take(self._settings.cooldown_seconds)
                 if retrain is not None:
                     self.do(retrain)
@@ -195,7 +195,7 @@ class Worker(threading.Thread):
             outcome = self._attempt(retrain)
             if self._stopping.is_set():
                 return
-            retrain = self._ledger.running() or retrain
+            retrain = self._ledger.left() or retrain
             promoted = self._patiently(partial(self._promoted, retrain))
             if promoted is not None:
                 retrain = self._ledger.note(retrain, version_after=promoted, status="watching")
