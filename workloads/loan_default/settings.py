@@ -384,7 +384,7 @@ class Environment(_Frozen):
     retrain_database: str = ""
     """SQLAlchemy URL of the retraining service's ledger; empty keeps a file in `WORK_DIR`."""
 
-    pipelines_url: str = ""
+    kfp_host: str = ""
     """KFP server that runs the retraining pipeline; empty runs it on this machine."""
 
     ingest_image: str = ""

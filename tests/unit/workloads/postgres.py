@@ -1,6 +1,5 @@
-"""A real Postgres server for tests: Debian's, or one on PATH; it refuses to run as root, so root gives it another user."""
+"""A real Postgres server for tests; it refuses to run as root, so root gives it the user that its package makes."""
 
-import glob
 import os
 import shutil
 import signal
@@ -20,7 +19,7 @@ USER = "postgres"
 
 def program(name):
     """Path of one of its programs; Debian keeps them off PATH. Skips the test when there is none."""
-    found = shutil.which(name) or next(iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), reverse=True)), None)
+    found = shutil.which(name) or next(iter(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
     if found is None:
         pytest.skip("postgresql is not installed; `apt-get install postgresql` brings it")
     return found

@@ -184,7 +184,7 @@ def test_a_release_that_fails_frees_the_place(ledger):
     assert ledger.take(0) is not None
 
 
-def test_a_release_that_lives_keeps_the_place_past_its_lease(url, ledger, monkeypatch):
+def test_a_release_that_lives_keeps_the_place_past_its_lease(ledger, monkeypatch):
     monkeypatch.setattr(ledgers, "_LEASE_SECONDS", 0.4)
     monkeypatch.setattr(ledgers, "_BEAT_SECONDS", 0.1)
     submit(ledger)

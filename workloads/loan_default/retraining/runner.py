@@ -118,7 +118,7 @@ class KfpRunner:
     """A KFP server; a run goes on while this service is away."""
 
     def __init__(self, environment: Environment, images: Images) -> None:
-        self._host = environment.pipelines_url
+        self._host = environment.kfp_host
         self._images = images
         self._seconds = environment.settings.retraining.run_seconds
 
@@ -155,7 +155,7 @@ class KfpRunner:
 
 def make(environment: Environment) -> Runner:
     """The runner that the environment names."""
-    return KfpRunner(environment, Images.of(environment)) if environment.pipelines_url else LocalRunner(environment)
+    return KfpRunner(environment, Images.of(environment)) if environment.kfp_host else LocalRunner(environment)
 
 
 def judge(log: str, path: Path) -> Outcome:

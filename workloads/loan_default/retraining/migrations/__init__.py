@@ -4,6 +4,7 @@ A ledger from before there were migrations is recognized by its columns. Leaves 
 """
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
@@ -53,8 +54,8 @@ def _lock_whole_transactions(engine: sa.Engine) -> None:
     """
 
     @sa.event.listens_for(engine, "connect")
-    def _no_implicit_begin(connection: sa.PoolProxiedConnection, _record: object) -> None:
-        connection.isolation_level = None  # type: ignore[attr-defined]  of sqlite3
+    def _no_implicit_begin(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
