@@ -186,10 +186,13 @@ def run_local(folder: Path, labelled_window: str = "") -> str:
         shutil.rmtree(folder)
 
 
-def submit(host: str, images: Images, labelled_window: str = "") -> str:
-    """Start the pipeline on a KFP server; returns the run's id, raises WorkloadError when that cannot be done."""
+def submit(host: str, images: Images, labelled_window: str = "", run: str = "") -> str:
+    """Start the pipeline on a KFP server, or find the run of that name.
+
+    Returns the run's id; raises WorkloadError when that cannot be done. Without `run` it is a new run.
+    """
     server, version = _publish(host, images)
-    run = f"{NAME}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    run = run or f"{NAME}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     return server.start(version, run, {"labelled_window": labelled_window})
 
 

@@ -47,6 +47,9 @@ class StandIn:
         if found := re.fullmatch(r"pipelines/([^/]+)/versions", path):
             chosen = [each for each in self.versions.values() if each["pipeline_id"] == found[1]]
             return 200, {"pipeline_versions": _filtered(chosen, query)}
+        if found := re.fullmatch(r"runs/([^/:]+):terminate", path):
+            self.runs[found[1]]["state"] = "CANCELED"
+            return 200, {}
         kind, _, name = path.partition("/")
         entries, key, plural = {
             "pipelines": (self.pipelines, "pipeline_id", "pipelines"),

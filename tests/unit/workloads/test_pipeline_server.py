@@ -10,8 +10,6 @@ import pytest
 from workloads.loan_default import pipeline, pipeline_server
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.pipeline import Images, repeat, submit
-from workloads.loan_default.retraining import runner
-from workloads.loan_default.retraining.runner import KfpRunner
 from workloads.loan_default.settings import Environment
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -102,38 +100,6 @@ def test_the_nightly_run_is_one_recurring_run_that_a_later_call_replaces(stand_i
 def test_a_cron_expression_of_another_form_is_refused(stand_in):
     with pytest.raises(WorkloadError, match=r"'0 0 3 \* \* \*' is no cron expression of 5 fields"):
         repeat(stand_in.host, IMAGES, "0 0 3 * * *")
-
-
-def run_to_the_end(stand_in, state, **run):
-    environment = Environment(pipelines_url=stand_in.host)
-    noted = []
-
-    def end(handle):
-        noted.append(handle)
-        stand_in.runs[handle] |= {"state": state} | run
-
-    return KfpRunner(environment, IMAGES).run("retrain", "window", None, end, lambda: False), noted
-
-
-def test_a_retrain_on_a_kfp_server_ends_as_its_run_does(stand_in, monkeypatch):
-    monkeypatch.setattr(runner, "_KFP_POLL_SECONDS", 0.01)
-    outcome, (handle,) = run_to_the_end(stand_in, "SUCCEEDED")
-    assert outcome.ended == "succeeded"
-    assert stand_in.runs[handle]["runtime_config"]["parameters"] == {"labelled_window": "window"}
-
-
-def test_a_model_that_the_gate_of_a_kfp_run_refuses_is_final(stand_in):
-    details = {"task_details": [{"display_name": "validate", "state": "FAILED"}]}
-    outcome, _ = run_to_the_end(stand_in, "FAILED", run_details=details)
-    assert outcome.ended == "refused"
-
-
-def test_a_kfp_server_that_refuses_a_retrain_is_a_failure_in_one_line(stand_in):
-    stand_in.faults["POST runs"] = [403]
-    outcome = KfpRunner(Environment(pipelines_url=stand_in.host), IMAGES).run(
-        "retrain", "window", None, lambda _: None, lambda: False
-    )
-    assert (outcome.ended, outcome.detail.count("KFP at")) == ("failed", 1)
 
 
 def test_the_command_submits(stand_in, monkeypatch, capsys):

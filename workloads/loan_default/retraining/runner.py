@@ -1,11 +1,13 @@
 """Who runs the pipeline: this machine, in a process of its own, or a KFP server. One interface for both."""
 
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +16,14 @@ from typing import Literal, Protocol
 import psutil
 
 from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.pipeline import Images, submit
+from workloads.loan_default.pipeline import NAME, Images, submit
 from workloads.loan_default.settings import Environment
 
 MARK = "RETRAIN_ID"
 """Variable by which the processes of a retrain are found again, whoever their parent is by then."""
 
 SECRETS_OF_THE_SERVICE = ("RETRAIN_TOKEN", "RETRAIN_TOKEN_FILE", "RETRAIN_DATABASE", "PORT")
+_log = logging.getLogger(__name__)
 _FINAL = {"GateError": "refused", "DataError": "refused", "BundleError": "refused"}
 _ERROR = re.compile(r"(?:workloads\.loan_default\.[\w.]+\.)(\w+Error): ([^\n]+)")
 _POLL_SECONDS = 0.5
@@ -115,7 +118,11 @@ class LocalRunner:
 
 
 class KfpRunner:
-    """A KFP server; a run goes on while this service is away."""
+    """A KFP server; a run goes on while this service is away.
+
+    The handle is the run's name, noted before the run is asked for: a service that was killed in between finds the run
+    that it started, and one that was killed before starts it.
+    """
 
     def __init__(self, environment: Environment, images: Images) -> None:
         self._host = environment.kfp_host
@@ -125,28 +132,29 @@ class KfpRunner:
     def run(
         self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
     ) -> Outcome:
-        """Submit, unless a run is to be gone on with, and wait for its end."""
-        del retrain
+        """Start the run, or find it, and wait for its end; a server that is away meanwhile is waited for."""
         from workloads.loan_default.pipeline_server import PipelineServer  # noqa: PLC0415  only where there is one
 
-        try:
-            if handle is None:
-                handle = submit(self._host, self._images, window)
-                noted(handle)
-            server = PipelineServer(self._host)
-            deadline = time.monotonic() + self._seconds
-            while not stopped():
-                run = server.run(handle)
+        if handle is None:
+            handle = f"{NAME}-{retrain[:8]}-{uuid.uuid4().hex[:8]}"
+            noted(handle)
+        run_id = submit(self._host, self._images, window, handle)
+        server = PipelineServer(self._host)
+        deadline = time.monotonic() + self._seconds
+        while not stopped():
+            try:
+                run = server.run(run_id)
+            except WorkloadError as error:  # giving up would start a second run beside this one
+                _log.warning("run %s: %s", handle, error)
+            else:
                 if run.state in {"SUCCEEDED", "SKIPPED"}:
                     return Outcome("succeeded", "")
                 if run.state in {"FAILED", "CANCELED"}:
                     return _of_run(run)
-                if time.monotonic() > deadline:
-                    server.terminate(handle)
-                    return Outcome("failed", f"not done within {self._seconds:.0f} s (retraining.run_seconds)")
-                time.sleep(_KFP_POLL_SECONDS)
-        except WorkloadError as error:
-            return Outcome("failed", str(error))
+            if time.monotonic() > deadline:
+                server.terminate(run_id)
+                return Outcome("failed", f"not done within {self._seconds:.0f} s (retraining.run_seconds)")
+            time.sleep(_KFP_POLL_SECONDS)
         return Outcome("failed", "the service was stopped")
 
     def clear(self, retrain: str) -> None:
