@@ -8,6 +8,7 @@ import pulumi
 from infra.artifact_store import ArtifactStore
 from infra.core.substrate import LOOPBACK, Local
 from infra.database import Database
+from infra.feature_store.connection import redis_connection
 from infra.feature_store.settings import FeastOnHostSettings
 from infra.host import Port, Process
 from infra.online_store import OnlineStore
@@ -114,9 +115,7 @@ class FeastOnHost(pulumi.ComponentResource):
         self.client_env = {}
         self.client_secrets = {
             "FEAST_REGISTRY": args.database.create(f"{name}-registry", pulumi.ResourceOptions(parent=self)),
-            "FEAST_ONLINE_STORE": pulumi.Output.format(
-                "{0},password={1}", args.online_store.address, args.online_store.password
-            ),
+            "FEAST_ONLINE_STORE": redis_connection(args.online_store),
         }
         self.register_outputs({"client_env": self.client_env, "client_secrets": self.client_secrets})
 

@@ -13,13 +13,16 @@ class OnlineStore(Protocol):
     """What every realization gives; consumers accept this and nothing narrower."""
 
     url: pulumi.Output[str]
-    """`redis://host:port`, without credentials."""
+    """`redis://host:port`, `rediss://` where `tls`, without credentials."""
 
     address: pulumi.Output[str]
     """`host:port`."""
 
     password: pulumi.Output[str]
     """Secret."""
+
+    tls: bool
+    """Whether clients must encrypt; the certificate is one that every client's own list of authorities knows."""
 
     ready: pulumi.Resource
     """What a consumer that needs the store at once depends on."""

@@ -48,6 +48,9 @@ class RedisOnHost(pulumi.ComponentResource):
     password: pulumi.Output[str]
     """Secret."""
 
+    tls = False
+    """Nothing leaves this machine."""
+
     ready: pulumi.Resource
     """The process, once it answers."""
 

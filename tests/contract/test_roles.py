@@ -92,6 +92,8 @@ def _type(protocol, name):
         return pulumi.Output | NoneType
     if "Mapping" in annotation:
         return Mapping
+    if "bool" in annotation:
+        return bool
     return pulumi.Resource if "Resource" in annotation else pulumi.Output
 
 
