@@ -10,20 +10,20 @@ from typing import Any, Literal
 import pulumi
 from pydantic import ValidationError, model_validator
 
-from infra.artifact_store.settings import ArtifactStoreSettings
-from infra.compute.settings import ComputeSettings
+from infra.artifact_store.settings import VersitygwOnHostSettings
+from infra.compute.settings import ComputeOnHostSettings
 from infra.core import paths
 from infra.core.settings import Settings
-from infra.credentials.settings import CredentialsSettings
-from infra.database.settings import DatabaseSettings
-from infra.feature_store.settings import FeatureStoreSettings
+from infra.credentials.settings import GeneratedOnHostSettings
+from infra.database.settings import SqliteOnHostSettings
+from infra.feature_store.settings import FeastOnHostSettings
 from infra.identity.settings import IdentitySettings
-from infra.monitoring.settings import MonitoringSettings
-from infra.online_store.settings import OnlineStoreSettings
-from infra.pipelines.settings import PipelinesSettings
-from infra.policy_server.settings import PolicyServerSettings
-from infra.serving.settings import ServingSettings
-from infra.tracking.settings import TrackingSettings
+from infra.monitoring.settings import PrometheusOnHostSettings
+from infra.online_store.settings import RedisOnHostSettings
+from infra.pipelines.settings import KfpInProcessSettings
+from infra.policy_server.settings import OpaOnHostSettings
+from infra.serving.settings import KserveOnHostSettings
+from infra.tracking.settings import MlflowOnHostSettings
 from workloads.loan_default.component import LoanDefaultStackSettings
 from workloads.loan_default.settings import drill_profile
 
@@ -55,17 +55,17 @@ class LocalStack(Settings):
 
     substrate: LocalSubstrateSettings
     identity: IdentitySettings
-    credentials: CredentialsSettings
-    database: DatabaseSettings
-    artifact_store: ArtifactStoreSettings
-    online_store: OnlineStoreSettings
-    feature_store: FeatureStoreSettings
-    tracking: TrackingSettings
-    pipelines: PipelinesSettings
-    policy_server: PolicyServerSettings
-    monitoring: MonitoringSettings
-    compute: ComputeSettings
-    serving: ServingSettings
+    credentials: GeneratedOnHostSettings
+    database: SqliteOnHostSettings
+    artifact_store: VersitygwOnHostSettings
+    online_store: RedisOnHostSettings
+    feature_store: FeastOnHostSettings
+    tracking: MlflowOnHostSettings
+    pipelines: KfpInProcessSettings
+    policy_server: OpaOnHostSettings
+    monitoring: PrometheusOnHostSettings
+    compute: ComputeOnHostSettings
+    serving: KserveOnHostSettings
     loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
 
     @model_validator(mode="after")

@@ -13,6 +13,16 @@ def port_for(name: str) -> int:
     return 20_000 + zlib.crc32(name.encode()) % 10_000
 
 
+AUTONAMED = ("core/v1:ConfigMap", "core/v1:Secret")
+"""Objects whose generated names others are told."""
+
+
+def autonamed(asked: Any) -> dict[str, Any]:
+    """Metadata as the provider `kubernetes` completes it."""
+    metadata = asked.inputs.get("metadata") or {}
+    return {"metadata": {"name": f"{asked.name}-1a2b3c4d", **metadata}}
+
+
 @pytest.fixture
 def pulumi_project() -> str:
     return "mlplatform"
@@ -20,8 +30,10 @@ def pulumi_project() -> str:
 
 @pytest.fixture
 def pulumi_outputs() -> Mapping[str, Any]:
-    """What the host provider would compute."""
+    """What the host provider and those of clusters would compute."""
     return {
+        **{f"kubernetes:{kind}": autonamed for kind in AUTONAMED},
+        "random:index/randomPassword:RandomPassword": lambda asked: {"result": SecretValue(f"{asked.name}-value")},
         "host:index:Port": lambda asked: {"chosen": asked.inputs.get("number") or port_for(asked.name)},
         "host:index:Secret": lambda asked: {"value": SecretValue(f"{asked.name}-value")},
         "host:index:Folder": lambda asked: {"absolute_path": f"/stack/{asked.inputs['path']}"},

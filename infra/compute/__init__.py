@@ -1,14 +1,14 @@
 """Compute: where a workload's services and jobs run, declared once and realized by each substrate."""
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
 from infra.compute.local import ComputeOnHost, ComputeOnHostArgs
-from infra.compute.settings import ComputeSettings
+from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings, ComputeSettings
 from infra.compute.spec import CronExpression, JobSpec, Role, ScheduleSpec, ServiceSpec, TaskSpec
 from infra.core.resources import Resources
-from infra.core.substrate import Local, Substrate, narrow
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.identity import Identity, Need
 
 __all__ = [
@@ -65,5 +65,16 @@ def build(
     opts: pulumi.ResourceOptions | None = None,
 ) -> Compute:
     """Make the realization that the stack file names."""
-    args = ComputeOnHostArgs(settings=settings, substrate=narrow(substrate, Local), identity=identity)
-    return ComputeOnHost(name, args, opts)
+    match settings:
+        case ComputeOnHostSettings():
+            host = ComputeOnHostArgs(settings=settings, substrate=narrow(substrate, Local), identity=identity)
+            return ComputeOnHost(name, host, opts)
+        case ComputeOnKubernetesSettings():
+            from infra.compute.kubernetes import ComputeOnKubernetes, ComputeOnKubernetesArgs
+
+            args = ComputeOnKubernetesArgs(
+                settings=settings, substrate=narrow(substrate, Kubernetes), identity=identity
+            )
+            return ComputeOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)

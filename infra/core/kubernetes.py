@@ -89,6 +89,16 @@ def tolerations(resources: Resources) -> list[core.v1.TolerationArgs] | None:
     return [core.v1.TolerationArgs(key=GPU, operator="Exists", effect="NoSchedule")] if resources.gpus else None
 
 
+def spread(name: str) -> core.v1.TopologySpreadConstraintArgs:
+    """Put a component's pods on different nodes as far as there are nodes."""
+    return core.v1.TopologySpreadConstraintArgs(
+        max_skew=1,
+        topology_key="kubernetes.io/hostname",
+        when_unsatisfiable="ScheduleAnyway",
+        label_selector=meta.v1.LabelSelectorArgs(match_labels=selector(name)),
+    )
+
+
 def variables(
     environment: Mapping[str, pulumi.Input[str]], secret: pulumi.Input[str] | None = None, keys: Sequence[str] = ()
 ) -> list[core.v1.EnvVarArgs]:

@@ -1,13 +1,14 @@
 """What a realization stands on: made once per stack in `stacks/composition.py`, handed to every `build()`."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import pulumi
 
+from infra.core import images
 from infra.host import Supervisor
 
 LOOPBACK = "127.0.0.1"
@@ -51,7 +52,10 @@ class Kubernetes:
     """Where a realization puts what it makes; it exists, with its quota, limits and default-deny network policies."""
 
     checkout: Path
-    """Root of the checkout; policies, charts and image references are read from there."""
+    """Root of the checkout; policies and charts are read from there."""
+
+    image: Callable[[images.Target], str] = images.reference
+    """The image of a target, pinned by its digest; raises ImageError for one that was not made."""
 
     ready: Sequence[pulumi.Resource] = ()
     """What everything in the namespace depends on: the namespace, its guards, its admission policies."""

@@ -1,12 +1,12 @@
 """Credentials: secret values that the stack generates for its own parts to know each other by."""
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
 from infra.core.substrate import Local, Substrate, narrow
 from infra.credentials.local import GeneratedOnHost, GeneratedOnHostArgs
-from infra.credentials.settings import CredentialsSettings
+from infra.credentials.settings import CredentialsSettings, GeneratedOnHostSettings, RandomCredentialsSettings
 
 
 class Credentials(Protocol):
@@ -20,4 +20,13 @@ def build(
     name: str, settings: CredentialsSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> Credentials:
     """Make the realization that the stack file names."""
-    return GeneratedOnHost(name, GeneratedOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+    match settings:
+        case GeneratedOnHostSettings():
+            args = GeneratedOnHostArgs(settings=settings, substrate=narrow(substrate, Local))
+            return GeneratedOnHost(name, args, opts)
+        case RandomCredentialsSettings():
+            from infra.credentials.kubernetes import RandomCredentials
+
+            return RandomCredentials(name, opts)
+        case _:
+            assert_never(settings)

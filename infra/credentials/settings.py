@@ -11,4 +11,10 @@ class GeneratedOnHostSettings(Settings):
     kind: Literal["generated-on-host"]
 
 
-CredentialsSettings = GeneratedOnHostSettings
+class RandomCredentialsSettings(Settings):
+    """Drawn by the provider `random`; they live in the engine's encrypted state and in the Secrets that need them."""
+
+    kind: Literal["random"]
+
+
+CredentialsSettings = GeneratedOnHostSettings | RandomCredentialsSettings

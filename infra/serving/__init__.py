@@ -1,13 +1,13 @@
 """Serving: model servers with KServe's inference protocols."""
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Local, Substrate, narrow
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.identity import Identity
 from infra.serving.local import KserveOnHost, KserveOnHostArgs
-from infra.serving.settings import ServingSettings
+from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSettings, ServingSettings
 from infra.serving.spec import ModelServerSpec
 
 __all__ = ["ModelServer", "ModelServerSpec", "Serving", "ServingSettings", "build"]
@@ -44,5 +44,14 @@ def build(
     opts: pulumi.ResourceOptions | None = None,
 ) -> Serving:
     """Make the realization that the stack file names."""
-    args = KserveOnHostArgs(settings=settings, substrate=narrow(substrate, Local), identity=identity)
-    return KserveOnHost(name, args, opts)
+    match settings:
+        case KserveOnHostSettings():
+            host = KserveOnHostArgs(settings=settings, substrate=narrow(substrate, Local), identity=identity)
+            return KserveOnHost(name, host, opts)
+        case KserveOnKubernetesSettings():
+            from infra.serving.kubernetes import KserveOnKubernetes, KserveOnKubernetesArgs
+
+            args = KserveOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes), identity=identity)
+            return KserveOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)

@@ -1,0 +1,162 @@
+"""The pod of a task on a cluster: what Deployments, Jobs, CronJobs and model servers have in common.
+
+Leaves out what owns the pod.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import core, meta
+
+from infra.compute.spec import TaskSpec
+from infra.core import kubernetes
+from infra.core.substrate import Kubernetes
+from infra.identity import Identity, Principal
+
+SCRATCH = {"work": "/work", "tmp": "/tmp"}  # noqa: S108  a volume of the container's own
+"""Folders that a container may write to; they go with the pod."""
+PROBE_SECONDS = 5
+START_PROBES = 60
+"""Probes that a server has to start up: importing a model server's libraries takes half a minute on a busy core."""
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  of the pod, whose open paths are its network policies
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOnKubernetesArgs:
+    """What every task needs beside its specification."""
+
+    substrate: Kubernetes
+
+    identity: Identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What makes a task's pod one that others connect to."""
+
+    path: str
+    """Name of the open path that ends at it: a role, or the component's name."""
+
+    port: int
+    """TCP."""
+
+    health: str
+    """HTTP path that answers 2xx while it lives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """What a task's pods are made of."""
+
+    labels: dict[str, str]
+
+    spec: core.v1.PodSpecArgs
+
+    def template(self, annotations: dict[str, str] | None = None) -> core.v1.PodTemplateSpecArgs:
+        """For what makes pods."""
+        return core.v1.PodTemplateSpecArgs(
+            metadata=meta.v1.ObjectMetaArgs(labels=self.labels, annotations=annotations), spec=self.spec
+        )
+
+
+def pod(
+    name: str,
+    spec: TaskSpec,
+    args: TaskOnKubernetesArgs,
+    parent: pulumi.Resource,
+    *,
+    server: Server | None = None,
+    container: str = "main",
+    restart: str | None = None,
+) -> Pod:
+    """Make a task's service account and Secret, and the pod that uses them.
+
+    `container`: name of its container; `restart`: restart policy, None leaves it to the pod's owner.
+    """
+    account = service_account(name, args.substrate, parent)
+    grant = args.identity.grant(
+        name,
+        spec.needs,
+        Principal(namespace=args.substrate.namespace, service_account=name),
+        pulumi.ResourceOptions(parent=parent),
+    )
+    secrets = {**grant.secrets, **spec.secrets}
+    secret = _secret(name, secrets, args.substrate, parent)
+    plain = {**grant.environment, **spec.environment, "WORK_DIR": SCRATCH["work"], "HOME": SCRATCH["tmp"]}
+    if server is not None:
+        plain |= {"PORT": str(server.port), "LISTEN_ADDRESS": EVERY_ADDRESS}
+    main = core.v1.ContainerArgs(
+        name=container,
+        image=args.substrate.image(spec.image),
+        command=list(spec.command),
+        env=kubernetes.variables(plain, secret.metadata.name if secret else None, list(secrets)),
+        ports=[core.v1.ContainerPortArgs(container_port=server.port, protocol="TCP")] if server else None,
+        startup_probe=_probe(server, START_PROBES),
+        readiness_probe=_probe(server, 2),
+        liveness_probe=_probe(server, 6),
+        resources=kubernetes.requirements(spec.resources),
+        security_context=kubernetes.container_security(),
+        volume_mounts=[core.v1.VolumeMountArgs(name=key, mount_path=path) for key, path in SCRATCH.items()],
+    )
+    return Pod(
+        labels=kubernetes.labels(name, serves=server.path if server else None, calls=_calls(spec)),
+        spec=core.v1.PodSpecArgs(
+            service_account_name=account.metadata.name,
+            automount_service_account_token=False,
+            enable_service_links=False,
+            restart_policy=restart,
+            security_context=kubernetes.pod_security(),
+            node_selector=kubernetes.node_selector(spec.resources),
+            tolerations=kubernetes.tolerations(spec.resources),
+            containers=[main],
+            volumes=[
+                core.v1.VolumeArgs(
+                    name=key,
+                    empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{spec.resources.ephemeral_storage_mib}Mi"),
+                )
+                for key in SCRATCH
+            ],
+        ),
+    )
+
+
+def service_account(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> core.v1.ServiceAccount:
+    """An identity of its own, without a token for the cluster; its name is what clouds bind roles to."""
+    return core.v1.ServiceAccount(
+        f"{name}-account",
+        metadata=meta.v1.ObjectMetaArgs(name=name, namespace=substrate.namespace, labels=kubernetes.labels(name)),
+        automount_service_account_token=False,
+        opts=substrate.child(parent),
+    )
+
+
+def _secret(
+    name: str, secrets: dict[str, pulumi.Input[str]], substrate: Kubernetes, parent: pulumi.Resource
+) -> core.v1.Secret | None:
+    """Never changed: another value makes a Secret of another name, so that the pods that name it are rolled."""
+    if not secrets:
+        return None
+    return core.v1.Secret(
+        f"{name}-environment",
+        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace, labels=kubernetes.labels(name)),
+        string_data=secrets,
+        immutable=True,
+        opts=substrate.child(parent),
+    )
+
+
+def _probe(server: Server | None, failures: int) -> core.v1.ProbeArgs | None:
+    """Of a server; its failures in a row are what tells one that hangs from one that is busy."""
+    if server is None:
+        return None
+    return core.v1.ProbeArgs(
+        http_get=core.v1.HTTPGetActionArgs(path=server.health, port=server.port),
+        period_seconds=PROBE_SECONDS,
+        timeout_seconds=PROBE_SECONDS,
+        failure_threshold=failures,
+    )
+
+
+def _calls(spec: TaskSpec) -> Sequence[str]:
+    return sorted({*spec.calls, *(["artifact-store"] if spec.needs else [])})

@@ -1,0 +1,85 @@
+"""A cluster's namespace for components under test, and what is asked of every pod."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes
+
+from infra.core.images import Target
+from infra.core.paths import CHECKOUT
+from infra.core.substrate import Kubernetes
+from infra.identity import Grant
+
+DIGEST = "sha256:" + "0a" * 32
+POD_OWNERS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "InferenceService")
+
+
+def image(target: Target) -> str:
+    return f"registry.example/{target}@{DIGEST}"
+
+
+class NoStores:
+    """An identity that every store trusts."""
+
+    def grant(self, *_: Any) -> Grant:
+        return Grant()
+
+
+def on_cluster(build: Callable[[Kubernetes, pulumi.ResourceOptions], Any]) -> Callable[[], None]:
+    """A program that builds something in a namespace of a cluster."""
+
+    def program() -> None:
+        provider = pulumi_kubernetes.Provider("cluster")
+        namespace = pulumi.Output.from_input("somewhere")
+        substrate = Kubernetes(provider=provider, namespace=namespace, checkout=CHECKOUT, image=image)
+        build(substrate, pulumi.ResourceOptions(providers=[provider]))
+
+    return program
+
+
+def pods(graph: Any) -> dict[str, dict[str, Any]]:
+    """Specification of the pods of everything that makes pods, by the maker's logical name."""
+    found = {}
+    for resource in graph.resources:
+        kind = resource.inputs.get("kind") if isinstance(resource.inputs, dict) else None
+        spec = resource.inputs.get("spec") if kind in POD_OWNERS else None
+        if spec is None:
+            continue
+        if kind == "InferenceService":
+            found[resource.name] = spec["predictor"]
+        elif kind == "CronJob":
+            found[resource.name] = spec["jobTemplate"]["spec"]["template"]["spec"]
+        else:
+            found[resource.name] = spec["template"]["spec"]
+    return found
+
+
+def loose(pod: dict[str, Any]) -> list[str]:
+    """What the Pod Security Standard `restricted`, or we beyond it, would not let pass.
+
+    Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/
+    """
+    wrong = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    security = pod.get("securityContext") or {}
+    if not security.get("runAsNonRoot") or security.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+        wrong.append("securityContext")
+    allowed = {"emptyDir", "configMap", "secret", "persistentVolumeClaim", "projected"}
+    wrong += [volume["name"] for volume in pod.get("volumes", []) if not allowed & set(volume)]
+    for container in [*pod["containers"], *pod.get("initContainers", [])]:
+        own = container.get("securityContext") or {}
+        if (
+            own.get("privileged")
+            or own.get("allowPrivilegeEscalation") is not False
+            or own.get("capabilities") != {"drop": ["ALL"]}
+            or own.get("readOnlyRootFilesystem") is not True
+        ):
+            wrong.append(f"{container['name']}.securityContext")
+        resources = container.get("resources") or {}
+        if not {"memory"} <= set(resources.get("limits") or {}) or not {"cpu", "memory"} <= set(
+            resources.get("requests") or {}
+        ):
+            wrong.append(f"{container['name']}.resources")
+        if "@sha256:" not in container["image"]:
+            wrong.append(f"{container['name']}.image")
+    return wrong
