@@ -5,6 +5,7 @@ Both are deterministic and have an ONNX twin of the same shape. Leaves out data,
 
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self, assert_never
 
 from workloads.loan_default import FEATURES
@@ -75,21 +76,31 @@ def to_onnx(model: Estimator) -> bytes:
     return content
 
 
-def log_model(model: Estimator, head: "npt.NDArray[np.float64]", example: "npt.NDArray[np.float64]") -> None:
-    """Log the model itself to the active MLflow run, as data: skops for scikit-learn, UBJSON for XGBoost, no pickle.
+def log_model(model: Estimator, run_id: str, head: "npt.NDArray[np.float64]", example: Sequence[float]) -> None:
+    """Log the model itself to the active MLflow run, once: skops for scikit-learn, UBJSON for XGBoost, no pickle.
 
-    `head`: rows that the signature is taken from; `example`: MLflow's input example.
+    `head`: rows that the signature is taken from; `example`: one row, MLflow's input example. What an interrupted
+    attempt left is deleted, a finished model stays.
     """
+    import mlflow  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+    from mlflow.entities import LoggedModelStatus  # noqa: PLC0415
     from mlflow.models import infer_signature  # noqa: PLC0415
 
+    earlier = mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")
+    if any(each.status == LoggedModelStatus.READY for each in earlier):
+        return
+    for each in earlier:
+        mlflow.MlflowClient().delete_logged_model(each.model_id)
+    probabilities = model.predict_proba(head)
     if is_xgboost(model):
         import mlflow.xgboost  # noqa: PLC0415
 
         mlflow.xgboost.log_model(
             model.get_booster(),  # type: ignore[attr-defined]  # the bare booster answers with probabilities
             name="model",
-            signature=infer_signature(head, model.predict_proba(head)[:, 1]),
-            input_example=example,
+            signature=infer_signature(head, probabilities[:, 1]),
+            input_example=np.asarray([example]),
             pip_requirements=_installed("xgboost", "numpy"),
         )
         return
@@ -98,8 +109,8 @@ def log_model(model: Estimator, head: "npt.NDArray[np.float64]", example: "npt.N
     mlflow.sklearn.log_model(
         model,
         name="model",
-        signature=infer_signature(head, model.predict_proba(head)),
-        input_example=example,
+        signature=infer_signature(head, probabilities),
+        input_example=np.asarray([example]),
         pyfunc_predict_fn="predict_proba",
         pip_requirements=_installed("scikit-learn", "skops", "numpy"),
         skops_trusted_types=_TRUSTED_TYPES,

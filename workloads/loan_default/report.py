@@ -46,7 +46,7 @@ def plots(
     from sklearn.calibration import calibration_curve  # noqa: PLC0415
     from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve  # noqa: PLC0415
 
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
 
     def figure(name: str, title: str, x_label: str, y_label: str) -> tuple[Figure, "Axes"]:
         made = Figure(figsize=(5, 4), layout="constrained")

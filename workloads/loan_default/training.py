@@ -7,7 +7,6 @@ ONNX twin. Leaves out any decision: `validation` decides, `registry` acts on it.
 import argparse
 import hashlib
 import importlib.metadata
-import os
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workloads.loan_default import ENTITY, EXPERIMENT, FEATURES, LABEL, estimators, reference
+from workloads.loan_default import ENTITY, FEATURES, LABEL, estimators, reference, tracking
 from workloads.loan_default import bundle as bundles
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.estimators import Estimator
@@ -189,47 +188,57 @@ class _Outcome:
 
 
 def _log(environment: Environment, made: _Outcome) -> str:
+    """Everything that explains a training, as one run; returns its id."""
     import mlflow  # noqa: PLC0415  three seconds of imports
-    import numpy as np  # noqa: PLC0415
 
-    from workloads.loan_default.report import model_card, plots  # noqa: PLC0415
-
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
-    mlflow.set_tracking_uri(environment.need("mlflow_tracking_uri"))
-    mlflow.set_experiment(EXPERIMENT)
+    ended = datetime.now(UTC)
+    settings = environment.settings.training
+    params = (
+        settings.model_dump(exclude={"estimator"})
+        | settings.estimator.model_dump(exclude={"kind"})
+        | {"model": type(made.model).__name__, "features": ",".join(FEATURES)}
+        | {"train_rows": len(made.parts.train), "test_rows": len(made.parts.test)}
+    )
+    ingested = made.data.ingested
     tags = {
-        "data_hash": made.data.ingested.data_hash,
-        "data_source": made.data.ingested.source,
-        "ingestion_run": made.data.ingested.run,
+        "data_hash": ingested.data_hash,
+        "data_source": ingested.source,
+        "ingestion_run": ingested.run,
         "code_hash": code_hash(),
     }
-    with mlflow.start_run(tags=tags) as run, tempfile.TemporaryDirectory(dir=environment.work) as folder:
-        run_id: str = run.info.run_id
-        settings = environment.settings.training
-        mlflow.log_params(settings.model_dump(exclude={"estimator"}) | settings.estimator.model_dump(exclude={"kind"}))
-        mlflow.log_param("model", type(made.model).__name__)
-        mlflow.log_params(
-            {"train_rows": len(made.parts.train), "test_rows": len(made.parts.test), "features": ",".join(FEATURES)}
-        )
-        mlflow.log_metrics(made.metrics | {"onnx_ties": float(len(made.ties))})
-        manifest = bundles.Manifest(
-            model_sha256=bundles.sha256(made.twin),
-            features=FEATURES,
-            data_hash=made.data.ingested.data_hash,
-            ingestion_run=made.data.ingested.run,
-            trained_at=datetime.now(UTC),
-            run_id=run_id,
-        )
-        root = Path(folder)
-        checksum = bundles.write(root / bundles.BUNDLE_FOLDER, made.twin, manifest)
-        (root / "environment.txt").write_text(environment_lock())
-        (root / "onnx_ties.txt").write_text("".join(f"{key}\n" for key in made.ties))
-        (root / "model_card.md").write_text(model_card(made.data.ingested, made.metrics, environment.settings.training))
-        plots(root / "plots", made.parts.test[LABEL].to_numpy(), made.probabilities, made.model.feature_importances_)
-        mlflow.log_artifacts(folder)
-        mlflow.set_tag(BUNDLE_TAG, checksum)
-        estimators.log_model(made.model, matrix(made.parts.test)[:5], np.asarray([EXAMPLE]))
-    return run_id
+    with tempfile.TemporaryDirectory(dir=environment.work) as folder:
+
+        def log(run_id: str) -> None:
+            mlflow.log_params(params)
+            mlflow.log_metrics(
+                made.metrics | {"onnx_ties": float(len(made.ties))}, timestamp=int(ended.timestamp() * 1000)
+            )
+            checksum = _write(Path(folder), made, settings, run_id, ended)
+            mlflow.log_artifacts(folder)
+            mlflow.set_tag(BUNDLE_TAG, checksum)
+            estimators.log_model(made.model, run_id, matrix(made.parts.test)[:5], EXAMPLE)
+
+        return tracking.deliver(environment, tags, log)
+
+
+def _write(folder: Path, made: _Outcome, settings: TrainingSettings, run_id: str, ended: datetime) -> str:
+    """Write a run's files below a folder; returns the bundle's checksum."""
+    from workloads.loan_default.report import model_card, plots  # noqa: PLC0415
+
+    ingested = made.data.ingested
+    manifest = bundles.Manifest(
+        model_sha256=bundles.sha256(made.twin),
+        features=FEATURES,
+        data_hash=ingested.data_hash,
+        ingestion_run=ingested.run,
+        trained_at=ended,
+        run_id=run_id,
+    )
+    (folder / "environment.txt").write_text(environment_lock())
+    (folder / "onnx_ties.txt").write_text("".join(f"{key}\n" for key in made.ties))
+    (folder / "model_card.md").write_text(model_card(ingested, made.metrics, settings))
+    plots(folder / "plots", made.parts.test[LABEL].to_numpy(), made.probabilities, made.model.feature_importances_)
+    return bundles.write(folder / bundles.BUNDLE_FOLDER, made.twin, manifest)
 
 
 def main() -> None:
