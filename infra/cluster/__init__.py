@@ -1,0 +1,60 @@
+"""Cluster: the Kubernetes that everything else stands on."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+import pulumi
+
+from infra.cluster.settings import EksClusterSettings, EksSettings, ExistingEksSettings
+
+if TYPE_CHECKING:
+    from infra.core.aws import Account
+    from infra.network import Network
+
+__all__ = ["Cluster", "EksCluster", "EksClusterSettings", "build_on_aws"]
+
+
+class Cluster(Protocol):
+    """What every realization gives; consumers accept this and nothing narrower."""
+
+    kubeconfig: pulumi.Output[str]
+    """How clients reach the API server, as JSON; secret."""
+
+    ready: Sequence[pulumi.Resource]
+    """What the cluster's provider depends on, so that it outlives what is in the cluster."""
+
+
+class EksCluster(Cluster, Protocol):
+    """What every cluster on AWS gives on top of it, to roles on AWS."""
+
+    name: pulumi.Output[str]
+
+    arn: pulumi.Output[str]
+
+    endpoint: pulumi.Output[str]
+    """URL of the API server."""
+
+    security_group_id: pulumi.Output[str]
+    """The group of control plane and nodes, from which stores let their callers in."""
+
+    oidc_issuer: pulumi.Output[str]
+    """URL of the issuer of service accounts' tokens."""
+
+
+def build_on_aws(
+    name: str,
+    settings: EksClusterSettings,
+    account: "Account",
+    network: "Network",
+    opts: pulumi.ResourceOptions | None = None,
+) -> EksCluster:
+    """Make the realization that the stack file names."""
+    from infra.cluster.aws import Eks, EksArgs, ExistingEks, ExistingEksArgs
+
+    match settings:
+        case EksSettings():
+            return Eks(name, EksArgs(settings=settings, account=account, network=network), opts)
+        case ExistingEksSettings():
+            return ExistingEks(name, ExistingEksArgs(settings=settings, account=account), opts)
+        case _:
+            assert_never(settings)

@@ -1,0 +1,263 @@
+"""Cluster on AWS: EKS with its own key, logs, access entries, add-ons and system nodes, or a cluster that is there.
+
+Left out: aws-auth (access entries only), Fargate, Windows, hybrid nodes; further pools are roles of their own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import eks, kms
+
+from infra.cluster.eks_versions import ADDONS, Addon
+from infra.cluster.settings import EksSettings, ExistingEksSettings
+from infra.core.aws import Account, encryption_key, log_group, logs_use, pod_trust, role, service_trust
+from infra.core.eks_nodes import launch_template, node_role, volumes_key
+from infra.network import Network
+
+LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+"""Every log that the control plane has."""
+ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+BEFORE_NODES: tuple[Addon, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
+"""Add-ons without which no node becomes ready."""
+AFTER_NODES: tuple[Addon, ...] = ("coredns", "aws-ebs-csi-driver", "metrics-server")
+"""Add-ons whose pods need a node."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EksArgs:
+    """The settings, and what other components hand over."""
+
+    settings: EksSettings
+
+    account: Account
+
+    network: Network
+
+
+class Eks(pulumi.ComponentResource):
+    """An EKS cluster that is private by default, encrypted, logged, and administered by named roles only.
+
+    Realizes `infra.cluster.EksCluster`.
+    Source: https://docs.aws.amazon.com/eks/latest/best-practices/security.html
+    """
+
+    name: pulumi.Output[str]
+
+    arn: pulumi.Output[str]
+
+    endpoint: pulumi.Output[str]
+
+    security_group_id: pulumi.Output[str]
+
+    oidc_issuer: pulumi.Output[str]
+
+    kubeconfig: pulumi.Output[str]
+
+    ready: Sequence[pulumi.Resource]
+
+    def __init__(self, name: str, args: EksArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:Eks", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._cluster = self._control_plane()
+        access = self._access()
+        self.arn = self._cluster.arn
+        network = [self._addon(addon) for addon in BEFORE_NODES]
+        nodes = self._system_nodes(network)
+        rest = [self._addon(addon, nodes) for addon in AFTER_NODES]
+
+        self.name = self._cluster.name
+        self.endpoint = self._cluster.endpoint
+        self.security_group_id = self._cluster.vpc_config.cluster_security_group_id.apply(str)
+        self.oidc_issuer = self._cluster.identities[0].oidcs[0].issuer.apply(str)
+        self.kubeconfig = kubeconfig(
+            self.name, self.endpoint, self._cluster.certificate_authority.data.apply(str), args.account.region
+        )
+        self.ready = [*access, *network, nodes, *rest]
+        self.register_outputs(
+            {"name": self.name, "arn": self.arn, "endpoint": self.endpoint, "kubeconfig": self.kubeconfig}
+        )
+
+    def _control_plane(self) -> eks.Cluster:
+        name, account, settings = self._name, self._args.account, self._args.settings
+        secrets = encryption_key(f"{name}-secrets-key", f"{name}: Secrets in etcd", account, self._child)
+        logs = encryption_key(
+            f"{name}-logs-key", f"{name}: control plane's logs", account, self._child, [logs_use(account)]
+        )
+        # EKS writes to this name; made first, it has retention and key from the first line on.
+        group = log_group(f"{name}-logs", settings.logs_days, logs, self._child, f"/aws/eks/{settings.name}/cluster")
+        acting, policies = role(
+            f"{name}-role",
+            service_trust("eks.amazonaws.com", account),
+            self._child,
+            managed=["AmazonEKSClusterPolicy"],
+        )
+        return eks.Cluster(
+            name,
+            name=settings.name,
+            version=settings.version,
+            role_arn=acting.arn,
+            access_config={"authentication_mode": "API", "bootstrap_cluster_creator_admin_permissions": False},
+            bootstrap_self_managed_addons=False,
+            deletion_protection=settings.deletion_protection,
+            enabled_cluster_log_types=list(LOG_TYPES),
+            encryption_config={"provider": {"key_arn": secrets.arn}, "resources": ["secrets"]},
+            kubernetes_network_config={"ip_family": "ipv4", "service_ipv4_cidr": settings.service_cidr},
+            upgrade_policy={"support_type": "STANDARD"},
+            vpc_config={
+                "subnet_ids": list(self._args.network.node_subnet_ids.values()),
+                "endpoint_private_access": True,
+                "endpoint_public_access": bool(settings.public_access_cidrs),
+                "public_access_cidrs": list(settings.public_access_cidrs) or None,
+            },
+            zonal_shift_config={"enabled": True},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[*policies, group, *self._args.network.ready],
+                protect=settings.deletion_protection,
+            ),
+        )
+
+    def _access(self) -> list[pulumi.Resource]:
+        made: list[pulumi.Resource] = []
+        for arn in self._args.settings.admin_role_arns:
+            part = f"{self._name}-admin-{arn.rsplit('/', 1)[-1]}"
+            entry = eks.AccessEntry(part, cluster_name=self._cluster.name, principal_arn=arn, opts=self._child)
+            made.append(
+                eks.AccessPolicyAssociation(
+                    f"{part}-policy",
+                    cluster_name=self._cluster.name,
+                    principal_arn=entry.principal_arn,
+                    policy_arn=ADMIN_POLICY,
+                    access_scope={"type": "cluster"},
+                    opts=self._child,
+                )
+            )
+        return made
+
+    def _addon(self, addon: Addon, *needs: pulumi.Resource) -> eks.Addon:
+        settings = self._args.settings
+        identity = self._addon_identity(addon)
+        return eks.Addon(
+            f"{self._name}-{addon}",
+            cluster_name=self._cluster.name,
+            addon_name=addon,
+            addon_version=settings.addon_versions.get(addon, ADDONS[settings.version][addon]),
+            configuration_values=pulumi.Output.json_dumps({"enableNetworkPolicy": "true"})
+            if addon == "vpc-cni"
+            else None,
+            pod_identity_associations=identity,
+            resolve_conflicts_on_create="OVERWRITE",
+            resolve_conflicts_on_update="OVERWRITE",
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(needs)),
+        )
+
+    def _addon_identity(self, addon: Addon) -> list[eks.AddonPodIdentityAssociationArgsDict] | None:
+        """The add-ons that call AWS do so by a role of their own, not by the node's."""
+        needed = {
+            "vpc-cni": ("aws-node", "AmazonEKS_CNI_Policy"),
+            "aws-ebs-csi-driver": ("ebs-csi-controller-sa", "service-role/AmazonEBSCSIDriverPolicy"),
+        }
+        if addon not in needed:
+            return None
+        account, managed = needed[addon]
+        trust = pod_trust(self._args.account, self._cluster.arn, "kube-system", account)
+        made, _ = role(f"{self._name}-{addon}-role", trust, self._child, managed=[managed])
+        return [{"service_account": account, "role_arn": made.arn}]
+
+    def _system_nodes(self, network: Sequence[pulumi.Resource]) -> eks.NodeGroup:
+        name, settings = f"{self._name}-system", self._args.settings.system_nodes
+        carried, policies = node_role(f"{name}-role", self._child)
+        key: kms.Key = volumes_key(f"{name}-volumes-key", self._args.account, self._child)
+        template = launch_template(name, settings.disk_gib, key.arn, self._args.account.tags, self._child)
+        return eks.NodeGroup(
+            f"{name}-nodes",
+            cluster_name=self._cluster.name,
+            version=self._args.settings.version,
+            node_role_arn=carried.arn,
+            subnet_ids=list(self._args.network.node_subnet_ids.values()),
+            ami_type="AL2023_x86_64_STANDARD",
+            instance_types=list(settings.instance_types),
+            capacity_type="ON_DEMAND",
+            scaling_config={
+                "min_size": settings.nodes_min,
+                "desired_size": settings.nodes_min,
+                "max_size": settings.nodes_max,
+            },
+            launch_template={"id": template.id, "version": template.latest_version.apply(str)},
+            labels={"mlplatform.dev/pool": "system"},
+            node_repair_config={"enabled": True},
+            update_config={"max_unavailable_percentage": 33},
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[*policies, *network], ignore_changes=["scalingConfig.desiredSize"]
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingEksArgs:
+    """The settings, and what other components hand over."""
+
+    settings: ExistingEksSettings
+
+    account: Account
+
+
+class ExistingEks(pulumi.ComponentResource):
+    """Looks a cluster up; nothing is made.
+
+    Realizes `infra.cluster.EksCluster`.
+    Raises: what the provider says when there is no cluster of that name in the region.
+    """
+
+    name: pulumi.Output[str]
+
+    arn: pulumi.Output[str]
+
+    endpoint: pulumi.Output[str]
+
+    security_group_id: pulumi.Output[str]
+
+    oidc_issuer: pulumi.Output[str]
+
+    kubeconfig: pulumi.Output[str]
+
+    ready: Sequence[pulumi.Resource]
+
+    def __init__(self, name: str, args: ExistingEksArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:ExistingEks", name, None, opts)
+        found = eks.get_cluster_output(name=args.settings.name, opts=pulumi.InvokeOutputOptions(parent=self))
+        self.name = pulumi.Output.from_input(args.settings.name)
+        self.arn, self.endpoint = found.arn, found.endpoint
+        self.security_group_id = found.vpc_config.cluster_security_group_id
+        self.oidc_issuer = found.identities[0].oidcs[0].issuer
+        self.kubeconfig = kubeconfig(
+            self.name, self.endpoint, found.certificate_authorities[0].data, args.account.region
+        )
+        self.ready = ()
+        self.register_outputs(
+            {"name": self.name, "arn": self.arn, "endpoint": self.endpoint, "kubeconfig": self.kubeconfig}
+        )
+
+
+def kubeconfig(
+    name: pulumi.Input[str], endpoint: pulumi.Input[str], authority: pulumi.Input[str], region: str
+) -> pulumi.Output[str]:
+    """A kubeconfig that asks the AWS CLI for a token each time: it holds no credential, yet says where to knock.
+
+    Source: https://docs.aws.amazon.com/eks/latest/userguide/create-kubeconfig.html
+    """
+    token = ["--region", region, "eks", "get-token", "--cluster-name", name, "--output", "json"]
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws", "args": token}}
+    text = pulumi.Output.json_dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "eks", "cluster": {"server": endpoint, "certificate-authority-data": authority}}],
+            "users": [{"name": "eks", "user": user}],
+            "contexts": [{"name": "eks", "context": {"cluster": "eks", "user": "eks"}}],
+            "current-context": "eks",
+        }
+    )
+    return pulumi.Output.secret(text)

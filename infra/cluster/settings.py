@@ -1,0 +1,94 @@
+"""What a stack file can say about the role cluster; without any provider's SDK, which `local` does not have."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from infra.cluster.eks_versions import Addon, Version
+from infra.core.aws_types import Cidr, InstanceType, RetentionDays, RoleArn
+from infra.core.settings import Settings
+
+AddonVersion = Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+-eksbuild\.\d+$")]
+ClusterName = Annotated[str, Field(pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")]
+"""Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html"""
+EVERYWHERE = "0.0.0.0/0"
+
+
+class SystemNodesSettings(Settings):
+    """The nodes that run what every other pool needs first: DNS, controllers, the platform's own servers."""
+
+    instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1)] = ("m7i.large", "m6i.large", "m7a.large")
+    """x86 types of one size, in order of preference."""
+
+    nodes_min: Annotated[int, Field(ge=2, le=100)] = 3
+    """Nodes at least: one for each zone keeps the loss of a zone from taking them all."""
+
+    nodes_max: Annotated[int, Field(ge=2, le=100)] = 6
+
+    disk_gib: Annotated[int, Field(ge=20, le=1000)] = 50
+    """GiB of each node's encrypted volume for images and scratch space."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "SystemNodesSettings":
+        if self.nodes_min > self.nodes_max:
+            raise ValueError(f"nodes_min {self.nodes_min} is more than nodes_max {self.nodes_max}")
+        return self
+
+
+class EksSettings(Settings):
+    """An EKS cluster of the stack's own."""
+
+    kind: Literal["eks"]
+
+    name: ClusterName = "mlplatform"
+    """The cluster's name, one in an account's region; fixed, because EKS writes its logs to a group named after it."""
+
+    version: Version = "1.36"
+    """Kubernetes' version; one step up at a time."""
+
+    admin_role_arns: Annotated[tuple[RoleArn, ...], Field(min_length=1)]
+    """Roles that administer the cluster; the one that runs `pulumi up` must be among them."""
+
+    public_access_cidrs: tuple[Cidr, ...] = ()
+    """Networks that reach the API server over the internet; none: it is reached from inside of the VPC only."""
+
+    service_cidr: Cidr = "172.20.0.0/16"
+    """Addresses of Services; must not overlap the VPC. Fixed for the cluster's life."""
+
+    logs_days: RetentionDays = 365
+    """Days that the control plane's logs are kept."""
+
+    addon_versions: Mapping[Addon, AddonVersion] = Field(default_factory=dict)
+    """Versions of add-ons that differ from those tried with `version` (`infra/cluster/eks_versions.py`)."""
+
+    deletion_protection: bool = True
+    """Whether EKS refuses to delete the cluster; lift it in an `up` of its own before `make down`."""
+
+    system_nodes: SystemNodesSettings = SystemNodesSettings()
+
+    @field_validator("public_access_cidrs")
+    @classmethod
+    def _not_everybody(cls, cidrs: tuple[str, ...]) -> tuple[str, ...]:
+        if EVERYWHERE in cidrs:
+            raise ValueError(
+                f"{EVERYWHERE} would let the whole internet try; name the networks of those who administer, "
+                "or none for an API server that is reached from inside of the VPC only"
+            )
+        return cidrs
+
+
+class ExistingEksSettings(Settings):
+    """An EKS cluster that somebody else made and keeps, with its nodes and add-ons."""
+
+    kind: Literal["existing-eks"]
+
+    name: ClusterName
+    """The cluster's name; it has vpc-cni with network policies, EBS' driver and the Pod Identity agent."""
+
+    service_cidr: Cidr = "172.20.0.0/16"
+    """Addresses of its Services."""
+
+
+EksClusterSettings = Annotated[EksSettings | ExistingEksSettings, Field(discriminator="kind")]
+"""Clusters on AWS."""

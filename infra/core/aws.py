@@ -1,0 +1,180 @@
+"""What resources of ours on AWS have in common: the account, policies, roles, encryption keys, log groups.
+
+Needs the AWS SDK, which `local` does not have: only realizations on AWS import this module.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pulumi
+from pulumi_aws import cloudwatch, iam, kms
+
+PATH = "/mlplatform/"
+"""Path of every role of the platform, so that CI may write roles below it and no others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Where everything is made; the stack file says it, so ARNs are known before anything exists."""
+
+    id: str
+    """Twelve digits."""
+
+    region: str
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """The provider's `default_tags`, for what they do not reach by themselves."""
+
+    def arn(self, service: str, resource: str) -> str:
+        """ARN of a resource of a regional service."""
+        return f"arn:aws:{service}:{self.region}:{self.id}:{resource}"
+
+    @property
+    def root(self) -> str:
+        """Principal that hands the decision on to the account's IAM policies."""
+        return f"arn:aws:iam::{self.id}:root"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """One statement of a policy."""
+
+    sid: str
+
+    actions: Sequence[str]
+
+    resources: Sequence[pulumi.Input[str]] | None = None
+    """None in a role's trust, which knows no resources."""
+
+    principals: Mapping[str, Sequence[pulumi.Input[str]] | str] | None = None
+    """Kind (`AWS`, `Service`, `Federated`) to who; None in a policy that is attached to a role."""
+
+    conditions: Mapping[str, Mapping[str, pulumi.Input[Any]]] = field(default_factory=dict)
+
+    effect: Literal["Allow", "Deny"] = "Allow"
+
+    def document(self) -> dict[str, Any]:
+        """The statement in IAM's language."""
+        return {
+            "Sid": self.sid,
+            "Effect": self.effect,
+            **({"Principal": dict(self.principals)} if self.principals is not None else {}),
+            "Action": list(self.actions),
+            **({"Resource": list(self.resources)} if self.resources is not None else {}),
+            **({"Condition": dict(self.conditions)} if self.conditions else {}),
+        }
+
+
+def policy(*statements: Statement) -> pulumi.Output[str]:
+    """A policy document; known in a preview where all that it names is.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html
+    """
+    return pulumi.Output.json_dumps(
+        {"Version": "2012-10-17", "Statement": [statement.document() for statement in statements]}
+    )
+
+
+def service_trust(service: str, account: Account) -> pulumi.Output[str]:
+    """Trust of a role that an AWS service assumes, for this account's resources only (no confused deputy)."""
+    return policy(
+        Statement(
+            sid="Assume",
+            actions=["sts:AssumeRole"],
+            principals={"Service": [service]},
+            conditions={"StringEquals": {"aws:SourceAccount": account.id}},
+        )
+    )
+
+
+def pod_trust(
+    account: Account, cluster_arn: pulumi.Input[str], namespace: pulumi.Input[str], name: str
+) -> pulumi.Output[str]:
+    """Trust of a role that EKS Pod Identity assumes for one service account of one cluster, and for nobody else.
+
+    The agent sends the three as session tags: a tag that is missing or other is refused.
+    Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html
+    """
+    return policy(
+        Statement(
+            sid="PodIdentity",
+            actions=["sts:AssumeRole", "sts:TagSession"],
+            principals={"Service": ["pods.eks.amazonaws.com"]},
+            conditions={
+                "StringEquals": {
+                    "aws:SourceAccount": account.id,
+                    "aws:RequestTag/eks-cluster-arn": cluster_arn,
+                    "aws:RequestTag/kubernetes-namespace": namespace,
+                    "aws:RequestTag/kubernetes-service-account": name,
+                }
+            },
+        )
+    )
+
+
+def role(
+    name: str,
+    trust: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    *,
+    managed: Sequence[str] = (),
+    statements: Sequence[Statement] = (),
+) -> tuple[iam.Role, list[pulumi.Resource]]:
+    """A role below `PATH`, and its policies, which whoever uses the role depends on.
+
+    `managed`: names of AWS' own policies, such as `AmazonEKSClusterPolicy`.
+    """
+    made = iam.Role(name, path=PATH, assume_role_policy=trust, opts=opts)
+    policies: list[pulumi.Resource] = [
+        iam.RolePolicyAttachment(
+            f"{name}-{each.rsplit('/', 1)[-1]}", role=made.name, policy_arn=f"arn:aws:iam::aws:policy/{each}", opts=opts
+        )
+        for each in managed
+    ]
+    if statements:
+        policies.append(iam.RolePolicy(f"{name}-policy", role=made.name, policy=policy(*statements), opts=opts))
+    return made, policies
+
+
+def encryption_key(
+    name: str, purpose: str, account: Account, opts: pulumi.ResourceOptions, statements: Sequence[Statement] = ()
+) -> kms.Key:
+    """A KMS key of our own: rotated yearly, deleted 30 days after the order, used by whom IAM or `statements` let.
+
+    Source: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+    """
+    administration = Statement(
+        sid="AccountDecidesByIam", actions=["kms:*"], resources=["*"], principals={"AWS": [account.root]}
+    )
+    key = kms.Key(
+        name,
+        description=purpose,
+        enable_key_rotation=True,
+        deletion_window_in_days=30,
+        policy=policy(administration, *statements),
+        opts=opts,
+    )
+    kms.Alias(f"{name}-alias", target_key_id=key.key_id, opts=opts)
+    return key
+
+
+def logs_use(account: Account) -> Statement:
+    """Lets CloudWatch encrypt this account's log groups with a key.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+    """
+    return Statement(
+        sid="Logs",
+        actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+        resources=["*"],
+        principals={"Service": [f"logs.{account.region}.amazonaws.com"]},
+        conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": account.arn("logs", "log-group:*")}},
+    )
+
+
+def log_group(
+    name: str, days: int, key: kms.Key, opts: pulumi.ResourceOptions, physical_name: pulumi.Input[str] | None = None
+) -> cloudwatch.LogGroup:
+    """A log group that is encrypted and forgets; `physical_name` where a service writes to a name of its own."""
+    return cloudwatch.LogGroup(name, name=physical_name, retention_in_days=days, kms_key_id=key.arn, opts=opts)

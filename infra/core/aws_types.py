@@ -1,0 +1,51 @@
+"""Types of values that settings on AWS share; plain Python, because stack files are read without any provider's SDK."""
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+Region = Annotated[str, Field(pattern=r"^(af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-[1-9]$")]
+"""A commercial region, e.g. `eu-west-1`; China and GovCloud are other partitions, which nothing here supports."""
+
+Zone = Annotated[str, Field(pattern=r"^(af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-[1-9][a-f]$")]
+"""An availability zone of a region, e.g. `eu-west-1a`."""
+
+AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
+"""Twelve digits, in quotes: YAML would take them for a number."""
+
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@/_-]+$", max_length=600)]
+"""E.g. `arn:aws:iam::111122223333:role/admin`."""
+
+KeyArn = Annotated[str, Field(pattern=r"^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]+$")]
+"""ARN of a KMS key; aliases move, so they are not accepted."""
+
+InstanceType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
+"""An EC2 instance type, e.g. `m7i.large`."""
+
+RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653]
+"""Days that CloudWatch can keep logs.
+Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html"""
+
+
+def _network(cidr: str) -> str:
+    """Refuse what is no IPv4 network in canonical form; raises ValueError."""
+    try:
+        ipaddress.IPv4Network(cidr)
+    except ValueError as error:
+        raise ValueError(f"{cidr!r} is no IPv4 network ({error}); give e.g. `10.40.0.0/16`") from None
+    return cidr
+
+
+Cidr = Annotated[str, AfterValidator(_network)]
+"""An IPv4 network, e.g. `10.40.0.0/16`."""
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether two networks share an address."""
+    return ipaddress.IPv4Network(one).overlaps(ipaddress.IPv4Network(other))
+
+
+def region_of(zone: str) -> str:
+    """`eu-west-1` for `eu-west-1a`."""
+    return zone[:-1]

@@ -1,0 +1,91 @@
+"""What EKS nodes of every pool have in common: launch template, role, volumes' key.
+
+Source: https://docs.aws.amazon.com/eks/latest/best-practices/protecting-the-infrastructure.html
+"""
+
+from collections.abc import Mapping
+
+import pulumi
+from pulumi_aws import ec2, iam, kms
+
+from infra.core.aws import Account, Statement, encryption_key, policy, role
+
+NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
+"""What a node itself may: join, pull images. Pods have roles of their own, the network add-on included."""
+
+
+def node_trust() -> pulumi.Output[str]:
+    """Trust of a role that EC2 instances carry."""
+    return policy(
+        Statement(sid="Node", actions=["sts:AssumeRole"], principals={"Service": ["ec2.amazonaws.com"]}),
+    )
+
+
+def node_role(name: str, opts: pulumi.ResourceOptions) -> tuple[iam.Role, list[pulumi.Resource]]:
+    """The role that nodes carry, and its policies."""
+    return role(name, node_trust(), opts, managed=NODE_POLICIES)
+
+
+def volumes_key(name: str, account: Account, opts: pulumi.ResourceOptions) -> kms.Key:
+    """Key of nodes' volumes, which EC2 Auto Scaling uses by its service-linked role.
+
+    Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html
+    """
+    scaling = f"arn:aws:iam::{account.id}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+    statements = [
+        Statement(
+            sid="AutoScaling",
+            actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+            resources=["*"],
+            principals={"AWS": [scaling]},
+        ),
+        Statement(
+            sid="AutoScalingAttaches",
+            actions=["kms:CreateGrant"],
+            resources=["*"],
+            principals={"AWS": [scaling]},
+            conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+        ),
+    ]
+    return encryption_key(name, f"{name}: volumes of nodes", account, opts, statements)
+
+
+def launch_template(
+    name: str,
+    disk_gib: int,
+    key_arn: pulumi.Input[str],
+    tags: Mapping[str, str],
+    opts: pulumi.ResourceOptions,
+    *,
+    bottlerocket: bool = False,
+) -> ec2.LaunchTemplate:
+    """How a managed node group's instances start: IMDSv2 out of pods' reach, encrypted volumes, no SSH.
+
+    `tags`: those of the provider do not reach what a template starts, so they are repeated on instances and volumes.
+    """
+    device = "/dev/xvdb" if bottlerocket else "/dev/xvda"  # Bottlerocket keeps images and scratch on its second volume
+    return ec2.LaunchTemplate(
+        name,
+        update_default_version=True,
+        block_device_mappings=[
+            {
+                "device_name": device,
+                "ebs": {
+                    "volume_size": disk_gib,
+                    "volume_type": "gp3",
+                    "encrypted": "true",
+                    "kms_key_id": key_arn,
+                    "delete_on_termination": "true",
+                },
+            }
+        ],
+        metadata_options={
+            "http_endpoint": "enabled",
+            "http_tokens": "required",
+            "http_put_response_hop_limit": 1,
+            "instance_metadata_tags": "disabled",
+        },
+        monitoring={"enabled": True},
+        tag_specifications=[{"resource_type": kind, "tags": {"Name": name, **tags}} for kind in ("instance", "volume")],
+        opts=opts,
+    )
