@@ -1,10 +1,12 @@
 """A cluster's namespace for components under test, and what is asked of every pod."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes
+import pulumi_random
 
 from infra.core.images import Target
 from infra.core.paths import CHECKOUT
@@ -33,7 +35,7 @@ def on_cluster(build: Callable[[Kubernetes, pulumi.ResourceOptions], Any]) -> Ca
         provider = pulumi_kubernetes.Provider("cluster")
         namespace = pulumi.Output.from_input("somewhere")
         substrate = Kubernetes(provider=provider, namespace=namespace, checkout=CHECKOUT, image=image)
-        build(substrate, pulumi.ResourceOptions(providers=[provider]))
+        build(substrate, pulumi.ResourceOptions(providers=[provider, pulumi_random.Provider("random")]))
 
     return program
 
@@ -80,6 +82,6 @@ def loose(pod: dict[str, Any]) -> list[str]:
             resources.get("requests") or {}
         ):
             wrong.append(f"{container['name']}.resources")
-        if "@sha256:" not in container["image"]:
+        if not re.search(r"@sha256:[0-9a-f]{64}$|:v?\d+\.\d+\.?\d*", container["image"]):
             wrong.append(f"{container['name']}.image")
     return wrong

@@ -1,13 +1,17 @@
 """Artifact store: the S3 API for models, data, reports and evidence."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
 from infra.artifact_store.local import VersitygwOnHost, VersitygwOnHostArgs
-from infra.artifact_store.settings import ArtifactStoreSettings
-from infra.core.substrate import Local, Substrate, narrow
+from infra.artifact_store.settings import (
+    ArtifactStoreSettings,
+    VersitygwOnHostSettings,
+    VersitygwOnKubernetesSettings,
+)
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 
 
 class ArtifactStore(Protocol):
@@ -30,4 +34,14 @@ def build(
     name: str, settings: ArtifactStoreSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> ArtifactStore:
     """Make the realization that the stack file names."""
-    return VersitygwOnHost(name, VersitygwOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+    match settings:
+        case VersitygwOnHostSettings():
+            host = VersitygwOnHostArgs(settings=settings, substrate=narrow(substrate, Local))
+            return VersitygwOnHost(name, host, opts)
+        case VersitygwOnKubernetesSettings():
+            from infra.artifact_store.kubernetes import VersitygwOnKubernetes, VersitygwOnKubernetesArgs
+
+            args = VersitygwOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
+            return VersitygwOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)

@@ -40,16 +40,16 @@ def selector(name: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": name}
 
 
-def pod_security() -> core.v1.PodSecurityContextArgs:
-    """What the Pod Security Standard `restricted` asks of a pod.
+def pod_security(user: int = USER) -> core.v1.PodSecurityContextArgs:
+    """What the Pod Security Standard `restricted` asks of a pod; `user` is its user and group.
 
     Source: https://kubernetes.io/docs/concepts/security/pod-security-standards/
     """
     return core.v1.PodSecurityContextArgs(
         run_as_non_root=True,
-        run_as_user=USER,
-        run_as_group=USER,
-        fs_group=USER,
+        run_as_user=user,
+        run_as_group=user,
+        fs_group=user,
         fs_group_change_policy="OnRootMismatch",
         seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
     )

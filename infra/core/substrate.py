@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import pulumi
 
 from infra.core import images
+from infra.core.supply import Supply
 from infra.host import Supervisor
 
 LOOPBACK = "127.0.0.1"
@@ -56,6 +57,9 @@ class Kubernetes:
 
     image: Callable[[images.Target], str] = images.reference
     """The image of a target, pinned by its digest; raises ImageError for one that was not made."""
+
+    supply: Supply = field(default_factory=Supply)
+    """Where others' images, charts and manifests come from."""
 
     ready: Sequence[pulumi.Resource] = ()
     """What everything in the namespace depends on: the namespace, its guards, its admission policies."""

@@ -1,23 +1,35 @@
 """Database: SQL for what must survive a restart and be asked about: runs, registries, retraining's state."""
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Local, Substrate, narrow
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.database.local import SqliteOnHost, SqliteOnHostArgs
-from infra.database.settings import DatabaseSettings
+from infra.database.settings import DatabaseSettings, PostgresOnKubernetesSettings, SqliteOnHostSettings
 
 
 class Database(Protocol):
     """What every realization gives; consumers accept this and nothing narrower."""
 
     def create(self, name: str, opts: pulumi.ResourceOptions | None = None) -> pulumi.Output[str]:
-        """SQLAlchemy URL of a database of its own; secret where it holds a password."""
+        """SQLAlchemy URL of a database of its own; secret where it holds a password.
+
+        `sqlite:///…`, or `postgresql+psycopg://user:password@host:port/database`.
+        """
 
 
 def build(
     name: str, settings: DatabaseSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> Database:
     """Make the realization that the stack file names."""
-    return SqliteOnHost(name, SqliteOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+    match settings:
+        case SqliteOnHostSettings():
+            return SqliteOnHost(name, SqliteOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+        case PostgresOnKubernetesSettings():
+            from infra.database.kubernetes import PostgresOnKubernetes, PostgresOnKubernetesArgs
+
+            args = PostgresOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
+            return PostgresOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)

@@ -1,12 +1,12 @@
 """Online store: Redis, from which features are read at prediction time."""
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Local, Substrate, narrow
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.online_store.local import RedisOnHost, RedisOnHostArgs
-from infra.online_store.settings import OnlineStoreSettings
+from infra.online_store.settings import OnlineStoreSettings, RedisOnHostSettings, RedisOnKubernetesSettings
 
 
 class OnlineStore(Protocol):
@@ -32,4 +32,13 @@ def build(
     name: str, settings: OnlineStoreSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> OnlineStore:
     """Make the realization that the stack file names."""
-    return RedisOnHost(name, RedisOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+    match settings:
+        case RedisOnHostSettings():
+            return RedisOnHost(name, RedisOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+        case RedisOnKubernetesSettings():
+            from infra.online_store.kubernetes import RedisOnKubernetes, RedisOnKubernetesArgs
+
+            args = RedisOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
+            return RedisOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)

@@ -1,5 +1,4 @@
 import pulumi
-import pulumi_random
 
 from infra import credentials
 from infra.credentials.settings import RandomCredentialsSettings
@@ -7,8 +6,7 @@ from tests.clusters import on_cluster
 
 
 def test_a_credential_is_drawn_once_of_letters_and_digits_and_is_secret(pulumi_run):
-    def build(substrate, _):
-        opts = pulumi.ResourceOptions(providers=[pulumi_random.Provider("random")])
+    def build(substrate, opts):
         made = credentials.build("credentials", RandomCredentialsSettings(kind="random"), substrate, opts)
         pulumi.export("token", made.generate("token", length=24, opts=opts))
 

@@ -1,0 +1,111 @@
+"""Online store on a cluster: one Redis with a generated password, durable by its append-only file."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_random
+
+from infra.core.pod import Files, Mount, Serving, command_health
+from infra.core.resources import Resources
+from infra.core.server import Data, Server, ServerArgs
+from infra.core.substrate import Kubernetes
+from infra.online_store.settings import RedisOnKubernetesSettings
+
+PORT = 6379
+DATA = "/data"
+CONFIGURATION = "/etc/redis"
+CERTIFICATE = "/etc/redis-tls"
+REDIS_CONF = """\
+{listen}
+dir {folder}
+requirepass {password}
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory {maxmemory_mib}mb
+maxmemory-policy noeviction
+daemonize no
+"""
+"""See https://redis.io/docs/latest/operate/oss_and_stack/management/config/"""
+PLAIN = f"port {PORT}"
+ENCRYPTED = f"""\
+port 0
+tls-port {PORT}
+tls-cert-file {CERTIFICATE}/tls.crt
+tls-key-file {CERTIFICATE}/tls.key
+tls-auth-clients no"""
+"""See https://redis.io/docs/latest/operate/oss_and_stack/management/security/encryption/"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisOnKubernetesArgs:
+    """The settings, and what other components hand over."""
+
+    settings: RedisOnKubernetesSettings
+
+    substrate: Kubernetes
+
+
+class RedisOnKubernetes(pulumi.ComponentResource):
+    """One Redis that keeps every acknowledged write but the last second's over the death of its pod.
+
+    Realizes `infra.online_store.OnlineStore`.
+    Source: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/
+    """
+
+    url: pulumi.Output[str]
+    """`redis://<service>:6379`, or `rediss://…`, without the password."""
+
+    address: pulumi.Output[str]
+
+    password: pulumi.Output[str]
+    """Secret."""
+
+    tls: bool
+
+    ready: pulumi.Resource
+    """The pod, once it answers."""
+
+    def __init__(self, name: str, args: RedisOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:RedisOnKubernetes", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        self.password = pulumi_random.RandomPassword(f"{name}-password", length=40, special=False, opts=child).result
+        server = Server(name, self._server(args), child)
+
+        self.ready = server.ready
+        self.address = pulumi.Output.format("{0}:{1}", server.host, PORT)
+        self.tls = args.settings.tls_secret is not None
+        self.url = pulumi.Output.concat("rediss://" if self.tls else "redis://", self.address)
+        self.register_outputs({"url": self.url, "address": self.address, "password": self.password, "tls": self.tls})
+
+    def _server(self, args: RedisOnKubernetesArgs) -> ServerArgs:
+        settings = args.settings
+        secret = settings.tls_secret
+        configuration = pulumi.Output.format(
+            REDIS_CONF,
+            listen=ENCRYPTED if secret else PLAIN,
+            folder=DATA,
+            password=self.password,
+            maxmemory_mib=settings.maxmemory_mib,
+        )
+        return ServerArgs(
+            substrate=args.substrate,
+            image=args.substrate.supply.image(settings.image),
+            command=["redis-server", f"{CONFIGURATION}/redis.conf"],
+            secrets={"REDISCLI_AUTH": self.password},
+            files=[Files(folder=CONFIGURATION, contents={"redis.conf": configuration}, secret=True)],
+            mounted_secrets=[Mount(folder=CERTIFICATE, source=secret)] if secret else [],
+            data=Data(folder=DATA, volume=settings.volume),
+            # A rewrite of the append-only file forks: pages that change meanwhile are held twice.
+            resources=Resources(memory_mib=settings.maxmemory_mib * 2),
+            serving=Serving(
+                role="online-store",
+                port=PORT,
+                health=command_health(
+                    # The probe asks its own pod, by an address that no certificate names.
+                    *["redis-cli", "-e", "-p", str(PORT), *(["--tls", "--insecure"] if secret else []), "ping"]
+                ),
+                start_seconds=120,
+            ),
+        )
