@@ -60,14 +60,15 @@ class Eks(pulumi.ComponentResource):
         super().__init__("mlplatform:index:Eks", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
+        self._arn = args.account.arn("eks", f"cluster/{args.settings.name}")
         self._cluster = self._control_plane()
         access = self._access()
-        self.arn = self._cluster.arn
         network = [self._addon(addon) for addon in BEFORE_NODES]
         nodes = self._system_nodes(network)
         rest = [self._addon(addon, nodes) for addon in AFTER_NODES]
 
         self.name = self._cluster.name
+        self.arn = pulumi.Output.from_input(self._arn)
         self.endpoint = self._cluster.endpoint
         self.security_group_id = self._cluster.vpc_config.cluster_security_group_id.apply(str)
         self.oidc_issuer = self._cluster.identities[0].oidcs[0].issuer.apply(str)
@@ -162,7 +163,7 @@ class Eks(pulumi.ComponentResource):
         if addon not in needed:
             return None
         account, managed = needed[addon]
-        trust = pod_trust(self._args.account, self._cluster.arn, "kube-system", account)
+        trust = pod_trust(self._args.account, self._arn, "kube-system", account)
         made, _ = role(f"{self._name}-{addon}-role", trust, self._child, managed=[managed])
         return [{"service_account": account, "role_arn": made.arn}]
 

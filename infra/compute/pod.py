@@ -12,7 +12,7 @@ from pulumi_kubernetes import core, meta
 from infra.compute.spec import TaskSpec
 from infra.core import kubernetes
 from infra.core.substrate import Kubernetes
-from infra.identity import Identity, Principal
+from infra.identity import Grant, Identity, Principal
 
 SCRATCH = {"work": "/work", "tmp": "/tmp"}  # noqa: S108  a volume of the container's own
 """Folders that a container may write to; they go with the pod."""
@@ -74,13 +74,13 @@ def pod(
 
     `container`: name of its container; `restart`: restart policy, None leaves it to the pod's owner.
     """
-    account = service_account(name, args.substrate, parent)
     grant = args.identity.grant(
         name,
         spec.needs,
         Principal(namespace=args.substrate.namespace, service_account=name),
         pulumi.ResourceOptions(parent=parent),
     )
+    account = service_account(name, args.substrate, parent, grant)
     secrets = {**grant.secrets, **spec.secrets}
     secret = _secret(name, secrets, args.substrate, parent)
     plain = {**grant.environment, **spec.environment, "WORK_DIR": SCRATCH["work"], "HOME": SCRATCH["tmp"]}
@@ -121,13 +121,18 @@ def pod(
     )
 
 
-def service_account(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> core.v1.ServiceAccount:
+def service_account(name: str, substrate: Kubernetes, parent: pulumi.Resource, grant: Grant) -> core.v1.ServiceAccount:
     """An identity of its own, without a token for the cluster; its name is what clouds bind roles to."""
     return core.v1.ServiceAccount(
         f"{name}-account",
-        metadata=meta.v1.ObjectMetaArgs(name=name, namespace=substrate.namespace, labels=kubernetes.labels(name)),
+        metadata=meta.v1.ObjectMetaArgs(
+            name=name,
+            namespace=substrate.namespace,
+            labels=kubernetes.labels(name),
+            annotations=dict(grant.annotations) or None,
+        ),
         automount_service_account_token=False,
-        opts=substrate.child(parent),
+        opts=substrate.child(parent, *grant.ready),
     )
 
 

@@ -12,6 +12,8 @@ from pulumi_aws import cloudwatch, iam, kms
 
 PATH = "/mlplatform/"
 """Path of every role of the platform, so that CI may write roles below it and no others."""
+STACK_TAG = "mlplatform:stack"
+"""Tag that tells what belongs to a stack: bills are split and leftovers found by it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ class Statement:
     principals: Mapping[str, Sequence[pulumi.Input[str]] | str] | None = None
     """Kind (`AWS`, `Service`, `Federated`) to who; None in a policy that is attached to a role."""
 
-    conditions: Mapping[str, Mapping[str, pulumi.Input[Any]]] = field(default_factory=dict)
+    conditions: Mapping[str, pulumi.Input[Mapping[str, Any]]] = field(default_factory=dict)
 
     effect: Literal["Allow", "Deny"] = "Allow"
 

@@ -4,13 +4,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pulumi
 
 from infra.core import images
 from infra.core.supply import Supply
 from infra.host import Supervisor
+
+if TYPE_CHECKING:
+    from infra.cluster import EksCluster
+    from infra.core.aws import Account
+    from infra.network import Network
 
 LOOPBACK = "127.0.0.1"
 
@@ -75,16 +80,20 @@ class Kubernetes:
 
 @dataclass(frozen=True, kw_only=True)
 class Aws:
-    """An AWS account's region, and the cluster in it."""
+    """An AWS account's region, with the network and the cluster in it."""
 
     provider: pulumi.ProviderResource
     """Provider of the region, given to components by `opts`; here for what must name it, such as an invoke."""
 
-    region: str
-    """E.g. `eu-west-1`."""
+    account: "Account"
+    """The account and region that everything is in."""
+
+    network: "Network"
+
+    cluster: "EksCluster"
 
     kubernetes: Kubernetes
-    """The cluster, in the namespace that a realization is to use."""
+    """The cluster's inside, in the namespace that a realization is to use."""
 
     def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource) -> "Aws":
         """The same region and cluster, another namespace."""

@@ -1,12 +1,12 @@
 """Identity: how a task proves to a store that it may read or write there."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Substrate
-from infra.identity.settings import IdentitySettings
+from infra.core.substrate import Aws, Substrate, narrow
+from infra.identity.settings import IdentitySettings, IrsaSettings, PodIdentitySettings, StoreKeysSettings
 from infra.identity.spec import Grant, Need, Principal
 from infra.identity.store_keys import StoreKeys
 
@@ -26,8 +26,22 @@ class Identity(Protocol):
 
 
 def build(
-    name: str, settings: IdentitySettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+    name: str,
+    settings: IdentitySettings,
+    substrate: Substrate,
+    opts: pulumi.ResourceOptions | None = None,
 ) -> Identity:
     """Make the realization that the stack file names."""
-    del settings, substrate
-    return StoreKeys(name, opts)
+    match settings:
+        case StoreKeysSettings():
+            return StoreKeys(name, opts)
+        case PodIdentitySettings():
+            from infra.identity.aws import PodIdentity, PodIdentityArgs
+
+            return PodIdentity(name, PodIdentityArgs(substrate=narrow(substrate, Aws)), opts)
+        case IrsaSettings():
+            from infra.identity.aws import Irsa, IrsaArgs
+
+            return Irsa(name, IrsaArgs(settings=settings, substrate=narrow(substrate, Aws)), opts)
+        case _:
+            assert_never(settings)

@@ -1,6 +1,8 @@
 """What a stack file can say about the role identity; without any provider's SDK, which `local` does not have."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from infra.core.settings import Settings
 
@@ -11,4 +13,19 @@ class StoreKeysSettings(Settings):
     kind: Literal["store-keys"]
 
 
-IdentitySettings = StoreKeysSettings
+class PodIdentitySettings(Settings):
+    """A role for each task, assumed by EKS Pod Identity; nothing of it is in the cluster."""
+
+    kind: Literal["pod-identity"]
+
+
+class IrsaSettings(Settings):
+    """A role for each task, assumed with its service account's token; where Pod Identity is not to be had (Fargate)."""
+
+    kind: Literal["irsa"]
+
+    oidc_provider_arn: Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:oidc-provider/.+$")] | None = None
+    """The cluster's provider in IAM, where somebody else made it; None makes it."""
+
+
+IdentitySettings = StoreKeysSettings | PodIdentitySettings | IrsaSettings

@@ -1,6 +1,6 @@
 """What a task asks to reach, and what it is given for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,3 +39,9 @@ class Grant:
 
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Keys, where the substrate has no identities that need none."""
+
+    annotations: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """What the service account must say of itself."""
+
+    ready: Sequence[pulumi.Resource] = ()
+    """What the service account depends on: a pod that starts before its rights are bound never gets them."""

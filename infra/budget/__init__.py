@@ -1,0 +1,28 @@
+"""Budget: what a month may cost, and who is told when it costs more."""
+
+from typing import TYPE_CHECKING, Protocol
+
+import pulumi
+
+from infra.budget.settings import BudgetSettings
+
+if TYPE_CHECKING:
+    from infra.core.aws import Account
+
+__all__ = ["Budget", "BudgetSettings", "build"]
+
+
+class Budget(Protocol):
+    """What every realization gives; nothing consumes it."""
+
+    name: pulumi.Output[str]
+    """How the cloud calls it."""
+
+
+def build(
+    name: str, settings: BudgetSettings, account: "Account", opts: pulumi.ResourceOptions | None = None
+) -> Budget:
+    """Make the realization that the stack file names."""
+    from infra.budget.aws import AwsBudget, AwsBudgetArgs
+
+    return AwsBudget(name, AwsBudgetArgs(settings=settings, account=account), opts)

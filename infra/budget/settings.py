@@ -1,0 +1,36 @@
+"""What a stack file can say about the role budget; without any provider's SDK, which `local` does not have."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from infra.core.settings import Settings
+
+Percent = Annotated[int, Field(ge=1, le=1000)]
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=50)]
+"""Source: https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_Subscriber.html"""
+
+
+class AwsBudgetSettings(Settings):
+    """A monthly budget in AWS Budgets."""
+
+    kind: Literal["aws-budget"]
+
+    monthly_usd: Annotated[int, Field(ge=1, le=10_000_000)]
+    """US dollars a month."""
+
+    emails: Annotated[tuple[Email, ...], Field(min_length=1, max_length=10)]
+    """Who is told."""
+
+    actual_percents: Annotated[tuple[Percent, ...], Field(min_length=1, max_length=4)] = (50, 80, 100)
+    """Percentages of the budget that were spent at which somebody is told."""
+
+    forecast_percent: Percent = 100
+    """Percentage of the budget that the month is going to cost at which somebody is told."""
+
+    scope: Literal["account", "stack"] = "account"
+    """What is counted: everything in the account, or what carries the stack's tag. AWS knows a tag for billing a day
+    after something first carried it: use `stack` from the second day on."""
+
+
+BudgetSettings = AwsBudgetSettings

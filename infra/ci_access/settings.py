@@ -1,0 +1,38 @@
+"""What a stack file can say about the role CI access; without any provider's SDK, which `local` does not have."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from infra.core.aws_types import KeyArn
+from infra.core.settings import Settings
+
+
+class NoCiAccessSettings(Settings):
+    """CI does not reach the account; people run `pulumi up`."""
+
+    kind: Literal["none"]
+
+
+class GithubOidcSettings(Settings):
+    """Two roles for GitHub Actions, which come without keys: one reads for previews, one writes for `up`."""
+
+    kind: Literal["github-oidc"]
+
+    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")]
+    """`owner/name`; no wildcard."""
+
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]+$")] = "main"
+    """The branch whose runs may write."""
+
+    state_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    """The bucket that holds the state, in the backend's URL `s3://<bucket>`."""
+
+    secrets_key_arn: KeyArn
+    """The key of the stack's secrets provider `awskms://…`."""
+
+    provider_arn: Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:oidc-provider/.+$")] | None = None
+    """The account's provider for GitHub's tokens, of which there can be one only; None makes it."""
+
+
+CiAccessSettings = Annotated[NoCiAccessSettings | GithubOidcSettings, Field(discriminator="kind")]

@@ -1,0 +1,182 @@
+"""Identity on AWS: one role for each task, which may do what the task said it needs and nothing else.
+
+A task that needs no store gets no role. Left out: databases and caches, which know users and passwords.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import pulumi
+from pulumi_aws import eks, iam
+
+from infra.core.aws import Statement, pod_trust, policy, role
+from infra.core.substrate import Aws
+from infra.identity.settings import IrsaSettings
+from infra.identity.spec import Grant, Need, Principal
+
+READ = ("s3:GetObject", "s3:GetObjectVersion")
+WRITE = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+READ_KEY = ("kms:Decrypt",)
+WRITE_KEY = ("kms:GenerateDataKey",)
+ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
+
+
+@runtime_checkable
+class Bucket(Protocol):
+    """What an artifact store must be for rights to be given on it: a bucket with a key of its own."""
+
+    bucket_arn: pulumi.Output[str]
+
+    key_arn: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodIdentityArgs:
+    """What other components hand over."""
+
+    substrate: Aws
+
+
+class PodIdentity(pulumi.ComponentResource):
+    """Roles that EKS binds to service accounts of the cluster.
+
+    Realizes `infra.identity.Identity`.
+    Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html
+    """
+
+    def __init__(self, name: str, args: PodIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:PodIdentity", name, None, opts)
+        self._substrate = args.substrate
+        self.register_outputs({})
+
+    def grant(
+        self, name: str, needs: Sequence[Need], principal: Principal | None, opts: pulumi.ResourceOptions | None = None
+    ) -> Grant:
+        """Make a role with the rights that `needs` ask for and bind it to the principal; nothing for no needs.
+
+        Raises: TypeError for a store that is no bucket, ValueError without a principal.
+        """
+        if not needs:
+            return Grant()
+        who = _named(name, principal)
+        account, cluster = self._substrate.account, self._substrate.cluster
+        trust = pod_trust(account, cluster.arn, who.namespace, who.service_account)
+        made, policies = store_role(name, needs, trust, account.region, opts)
+        bound = eks.PodIdentityAssociation(
+            f"{name}-identity-binding",
+            cluster_name=cluster.name,
+            namespace=who.namespace,
+            service_account=who.service_account,
+            role_arn=made.arn,
+            opts=opts,
+        )
+        return Grant(environment=_environment(needs), ready=[*policies, bound])
+
+
+@dataclass(frozen=True, kw_only=True)
+class IrsaArgs:
+    """The settings, and what other components hand over."""
+
+    settings: IrsaSettings
+
+    substrate: Aws
+
+
+class Irsa(pulumi.ComponentResource):
+    """Roles that trust the tokens of single service accounts of the cluster.
+
+    Realizes `infra.identity.Identity`.
+    Source: https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html
+    """
+
+    def __init__(self, name: str, args: IrsaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:Irsa", name, None, opts)
+        self._substrate = args.substrate
+        issuer = args.substrate.cluster.oidc_issuer
+        self._issuer = issuer.apply(lambda url: url.removeprefix("https://"))
+        self._provider_arn: pulumi.Input[str] = (
+            args.settings.oidc_provider_arn
+            or iam.OpenIdConnectProvider(
+                f"{name}-provider",
+                url=issuer,
+                client_id_lists=["sts.amazonaws.com"],
+                opts=pulumi.ResourceOptions(parent=self),
+            ).arn
+        )
+        self.register_outputs({})
+
+    def grant(
+        self, name: str, needs: Sequence[Need], principal: Principal | None, opts: pulumi.ResourceOptions | None = None
+    ) -> Grant:
+        """Make a role with the rights that `needs` ask for, for the principal's tokens; nothing for no needs.
+
+        Raises: TypeError for a store that is no bucket, ValueError without a principal.
+        """
+        if not needs:
+            return Grant()
+        who = _named(name, principal)
+        made, policies = store_role(name, needs, self._trust(who), self._substrate.account.region, opts)
+        return Grant(environment=_environment(needs), annotations={ROLE_ANNOTATION: made.arn}, ready=policies)
+
+    def _trust(self, who: Principal) -> pulumi.Output[str]:
+        """The names of the conditions hold the issuer, which is known once there is a cluster."""
+        subject = pulumi.Output.concat("system:serviceaccount:", who.namespace, f":{who.service_account}")
+        conditions = pulumi.Output.all(issuer=self._issuer, subject=subject).apply(
+            lambda known: {f"{known['issuer']}:sub": known["subject"], f"{known['issuer']}:aud": "sts.amazonaws.com"}
+        )
+        return policy(
+            Statement(
+                sid="ServiceAccount",
+                actions=["sts:AssumeRoleWithWebIdentity"],
+                principals={"Federated": [self._provider_arn]},
+                conditions={"StringEquals": conditions},
+            )
+        )
+
+
+def store_role(
+    name: str, needs: Sequence[Need], trust: pulumi.Input[str], region: str, opts: pulumi.ResourceOptions | None
+) -> tuple[iam.Role, list[pulumi.Resource]]:
+    """A task's role and its policies."""
+    return role(f"{name}-identity", trust, opts or pulumi.ResourceOptions(), statements=rights(needs, region))
+
+
+def rights(needs: Sequence[Need], region: str) -> list[Statement]:
+    """What a policy lets a task do so that it can do what it said it needs."""
+    return [statement for number, need in enumerate(needs) for statement in _rights(number, need, region)]
+
+
+def _rights(number: int, need: Need, region: str) -> list[Statement]:
+    if not isinstance(need.store, Bucket):
+        raise TypeError(f"{type(need.store).__name__} is no bucket with a key: rights cannot be given on it")
+    writes = need.access == "rw"
+    return [
+        Statement(
+            sid=f"List{number}",
+            actions=["s3:ListBucket"],
+            resources=[need.store.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": [f"{need.prefix}*"]}} if need.prefix else {},
+        ),
+        Statement(
+            sid=f"Objects{number}",
+            actions=[*READ, *(WRITE if writes else ())],
+            resources=[pulumi.Output.concat(need.store.bucket_arn, f"/{need.prefix}*")],
+        ),
+        Statement(
+            sid=f"Key{number}",
+            actions=[*READ_KEY, *(WRITE_KEY if writes else ())],
+            resources=[need.store.key_arn],
+            conditions={"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}},
+        ),
+    ]
+
+
+def _named(name: str, principal: Principal | None) -> Principal:
+    if principal is None:
+        raise ValueError(f"{name} names no service account: on AWS rights are bound to one")
+    return principal
+
+
+def _environment(needs: Sequence[Need]) -> dict[str, pulumi.Input[str]]:
+    return {key: value for need in needs for key, value in need.store.client_env.items()}

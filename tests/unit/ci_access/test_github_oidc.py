@@ -1,0 +1,97 @@
+"""CI's roles on AWS."""
+
+import json
+
+import pytest
+from pulumi_aws import iam
+from pydantic import TypeAdapter, ValidationError
+
+from infra import ci_access
+from infra.ci_access.settings import CiAccessSettings
+from tests.aws import ACCOUNT, Outputs, options
+
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+def settings(**changes):
+    given = {"kind": "github-oidc", "repository": "acme/ml", "state_bucket": "acme-state", "secrets_key_arn": KEY}
+    return TypeAdapter(CiAccessSettings).validate_python({**given, **changes})
+
+
+@pytest.fixture
+def pulumi_outputs():
+    return Outputs()
+
+
+@pytest.fixture
+def graph(pulumi_run):
+    return lambda **changes: pulumi_run(lambda: ci_access.build("ci-access", settings(**changes), ACCOUNT, options()))
+
+
+def subject(role):
+    (statement,) = json.loads(role.get("assumeRolePolicy"))["Statement"]
+    assert set(statement["Condition"]) == {"StringEquals"}
+    return statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
+
+
+def actions(graph, name, effect="Allow"):
+    document = json.loads(graph.one(iam.RolePolicy, name).get("policy"))
+    return {action for each in document["Statement"] if each["Effect"] == effect for action in each["Action"]}
+
+
+def test_pull_requests_read_and_only_the_named_branch_writes(graph):
+    made = graph(branch="release")
+    assert subject(made.one(iam.Role, "ci-access-preview")) == "repo:acme/ml:pull_request"
+    assert subject(made.one(iam.Role, "ci-access-up")) == "repo:acme/ml:ref:refs/heads/release"
+
+
+def test_the_previewing_role_changes_nothing(graph):
+    made = graph()
+    assert actions(made, "ci-access-preview-policy") == {"s3:GetObject", "s3:ListBucket", "kms:Decrypt"}
+    attached = [each for each in made.all(iam.RolePolicyAttachment) if "preview" in each.name]
+    assert {each.get("policyArn").rsplit("/", 1)[-1] for each in attached} == {"SecurityAudit", "ViewOnlyAccess"}
+
+
+def test_the_writing_role_writes_roles_of_the_platform_only_and_never_its_own(graph):
+    made = graph()
+    document = json.loads(made.one(iam.RolePolicy, "ci-access-up-policy").get("policy"))
+    statements = {each["Sid"]: each for each in document["Statement"]}
+    assert statements["PlatformRoles"]["Resource"] == ["arn:aws:iam::111122223333:role/mlplatform/*"]
+    assert statements["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
+    assert statements["NotItself"]["Effect"] == "Deny"
+    assert statements["NotItself"]["Resource"] == [
+        "arn:aws:iam::111122223333:role/mlplatform/ci-preview",
+        "arn:aws:iam::111122223333:role/mlplatform/ci-up",
+    ]
+
+
+def test_no_policy_of_ours_allows_everything(graph):
+    allowed = actions(graph(), "ci-access-up-policy") | actions(graph(), "ci-access-preview-policy")
+    assert not {"*", "iam:*", "s3:*", "kms:*"} & allowed
+
+
+def test_an_accounts_provider_is_used_where_there_is_one(graph):
+    arn = "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"
+    made = graph(provider_arn=arn)
+    assert not made.all(iam.OpenIdConnectProvider)
+    assert arn in made.one(iam.Role, "ci-access-up").get("assumeRolePolicy")
+
+
+def test_without_ci_there_is_no_role():
+    assert (
+        ci_access.build("ci-access", TypeAdapter(CiAccessSettings).validate_python({"kind": "none"}), ACCOUNT) is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "key"),
+    [
+        ({"repository": "acme/*"}, "repository"),
+        ({"branch": "*"}, "branch"),
+        ({"secrets_key_arn": "alias/state"}, "secrets_key_arn"),
+        ({"state_bucket": "s3://acme"}, "state_bucket"),
+    ],
+)
+def test_a_trust_of_more_than_one_repository_or_branch_is_refused(wrong, key):
+    with pytest.raises(ValidationError, match=key):
+        settings(**wrong)
