@@ -16,7 +16,7 @@ WORKLOADS = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.envi
 OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview down outputs env drill retrain rollback test soak check lock bench
+.PHONY: help install up preview down doctor outputs env drill retrain rollback test soak check lock bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -41,6 +41,9 @@ preview: install ## show what `up` would change
 down: ## destroy STACK and what is kept about it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
+
+doctor: ## ask every part of STACK whether it does its work; prints cause and fix
+	@$(WITH) pulumi stack output --stack $(STACK) --json | $(INFRA)/python -m workloads.loan_default.doctor $(ARGS)
 
 outputs: ## where everything is, as JSON
 	@$(WITH) pulumi stack output --stack $(STACK) --json

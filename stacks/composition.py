@@ -1,4 +1,4 @@
-"""Makes the substrate and, on it, one realization of every role, as the stack file says."""
+"""What a stack consists of: the substrate, on it one realization of every role, the workloads, and the outputs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,20 @@ from infra.core.paths import CHECKOUT
 from infra.core.substrate import Local, Substrate
 from infra.host import HostProvider, Supervisor
 from infra.platform import Platform
+from stacks import outputs
 from stacks.settings import LocalStack, LocalSubstrateSettings, StackSettings, search_path
+from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
+from workloads.loan_default.start_page.component import StartPage, StartPageArgs
+
+
+def declare(settings: StackSettings, folder: Path, path: Callable[[], str] = search_path) -> None:
+    """The whole stack: platform, workloads, start page, outputs; arguments as `build` takes them."""
+    platform, opts = build(settings, folder, path)
+    loan_default = LoanDefault("loan-default", LoanDefaultArgs(settings=settings.loan_default, platform=platform), opts)
+    platform.monitoring.start_alerting()
+    endpoints = outputs.endpoints(platform, loan_default)
+    page = StartPage("start-page", StartPageArgs(compute=platform.compute, probed=endpoints, links=endpoints), opts)
+    outputs.export(endpoints, page, loan_default)
 
 
 def build(

@@ -81,6 +81,10 @@ def parts() -> dict[str, Part]:
     """Every part by name, in the order in which they need one another."""
     return {
         "system": Part(system_packages.are_there, system_packages.install),
+        "test-system": Part(
+            lambda: system_packages.are_there(system_packages.TEST_PROGRAMS),
+            lambda: system_packages.install(system_packages.TEST_PROGRAMS),
+        ),
         "infra": _environment("infra"),
         "cloud": _cloud(),
         "workloads": _environment("workloads"),

@@ -49,6 +49,9 @@ PROGRAMS = (
     Program(("java",), ("openjdk-17-jre-headless", "openjdk-21-jre-headless")),
 )
 
+TEST_PROGRAMS = (Program(("chromium", "chromium-browser"), ("chromium",)),)
+"""What only tests use: a browser that looks at pages."""
+
 BY_HAND = (
     "install Redis, Prometheus (with promtool), Alertmanager (with amtool), Pushgateway (all three from this system's "
     f"packages or https://prometheus.io/download/) and a Java {JAVA_MAJOR} or newer runtime, and put them on PATH"
@@ -82,22 +85,22 @@ def java_major(java: Path) -> int:
     return int(known[key])
 
 
-def missing() -> list[Program]:
+def missing(programs: Sequence[Program] = PROGRAMS) -> list[Program]:
     """Programs that are not there."""
-    return [program for program in PROGRAMS if find(program) is None]
+    return [program for program in programs if find(program) is None]
 
 
-def are_there() -> bool:
+def are_there(programs: Sequence[Program] = PROGRAMS) -> bool:
     """Whether nothing is missing."""
-    return not missing()
+    return not missing(programs)
 
 
-def install() -> None:
+def install(programs: Sequence[Program] = PROGRAMS) -> None:
     """Install what is missing.
 
     Raises: ToolError naming everything that is missing and the command that brings it.
     """
-    absent = missing()
+    absent = missing(programs)
     names = ", ".join(program.names[0] for program in absent)
     apt = shutil.which("apt-get")
     if apt is None:
@@ -112,7 +115,7 @@ def install() -> None:
     with _no_service_starts(prefix):
         _apt_install(prefix, packages, way_out)
     _disable(prefix, sorted({unit for program in absent for unit in program.units}))
-    still = [program.names[0] for program in missing()]
+    still = [program.names[0] for program in missing(programs)]
     if still:
         raise ToolError(f"missing although {', '.join(packages)} is installed: {', '.join(still)}; {BY_HAND}")
 

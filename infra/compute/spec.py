@@ -18,10 +18,12 @@ Role = Literal[
     "database",
     "feature-server",
     "model-server",
+    "monitoring",
     "online-store",
     "pipelines",
     "policy-server",
     "pushgateway",
+    "retraining",
     "tracking",
 ]
 """What a task can be allowed to connect to."""

@@ -19,7 +19,7 @@ class Pipelines(Protocol):
     """Base URL of the server's API and pages; None where there is no server."""
 
     client_env: Mapping[str, pulumi.Output[str]]
-    """`KFP_HOST` where there is a server; without it whoever starts a pipeline runs it by `kfp.local`."""
+    """`PIPELINES_URL` where there is a server; without it whoever starts a pipeline runs it by `kfp.local`."""
 
 
 def build(

@@ -13,6 +13,7 @@ import pytest
 
 from infra.core import paths
 
+from . import browser
 from .stack import REAL_DATA, LocalStack, ask
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -66,6 +67,22 @@ def test_up_leaves_the_checkout_as_it_was(stack):
 
 def test_up_shows_each_stage_while_it_runs(first_up):
     assert [stage for stage in range(1, 7) if not re.search(rf"\[{stage}/6\] \w+ done in", first_up)] == []
+
+
+@pytest.mark.usefixtures("first_up")
+def test_the_doctor_finds_every_part_at_work(stack):
+    assert "probes found their part at work" in stack.make("doctor")
+
+
+def test_the_start_page_shows_the_model_the_endpoints_and_a_verdict_in_a_browser(outputs, tmp_path):
+    wait_until(lambda: ask(f"{outputs['start_url']}/status.json").body["examined"], "the first examination")
+    page = browser.document(outputs["start_url"])
+    assert "0 failed" in page
+    assert outputs["mlflow_url"] in page
+    assert 'release policy</dt><dd><span class="ok-text">allowed' in page
+    assert f"curl -s {outputs['prediction_url']}" in page
+    browser.screenshot(outputs["start_url"], tmp_path / "start.png")
+    assert (tmp_path / "start.png").stat().st_size > 20_000
 
 
 def test_a_vector_is_scored(outputs):

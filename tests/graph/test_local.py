@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 from infra.core import paths
-from stacks import composition, outputs
+from stacks import composition
 from stacks.settings import parse
-from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
 
 SEARCH_PATH = "/tools/bin:/usr/bin"
 
@@ -22,12 +21,7 @@ def program(**blocks):
         config = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
         config |= {f"mlplatform:{key}": value for key, value in blocks.items()}
         settings = parse({key: json.dumps(value) for key, value in config.items()}, "local")
-        platform, opts = composition.build(settings, Path("/stack"), lambda: SEARCH_PATH)
-        loan_default = LoanDefault(
-            "loan-default", LoanDefaultArgs(settings=settings.loan_default, platform=platform), opts
-        )
-        platform.monitoring.start_alerting()
-        outputs.export(platform, loan_default)
+        composition.declare(settings, Path("/stack"), lambda: SEARCH_PATH)
 
     return run
 
@@ -93,6 +87,7 @@ def test_the_outputs_are_those_that_others_rely_on(graph):
         "prometheus_url",
         "retrain_token",
         "retrain_url",
+        "start_url",
     }
 
 

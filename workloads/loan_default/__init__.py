@@ -17,3 +17,6 @@ ENTITY = "CustomerID"
 
 LABEL = "default_next_month"
 """1 when the customer defaulted in the month after the last statement."""
+
+SMOKE = "smoke-"
+"""Beginning of the ids of requests that only try the server: they count neither as data nor as outcomes."""

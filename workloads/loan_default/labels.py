@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from workloads.loan_default import ENTITY, LABEL
+from workloads.loan_default import ENTITY, LABEL, SMOKE
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.features import ATTRIBUTES, TrainingSet
 from workloads.loan_default.reference import COLUMNS
@@ -32,8 +32,6 @@ OUTCOMES = "labels/outcomes"
 WINDOWS = "labels/windows"
 STRUCK = "captures-struck.json"
 CAPTURES = "captures"
-SMOKE = "smoke-"
-"""Beginning of the request ids of our own probes, which never count."""
 
 MAX_OUTCOMES = 50_000
 """Outcomes of one delivery."""

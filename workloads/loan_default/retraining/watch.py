@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from workloads.loan_default import MODEL_NAME, labels, metrics, reference
+from workloads.loan_default import MODEL_NAME, SMOKE, labels, metrics, reference
 from workloads.loan_default.alerts import OUR_FAULT
 from workloads.loan_default.deployment import EXAMPLE_VECTOR
 from workloads.loan_default.errors import WorkloadError
@@ -131,7 +131,7 @@ class Watch:
 def smoke(environment: Environment) -> str:
     """Version that answers the example, or what went wrong."""
     url = environment.need("model_url").rstrip("/") + ":predict"
-    headers = {"x-request-id": f"{labels.SMOKE}{uuid.uuid4().hex}"}
+    headers = {"x-request-id": f"{SMOKE}{uuid.uuid4().hex}"}
     try:
         answer = httpx.post(url, json={"instances": [EXAMPLE_VECTOR]}, headers=headers, timeout=_REQUEST_SECONDS)
         probability = answer.json()["predictions"][0] if answer.is_success else None

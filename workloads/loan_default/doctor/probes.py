@@ -1,0 +1,282 @@
+"""The probes: each asks one question of a running stack, by its outputs, and gives an answer with cause and fix."""
+
+import socket
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+from workloads.loan_default import ENTITY, FEATURES, MODEL_NAME, metrics
+from workloads.loan_default.doctor.http import NoAnswerError, json_of, text
+
+VECTOR = [45, 72000, 680, 3]
+"""Age in years, monthly income, credit score, open accounts."""
+
+CUSTOMER = 1001
+"""A customer of the original data and of the generator."""
+
+TOLERANCE = 1e-9
+"""Greatest difference between two scores that count as the same."""
+
+_AT_ONCE = 8
+Status = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What a probe found."""
+
+    status: Status
+
+    detail: str
+    """What was seen, with its figures."""
+
+    fix: str = ""
+    """What to do; empty where nothing is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One question."""
+
+    name: str
+
+    needs: tuple[str, ...]
+    """Outputs without which the question does not arise: what a stack has no server for is no failure."""
+
+    ask: Callable[[Mapping[str, str]], Finding]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A question and what came of it."""
+
+    probe: str
+
+    finding: Finding
+
+    seconds: float
+
+
+def examine(outputs: Mapping[str, str], probes: tuple[Probe, ...] | None = None) -> list[Answer]:
+    """Ask every probe whose outputs the stack has, side by side; in the order of `probes`."""
+    asked = [probe for probe in probes or PROBES if all(outputs.get(name) for name in probe.needs)]
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        return list(pool.map(lambda probe: _ask(probe, outputs), asked))
+
+
+def _ask(probe: Probe, outputs: Mapping[str, str]) -> Answer:
+    begun = time.monotonic()
+    try:
+        finding = probe.ask(outputs)
+    except NoAnswerError as error:
+        finding = Finding(status="failed", detail=str(error), fix=f"see the log of the server behind {probe.needs[0]}")
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        finding = Finding(
+            status="failed",
+            detail=f"the server behind {probe.needs[0]} answered something else than expected: {error!r}",
+            fix="compare its version with the one that the stack pins",
+        )
+    return Answer(probe=probe.name, finding=finding, seconds=time.monotonic() - begun)
+
+
+def _prediction(outputs: Mapping[str, str]) -> Finding:
+    score = _score(outputs, VECTOR)
+    if not 0 <= score <= 1:
+        return Finding(status="failed", detail=f"the example scores {score}", fix="make rollback")
+    return Finding(status="ok", detail=f"the example scores {score:.4f}")
+
+
+def _customer(outputs: Mapping[str, str]) -> Finding:
+    by_customer = _score(outputs, {ENTITY: CUSTOMER})
+    return Finding(status="ok", detail=f"{ENTITY} {CUSTOMER} scores {by_customer:.4f}")
+
+
+def _v2(outputs: Mapping[str, str]) -> Finding:
+    tensor = {"name": "features", "shape": [1, len(VECTOR)], "datatype": "FP64", "data": [VECTOR]}
+    url = outputs["model_url"].replace("/v1/", "/v2/")
+    answer = json_of(f"{url}/infer", {"inputs": [tensor]})
+    v1, v2 = _score(outputs, VECTOR), float(answer["outputs"][0]["data"][0])
+    if abs(v1 - v2) > TOLERANCE:
+        return Finding(status="failed", detail=f"v1 scores {v1}, v2 {v2}", fix="see the model server's log")
+    return Finding(status="ok", detail="v1 and v2 agree")
+
+
+def _features(outputs: Mapping[str, str]) -> Finding:
+    """The feature server's values give the score that the model server gives when it looks the customer up itself."""
+    body = {"features": [f"customer_features:{name}" for name in FEATURES], "entities": {ENTITY: [CUSTOMER]}}
+    answer = json_of(f"{outputs['feature_server_url'].rstrip('/')}/get-online-features", body)
+    found = dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
+    values = [found[name]["values"][0] for name in FEATURES]
+    if None in values:
+        return Finding(
+            status="failed",
+            detail=f"{ENTITY} {CUSTOMER} has no features in the online store",
+            fix="run the nightly job: ingestion and materialization (docs/runbooks/data-quality.md)",
+        )
+    by_vector, by_customer = _score(outputs, values), _score(outputs, {ENTITY: CUSTOMER})
+    if abs(by_vector - by_customer) > TOLERANCE:
+        return Finding(
+            status="failed",
+            detail=f"features of {ENTITY} {CUSTOMER} score {by_vector}, the server's own look-up {by_customer}",
+            fix="materialize again (docs/runbooks/data-quality.md)",
+        )
+    return Finding(status="ok", detail=f"online features of {ENTITY} {CUSTOMER}: {values}")
+
+
+def _registry(outputs: Mapping[str, str]) -> Finding:
+    """The version that serves is the one that the registry's alias names."""
+    version = champion(outputs)["version"]
+    served = _served_versions(outputs)
+    if version not in served:
+        return Finding(
+            status="failed",
+            detail=f"the registry's champion is version {version}, the model server serves {sorted(served) or 'none'}",
+            fix="see the model server's log: it says why it does not load that version",
+        )
+    return Finding(status="ok", detail=f"champion is version {version}, and it serves")
+
+
+def champion(outputs: Mapping[str, str]) -> dict[str, Any]:
+    """MLflow's model version behind the alias `champion`; raises NoAnswerError when there is none."""
+    query = f"name={quote(MODEL_NAME)}&alias=champion"
+    return dict(
+        json_of(f"{outputs['mlflow_url'].rstrip('/')}/api/2.0/mlflow/registered-models/alias?{query}")["model_version"]
+    )
+
+
+def _served_versions(outputs: Mapping[str, str]) -> set[str]:
+    address = urlsplit(outputs["model_url"])
+    lines = text(f"{address.scheme}://{address.netloc}/metrics").splitlines()
+    served = [line for line in lines if line.startswith(metrics.MODEL_INFO + "{") and line.endswith(" 1.0")]
+    return {
+        line.partition('version="')[2].partition('"')[0]
+        for line in served
+        if f'{metrics.LABEL_ALIAS}="champion"' in line
+    }
+
+
+def _tracking(outputs: Mapping[str, str]) -> Finding:
+    text(f"{outputs['mlflow_url'].rstrip('/')}/health")
+    return Finding(status="ok", detail="healthy")
+
+
+def _online_store(outputs: Mapping[str, str]) -> Finding:
+    address = urlsplit(outputs["online_store_url"])
+    try:
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=5):
+            return Finding(status="ok", detail="takes connections")
+    except OSError as error:
+        raise NoAnswerError(f"{outputs['online_store_url']}: {error}") from None
+
+
+def _policy(outputs: Mapping[str, str]) -> Finding:
+    """The release policy is loaded: it refuses an empty candidate."""
+    answer = json_of(f"{outputs['policy_url'].rstrip('/')}/v1/data/release", {"input": {}})
+    if answer.get("result", {}).get("allow") is not False:
+        return Finding(
+            status="failed",
+            detail=f"an empty candidate is not refused: {str(answer)[:120]}",
+            fix="policies/release is not loaded; see the policy server's log",
+        )
+    return Finding(status="ok", detail="the release policy is loaded and refuses an empty candidate")
+
+
+def _targets(outputs: Mapping[str, str]) -> Finding:
+    targets = _prometheus(outputs, "targets?state=active")["activeTargets"]
+    down = [
+        f"{each['labels']['job']} ({each.get('lastError') or each['health']})" for each in targets if _is_down(each)
+    ]
+    if down:
+        return Finding(status="failed", detail=f"not scraped: {', '.join(down)}", fix="is the target up? see its log")
+    return Finding(status="ok", detail=f"{len(targets)} targets are scraped")
+
+
+def _is_down(target: Mapping[str, Any]) -> bool:
+    return bool(target["health"] == "down")
+
+
+def _rules(outputs: Mapping[str, str]) -> Finding:
+    rules = [rule for group in _prometheus(outputs, "rules")["groups"] for rule in group["rules"]]
+    names = {rule["name"] for rule in rules}
+    if metrics.ALERT_DATA_DRIFT not in names:
+        return Finding(
+            status="failed",
+            detail=f"Prometheus has no rule {metrics.ALERT_DATA_DRIFT}",
+            fix="make up: the workload's rule file is not loaded",
+        )
+    broken = sorted(rule["name"] for rule in rules if rule.get("health") == "err")
+    if broken:
+        return Finding(
+            status="failed", detail=f"rules that fail: {', '.join(broken)}", fix="see Prometheus' rules page"
+        )
+    firing = sorted({rule["name"] for rule in rules if rule.get("state") == "firing"})
+    if firing:
+        runbooks = ", ".join(f"docs/runbooks/{name}.md" for name in firing)
+        return Finding(status="warning", detail=f"alerts that fire: {', '.join(firing)}", fix=f"see {runbooks}")
+    return Finding(status="ok", detail=f"{len(names)} alerts, none fires")
+
+
+def _route(outputs: Mapping[str, str]) -> Finding:
+    """Drift alerts have a way to the retraining service."""
+    status = json_of(f"{outputs['alertmanager_url'].rstrip('/')}/api/v2/status")
+    configuration = status["config"]["original"]
+    if metrics.ALERT_DATA_DRIFT not in configuration or "webhook_configs" not in configuration:
+        return Finding(
+            status="failed",
+            detail=f"Alertmanager has no route for {metrics.ALERT_DATA_DRIFT} to a webhook",
+            fix="make up: Alertmanager's configuration was changed",
+        )
+    return Finding(status="ok", detail=f"{metrics.ALERT_DATA_DRIFT} is routed to the retraining service")
+
+
+def _retraining(outputs: Mapping[str, str]) -> Finding:
+    text(outputs["retrain_url"].removesuffix("/retrain") + "/healthz")
+    return Finding(status="ok", detail="healthy")
+
+
+def _drift_report(outputs: Mapping[str, str]) -> Finding:
+    try:
+        report = text(outputs["drift_report_url"])
+    except NoAnswerError as error:
+        if ": 404: " in str(error):
+            return Finding(
+                status="warning",
+                detail="no drift was measured yet",
+                fix="the monitoring job measures it nightly; `make drill` measures it now",
+            )
+        raise
+    return Finding(status="ok", detail=f"the latest report has {len(report) // 1024} KiB")
+
+
+def _pipelines(outputs: Mapping[str, str]) -> Finding:
+    health = json_of(f"{outputs['pipelines_url'].rstrip('/')}/apis/v2beta1/healthz")
+    return Finding(status="ok", detail=f"healthy{', multi-user' if health.get('multi_user') else ''}")
+
+
+def _prometheus(outputs: Mapping[str, str], what: str) -> dict[str, Any]:
+    return dict(json_of(f"{outputs['prometheus_url'].rstrip('/')}/api/v1/{what}")["data"])
+
+
+def _score(outputs: Mapping[str, str], instance: object) -> float:
+    return float(json_of(outputs["prediction_url"], {"instances": [instance]})["predictions"][0])
+
+
+PROBES = (
+    Probe(name="prediction", needs=("prediction_url",), ask=_prediction),
+    Probe(name="prediction by customer", needs=("prediction_url", "online_store_url"), ask=_customer),
+    Probe(name="v2 protocol", needs=("model_url", "prediction_url"), ask=_v2),
+    Probe(name="online features", needs=("feature_server_url", "prediction_url"), ask=_features),
+    Probe(name="registry", needs=("mlflow_url", "model_url"), ask=_registry),
+    Probe(name="tracking", needs=("mlflow_url",), ask=_tracking),
+    Probe(name="online store", needs=("online_store_url",), ask=_online_store),
+    Probe(name="release policy", needs=("policy_url",), ask=_policy),
+    Probe(name="scrape targets", needs=("prometheus_url",), ask=_targets),
+    Probe(name="alert rules", needs=("prometheus_url",), ask=_rules),
+    Probe(name="alert route", needs=("alertmanager_url",), ask=_route),
+    Probe(name="retraining", needs=("retrain_url",), ask=_retraining),
+    Probe(name="drift report", needs=("drift_report_url",), ask=_drift_report),
+    Probe(name="pipelines", needs=("pipelines_url",), ask=_pipelines),
+)

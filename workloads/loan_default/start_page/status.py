@@ -1,0 +1,113 @@
+"""What the start page shows: the doctor's answers, the model that serves with its evidence, and a few curves."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from workloads.loan_default import metrics
+from workloads.loan_default.doctor.http import NoAnswerError, json_of
+from workloads.loan_default.doctor.probes import VECTOR, champion, examine
+
+EVERY_SECONDS = 15.0
+"""Pause between two examinations."""
+
+CURVE_SECONDS, CURVE_STEP_SECONDS = 3600, 60
+_RATE = "[5m]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One plot of the last hour."""
+
+    title: str
+
+    unit: str
+
+    query: str
+    """PromQL; its first series is drawn."""
+
+
+CURVES = (
+    Curve(title="Predictions", unit="rows/s", query=f"sum(rate({metrics.PREDICTIONS}{_RATE}))"),
+    Curve(
+        title="Latency, 99th percentile",
+        unit="ms",
+        query=f"1000 * histogram_quantile(0.99, sum by (le) (rate({metrics.PREDICTION_LATENCY}_bucket{_RATE})))",
+    ),
+    Curve(title="Failed requests", unit="1/s", query=f"sum(rate({metrics.PREDICTION_ERRORS}{_RATE}))"),
+    Curve(title="Drifted columns", unit="share", query=f"max({metrics.DATA_DRIFT_SCORE})"),
+    Curve(title="Largest bias gap", unit="", query=f"max({metrics.BIAS_GAP})"),
+    Curve(title="AUC on outcomes", unit="", query=f"min({metrics.LIVE_AUC})"),
+)
+
+
+class Status:
+    """The latest examination, renewed in the background."""
+
+    def __init__(self, probed: Mapping[str, str], links: Mapping[str, str]) -> None:
+        """`probed`: outputs as this process reaches them; `links`: as people reach them."""
+        self._probed, self._links = probed, links
+        self._latest: dict[str, Any] = {
+            "examined": None,
+            "answers": [],
+            "links": dict(links),
+            "request": self._request(),
+        }
+        threading.Thread(target=self._renew, name="doctor", daemon=True).start()
+
+    def latest(self) -> dict[str, Any]:
+        """What the page shows; `examined` is None before the first examination has ended."""
+        return self._latest
+
+    def _renew(self) -> None:
+        while True:
+            self._latest = {
+                "examined": time.time(),
+                "answers": [asdict(answer) for answer in examine(self._probed)],
+                "links": dict(self._links),
+                "model": self._model(),
+                "curves": self._curves(),
+                "request": self._request(),
+            }
+            time.sleep(EVERY_SECONDS)
+
+    def _request(self) -> dict[str, Any]:
+        return {"url": self._links.get("prediction_url", ""), "body": {"instances": [VECTOR]}}
+
+    def _model(self) -> dict[str, Any] | None:
+        """Version, metrics, verdict and evidence of the champion; None while there is none or nobody to ask."""
+        try:
+            version = champion(self._probed)
+            run = json_of(
+                f"{self._probed['mlflow_url']}/api/2.0/mlflow/runs/get?{urlencode({'run_id': version['run_id']})}"
+            )
+        except (KeyError, NoAnswerError):
+            return None
+        tags = {tag["key"]: tag["value"] for tag in version.get("tags", [])}
+        return {
+            "version": version["version"],
+            "since": version["creation_timestamp"] / 1000,
+            "run_id": version["run_id"],
+            "experiment_id": run["run"]["info"]["experiment_id"],
+            "metrics": {each["key"]: each["value"] for each in run["run"]["data"].get("metrics", [])},
+            "verdict": json.loads(tags.get("verdict", "null")),
+            "evidence": tags.get("evidence", ""),
+        }
+
+    def _curves(self) -> list[dict[str, Any]]:
+        return [{"title": curve.title, "unit": curve.unit, "points": self._points(curve.query)} for curve in CURVES]
+
+    def _points(self, query: str) -> list[list[float]]:
+        """Time and value of the last hour's points; none while there is no such metric or nobody to ask."""
+        now = time.time()
+        asked = {"query": query, "start": now - CURVE_SECONDS, "end": now, "step": CURVE_STEP_SECONDS}
+        try:
+            answer = json_of(f"{self._probed['prometheus_url']}/api/v1/query_range?{urlencode(asked)}")
+        except (KeyError, NoAnswerError):
+            return []
+        series = answer["data"]["result"]
+        return [[float(at), float(value)] for at, value in series[0]["values"] if value != "NaN"] if series else []
