@@ -34,6 +34,9 @@ def pulumi_outputs() -> Mapping[str, Any]:
     return {
         **{f"kubernetes:{kind}": autonamed for kind in AUTONAMED},
         "random:index/randomPassword:RandomPassword": lambda asked: {"result": SecretValue(f"{asked.name}-value")},
+        "host:index:KindCluster": lambda asked: {
+            "kubeconfig": SecretValue(f"kubeconfig of {asked.inputs['cluster_name']}")
+        },
         "host:index:Port": lambda asked: {"chosen": asked.inputs.get("number") or port_for(asked.name)},
         "host:index:Secret": lambda asked: {"value": SecretValue(f"{asked.name}-value")},
         "host:index:Folder": lambda asked: {"absolute_path": f"/stack/{asked.inputs['path']}"},

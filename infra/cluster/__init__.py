@@ -5,13 +5,28 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 
 import pulumi
 
-from infra.cluster.settings import EksClusterSettings, EksSettings, ExistingEksSettings
+from infra.cluster.settings import (
+    EksClusterSettings,
+    EksSettings,
+    ExistingClusterSettings,
+    ExistingEksSettings,
+    KindClusterSettings,
+    PlainClusterSettings,
+)
 
 if TYPE_CHECKING:
     from infra.core.aws import Account
     from infra.network import Network
 
-__all__ = ["Cluster", "EksCluster", "EksClusterSettings", "build_on_aws"]
+__all__ = [
+    "Cluster",
+    "EksCluster",
+    "EksClusterSettings",
+    "PlainCluster",
+    "PlainClusterSettings",
+    "build",
+    "build_on_aws",
+]
 
 
 class Cluster(Protocol):
@@ -22,6 +37,13 @@ class Cluster(Protocol):
 
     ready: Sequence[pulumi.Resource]
     """What the cluster's provider depends on, so that it outlives what is in the cluster."""
+
+
+class PlainCluster(Cluster, Protocol):
+    """What every cluster gives that is reached by a kubeconfig, wherever it runs."""
+
+    identifier: str
+    """Differs between clusters and stays when credentials or addresses change."""
 
 
 class EksCluster(Cluster, Protocol):
@@ -39,6 +61,23 @@ class EksCluster(Cluster, Protocol):
 
     oidc_issuer: pulumi.Output[str]
     """URL of the issuer of service accounts' tokens."""
+
+
+def build(name: str, settings: PlainClusterSettings, opts: pulumi.ResourceOptions | None = None) -> PlainCluster:
+    """Make the realization that the stack file names.
+
+    Raises: KubeconfigError when a cluster that is there already cannot be reached as the stack file says.
+    """
+    from infra.cluster.existing import ExistingCluster
+    from infra.cluster.kind import KindCluster
+
+    match settings:
+        case KindClusterSettings():
+            return KindCluster(name, settings, opts)
+        case ExistingClusterSettings():
+            return ExistingCluster(name, settings, opts)
+        case _:
+            assert_never(settings)
 
 
 def build_on_aws(

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from infra.cluster.eks_versions import Addon, Version
 from infra.core.aws_types import Cidr, InstanceType, RetentionDays, RoleArn
+from infra.core.names import DnsLabel
 from infra.core.settings import Settings
 
 AddonVersion = Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+-eksbuild\.\d+$")]
@@ -92,3 +93,34 @@ class ExistingEksSettings(Settings):
 
 EksClusterSettings = Annotated[EksSettings | ExistingEksSettings, Field(discriminator="kind")]
 """Clusters on AWS."""
+
+
+class KindClusterSettings(Settings):
+    """Kubernetes in Docker on this machine, made and deleted by the stack."""
+
+    kind: Literal["kind-cluster"]
+
+    name: DnsLabel = "mlplatform"
+    """Name among this machine's kind clusters."""
+
+    node_image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")] | None = None
+    """Image of the nodes by digest, which decides the Kubernetes version; None takes `kind`'s own choice."""
+
+    workers: Annotated[int, Field(ge=0, le=16)] = 0
+    """Nodes beside the control plane's, which takes pods when there is no other."""
+
+
+class ExistingClusterSettings(Settings):
+    """A cluster that is there already; the stack makes nothing of it but what it puts on it."""
+
+    kind: Literal["existing-cluster"]
+
+    kubeconfig: Annotated[str, Field(min_length=1)] = "~/.kube/config"
+    """Path of the kubeconfig file; `~` is the home folder."""
+
+    context: Annotated[str, Field(min_length=1)]
+    """Context in it. It must be named: whatever context happens to be current could be anybody's cluster."""
+
+
+PlainClusterSettings = Annotated[KindClusterSettings | ExistingClusterSettings, Field(discriminator="kind")]
+"""Clusters that are reached by a kubeconfig, wherever they run."""

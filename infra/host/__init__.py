@@ -158,5 +158,25 @@ class Port(pulumi.CustomResource):
         super().__init__("host:index:Port", name, _with_outputs({"number": number}, "chosen"), opts)
 
 
+class KindCluster(pulumi.CustomResource):
+    """A Kubernetes cluster in Docker on this machine."""
+
+    kubeconfig: Output[str]
+    """YAML; secret in state and outputs."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        cluster_name: str,
+        configuration: str,
+        node_image: str | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Arguments are those of `infra.host.models.KindClusterInputs`."""
+        given = {"cluster_name": cluster_name, "configuration": configuration, "node_image": node_image}
+        super().__init__("host:index:KindCluster", name, _with_outputs(given, "kubeconfig"), opts)
+
+
 def _with_outputs(given: Mapping[str, object], *outputs: str) -> dict[str, object]:
     return {**given, **dict.fromkeys(outputs)}

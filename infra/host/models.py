@@ -112,3 +112,16 @@ class PortInputs(Inputs):
 
     number: PortNumber | None = None
     """The port to take; None chooses a free one below the range that the kernel lends to outgoing connections."""
+
+
+class KindClusterInputs(Inputs):
+    """A Kubernetes cluster in Docker."""
+
+    cluster_name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    """Name among this machine's kind clusters."""
+
+    node_image: str | None = None
+    """Image of the nodes; None takes the program's own."""
+
+    configuration: str
+    """Its configuration file, as JSON."""

@@ -23,6 +23,7 @@ from infra.host.kinds import Host, Kind, Outputs, Request
 from infra.host.kinds.file import FileKind
 from infra.host.kinds.folder import FolderKind
 from infra.host.kinds.job import JobKind
+from infra.host.kinds.kind_cluster import KindClusterKind
 from infra.host.kinds.port import PortKind
 from infra.host.kinds.process import ProcessKind
 from infra.host.kinds.secret import SecretKind
@@ -39,12 +40,13 @@ KINDS: dict[str, Kind[Any]] = {
     "host:index:File": FileKind(),
     "host:index:Folder": FolderKind(),
     "host:index:Job": JobKind(),
+    "host:index:KindCluster": KindClusterKind(),
     "host:index:Port": PortKind(),
     "host:index:Process": ProcessKind(),
     "host:index:Secret": SecretKind(),
     "host:index:Supervisor": SupervisorKind(),
 }
-SECRET_OUTPUTS = {"host:index:Secret": {"value"}}
+SECRET_OUTPUTS = {"host:index:KindCluster": {"kubeconfig"}, "host:index:Secret": {"value"}}
 
 AnswerT = TypeVar("AnswerT")
 

@@ -1,16 +1,18 @@
 """The loan-default workload on a platform: declared once, realized by whatever compute and serving the stack has."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import pulumi
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from infra.compute import CronExpression, JobSpec, Need, Role, ScheduleSpec, Service, ServiceSpec
+from infra.compute import CronExpression, JobSpec, Need, Resources, Role, ScheduleSpec, Service, ServiceSpec
 from infra.core.images import Target
+from infra.core.paths import CHECKOUT
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec
@@ -42,8 +44,26 @@ class LoanDefaultStackSettings(LoanDefaultSettings):
     monitoring_cron: CronExpression = "30 4 * * *"
     """When drift, bias and live quality are measured, in UTC."""
 
+    pipeline_cron: CronExpression = "0 2 * * *"
+    """When the whole pipeline runs, in UTC, where a pipelines' server repeats it; elsewhere only alerts start it."""
+
     release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
     """Seconds that a release may take, from the CSV to the served model."""
+
+    server_resources: Resources = Resources(cpu_millicores=500, memory_mib=1024)
+    """Of one pod of the model server."""
+
+    stage_resources: Resources = Resources(cpu_millicores=1000, memory_mib=4096, ephemeral_storage_mib=4096)
+    """Of each task that runs stages: releases, schedules, the retraining service. Training on CUDA adds a GPU."""
+
+    @model_validator(mode="after")
+    def _a_pinned_version_is_not_retrained(self) -> Self:
+        if self.serving.model_version is not None and self.retraining.enabled:
+            raise ValueError(
+                f"serving.model_version pins version {self.serving.model_version}, which a retrain could not replace: "
+                "set `retraining: {enabled: false}`, so that alerts only alert"
+            )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,23 +140,26 @@ class LoanDefault(pulumi.ComponentResource):
                 secrets=self._secrets,
                 needs=self._data,
                 calls=SERVER_CALLS,
+                resources=self._args.settings.server_resources,
             ),
             self._child,
         )
 
     def _release(self, server: ModelServer) -> None:
+        """Bring a model to the server, or, where a version is pinned, prove that the server has it."""
         settings = self._args.settings
         self._args.platform.compute.job(
             f"{self._name}-release",
             JobSpec(
                 image=_image_of_all_stages(settings),
-                command=["python", "-m", "workloads.loan_default.release"],
+                command=["python", "-m", *_releasing(settings.serving.model_version)],
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
                 secrets={**self._secrets, "RETRAIN_DATABASE": self._ledger},
                 needs=self._data,
                 calls=STAGE_CALLS,
-                triggers={"data": _fingerprint(settings.data)},
+                triggers={"data": _fingerprint(settings.data), "features": _digest(CHECKOUT / FEATURE_REPOSITORY)},
                 timeout_seconds=settings.release_timeout_seconds,
+                resources=_resources_of_all_stages(settings),
             ),
             self._child,
         )
@@ -158,6 +181,7 @@ class LoanDefault(pulumi.ComponentResource):
                     needs=self._data,
                     calls=STAGE_CALLS,
                     cron=cron,
+                    resources=settings.stage_resources,
                 ),
                 self._child,
             )
@@ -180,6 +204,7 @@ class LoanDefault(pulumi.ComponentResource):
                 needs=self._data,
                 calls=STAGE_CALLS,
                 health_path="/healthz",
+                resources=_resources_of_all_stages(self._args.settings),
             ),
             self._child,
         )
@@ -231,6 +256,27 @@ def _image_of_all_stages(settings: LoanDefaultSettings) -> Target:
     """Where one process runs every stage, Spark's included: `train-gpu` is `ingest` with CUDA."""
     estimator = settings.training.estimator
     return "train-gpu" if estimator.kind == "xgboost" and estimator.device == "cuda" else "ingest"
+
+
+def _resources_of_all_stages(settings: LoanDefaultStackSettings) -> Resources:
+    """Those of the stages, with a GPU where one trains."""
+    gpus = 1 if _image_of_all_stages(settings) == "train-gpu" else 0
+    return settings.stage_resources.model_copy(update={"gpus": max(gpus, settings.stage_resources.gpus)})
+
+
+def _releasing(version: str | None) -> list[str]:
+    """The module that releases what training gives, or the one that waits for a pinned version to be served."""
+    if version is None:
+        return ["workloads.loan_default.release"]
+    return ["workloads.loan_default.deployment", version]
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of the files that define the features."""
+    sha256 = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix in {".py", ".yaml"}):
+        sha256.update(f"{path.name}\0".encode() + path.read_bytes())
+    return sha256.hexdigest()
 
 
 def _fingerprint(path: str | None) -> str:

@@ -239,7 +239,13 @@ def main() -> None:
     action.add_argument("--compile", metavar="FILE", type=Path, help="write the pipeline's YAML")
     action.add_argument("--local", action="store_true", help="run all stages on this machine")
     action.add_argument("--submit", metavar="URL", help="start it on a KFP server")
-    action.add_argument("--repeat", metavar="URL", help="let a KFP server run it at the times of --cron")
+    action.add_argument(
+        "--repeat",
+        metavar="URL",
+        nargs="?",
+        const="",
+        help="let a KFP server ($KFP_HOST) run it at the times of --cron",
+    )
     parser.add_argument(
         "--labelled-window", default="", help="labelled requests to learn from (default: ingested data)"
     )
@@ -255,8 +261,8 @@ def main() -> None:
     images = Images.of(environment.model_copy(update=given))
     if arguments.compile:
         compile_to(arguments.compile, images)
-    elif arguments.repeat:
-        print(repeat(arguments.repeat, images, arguments.cron))
+    elif arguments.repeat is not None:
+        print(repeat(arguments.repeat or environment.need("kfp_host"), images, arguments.cron))
     else:
         print(submit(arguments.submit, images, arguments.labelled_window))
 

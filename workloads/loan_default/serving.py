@@ -138,13 +138,14 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
 
 
 class Watcher(threading.Thread):
-    """Follows the registry's aliases; a version that cannot be verified never replaces one that was."""
+    """Follows the registry's aliases, unless one version is pinned; what cannot be verified never replaces what was."""
 
     def __init__(self, model: LoanDefaultModel, source: RegistrySource, settings: ServingSettings) -> None:
         super().__init__(name="watcher", daemon=True)
         self._model = model
         self._source = source
         self._pause = settings.poll_seconds
+        self._pinned = settings.model_version
         self._loaded: dict[str, Loaded] = {}
         self._down = False
 
@@ -157,7 +158,7 @@ class Watcher(threading.Thread):
     def look(self) -> None:
         """Look once; with the registry down and nothing loaded, serve the last verified copies."""
         try:
-            wanted = self._source.aliases()
+            wanted = {CHAMPION: self._pinned} if self._pinned else self._source.aliases()
             loaded = {alias: found for alias in (CHAMPION, CHALLENGER) if (found := self._model_for(alias, wanted))}
         except RegistryDownError as error:
             self._on_registry_down(error)
@@ -248,7 +249,7 @@ def main() -> None:
         required=environment.port is None,
         help="TCP port (default: $PORT)",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    parser.add_argument("--host", default=environment.listen_address, help="address to bind (default: %(default)s)")
     arguments = parser.parse_args()
     serve(environment, arguments.port, arguments.host)
 

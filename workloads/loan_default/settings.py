@@ -137,6 +137,9 @@ class TrainingSettings(_Frozen):
 class ServingSettings(_Frozen):
     """How the model server behaves."""
 
+    model_version: Annotated[str, Field(pattern=r"^[1-9]\d*$")] | None = None
+    """Version of the registered model that is served, whatever the registry's aliases name; None serves `champion`."""
+
     poll_seconds: Seconds = 1.0
     """Time between two looks at the registry's aliases."""
 
@@ -364,7 +367,10 @@ class Environment(_Frozen):
     """The served model, `http://host:port/v1/models/loan-default`."""
 
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """TCP port of the model server."""
+    """TCP port that this process serves on."""
+
+    listen_address: str = "127.0.0.1"
+    """Address that this process serves on; a pod's is every one of its own."""
 
     data: Path | None = None
     """The raw CSV; not set means the seeded generator."""

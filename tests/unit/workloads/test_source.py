@@ -84,9 +84,9 @@ class Served:
         return {alias: item.version for alias, item in self.loaded.items()}
 
 
-def watcher(registry, tmp_path):
+def watcher(registry, tmp_path, **settings):
     served = Served()
-    return served, Watcher(served, RegistrySource(registry.url, tmp_path / "cache"), ServingSettings())
+    return served, Watcher(served, RegistrySource(registry.url, tmp_path / "cache"), ServingSettings(**settings))
 
 
 def test_the_aliases_are_followed_and_only_the_served_copies_are_kept(registry, tmp_path):
@@ -100,6 +100,13 @@ def test_the_aliases_are_followed_and_only_the_served_copies_are_kept(registry, 
     watch.look()
     assert served.versions == {"champion": "2"}
     assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
+
+
+def test_a_pinned_version_is_served_whatever_the_aliases_name(registry, tmp_path):
+    served, watch = watcher(registry, tmp_path, model_version="2")
+    registry.aliases = {"champion": "1", "challenger": "1"}
+    watch.look()
+    assert served.versions == {"champion": "2"}
 
 
 def test_no_model_yet_serves_nothing(registry, tmp_path):

@@ -1,0 +1,31 @@
+"""Exposure by `kubectl port-forward`: the outputs name loopback ports that `make forward` opens."""
+
+import pulumi
+
+from infra.core.substrate import LOOPBACK
+from infra.exposure.settings import PortForwardSettings
+from infra.exposure.spec import Forward, rebased
+
+
+class PortForward(pulumi.ComponentResource):
+    """Gives each server a loopback port, in the order in which they are named; makes nothing on the cluster.
+
+    Realizes `infra.exposure.Exposure`.
+    """
+
+    def __init__(self, name: str, settings: PortForwardSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:PortForward", name, None, opts)
+        self._first = settings.first_port
+        self._forwards: dict[str, Forward] = {}
+        self.register_outputs({})
+
+    def expose(self, name: str, path: str, url: pulumi.Output[str]) -> pulumi.Output[str]:
+        """The URL with the server's loopback port in it; answers while `make forward` runs."""
+        del path
+        port = self._first + len(self._forwards)
+        forward = self._forwards.setdefault(name, Forward(name=name, url=url, local_port=port))
+        return url.apply(lambda url: rebased(url, f"//{LOOPBACK}:{forward.local_port}"))
+
+    def forwards(self) -> list[Forward]:
+        """One for each server that was named."""
+        return list(self._forwards.values())

@@ -1,0 +1,31 @@
+import pytest
+from pydantic import ValidationError
+
+from infra import gpu_node_pool
+from infra.compute import Resources
+from infra.core.kubernetes import node_selector, tolerations
+from infra.gpu_node_pool.settings import LabelledNodesSettings
+from tests.clusters import on_cluster
+
+
+def pool(**settings):
+    def build(substrate, opts):
+        gpu_node_pool.build("gpu", LabelledNodesSettings(kind="labelled-nodes", **settings), substrate, opts)
+
+    return on_cluster(build)
+
+
+def test_nodes_get_the_label_that_gpu_tasks_ask_for_and_the_taint_that_they_tolerate(pulumi_run):
+    graph = pulumi_run(pool(nodes=["a", "b"], device_plugin=False))
+    patches = graph.all("*:NodePatch")
+    assert {patch.get("metadata.name") for patch in patches} == {"a", "b"}
+    asked = node_selector(Resources(gpus=1))
+    (tolerated,) = tolerations(Resources(gpus=1))
+    for patch in patches:
+        assert patch.get("metadata.labels") == asked
+        assert [taint["key"] for taint in patch.get("spec.taints")] == [tolerated.key]
+
+
+def test_a_pool_of_no_nodes_is_refused():
+    with pytest.raises(ValidationError, match="nodes"):
+        LabelledNodesSettings(kind="labelled-nodes", nodes=[])
