@@ -6,6 +6,12 @@ from typing import Any
 
 import pytest
 from pytest_pulumi import SecretValue
+from pytest_pulumi.kube import KubeTools
+
+from infra.core import paths
+from tools import install
+
+CLUSTER_PARTS = ("kubernetes", "gatekeeper", "kserve", "helm")
 
 
 def port_for(name: str) -> int:
@@ -45,3 +51,14 @@ def pulumi_outputs() -> Mapping[str, Any]:
         "host:index:Job": lambda asked: {"digest": "0" * 64, "log_path": f"/stack/logs/{asked.name}.log"},
         "host:index:Supervisor": {"state": "running"},
     }
+
+
+@pytest.fixture(scope="session")
+def kube_tools() -> KubeTools:
+    """The control plane that the installer builds."""
+    built = [module for part in CLUSTER_PARTS for module in install.GO_PARTS[part]]
+    return KubeTools(
+        folders=tuple(module.folder / "bin" for module in built),
+        modules=tuple(paths.CHECKOUT / "tools" / module.name for module in built),
+        hint=f"run `python3 -m tools.install {' '.join(CLUSTER_PARTS)}`",
+    )

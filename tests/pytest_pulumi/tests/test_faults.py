@@ -14,7 +14,7 @@ pytestmark = pytest.mark.engine
 class Fake(SimulatedProvider):
     package = "fake"
 
-    def settled(self, planned: Planned):
+    def settle(self, planned: Planned, item):  # noqa: ARG002
         if planned.inputs.get("slow"):
             raise NotReadyError(f"{planned.name} is still starting")
 

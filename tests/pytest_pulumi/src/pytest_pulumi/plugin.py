@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pytest_pulumi.facts import Answer, Facts, Outputs
     from pytest_pulumi.golden import Golden
     from pytest_pulumi.graph import Graph
+    from pytest_pulumi.kube import ControlPlane, KubeTools
+    from pytest_pulumi.kube.control_plane import Options
 
 
 _REQUIRE = "PULUMI_REQUIRE_ENGINE"
@@ -163,6 +165,44 @@ def pulumi_stack(
 
     yield make
     _clear_away(made, request.config)
+
+
+@pytest.fixture(scope="session")
+def kube_tools() -> KubeTools:
+    """Override: where the executables of a control plane are, and the go.mod files that pin its sources."""
+    from pytest_pulumi.kube import KubeTools  # noqa: PLC0415
+
+    return KubeTools()
+
+
+@pytest.fixture(scope="session")
+def kube_options() -> Options:
+    """Override: nodes, load balancers and admission plugins of the control plane."""
+    from pytest_pulumi.kube.control_plane import Options  # noqa: PLC0415
+
+    return Options()
+
+
+@pytest.fixture(scope="session")
+def kube_apiserver(
+    request: pytest.FixtureRequest, kube_tools: KubeTools, kube_options: Options
+) -> Iterator[ControlPlane]:
+    """Give a real Kubernetes control plane with simulated nodes, started once; skip where a tool is missing."""
+    from pytest_pulumi.kube import ControlPlane, MissingToolError  # noqa: PLC0415
+
+    try:
+        control_plane = ControlPlane(kube_tools, kube_options)
+    except MissingToolError as error:
+        _missing(request, str(error))
+    with control_plane:
+        yield control_plane
+
+
+@pytest.fixture
+def kube_cluster(kube_apiserver: ControlPlane) -> Iterator[ControlPlane]:
+    """Give the control plane of `kube_apiserver`, emptied after the test, however the test left it."""
+    yield kube_apiserver
+    kube_apiserver.reset()
 
 
 def _clear_away(stacks: list[Stack], config: pytest.Config) -> None:

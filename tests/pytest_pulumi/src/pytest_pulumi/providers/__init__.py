@@ -4,6 +4,7 @@ from pytest_pulumi.providers.aws import Aws
 from pytest_pulumi.providers.base import Item, NotReadyError, Planned, RefusedError, SimulatedProvider
 from pytest_pulumi.providers.faults import Faults, Operation
 from pytest_pulumi.providers.kubernetes import Kubernetes
+from pytest_pulumi.providers.kubernetes_api import KubernetesApi
 from pytest_pulumi.providers.random_ import Random
 from pytest_pulumi.providers.server import simulate
 
@@ -12,6 +13,7 @@ __all__ = [
     "Faults",
     "Item",
     "Kubernetes",
+    "KubernetesApi",
     "NotReadyError",
     "Operation",
     "Planned",

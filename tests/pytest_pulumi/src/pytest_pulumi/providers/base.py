@@ -48,6 +48,25 @@ class Planned:
     generation: int = 0
     """How many objects this resource had before."""
 
+    old_inputs: dict[str, Any] = field(default_factory=dict)
+    """The inputs of the last successful operation, as far as the engine sends them."""
+
+    old_outputs: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    """The configuration of the provider resource that this resource belongs to."""
+
+    timeout_seconds: float = 0
+    """The resource option `custom_timeouts`; 0 if it is not given."""
+
+    ignored: tuple[str, ...] = ()
+    """The resource option `ignore_changes`."""
+
+    secrets: frozenset[str] = frozenset()
+    """Paths of the inputs that are secret."""
+
+    seed: bytes = b""
+    """What the engine gives to draw generated names from."""
+
     @property
     def type(self) -> str:
         """The type token."""
@@ -198,9 +217,12 @@ class SimulatedProvider:
         del planned
         return ()
 
-    def settled(self, planned: Planned) -> None:
-        """Raise NotReadyError if the object does not become ready."""
-        del planned
+    def settle(self, planned: Planned, item: Item) -> None:
+        """Wait until a created or changed object is ready, and renew its outputs.
+
+        Raises: NotReadyError if it does not become ready.
+        """
+        del planned, item
 
     def call(self, token: str, args: dict[str, Any]) -> dict[str, Any]:
         """Answer a function.
@@ -212,6 +234,9 @@ class SimulatedProvider:
             raise RefusedError(f"{token} has no simulated answer; pass answers={{{token!r}: {{…}}}} (known: {known})")
         answer = self.answers[token]
         return dict(answer(args) if callable(answer) else answer)
+
+    def close(self) -> None:
+        """Let go of what is open; the engine asks nothing any more."""
 
     # What the server asks.
 
@@ -246,9 +271,14 @@ class SimulatedProvider:
         self._births[item.urn] = self.births(item.urn) + 1
         self.items[item.type, item.id] = item
 
-    def remove(self, type_: str, identity: str) -> None:
+    def read(self, planned: Planned, inputs: Struct) -> Item | None:
+        """Give an object as it is now; None if there is none. `inputs` are those of the last update, with secrets."""
+        del inputs
+        return self.items.get((planned.type, planned.id))
+
+    def delete(self, planned: Planned) -> None:
         """Take an object out of the cloud; that it is gone already is fine."""
-        self.items.pop((type_, identity), None)
+        self.items.pop((planned.type, planned.id), None)
 
     def update(self, planned: Planned, inputs: Struct) -> Item:
         """Change an object, or say what it would become."""

@@ -18,6 +18,8 @@ from pytest_pulumi.providers.base import NotReadyError, Planned, RefusedError, S
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pytest_pulumi.providers.base import Item
+
 RELEASE = "kubernetes:helm.sh/v3:Release"
 AUTONAMED = "pulumi.com/autonamed"
 
@@ -117,11 +119,15 @@ class Kubernetes(SimulatedProvider):
         before = old.get("metadata") or {}
         if metadata.get("name") is None and metadata.get("generateName") is None:
             kept = before.get("name") if (before.get("annotations") or {}).get(AUTONAMED) else None
-            metadata["name"] = kept or f"{planned.name[: 253 - 9]}-{planned.digest(8)}"
+            metadata["name"] = kept or f"{planned.name[: 253 - 9]}-{self.suffix(planned)}"
             metadata["annotations"] = (metadata.get("annotations") or {}) | {AUTONAMED: "true"}
         if metadata.get("namespace") is None and _kind(planned) not in _CLUSTER_SCOPED:
             metadata["namespace"] = self.config.get("namespace") or "default"
         return {"metadata": metadata}
+
+    def suffix(self, planned: Planned) -> str:
+        """Give the eight digits of a generated name."""
+        return planned.digest(8)
 
     def claim(self, planned: Planned) -> str:
         """Give `namespace/name`, or the name alone of what belongs to no namespace."""
@@ -168,8 +174,9 @@ class Kubernetes(SimulatedProvider):
             paths += ["data", "binaryData", "stringData"]
         return paths
 
-    def settled(self, planned: Planned) -> None:
+    def settle(self, planned: Planned, item: Item) -> None:
         """Fail for what the test keeps from becoming ready, as the provider does after its timeout."""
+        del item
         skipped = ((planned.inputs.get("metadata") or {}).get("annotations") or {}).get("pulumi.com/skipAwait")
         if skipped != "true" and any(fnmatch.fnmatchcase(planned.name, pattern) for pattern in self.unready):
             raise NotReadyError(f"{_kind(planned)} {self.claim(planned)!r} did not become ready in time (simulated)")

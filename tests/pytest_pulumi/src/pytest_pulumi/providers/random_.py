@@ -38,7 +38,7 @@ class Random(SimulatedProvider):
         """Keep a value; two resources may have drawn the same."""
         self.items[item.type, item.id] = item
 
-    def remove(self, type_: str, identity: str) -> None:
+    def delete(self, planned: Planned) -> None:
         """Forget nothing: another resource may have drawn the same value."""
 
     def compute(self, planned: Planned) -> dict[str, Any]:

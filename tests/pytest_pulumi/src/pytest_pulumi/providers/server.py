@@ -36,6 +36,7 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self, provider: SimulatedProvider, crash: Callable[[], None]) -> None:
         self._provider = provider
         self._crash = crash
+        self._configs: dict[str, dict[str, Any]] = {}
 
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True, accept_resources=True, accept_outputs=False)
@@ -61,14 +62,14 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
             diffs=sorted(changed),
         )
 
-    def Configure(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
-        self._provider.config = values.decode(request.args).value
+    def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._provider.config = self._configs[context.peer()] = values.decode(request.args).value
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=True, acceptOutputs=False
         )
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        planned = Planned(request.urn, values.decode(request.news).value, generation=self._provider.births(request.urn))
+        planned = self._planned(request, context, request.news, seed=request.randomSeed)
         with self._operation("check", planned, context):
             problems = self._provider.check(planned)
             inputs = Struct()
@@ -79,13 +80,13 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CheckResponse(inputs=inputs, failures=failures)
 
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
-        planned = Planned(request.urn, values.decode(request.news).value, request.id)
+        planned = self._planned(request, context, request.news, ignored=tuple(request.ignoreChanges))
         with self._operation("diff", planned, context):
-            old = values.decode(request.old_inputs).value
-            changed = compare(old, planned.inputs, tuple(request.ignoreChanges))
-            immutable = list(self._provider.replaces(planned))
+            old = planned.old_inputs
+            changed = compare(old, planned.inputs, planned.ignored)
+            immutable = list(self._provider.replaces(planned)) if changed else []
             replaces = sorted(path for path in changed if any(touches(rule, path) for rule in immutable))
-            before = Planned(request.urn, old, request.id)
+            before = Planned(request.urn, old, request.id, config=planned.config)
             return provider_pb2.DiffResponse(
                 changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
                 diffs=sorted({path.split(".", 1)[0].split("[", 1)[0] for path in changed}),
@@ -101,31 +102,34 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
             )
 
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
-        planned = Planned(request.urn, values.decode(request.properties).value, preview=request.preview)
+        planned = self._planned(request, context, request.properties, preview=request.preview)
         with self._operation("create", planned, context):
             item = self._provider.create(planned, request.properties)
             self._settle(planned, item, context)
             return provider_pb2.CreateResponse(id=item.id, properties=item.outputs)
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
-        planned = Planned(request.urn, {}, request.id)
+        planned = self._planned(request, context, request.inputs, old_outputs=values.decode(request.properties).value)
         with self._operation("read", planned, context):
-            item = self._provider.items.get((planned.type, request.id))
+            item = self._provider.read(planned, request.inputs)
             if item is None:
                 return provider_pb2.ReadResponse()
             return provider_pb2.ReadResponse(id=item.id, properties=item.outputs, inputs=item.inputs)
 
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
-        planned = Planned(request.urn, values.decode(request.news).value, request.id, request.preview)
+        planned = self._planned(
+            request, context, request.news, preview=request.preview, ignored=tuple(request.ignoreChanges)
+        )
         with self._operation("update", planned, context):
             item = self._provider.update(planned, request.news)
             self._settle(planned, item, context)
             return provider_pb2.UpdateResponse(properties=item.outputs)
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
-        planned = Planned(request.urn, values.decode(request.properties).value, request.id)
+        outputs = values.decode(request.properties).value
+        planned = self._planned(request, context, request.old_inputs, old_outputs=outputs)
         with self._operation("delete", planned, context):
-            self._provider.remove(planned.type, request.id)
+            self._provider.delete(planned)
             return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -134,6 +138,23 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
             args = values.decode(request.args).value
             result = values.encode_bag(self._provider.call(request.tok, args))
             return provider_pb2.InvokeResponse(**{"return": result})
+
+    def _planned(self, request: Any, context: Any, inputs: Struct, **known: Any) -> Planned:
+        """Gather what one request says about a resource."""
+        given = values.decode(inputs)
+        for field, attribute in (("old_inputs", "old_inputs"), ("olds", "old_outputs")):
+            if field in request.DESCRIPTOR.fields_by_name:
+                known.setdefault(attribute, values.decode(getattr(request, field)).value)
+        return Planned(
+            request.urn,
+            given.value,
+            getattr(request, "id", ""),
+            generation=self._provider.births(request.urn),
+            config=self._configs.get(context.peer(), self._provider.config),
+            timeout_seconds=getattr(request, "timeout", 0),
+            secrets=given.secrets,
+            **known,
+        )
 
     @contextlib.contextmanager
     def _operation(self, kind: str, planned: Planned, context: Any) -> Iterator[None]:
@@ -167,7 +188,7 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
         if planned.preview:
             return
         try:
-            self._provider.settled(planned)
+            self._provider.settle(planned, item)
         except NotReadyError as error:
             _abort_unready(str(error), item, context)
 
@@ -218,6 +239,7 @@ class Server:
         self.provider.faults.release()
         if self._server is not None:
             self._server.stop(grace=1).wait()
+        self.provider.close()
 
 
 @contextlib.contextmanager
