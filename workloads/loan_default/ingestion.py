@@ -7,7 +7,6 @@ fields in silence. Here every line is split and judged by the contract. Everythi
 
 import argparse
 import hashlib
-import os
 import shutil
 import sys
 import time
@@ -22,6 +21,7 @@ from workloads.loan_default.data import COLUMNS, CONTRACT_VERSION, RAW_LABEL, Co
 from workloads.loan_default.derivation import feature_columns
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.settings import Environment, IngestionSettings, load
+from workloads.loan_default.spark import files_for, start
 from workloads.loan_default.store import Store
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _BEYOND = 2.0**60
 """Larger than every allowed value, and still an integer of 64 bits."""
 
 _HASH_PARTS = 4
-_FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
+_STAMP = "%Y%m%dT%H%M%S%fZ"
 
 
 class Ingested(BaseModel):
@@ -88,17 +88,22 @@ def ingest(environment: Environment, session: "SparkSession | None" = None) -> I
     scratch = _fresh_folder(environment.work / "ingest")
     source, name = _source(environment, scratch)
     check_header(source)
-    spark = session or spark_session(settings, environment.work)
+    now = datetime.now(UTC)
+    files = files_for(settings, store, scratch, f"{now:{_STAMP}}")
+    spark = session or start(settings, environment.work)
     try:
-        now = datetime.now(UTC)
-        judged = _judge(_lines(spark, source)).cache()
+        judged = _judge(_fields(files.lines(spark, source))).cache()
         ingested = _summarize(judged, name, now)
-        _write(judged, ingested, scratch)
+        if ingested.quarantined:
+            files.write(_bad(judged), ingested.quarantine_prefix)
+        _refuse(ingested, store, settings)
+        files.write(_good(judged, now), f"{ingested.features_prefix}/dt={now:%Y-%m-%d}")
         judged.unpersist()
     finally:
         if session is None:
             spark.stop()
-    _publish(store, ingested, scratch, settings)
+    store.write_json(CURRENT, ingested.model_dump(mode="json"))
+    _forget(store, settings.kept_runs)
     shutil.rmtree(scratch)
     return ingested
 
@@ -111,37 +116,6 @@ def current(store: Store) -> Ingested:
     return Ingested.model_validate(found)
 
 
-def spark_session(settings: IngestionSettings, work: Path) -> "SparkSession":
-    """Spark on loopback, with a JVM tuned to start fast: this data fits one core's cache."""
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    from pyspark.sql import SparkSession  # noqa: PLC0415  half a second that --help does not need
-
-    local = settings.spark_master.startswith("local")
-    options = {
-        "spark.driver.memory": f"{settings.spark_driver_memory_mib}m",
-        "spark.driver.extraJavaOptions": f"{_FAST_START} -Djava.io.tmpdir={work}",
-        "spark.local.dir": str(work / "spark"),
-        "spark.sql.warehouse.dir": str(work / "spark" / "warehouse"),
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.sql.shuffle.partitions": "1" if local else "64",
-        "spark.sql.adaptive.enabled": str(not local).lower(),
-        "spark.sql.codegen.wholeStage": str(not local).lower(),  # compiling costs more than 30,000 rows
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.caseSensitive": "true",  # AGE and Age are two columns
-        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        "spark.sql.parquet.compression.codec": "zstd" if not local else "snappy",
-        "spark.log.level": "ERROR",
-    }
-    if local:
-        options |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    builder = SparkSession.builder.master(settings.spark_master).appName("loan-default-ingestion")
-    for key, value in options.items():
-        builder = builder.config(key, value)
-    return builder.getOrCreate()
-
-
 def _source(environment: Environment, scratch: Path) -> tuple[Path, str]:
     if environment.data is not None:
         return environment.data.resolve(), environment.data.name
@@ -151,15 +125,12 @@ def _source(environment: Environment, scratch: Path) -> tuple[Path, str]:
     return path, f"generator(rows={settings.generator_rows}, seed={settings.generator_seed})"
 
 
-def _lines(spark: "SparkSession", source: Path) -> "DataFrame":
+def _fields(lines: "DataFrame") -> "DataFrame":
     """Every non-blank line but the header, with its place in the file and its fields."""
     from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
-    text = spark.read.text(source.as_uri()).select(
-        F.col("_metadata.file_block_start").alias("block"), F.monotonically_increasing_id().alias("place"), "value"
-    )
     first = (F.col("block") == 0) & (F.col("place") == 0)
-    rows = text.where(~first & (F.trim(F.col("value")) != ""))
+    rows = lines.where(~first & (F.trim(F.col("value")) != ""))
     # A bare F.trim would be given the element's index as the characters to trim.
     return rows.withColumn("fields", F.transform(F.split("value", ","), lambda field: F.trim(field)))  # noqa: PLW0108
 
@@ -226,7 +197,7 @@ def _summarize(judged: "DataFrame", source: str, now: datetime) -> Ingested:
     rows = int(good["rows"]) if good else 0
     data_hash = hashlib.sha256(":".join([str(CONTRACT_VERSION), str(rows), *parts]).encode()).hexdigest()
     return Ingested(
-        run=f"{now:%Y%m%dT%H%M%S%fZ}-{data_hash[:12]}",
+        run=f"{now:{_STAMP}}-{data_hash[:12]}",
         data_hash=data_hash,
         source=source,
         rows=rows,
@@ -235,33 +206,34 @@ def _summarize(judged: "DataFrame", source: str, now: datetime) -> Ingested:
     )
 
 
-def _write(judged: "DataFrame", ingested: Ingested, scratch: Path) -> None:
-    """Good rows as Parquet by day, bad ones beside them, both still on this machine."""
+def _good(judged: "DataFrame", now: datetime) -> "DataFrame":
+    """Accepted rows with the derived features."""
     from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
-    moment = F.lit(ingested.event_timestamp.isoformat()).cast("timestamp")
+    moment = F.lit(now.isoformat()).cast("timestamp")
     kept = [column.name for column in COLUMNS if column.name not in {"ID", "AGE", RAW_LABEL}]
-    good = judged.where(F.col("reason").isNull()).select(
+    return judged.where(F.col("reason").isNull()).select(
         F.col("ID").alias(ENTITY),
         *(expression.alias(name) for name, expression in feature_columns().items()),
         *kept,
         F.col(RAW_LABEL).alias(LABEL),
         moment.alias(EVENT_TIMESTAMP),
         moment.alias("created"),
-        F.lit(f"{ingested.event_timestamp:%Y-%m-%d}").alias("dt"),
     )
-    good.write.partitionBy("dt").parquet(str(scratch / "features"))
-    if ingested.quarantined:
-        bad = judged.where(F.col("reason").isNotNull())
-        raw = F.substring("raw", 1, MAX_RAW_CHARACTERS).alias("raw")
-        bad.select("place", "reason", raw).write.parquet(str(scratch / "quarantine"))
 
 
-def _publish(store: Store, ingested: Ingested, scratch: Path, settings: IngestionSettings) -> None:
+def _bad(judged: "DataFrame") -> "DataFrame":
+    """Refused lines with the reason."""
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    raw = F.substring("raw", 1, MAX_RAW_CHARACTERS).alias("raw")
+    return judged.where(F.col("reason").isNotNull()).select("place", "reason", raw)
+
+
+def _refuse(ingested: Ingested, store: Store, settings: IngestionSettings) -> None:
+    """Raise DataError when too many rows are bad."""
     bad = sum(ingested.quarantined.values())
     total = bad + ingested.rows
-    if bad:
-        store.upload_tree(_without_markers(scratch / "quarantine"), ingested.quarantine_prefix)
     if not ingested.rows or bad > settings.max_bad_share * total:
         worst = max(ingested.quarantined, key=lambda reason: ingested.quarantined[reason], default="no rows")
         raise DataError(
@@ -269,19 +241,14 @@ def _publish(store: Store, ingested: Ingested, scratch: Path, settings: Ingestio
             f"{worst!r}; the features of the last run stay, "
             f"the bad rows are in {store.uri}/{ingested.quarantine_prefix}"
         )
-    store.upload_tree(_without_markers(scratch / "features"), ingested.features_prefix)
-    store.write_json(CURRENT, ingested.model_dump(mode="json"))
-    for kind in ("features", "quarantine"):
+
+
+def _forget(store: Store, kept: int) -> None:
+    """Delete what older runs left."""
+    for kind in ("features", "quarantine", "raw"):
         runs = [name for name in store.names(kind) if name != Path(CURRENT).name]
-        for run in runs[: -settings.kept_runs]:
+        for run in runs[:-kept]:
             store.remove_tree(f"{kind}/{run}")
-
-
-def _without_markers(folder: Path) -> Path:
-    """The folder without Spark's checksum files and success marker, which readers would trip over."""
-    for path in [*folder.rglob(".*.crc"), *folder.rglob("_SUCCESS")]:
-        path.unlink()
-    return folder
 
 
 def _fresh_folder(path: Path) -> Path:

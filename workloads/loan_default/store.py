@@ -47,6 +47,13 @@ class Store:
         with _named(self.uri):
             fs.copy_files(str(source), self._path(prefix), destination_filesystem=self._fs)
 
+    def upload_file(self, source: Path, path: str) -> None:
+        """Copy one local file."""
+        full = self._path(path)
+        self._fs.create_dir(full.rpartition("/")[0], recursive=True)
+        with _named(self.uri):
+            fs.copy_files(str(source), full, destination_filesystem=self._fs)
+
     def download_tree(self, prefix: str, target: Path) -> None:
         """Copy a prefix to a local folder; the folder appears whole or not at all."""
         partial = target.with_name(f".{target.name}.{os.getpid()}")

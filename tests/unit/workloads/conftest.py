@@ -12,8 +12,9 @@ from workloads.loan_default import FEATURES
 from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
 from workloads.loan_default.estimators import to_onnx
 from workloads.loan_default.features import TrainingSet, refresh, training_set
-from workloads.loan_default.ingestion import Ingested, ingest, spark_session
+from workloads.loan_default.ingestion import Ingested, ingest
 from workloads.loan_default.settings import Environment, LoanDefaultSettings
+from workloads.loan_default.spark import start
 from workloads.loan_default.training import fit, split
 
 from . import postgres
@@ -70,7 +71,7 @@ def environment(tmp_path):
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spark")
-    session = spark_session(LoanDefaultSettings().ingestion, folder)
+    session = start(LoanDefaultSettings().ingestion, folder)
     yield session
     session.stop()
 
