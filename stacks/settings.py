@@ -17,7 +17,7 @@ from infra.core.settings import Settings
 from infra.credentials.settings import GeneratedOnHostSettings
 from infra.database.settings import SqliteOnHostSettings
 from infra.feature_store.settings import FeastOnHostSettings
-from infra.identity.settings import IdentitySettings
+from infra.identity.settings import StoreKeysSettings
 from infra.monitoring.settings import PrometheusOnHostSettings
 from infra.online_store.settings import RedisOnHostSettings
 from infra.pipelines.settings import KfpInProcessSettings
@@ -54,7 +54,7 @@ class LocalStack(Settings):
     """The stack file of a stack on this machine: one block per role, one per workload."""
 
     substrate: LocalSubstrateSettings
-    identity: IdentitySettings
+    identity: StoreKeysSettings
     credentials: GeneratedOnHostSettings
     database: SqliteOnHostSettings
     artifact_store: VersitygwOnHostSettings

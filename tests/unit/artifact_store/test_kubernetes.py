@@ -2,6 +2,7 @@ import pulumi
 
 from infra import artifact_store, identity
 from infra.artifact_store.settings import VersitygwOnKubernetesSettings
+from infra.identity.settings import StoreKeysSettings
 from infra.identity import Need
 from tests.clusters import loose, on_cluster, pods
 
@@ -10,7 +11,7 @@ def declare(**settings):
     def build(substrate, opts):
         chosen = VersitygwOnKubernetesSettings(kind="versitygw-on-kubernetes", **settings)
         store = artifact_store.build("artifact-store", chosen, substrate, opts)
-        keys = identity.build("identity", identity.IdentitySettings(kind="store-keys"), substrate, opts)
+        keys = identity.build("identity", StoreKeysSettings(kind="store-keys"), substrate, opts)
         grant = keys.grant("task", [Need(store=store, prefix="x/", access="r")], None)
         pulumi.export("uri", store.uri)
         pulumi.export("environment", grant.environment)
