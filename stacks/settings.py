@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from infra.artifact_store.settings import VersitygwOnHostSettings
 from infra.compute.settings import ComputeOnHostSettings
-from infra.core import paths
+from infra.core import images, paths
 from infra.core.settings import Settings
 from infra.credentials.settings import GeneratedOnHostSettings
 from infra.database.settings import SqliteOnHostSettings
@@ -38,6 +38,8 @@ TOOLS = (
     ("java",),
 )
 """Programs of the local stack; where distributions differ, every name that one goes by."""
+IMAGES_VARIABLE = "MLPLATFORM_IMAGES"
+"""Names another file than `stacks/images.json`; a preview without an account brings its own."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -143,6 +145,11 @@ def search_path(environ: Mapping[str, str] = os.environ) -> str:
             raise StackFileError(f"{names[0]} is not installed: run `make up`, which installs it or says how to")
         folders.append(str(Path(found).parent))
     return os.pathsep.join(dict.fromkeys([*folders, *SYSTEM_PATH.split(os.pathsep)]))
+
+
+def images_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The file that names the workload's images by target."""
+    return Path(environ.get(IMAGES_VARIABLE) or images.FILE)
 
 
 def stack_dir(stack: str, environ: Mapping[str, str] = os.environ) -> Path:

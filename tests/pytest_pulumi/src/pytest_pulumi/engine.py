@@ -189,7 +189,7 @@ class Stack:
             self._stack = automation.create_stack(name, project_name=project, program=_noop, opts=options)
             self.program = program
         else:
-            _copy_project(work_dir, folder, config_file, name)
+            copy_project(work_dir, folder, config_file, name)
             self._stack = automation.create_stack(name, work_dir=str(folder), opts=options)
         self._configure({} if config is None else dict(config))
 
@@ -473,8 +473,13 @@ def _config_value(value: Any) -> automation.ConfigValue:
     return automation.ConfigValue(value=text, secret=isinstance(value, SecretValue))
 
 
-def _copy_project(work_dir: Path, target: Path, config_file: Path | None, stack: str) -> None:
-    """Write a project that runs another folder's program, so that nothing is written there."""
+def copy_project(
+    work_dir: Path, target: Path, config_file: Path | None, stack: str, virtualenv: Path | None = None
+) -> None:
+    """Write a project that runs another folder's program, so that nothing is written there.
+
+    The stack gets the settings of `config_file` that another backend can read; `virtualenv` replaces the project's own.
+    """
     source = work_dir.resolve()
     settings = yaml.safe_load((source / "Pulumi.yaml").read_text(encoding="utf-8"))
     settings["main"] = str(source / settings.get("main", "."))
@@ -482,7 +487,7 @@ def _copy_project(work_dir: Path, target: Path, config_file: Path | None, stack:
     runtime = settings.get("runtime")
     options = runtime.get("options", {}) if isinstance(runtime, dict) else {}
     if "virtualenv" in options:
-        options["virtualenv"] = str(source / options["virtualenv"])
+        options["virtualenv"] = str(virtualenv or source / options["virtualenv"])
     for plugins in (settings.get("plugins") or {}).values():
         for plugin in plugins:
             if "path" in plugin:
