@@ -1,8 +1,8 @@
 """`python -m stacks.simulated --stack NAME [--base REVISION] -- COMMAND`: runs a command about a stack without accounts.
 
-The command's `pulumi` is the real engine on a backend that is thrown away, with the stack file's settings less its secrets,
-and simulated providers in place of the clouds'. With `--base` the stack is first brought up, simulated too, as that
-revision of the checkout declares it, so that a preview shows changes and not only creations.
+The command's `pulumi` is the real engine on a backend that is thrown away, with the stack file's settings less its
+secrets, and simulated providers in place of the clouds'. With `--base` the stack is first brought up, simulated too, as
+that revision of the checkout declares it, so that a preview shows changes and not only creations.
 """
 
 import argparse
