@@ -1,4 +1,4 @@
-"""`python -m stacks.simulated --stack NAME [--base REVISION] -- COMMAND`: runs a command about a stack without accounts.
+"""`python -m stacks.simulated --stack NAME [--base REVISION] -- COMMAND`: a command about a stack without accounts.
 
 The command's `pulumi` is the real engine on a backend that is thrown away, with the stack file's settings less its
 secrets, and simulated providers in place of the clouds'. With `--base` the stack is first brought up, simulated too, as

@@ -2,8 +2,8 @@ import pulumi
 
 from infra import artifact_store, identity
 from infra.artifact_store.settings import VersitygwOnKubernetesSettings
-from infra.identity.settings import StoreKeysSettings
 from infra.identity import Need
+from infra.identity.settings import StoreKeysSettings
 from tests.clusters import loose, on_cluster, pods
 
 
