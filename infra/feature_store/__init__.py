@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import Local, Substrate, narrow
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.database import Database
 from infra.feature_store.local import FeastOnHost, FeastOnHostArgs
-from infra.feature_store.settings import FeatureStoreSettings
+from infra.feature_store.settings import FeastOnHostSettings, FeastOnKubernetesSettings, FeatureStoreSettings
 from infra.identity import Identity
 from infra.online_store import OnlineStore
 
@@ -61,11 +61,25 @@ def build(
     opts: pulumi.ResourceOptions | None = None,
 ) -> FeatureStore:
     """Make the realization that the stack file names."""
-    args = FeastOnHostArgs(
-        settings=settings,
-        substrate=narrow(substrate, Local),
-        artifact_store=stores.artifacts,
-        online_store=stores.online,
-        database=stores.database,
-    )
-    return FeastOnHost(name, args, opts)
+    match settings:
+        case FeastOnHostSettings():
+            host = FeastOnHostArgs(
+                settings=settings,
+                substrate=narrow(substrate, Local),
+                artifact_store=stores.artifacts,
+                online_store=stores.online,
+                database=stores.database,
+            )
+            return FeastOnHost(name, host, opts)
+        case FeastOnKubernetesSettings():
+            from infra.feature_store.kubernetes import FeastOnKubernetes, FeastOnKubernetesArgs
+
+            args = FeastOnKubernetesArgs(
+                settings=settings,
+                substrate=narrow(substrate, Kubernetes),
+                online_store=stores.online,
+                database=stores.database,
+            )
+            return FeastOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)

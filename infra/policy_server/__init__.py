@@ -1,12 +1,12 @@
 """Policy server: OPA, which decides at release time whether a model may serve."""
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Local, Substrate, narrow
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.policy_server.local import OpaOnHost, OpaOnHostArgs
-from infra.policy_server.settings import PolicyServerSettings
+from infra.policy_server.settings import OpaOnHostSettings, OpaOnKubernetesSettings, PolicyServerSettings
 
 
 class PolicyServer(Protocol):
@@ -23,4 +23,13 @@ def build(
     name: str, settings: PolicyServerSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> PolicyServer:
     """Make the realization that the stack file names."""
-    return OpaOnHost(name, OpaOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+    match settings:
+        case OpaOnHostSettings():
+            return OpaOnHost(name, OpaOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+        case OpaOnKubernetesSettings():
+            from infra.policy_server.kubernetes import OpaOnKubernetes, OpaOnKubernetesArgs
+
+            args = OpaOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
+            return OpaOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)

@@ -1,8 +1,11 @@
 """What a stack file can say about the role policy server; without any provider's SDK, which `local` does not have."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from infra.core.settings import LoopbackPort, Settings
+from infra.core.supply import ImageReference
 
 
 class OpaOnHostSettings(Settings):
@@ -14,4 +17,16 @@ class OpaOnHostSettings(Settings):
     """Loopback port; None chooses a free one at the first `up` and keeps it."""
 
 
-PolicyServerSettings = OpaOnHostSettings
+class OpaOnKubernetesSettings(Settings):
+    """What a stack file says about the policy server on a cluster."""
+
+    kind: Literal["opa-on-kubernetes"]
+
+    image: ImageReference = "docker.io/openpolicyagent/opa:1.22.2-static"
+    """OPA's official image."""
+
+    replicas: Annotated[int, Field(ge=1, le=20)] = 2
+    """Pods; each has all policies."""
+
+
+PolicyServerSettings = OpaOnHostSettings | OpaOnKubernetesSettings

@@ -1,16 +1,16 @@
 """Tracking: MLflow's runs, metrics and model registry."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import Local, Substrate, narrow
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.database import Database
 from infra.identity import Identity
 from infra.tracking.local import MlflowOnHost, MlflowOnHostArgs
-from infra.tracking.settings import TrackingSettings
+from infra.tracking.settings import MlflowOnHostSettings, MlflowOnKubernetesSettings, TrackingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,25 @@ def build(
     opts: pulumi.ResourceOptions | None = None,
 ) -> Tracking:
     """Make the realization that the stack file names."""
-    args = MlflowOnHostArgs(
-        settings=settings, substrate=narrow(substrate, Local), artifact_store=stores.artifacts, database=stores.database
-    )
-    return MlflowOnHost(name, args, opts)
+    match settings:
+        case MlflowOnHostSettings():
+            host = MlflowOnHostArgs(
+                settings=settings,
+                substrate=narrow(substrate, Local),
+                artifact_store=stores.artifacts,
+                database=stores.database,
+            )
+            return MlflowOnHost(name, host, opts)
+        case MlflowOnKubernetesSettings():
+            from infra.tracking.kubernetes import MlflowOnKubernetes, MlflowOnKubernetesArgs
+
+            args = MlflowOnKubernetesArgs(
+                settings=settings,
+                substrate=narrow(substrate, Kubernetes),
+                artifact_store=stores.artifacts,
+                database=stores.database,
+                identity=stores.identity,
+            )
+            return MlflowOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)
