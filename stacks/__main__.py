@@ -1,15 +1,23 @@
 """The Pulumi program: reads the stack file, declares what it says."""
 
+from functools import partial
+
 import pulumi
 
+from infra.cluster.kubeconfig import KubeconfigError
+from infra.core import images
 from stacks import composition, settings
 
 
 def main() -> None:
     """Declare the stack."""
     try:
-        composition.declare(settings.load(), settings.stack_dir(pulumi.get_stack()))
-    except settings.StackFileError as error:
+        surroundings = composition.Surroundings(
+            folder=settings.stack_dir(pulumi.get_stack()),
+            image=partial(images.reference, file=settings.images_file()),
+        )
+        composition.declare(settings.load(), surroundings)
+    except (settings.StackFileError, KubeconfigError, images.ImageError) as error:
         raise pulumi.RunError(str(error)) from None
 
 

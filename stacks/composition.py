@@ -1,6 +1,7 @@
 """What a stack consists of: the substrate, on it one realization of every role, the workloads, and the outputs."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
@@ -20,45 +21,76 @@ from infra import (
     serving,
     tracking,
 )
+from infra.core import images
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Local, Substrate
+from infra.exposure import Exposure
+from infra.exposure.direct import Direct
 from infra.host import HostProvider, Supervisor
 from infra.platform import Platform
 from stacks import outputs
-from stacks.settings import LocalStack, LocalSubstrateSettings, StackSettings, search_path
+from stacks.settings import KubernetesStack, LocalStack, LocalSubstrateSettings, StackSettings, search_path
 from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
 from workloads.loan_default.start_page.component import StartPage, StartPageArgs
 
 
-def declare(settings: StackSettings, folder: Path, path: Callable[[], str] = search_path) -> None:
-    """The whole stack: platform, workloads, start page, outputs; arguments as `build` takes them."""
-    platform, opts = build(settings, folder, path)
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the stack finds on this machine; tests give others."""
+
+    folder: Path
+    """Where a local stack keeps everything."""
+
+    path: Callable[[], str] = search_path
+    """PATH of a local stack's processes."""
+
+    image: Callable[[images.Target], str] = images.reference
+    """Image of a target, by digest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What workloads are put onto."""
+
+    platform: Platform
+
+    opts: pulumi.ResourceOptions
+    """With which workloads are made: they name the providers."""
+
+    exposure: Exposure
+
+    kubeconfig: pulumi.Output[str] | None = None
+    """How the stack's cluster is reached, where there is one; secret."""
+
+
+def declare(settings: StackSettings, surroundings: Surroundings) -> None:
+    """The whole stack: platform, workloads, start page, outputs."""
+    base = build(settings, surroundings)
+    platform, opts = base.platform, base.opts
     loan_default = LoanDefault("loan-default", LoanDefaultArgs(settings=settings.loan_default, platform=platform), opts)
     platform.monitoring.start_alerting()
-    endpoints = outputs.endpoints(platform, loan_default)
-    page = StartPage("start-page", StartPageArgs(compute=platform.compute, probed=endpoints, links=endpoints), opts)
-    outputs.export(endpoints, page, loan_default)
+    probed = outputs.endpoints(platform, loan_default)
+    links = outputs.links(probed, base.exposure)
+    page = StartPage("start-page", StartPageArgs(compute=platform.compute, probed=probed, links=links), opts)
+    outputs.export(links, base, page, loan_default)
 
 
-def build(
-    settings: StackSettings, folder: Path, path: Callable[[], str] = search_path
-) -> tuple[Platform, pulumi.ResourceOptions]:
-    """The platform, and the options with which workloads are put onto it.
-
-    `folder`: where a local stack keeps everything; `path`: gives the PATH of its processes.
-    """
+def build(settings: StackSettings, surroundings: Surroundings) -> Base:
+    """The platform on the substrate that the stack file names."""
     match settings:
         case LocalStack():
-            return _on_this_machine(settings, folder, path())
+            return _on_this_machine(settings, surroundings)
+        case KubernetesStack():
+            return _on_a_cluster(settings, surroundings)
         case _:
             assert_never(settings)
 
 
-def _on_this_machine(settings: LocalStack, folder: Path, path: str) -> tuple[Platform, pulumi.ResourceOptions]:
-    provider = HostProvider("host", root=str(folder))
-    substrate = _local(settings.substrate, provider, path)
+def _on_this_machine(settings: LocalStack, surroundings: Surroundings) -> Base:
+    provider = HostProvider("host", root=str(surroundings.folder))
+    substrate = _local(settings.substrate, provider, surroundings.path())
     opts = pulumi.ResourceOptions(providers=[provider])
-    return _platform(settings, substrate, opts), opts
+    return Base(platform=_platform(settings, substrate, substrate, opts), opts=opts, exposure=Direct())
 
 
 def _local(settings: LocalSubstrateSettings, provider: HostProvider, path: str) -> Substrate:
@@ -72,7 +104,22 @@ def _local(settings: LocalSubstrateSettings, provider: HostProvider, path: str) 
     )
 
 
-def _platform(settings: StackSettings, substrate: Substrate, opts: pulumi.ResourceOptions) -> Platform:
+def _on_a_cluster(settings: KubernetesStack, surroundings: Surroundings) -> Base:
+    from stacks.cluster import substrates  # noqa: PLC0415  needs SDKs that `local` does not have
+
+    made = substrates(settings, surroundings.folder, surroundings.image)
+    return Base(
+        platform=_platform(settings, made.platform, made.workloads, made.opts),
+        opts=made.opts,
+        exposure=made.exposure,
+        kubeconfig=made.kubeconfig,
+    )
+
+
+def _platform(
+    settings: StackSettings, substrate: Substrate, workloads: Substrate, opts: pulumi.ResourceOptions
+) -> Platform:
+    """One realization of every role: servers and stores on `substrate`, what workloads ask for on `workloads`."""
     artifacts = artifact_store.build("artifact-store", settings.artifact_store, substrate, opts)
     online = online_store.build("online-store", settings.online_store, substrate, opts)
     identities = identity.build("identity", settings.identity, substrate, opts)
@@ -99,6 +146,6 @@ def _platform(settings: StackSettings, substrate: Substrate, opts: pulumi.Resour
         pipelines=pipelines.build("pipelines", settings.pipelines, substrate, opts),
         policy_server=policy_server.build("policy-server", settings.policy_server, substrate, opts),
         monitoring=monitoring.build("monitoring", settings.monitoring, substrate, opts),
-        compute=compute.build("compute", settings.compute, substrate, identities, opts),
-        serving=serving.build("serving", settings.serving, substrate, identities, opts),
+        compute=compute.build("compute", settings.compute, workloads, identities, opts),
+        serving=serving.build("serving", settings.serving, workloads, identities, opts),
     )

@@ -1,16 +1,37 @@
 """The stack's outputs: where everything is, under the same names in every stack; what has no server is absent."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pulumi
 
+from infra.exposure import Exposure
 from infra.platform import Platform
 from workloads.loan_default.component import LoanDefault
 from workloads.loan_default.start_page.component import StartPage
 
+if TYPE_CHECKING:
+    from stacks.composition import Base
+
+SERVERS = {
+    "prediction_url": ("model", "model-server"),
+    "model_url": ("model", "model-server"),
+    "retrain_url": ("retraining", "retraining"),
+    "drift_report_url": ("retraining", "retraining"),
+    "mlflow_url": ("mlflow", "tracking"),
+    "pipelines_url": ("pipelines", "pipelines"),
+    "feature_server_url": ("features", "feature-server"),
+    "online_store_url": ("online-store", "online-store"),
+    "prometheus_url": ("prometheus", "monitoring"),
+    "alertmanager_url": ("alertmanager", "monitoring"),
+    "grafana_url": ("grafana", "monitoring"),
+    "policy_url": ("policy", "policy-server"),
+}
+"""Output -> name of its server for people, and the open path that ends at its pods."""
+
 
 def endpoints(platform: Platform, loan_default: LoanDefault) -> dict[str, pulumi.Output[str]]:
-    """Where everything is; no secret among it."""
+    """Where everything is for the stack's own processes; no secret among it."""
     found: dict[str, pulumi.Output[str] | None] = {
         "prediction_url": loan_default.prediction_url,
         "model_url": loan_default.model_url,
@@ -28,9 +49,21 @@ def endpoints(platform: Platform, loan_default: LoanDefault) -> dict[str, pulumi
     return {name: url for name, url in found.items() if url is not None}
 
 
-def export(found: Mapping[str, pulumi.Output[str]], start_page: StartPage, loan_default: LoanDefault) -> None:
-    """Export the endpoints, the page that shows them, and the token of the retraining service."""
+def links(found: Mapping[str, pulumi.Output[str]], exposure: Exposure) -> dict[str, pulumi.Output[str]]:
+    """The same for people."""
+    return {name: exposure.expose(*SERVERS[name], url) if name in SERVERS else url for name, url in found.items()}
+
+
+def export(
+    found: Mapping[str, pulumi.Output[str]], base: "Base", start_page: StartPage, loan_default: LoanDefault
+) -> None:
+    """Export what people need: links, the page that shows them, credentials, the ports that `make forward` opens."""
     for name, value in found.items():
         pulumi.export(name, value)
-    pulumi.export("start_url", start_page.url)
+    pulumi.export("start_url", base.exposure.expose("start", "start-page-service", start_page.url))
     pulumi.export("retrain_token", loan_default.retrain_token)
+    if base.kubeconfig is not None:
+        pulumi.export("kubeconfig", base.kubeconfig)
+    forwards = base.exposure.forwards()
+    if forwards:
+        pulumi.export("forwards", {each.name: {"url": each.url, "local_port": each.local_port} for each in forwards})

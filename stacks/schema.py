@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stacks.settings import PROJECT, STACKS, StackSettings
+from stacks.settings import PROJECT, STACKS, StackModel
 
 PATH = Path(__file__).with_name("schema.json")
 
@@ -27,7 +27,7 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _config(stack: type[StackSettings], definitions: dict[str, Any]) -> dict[str, Any]:
+def _config(stack: StackModel, definitions: dict[str, Any]) -> dict[str, Any]:
     """Schema of the block `config` of one substrate's stacks; adds what it refers to to `definitions`."""
     model = stack.model_json_schema()
     definitions |= model.pop("$defs")

@@ -10,20 +10,25 @@ from typing import Any, Literal
 import pulumi
 from pydantic import ValidationError, model_validator
 
-from infra.artifact_store.settings import VersitygwOnHostSettings
-from infra.compute.settings import ComputeOnHostSettings
+from infra.artifact_store.settings import VersitygwOnHostSettings, VersitygwOnKubernetesSettings
+from infra.cluster.settings import PlainClusterSettings
+from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings
 from infra.core import images, paths
 from infra.core.settings import Settings
-from infra.credentials.settings import GeneratedOnHostSettings
-from infra.database.settings import SqliteOnHostSettings
-from infra.feature_store.settings import FeastOnHostSettings
+from infra.core.supply import Supply
+from infra.credentials.settings import GeneratedOnHostSettings, RandomCredentialsSettings
+from infra.database.settings import PostgresOnKubernetesSettings, SqliteOnHostSettings
+from infra.exposure.settings import ExposureSettings
+from infra.feature_store.settings import FeastOnHostSettings, FeatureStoreSettings
+from infra.gpu_node_pool.settings import GpuNodePoolSettings
 from infra.identity.settings import StoreKeysSettings
-from infra.monitoring.settings import PrometheusOnHostSettings
-from infra.online_store.settings import RedisOnHostSettings
-from infra.pipelines.settings import KfpInProcessSettings
-from infra.policy_server.settings import OpaOnHostSettings
-from infra.serving.settings import KserveOnHostSettings
-from infra.tracking.settings import MlflowOnHostSettings
+from infra.monitoring.settings import MonitoringSettings, PrometheusOnHostSettings
+from infra.namespaces.settings import NamespacesSettings
+from infra.online_store.settings import RedisOnHostSettings, RedisOnKubernetesSettings
+from infra.pipelines.settings import KfpInProcessSettings, PipelinesSettings
+from infra.policy_server.settings import OpaOnHostSettings, PolicyServerSettings
+from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSettings
+from infra.tracking.settings import MlflowOnHostSettings, TrackingSettings
 from workloads.loan_default.component import LoanDefaultStackSettings
 from workloads.loan_default.settings import drill_profile
 
@@ -85,10 +90,55 @@ class LocalStack(Settings):
         return self
 
 
-StackSettings = LocalStack
+class KubernetesSubstrateSettings(Settings):
+    """One Kubernetes cluster, in two namespaces of it."""
+
+    kind: Literal["kubernetes"]
+
+    supply: Supply = Supply()
+    """Where others' images, charts and manifests come from."""
+
+
+class KubernetesStack(Settings):
+    """The stack file of a stack on a Kubernetes cluster: one block per role, one per workload."""
+
+    substrate: KubernetesSubstrateSettings
+    cluster: PlainClusterSettings
+    namespaces: NamespacesSettings
+    gpu_node_pool: GpuNodePoolSettings
+    exposure: ExposureSettings
+    identity: StoreKeysSettings
+    credentials: RandomCredentialsSettings
+    database: PostgresOnKubernetesSettings
+    artifact_store: VersitygwOnKubernetesSettings
+    online_store: RedisOnKubernetesSettings
+    feature_store: FeatureStoreSettings
+    tracking: TrackingSettings
+    pipelines: PipelinesSettings
+    policy_server: PolicyServerSettings
+    monitoring: MonitoringSettings
+    compute: ComputeOnKubernetesSettings
+    serving: KserveOnKubernetesSettings
+    loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
+
+    @model_validator(mode="after")
+    def _no_file_of_this_machine(self) -> "KubernetesStack":
+        if self.loan_default.data is not None:
+            raise ValueError(f"loan_default.data is {self.loan_default.data}, {_NO_FILE_FOR_PODS}")
+        return self
+
+
+_NO_FILE_FOR_PODS = "a file of this machine, which no pod can read: leave it out, and the data is generated"
+
+StackSettings = LocalStack | KubernetesStack
 """One stack file; each substrate has a model of its own, which offers the realizations that can stand on it."""
 
-STACKS: Mapping[str, type[StackSettings]] = {"local": LocalStack}
+StackModel = type[LocalStack] | type[KubernetesStack]
+
+STACKS: Mapping[str, StackModel] = {
+    "local": LocalStack,
+    "kubernetes": KubernetesStack,
+}
 """The model of a stack file by its substrate's kind."""
 
 
@@ -107,7 +157,7 @@ def parse(config: Mapping[str, str], stack: str) -> StackSettings:
         raise StackFileError("\n".join(f"Pulumi.{stack}.yaml: {line}" for line in lines)) from None
 
 
-def _model(substrate: Any, stack: str) -> type[StackSettings]:
+def _model(substrate: Any, stack: str) -> StackModel:
     kind = substrate.get("kind") if isinstance(substrate, dict) else None
     if not isinstance(kind, str) or kind not in STACKS:
         said = f"is {substrate!r}" if substrate is not None else "is missing"
@@ -128,6 +178,8 @@ def load(environ: Mapping[str, str] = os.environ) -> StackSettings:
         loan_default = drill_profile(loan_default)
     data = environ.get("DATA") or loan_default.data
     if data is not None:
+        if not isinstance(settings, LocalStack):
+            raise StackFileError(f"DATA is {data}, {_NO_FILE_FOR_PODS} (`DATA=generated` forgets it)")
         path = Path(data).expanduser().resolve()
         if not path.is_file():
             raise StackFileError(f"DATA: there is no file {path}; give the path of the CSV, or none for generated data")
@@ -173,7 +225,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _line(error: dict[str, Any], stack: type[StackSettings]) -> str:
+def _line(error: dict[str, Any], stack: StackModel) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{PROJECT}:{key}: unknown key, remove it or correct its spelling{_known(error['loc'], stack)}"
@@ -184,7 +236,7 @@ def _line(error: dict[str, Any], stack: type[StackSettings]) -> str:
     return f"{PROJECT}:{key} is {error['input']!r}: {error['msg']}"
 
 
-def _known(location: tuple[int | str, ...], stack: type[StackSettings]) -> str:
+def _known(location: tuple[int | str, ...], stack: StackModel) -> str:
     model: Any = stack
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation if hasattr(model, "model_fields") else None

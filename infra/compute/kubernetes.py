@@ -47,11 +47,12 @@ class ServiceOnKubernetes(pulumi.ComponentResource):
         substrate, replicas = args.substrate, args.settings.service_replicas
         port = spec.port or PORT
 
-        made = pod(name, spec, args, self, server=Server(path=name, port=port, health=spec.health_path))
+        path = spec.serves or name
+        made = pod(name, spec, args, self, server=Server(path=path, port=port, health=spec.health_path))
         if replicas > 1:
             made.spec.topology_spread_constraints = [kubernetes.spread(name)]
         service(name, made.labels, port, substrate, self)
-        kubernetes.open_to_callers(name, name, [port], substrate, self)
+        kubernetes.open_to_callers(name, path, [port], substrate, self)
         if replicas > 1:
             disruption_budget(name, substrate, self)
         self.ready = apps.Deployment(

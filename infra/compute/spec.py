@@ -61,6 +61,9 @@ class ServiceSpec(TaskSpec):
     health_path: str
     """Path that answers 2xx once the service is live."""
 
+    serves: Role | None = None
+    """What its callers say they call; None is called by nobody but people, and by what scrapes or exposes it."""
+
     port: int | None = None
     """Port to serve on; None leaves the choice to the realization."""
 

@@ -17,6 +17,7 @@ class Quota(Settings):
     """MiB, requests and limits alike."""
 
     pods: Annotated[int, Field(ge=1, le=5_000)] = 100
+    """Pods, those of jobs that have not ended included."""
 
     storage_gib: Annotated[int, Field(ge=0)] = 200
     """GiB of all volume claims together."""

@@ -30,6 +30,7 @@ from infra.platform import Platform
 from infra.serving import ModelServerSpec
 from stacks import composition
 from stacks.settings import parse
+from tests.clusters import image
 
 PROTOCOLS = {
     "credentials": credentials.Credentials,
@@ -58,7 +59,9 @@ def built(request, pulumi_run):
     made = {}
 
     def program():
-        platform, opts = composition.build(settings_of(request.param), Path("/stack"), lambda: "/usr/bin")
+        surroundings = composition.Surroundings(folder=Path("/stack"), path=lambda: "/usr/bin", image=image)
+        base = composition.build(settings_of(request.param), surroundings)
+        platform, opts = base.platform, base.opts
         needs = [Need(store=platform.artifact_store, prefix="x/", access="rw")]
         task = {"image": "workload", "command": ["true"], "environment": {"A": "b"}, "needs": needs}
         made["platform"] = platform

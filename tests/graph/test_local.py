@@ -21,7 +21,7 @@ def program(**blocks):
         config = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
         config |= {f"mlplatform:{key}": value for key, value in blocks.items()}
         settings = parse({key: json.dumps(value) for key, value in config.items()}, "local")
-        composition.declare(settings, Path("/stack"), lambda: SEARCH_PATH)
+        composition.declare(settings, composition.Surroundings(folder=Path("/stack"), path=lambda: SEARCH_PATH))
 
     return run
 

@@ -204,6 +204,7 @@ class LoanDefault(pulumi.ComponentResource):
                 needs=self._data,
                 calls=STAGE_CALLS,
                 health_path="/healthz",
+                serves="retraining",
                 resources=_resources_of_all_stages(self._args.settings),
             ),
             self._child,

@@ -52,7 +52,7 @@ def main() -> None:
     environment = load()
     parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.start_page", description=__doc__)
     parser.add_argument("--port", type=int, default=environment.port, required=environment.port is None)
-    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    parser.add_argument("--host", default=environment.listen_address, help="address to bind (default: %(default)s)")
     arguments = parser.parse_args()
     probed = _endpoints("ENDPOINTS")
     status = Status(probed, _endpoints("LINKS") or probed)
