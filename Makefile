@@ -51,10 +51,10 @@ outputs: ## where everything is, as JSON
 env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)
 
-drill: ## fire drills on STACK: drift must lead to a new model, poisoned data must not
+drill: ## fire drills on STACK: a bad release must go back, drift must lead to a new model, poisoned data must not
 	@$(MAKE) --no-print-directory up DRILL=1
 	@status=0; \
-	for drill in "" --poisoned; do \
+	for drill in --bad-release "" --poisoned; do \
 	  $(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.drill --outputs - $$drill || { status=$$?; break; }; \
 	done; \
 	$(MAKE) --no-print-directory up DRILL= && exit $$status

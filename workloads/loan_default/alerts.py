@@ -48,7 +48,7 @@ def _not_measured(settings: AlertSettings) -> dict[str, Any]:
         metrics.ALERT_DRIFT_NOT_MEASURED,
         f"{metrics.DRIFT_MEASURED} == 0",
         settings.for_seconds,
-        "warning",
+        "info",
         "Too few captured requests to say whether the loan-default data drifted",
     )
 
@@ -57,7 +57,7 @@ def _job(settings: AlertSettings) -> list[dict[str, Any]]:
     """Late, never seen at all, and failed; the second waits as long as the first, so that a new stack is no alert."""
     late = f"time() - {metrics.DRIFT_JOB_TIMESTAMP} > {settings.job_missing_seconds}"
     missing = "The drift job of loan-default has not ended well for too long"
-    failed = "The drift job of loan-default failed: no reference, no captured requests, or the store is down"
+    failed = "The drift job of loan-default failed: no reference, no capture of requests, or the store is down"
     return [
         _alert(metrics.ALERT_DRIFT_JOB_MISSING, late, settings.for_seconds, "critical", missing),
         _alert(

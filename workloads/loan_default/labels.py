@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from workloads.loan_default import ENTITY, LABEL, SMOKE
+from workloads.loan_default import ENTITY, FEATURES, LABEL, SMOKE
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.features import ATTRIBUTES, TrainingSet
 from workloads.loan_default.reference import COLUMNS
@@ -37,6 +37,8 @@ MAX_OUTCOMES = 50_000
 """Outcomes of one delivery."""
 
 _KEY = ["request_id", "row"]
+CAPTURED = (*_KEY, "captured_at", "alias", "version", ENTITY, *FEATURES, "score")
+"""Columns of a captured row, as the model server writes them."""
 
 
 class Outcome(BaseModel):
@@ -111,7 +113,7 @@ def strike(environment: Environment, prefix: str) -> None:
 
 
 def captured(environment: Environment, window: timedelta) -> "pd.DataFrame":
-    """Captured rows of the last `window` that were not struck; empty with no columns promised when there are none."""
+    """Captured rows of the last `window` that were not struck."""
     import pandas as pd  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
     import pyarrow.dataset as ds  # noqa: PLC0415
@@ -127,7 +129,7 @@ def captured(environment: Environment, window: timedelta) -> "pd.DataFrame":
         for path, files in [store.dataset(f"{CAPTURES}/{day}")]
     ]
     if not found:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=list(CAPTURED))
     frame = pd.concat([table.to_pandas() for table in found], ignore_index=True)
     struck = (SMOKE, *(store.read_json(STRUCK) or {"prefixes": []})["prefixes"])
     frame = frame[~frame["request_id"].str.startswith(struck)]

@@ -43,7 +43,8 @@ DRIFT_MEASURED = "loan_default_drift_measured"
 """Gauge, 1 when the last check had enough rows to measure drift, 0 when it had too few."""
 
 DRIFT_JOB_OK = "loan_default_drift_job_ok"
-"""Gauge, 0 when the last drift job failed, e.g. because nothing was captured or there is no reference."""
+"""Gauge, 0 when the last drift job failed, e.g. because requests are answered and not captured, or there is no
+reference."""
 
 DRIFT_JOB_TIMESTAMP = "loan_default_drift_job_timestamp_seconds"
 """Gauge of the UNIX time at which a drift job last ended well."""

@@ -1,7 +1,8 @@
 """Stage 7: captured requests against the champion's training rows: drift, bias, live quality; report and metrics.
 
-Too little data is said and not scored. A missing champion, reference or capture is an error: the job says so on the
-gateway, which alerts, and exits with 1. Leaves out deciding: the alert rules do, on the metrics pushed here.
+Too little data is said and not scored, none at all where nobody asked for a prediction. A missing champion, reference
+or capture is an error: the job says so on the gateway, which alerts, and exits with 1. Leaves out deciding: the alert
+rules do, on the metrics pushed here.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from workloads.loan_default import ENTITY, FEATURES, LABEL, labels, metrics, reference
 from workloads.loan_default.errors import DataError, WorkloadError, run_command
 from workloads.loan_default.features import ATTRIBUTES
+from workloads.loan_default.scrape import Page
 from workloads.loan_default.servers import wait_for_mlflow
 from workloads.loan_default.settings import Environment, load
 from workloads.loan_default.store import Store
@@ -99,10 +101,7 @@ def _check(environment: Environment) -> Checked:
     expected = reference.read(environment, champion.run_id)
     found = labels.captured(environment, timedelta(hours=settings.window_hours))
     if found.empty:
-        raise DataError(
-            f"no request was captured in the last {settings.window_hours:g} h below {environment.artifact_store_uri}: "
-            "is capture on (serving.capture), and does the model server reach the store?"
-        )
+        _expect_capture(environment)
     known = labels.labelled(environment, found)
     recent = found.sample(min(len(found), settings.max_rows), random_state=environment.settings.training.seed)
     before = latest(environment)
@@ -123,6 +122,17 @@ def _check(environment: Environment) -> Checked:
     )
     _store(environment, checked, prefix)
     return checked
+
+
+def _expect_capture(environment: Environment) -> None:
+    """Raise DataError when the model server answered requests and has stored none of them since its start."""
+    page = Page.of_model_server(environment)
+    scored = page.total(metrics.PREDICTIONS)
+    if scored and not page.total(metrics.CAPTURE_ROWS, metrics.LABEL_OUTCOME, {"stored"}):
+        raise DataError(
+            f"the model server scored {scored:.0f} rows and none was captured below {environment.artifact_store_uri}: "
+            "is capture on (serving.capture), and does the model server reach the store?"
+        )
 
 
 def latest(environment: Environment) -> Checked | None:

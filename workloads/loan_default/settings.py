@@ -324,7 +324,7 @@ class LoanDefaultSettings(_Frozen):
 
 DRILL = {
     "serving": {"capture_flush_seconds": 2.0},
-    "retraining": {"cooldown_seconds": 30.0, "retry_pause_seconds": 2.0, "watch_seconds": 8.0},
+    "retraining": {"cooldown_seconds": 30.0, "retry_pause_seconds": 2.0, "watch_seconds": 12.0},
     "alerts": {"drift_for_seconds": 5, "for_seconds": 5, "group_wait_seconds": 1, "repeat_seconds": 20},
 }
 """The short profile of a fire drill: the same rules and steps, with shorter durations."""

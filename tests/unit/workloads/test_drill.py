@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME, drill, metrics
-from workloads.loan_default.drill import Drill, HopBrokenError, poisoned
+from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME, metrics
+from workloads.loan_default.drill import hops, scenarios
+from workloads.loan_default.drill.hops import HopBrokenError
+from workloads.loan_default.drill.scenarios import Drill, poisoned
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.features import ATTRIBUTES
 from workloads.loan_default.retraining.client import Client
@@ -24,6 +26,16 @@ OUTPUTS = {
 }
 
 
+RETRAIN = {
+    "id": "r1",
+    "created_at": 1e12,
+    "attempts": 1,
+    "labelled_window": "w",
+    "detail": "",
+    "version_after": None,
+}
+
+
 class Stack:
     """A loop in miniature behind the same URLs; each hop can be broken."""
 
@@ -36,6 +48,7 @@ class Stack:
         self.retrains = []
         self.drifting = False
         self.struck = []
+        self.labelled = False
 
     def handle(self, request):
         body = json.loads(request.content) if request.content else {}
@@ -58,6 +71,8 @@ class Stack:
     def on_retraining_status(self, *_):
         if self.retrains and self.retrains[0]["status"] == "running":
             self._finish(self.retrains[0])
+        if self.retrains and self.retrains[0]["status"] == "watching" and self.labelled:
+            self._judge(self.retrains[0])
         share = 0.5 if self.drifting else 0.0
         found = {"drift": {"share": share}, "in_a_row": self.checks, "rows": ROWS}
         return {
@@ -70,6 +85,23 @@ class Stack:
             "checks": {"finished": self.checks, "last": {"exit_status": 0}},
             "latest_check": found,
         }
+
+    def on_retraining_retrain(self, _, body):
+        assert body["reason"].startswith("drill-")
+        self.retrains = [{**RETRAIN, "from_alert": False, "reason": body["reason"], "status": "watching"}]
+        self.champion = 2
+        self.retrains[0]["version_after"] = "2"
+        return httpx.Response(202, json={"outcome": "accepted", "retrain": "r1"})
+
+    def _judge(self, retrain):
+        """The watch window of a bad release: seen at the first look after its outcomes, gone back at the next."""
+        if self.broken == "watch blind":
+            retrain.update(status="promoted", detail="version 2 passed its watch window")
+        elif not retrain["detail"]:
+            retrain["detail"] = "going back: live AUC 0.2 on 50 outcomes, 0.76 at the gate"
+        elif self.broken != "alias stuck":
+            self.champion = 1
+            retrain.update(status="rolled_back", detail="version 2 went back")
 
     def _finish(self, retrain):
         if self.broken == "pipeline failing":
@@ -90,6 +122,7 @@ class Stack:
         return httpx.Response(200, content=buffer.getvalue())
 
     def on_retraining_outcomes(self, *_):
+        self.labelled = True
         return {"stored": 1}
 
     def on_retraining_check(self, *_):
@@ -117,12 +150,14 @@ class Stack:
     def on_prometheus_api_v1_rules(self, *_):
         firing = self.drifting and self.broken != "rule silent"
         if firing and not self.retrains and self.broken not in {"route removed", "wrong token"}:
-            retrain = {"id": "r1", "from_alert": True, "created_at": 1e12, "status": "running", "reason": "drift"}
-            self.retrains = [{**retrain, "attempts": 1, "labelled_window": "w", "detail": "", "version_after": None}]
+            self.retrains = [{**RETRAIN, "from_alert": True, "status": "running", "reason": "drift"}]
         query = f"{metrics.DATA_DRIFT_SCORE} > 0.2 and on() {metrics.DRIFT_CHECKS_IN_A_ROW} >= 2"
         state = "firing" if firing else "inactive"
         rule = {"name": metrics.ALERT_DATA_DRIFT, "state": state, "duration": 5, "query": query}
-        return {"data": {"groups": [{"rules": [rule]}]}}
+        gone_back = any(retrain["status"] == "rolled_back" for retrain in self.retrains)
+        state = "firing" if gone_back and self.broken != "no alert" else "inactive"
+        failed = {"name": metrics.ALERT_RETRAIN_FAILED, "state": state, "duration": 5, "query": ""}
+        return {"data": {"groups": [{"rules": [rule, failed]}]}}
 
     def on_alertmanager_api_v2_alerts_groups(self, *_):
         name = "page" if self.broken == "route removed" else "retrain"
@@ -132,12 +167,12 @@ class Stack:
 
 @pytest.fixture
 def drilled(monkeypatch):
-    def build(stack, *, lies=False):
-        monkeypatch.setattr(drill, "_POLL_SECONDS", 0.001)
+    def build(stack, scenario="drift"):
+        monkeypatch.setattr(scenarios, "_POLL_SECONDS", 0.001)
         client = Client(OUTPUTS, "token")
-        made = Drill(OUTPUTS, client, poisoned=lies, rows=ROWS)
-        client._http = made._http = httpx.Client(transport=httpx.MockTransport(stack.handle))
-        made._limits = dict.fromkeys(drill.LIMITS, 0.2)
+        made = Drill(OUTPUTS, client, scenario, rows=ROWS)
+        client._http = made._view.http = httpx.Client(transport=httpx.MockTransport(stack.handle))
+        made._limits = dict.fromkeys(hops.LIMITS, 0.2)
         return made
 
     return build
@@ -147,7 +182,7 @@ def test_a_loop_that_closes_passes_every_hop_in_order_and_leaves_no_trace(drille
     stack = Stack()
     made = drilled(stack)
     made.run()
-    assert [hop for hop in made.timeline.hops if hop != "start"] == list(drill.LIMITS)
+    assert [hop for hop in made.timeline.hops if hop != "start"] == [h for h in hops.LIMITS if h != hops.DETECTED]
     assert all(a <= b for a, b in itertools.pairwise(made.timeline.hops.values()))
     assert stack.champion == 1
     assert stack.struck[-1].startswith("drill-")
@@ -156,13 +191,13 @@ def test_a_loop_that_closes_passes_every_hop_in_order_and_leaves_no_trace(drille
 @pytest.mark.parametrize(
     ("broken", "hop", "hint"),
     [
-        ("capture off", drill.CAPTURED, "is capture on"),
-        ("metric renamed", drill.METRIC, metrics.DATA_DRIFT_SCORE),
-        ("rule silent", drill.FIRING, "inactive"),
-        ("route removed", drill.WEBHOOK, "sends it to page"),
-        ("wrong token", drill.WEBHOOK, "unauthorized 3"),
-        ("pipeline failing", drill.PIPELINE, "OPA is down"),
-        ("old reference", drill.RESOLVED, "firing"),
+        ("capture off", hops.CAPTURED, "is capture on"),
+        ("metric renamed", hops.METRIC, metrics.DATA_DRIFT_SCORE),
+        ("rule silent", hops.FIRING, "inactive"),
+        ("route removed", hops.WEBHOOK, "sends it to page"),
+        ("wrong token", hops.WEBHOOK, "unauthorized 3"),
+        ("pipeline failing", hops.PIPELINE, "OPA is down"),
+        ("old reference", hops.RESOLVED, "firing"),
     ],
 )
 def test_a_drill_names_the_hop_that_broke_and_cleans_up(drilled, broken, hop, hint):
@@ -175,25 +210,53 @@ def test_a_drill_names_the_hop_that_broke_and_cleans_up(drilled, broken, hop, hi
 
 
 def test_poisoned_data_that_is_refused_passes(drilled):
-    made = drilled(Stack(poisoned_data=True), lies=True)
+    made = drilled(Stack(poisoned_data=True), "poisoned")
     made.run()
-    assert drill.GATE in made.timeline.hops
-    assert drill.SERVED not in made.timeline.hops
+    assert hops.GATE in made.timeline.hops
+    assert hops.SERVED not in made.timeline.hops
 
 
 def test_poisoned_data_that_gets_through_fails_the_drill_and_is_rolled_back(drilled):
     stack = Stack("gate open", poisoned_data=True)
     with pytest.raises(HopBrokenError, match="poisoned data was not refused"):
-        drilled(stack, lies=True).run()
+        drilled(stack, "poisoned").run()
+    assert stack.champion == 1
+
+
+def test_a_bad_release_that_goes_back_by_itself_passes(drilled):
+    stack = Stack()
+    made = drilled(stack, "bad-release")
+    made.run()
+    assert [hop for hop in made.timeline.hops if hop != "start"] == [
+        *(hops.PIPELINE, hops.GATE, hops.PROMOTED, hops.SERVED, hops.CAPTURED, hops.DETECTED, hops.BACK, hops.FIRING)
+    ]
+    assert stack.champion == 1
+    assert stack.struck == [made._prefix]
+
+
+@pytest.mark.parametrize(
+    ("broken", "hop", "hint"),
+    [
+        ("watch blind", hops.DETECTED, "promoted: version 2 passed"),
+        ("alias stuck", hops.BACK, "version 2 answers, expected 1"),
+        ("no alert", hops.FIRING, "inactive"),
+    ],
+)
+def test_a_drill_of_a_bad_release_names_the_hop_that_broke_and_puts_the_version_before_back(drilled, broken, hop, hint):
+    stack = Stack(broken)
+    with pytest.raises(HopBrokenError) as caught:
+        drilled(stack, "bad-release").run()
+    assert str(caught.value).startswith(f"{hop}: ")
+    assert hint in str(caught.value)
     assert stack.champion == 1
 
 
 def test_a_stack_with_production_times_is_not_drilled(drilled, monkeypatch):
-    monkeypatch.setattr(drill, "LONGEST_FOR_SECONDS", 1)
+    monkeypatch.setattr(scenarios, "LONGEST_FOR_SECONDS", 1)
     with pytest.raises(WorkloadError, match="make drill"):
         drilled(Stack()).run()
 
 
 def test_the_poison_turns_the_said_share_of_outcomes_around():
     rows = pd.DataFrame({LABEL: [0, 1] * 500})
-    assert (poisoned(rows) != rows[LABEL]).mean() == drill.POISONED_SHARE
+    assert (poisoned(rows) != rows[LABEL]).mean() == scenarios.POISONED_SHARE

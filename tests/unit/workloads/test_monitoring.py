@@ -2,6 +2,7 @@ import io
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import httpx
 import numpy as np
 import pandas as pd
 import prometheus_client
@@ -158,16 +159,58 @@ def test_too_little_data_is_said_and_not_scored_as_no_drift(world, gateway):
     assert checked.report is not None
 
 
-def test_nothing_captured_is_an_error_that_the_gateway_is_told(world, gateway):
-    with pytest.raises(DataError, match="no request was captured"):
-        monitoring.check(world)
+@pytest.fixture
+def counted(world, monkeypatch):
+    """What the model server says that it counted; None while it is down."""
+    state = {"text": ""}
+
+    def get(url, **_):
+        if state["text"] is None:
+            raise httpx.ConnectError("connection refused")
+        return httpx.Response(200, text=state["text"], request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(httpx, "get", get)
+    state["world"] = world.model_copy(update={"model_url": "http://model/v1/models/loan-default"})
+    return state
+
+
+def counters(scored, stored, dropped=0):
+    return (
+        f'{metrics.PREDICTIONS}{{alias="champion",version="1"}} {scored}\n'
+        f'{metrics.CAPTURE_ROWS}{{outcome="stored"}} {stored}\n'
+        f'{metrics.CAPTURE_ROWS}{{outcome="dropped"}} {dropped}\n'
+    )
+
+
+@pytest.mark.parametrize("text", ["", counters(0, 0), counters(40, 40)], ids=["new", "unasked", "asked long ago"])
+def test_a_stack_that_nobody_uses_has_too_little_data_and_no_failed_job(counted, gateway, text):
+    counted["text"] = text
+    checked = monitoring.check(counted["world"])
+    assert (checked.rows, checked.drift, checked.bias, checked.live.auc) == (0, None, {}, None)
+    assert gateway.value(metrics.DRIFT_JOB_OK) == 1
+    assert gateway.value(metrics.DRIFT_MEASURED) == 0
+    assert gateway.value(metrics.DATA_DRIFT_SCORE) is None
+
+
+def test_requests_that_were_answered_and_not_captured_are_an_error_that_the_gateway_is_told(counted, gateway):
+    counted["text"] = counters(40, 0, dropped=40)
+    with pytest.raises(DataError, match="scored 40 rows and none was captured"):
+        monitoring.check(counted["world"])
     assert gateway.value(metrics.DRIFT_JOB_OK) == 0
 
 
-def test_only_old_captures_are_an_error_too(world):
-    capture(world, people(), datetime.now(UTC) - timedelta(days=3))
-    with pytest.raises(DataError, match="no request was captured"):
-        monitoring.check(world)
+def test_without_captures_a_model_server_that_does_not_answer_is_an_error(counted, gateway):
+    counted["text"] = None
+    with pytest.raises(WorkloadError, match="the model server's metrics at http://model/metrics"):
+        monitoring.check(counted["world"])
+    assert gateway.value(metrics.DRIFT_JOB_OK) == 0
+
+
+def test_old_captures_are_no_data_of_today(counted, gateway):
+    counted["text"] = counters(ROWS, ROWS)
+    capture(counted["world"], people(), datetime.now(UTC) - timedelta(days=3))
+    assert monitoring.check(counted["world"]).rows == 0
+    assert gateway.value(metrics.DRIFT_ROWS) == 0
 
 
 def test_a_missing_reference_is_an_error_and_leaves_the_last_score(world, gateway, monkeypatch):

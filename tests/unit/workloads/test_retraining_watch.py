@@ -51,6 +51,14 @@ def test_one_lost_prediction_is_no_reason_and_three_in_a_row_are(world):
     assert "3 predictions in a row failed" in run(world)
 
 
+def test_a_release_that_fails_when_the_window_ends_is_looked_at_further(world, make_environment):
+    watch = Watch(make_environment(retraining={"watch_seconds": 0}), "2")
+    world["answers"] = iter(["2", *["timeout"] * 3])
+    watch.look(0.0)
+    watch.look(0.0)
+    assert "3 predictions in a row failed" in watch.run(NEVER)
+
+
 def test_too_many_failing_requests_send_a_release_back(world):
     world["counters"] = iter([Counters(100, 5), *[Counters(180, 25)] * 1_000_000])
     assert run(world) == "20 of 100 requests failed since the promotion"

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
-from workloads.loan_default import MODEL_NAME, SMOKE, labels, metrics, reference
+from workloads.loan_default import MODEL_NAME, SMOKE, labels, metrics
 from workloads.loan_default.alerts import OUR_FAULT
 from workloads.loan_default.deployment import EXAMPLE_VECTOR
 from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.scrape import Page
 from workloads.loan_default.settings import Environment
 
 _PAUSE_SECONDS = 1.0
@@ -37,18 +37,12 @@ class Counters:
 
     @classmethod
     def read(cls, environment: Environment) -> "Counters":
-        """Ask `/metrics`; of several replicas one answers. Raises WorkloadError."""
-        url = httpx.URL(environment.need("model_url")).copy_with(path="/metrics")
-        try:
-            text = httpx.get(url, timeout=_REQUEST_SECONDS).raise_for_status().text
-        except httpx.HTTPError as error:
-            raise WorkloadError(f"the model server's metrics at {url}: {error}") from error
-        faults = OUR_FAULT.split("|")
+        """Ask the model server; raises WorkloadError."""
+        page = Page.of_model_server(environment)
+        ours = {*OUR_FAULT.split("|"), "not_ready"}
         return cls(
-            scored=_sum(text, metrics.PREDICTIONS, lambda _: True),
-            failed=_sum(
-                text, metrics.PREDICTION_ERRORS, lambda found: found.get(metrics.LABEL_REASON) in {*faults, "not_ready"}
-            ),
+            scored=page.total(metrics.PREDICTIONS),
+            failed=page.total(metrics.PREDICTION_ERRORS, metrics.LABEL_REASON, ours),
         )
 
 
@@ -72,7 +66,8 @@ class Watch:
             reason = self.look(elapsed)
             if reason is not None:
                 return reason
-            if self._seen and elapsed >= self._settings.watch_seconds:
+            # A prediction that has just failed is looked at again, also when the window ends meanwhile.
+            if self._seen and not self._failures and elapsed >= self._settings.watch_seconds:
                 return self._worse()
             time.sleep(_PAUSE_SECONDS)
         return None
@@ -166,17 +161,3 @@ def gate_auc(environment: Environment, version: str) -> float:
         return values["test_auc"]
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise WorkloadError(f"MLflow at {url} has no test AUC of version {version}: {error}") from error
-
-
-def is_champion(environment: Environment, version: str) -> bool:
-    """Whether nobody has moved the alias meanwhile; raises WorkloadError."""
-    return reference.champion(environment).version == version
-
-
-def _sum(text: str, name: str, wanted: Callable[[dict[str, str]], bool]) -> float:
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == name and wanted(sample.labels)
-    )

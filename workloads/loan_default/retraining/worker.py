@@ -256,6 +256,8 @@ class Worker(threading.Thread):
         reason = Watch(self._environment, version).run(self._stopping.is_set)
         if self._stopping.is_set():
             return
+        if reason is not None:
+            self._ledger.note(retrain, detail=f"going back: {reason}")
         status, detail = self._patiently(lambda: self._judge(version, reason))
         self._checked()  # the alert ends, or goes on, for a reason, before the next retrain can begin
         self._end(retrain, status, detail)

@@ -1,25 +1,37 @@
-"""Fire drill on a running stack: drifted requests go in, and every hop of the loop must follow within its time.
+"""What is done to the stack and asserted of it, hop by hop."""
 
-Drives only what anybody can reach: the model server, the retraining service, Prometheus, Alertmanager, MLflow. The
-rules, routes and steps are the stack's own; with `--poisoned` a third of the outcomes lie and nothing may be promoted.
-Afterwards the drill's requests no longer count and the version before the drill serves again.
-"""
-
-import argparse
 import contextlib
 import io
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME, metrics
-from workloads.loan_default.errors import WorkloadError, run_command
-from workloads.loan_default.retraining.client import OVER, Client, add_arguments, connect, need
+from workloads.loan_default import ENTITY, FEATURES, LABEL, metrics
+from workloads.loan_default.drill.hops import (
+    BACK,
+    CAPTURED,
+    COMPUTED,
+    DETECTED,
+    FIRING,
+    GATE,
+    LIMITS,
+    METRIC,
+    PIPELINE,
+    PROMOTED,
+    RESOLVED,
+    ROLLBACK_SECONDS,
+    SERVED,
+    WEBHOOK,
+    HopBrokenError,
+    Timeline,
+    Wait,
+)
+from workloads.loan_default.drill.view import View
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.retraining.client import OVER, Client
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,66 +39,34 @@ if TYPE_CHECKING:
 ROWS = 30_000
 REQUEST_ROWS = 1_000
 OUTCOME_ROWS = 10_000
+BAD_RELEASE_ROWS = 1_000
 INCOME_FACTOR, MORE_ACCOUNTS = 1.6, 1
 """The drift: an inflation, and one more account for everybody. Rankings stay, so that a retrain can learn it."""
 
 POISONED_SHARE = 0.3
 """Outcomes that lie: too few for the plausibility check of a labelled window, enough for the gate."""
 
+Scenario = Literal["drift", "poisoned", "bad-release"]
+SCENARIOS: dict[Scenario, str] = {
+    "drift": "drift that a retrain can learn",
+    "poisoned": "poisoned outcomes, nothing may be promoted",
+    "bad-release": "a release that ranks live requests wrong, it must go back by itself",
+}
 LONGEST_FOR_SECONDS = 60
-ROLLBACK_SECONDS = 10.0
 _SEED = 42
 _POLL_SECONDS = 0.5
-_REQUEST_SECONDS = 30.0
-
-CAPTURED, COMPUTED, METRIC, FIRING = "captured", "drift computed", "metric", "alert firing"
-WEBHOOK, PIPELINE, GATE, PROMOTED, SERVED = "webhook", "pipeline", "gate", "promoted", "served"
-RESOLVED, BACK = "alert resolved", "rolled back"
-LIMITS = {
-    CAPTURED: 90.0,
-    COMPUTED: 150.0,
-    METRIC: 45.0,
-    FIRING: 120.0,
-    WEBHOOK: 60.0,
-    PIPELINE: 300.0,
-    GATE: 5.0,
-    PROMOTED: 10.0,
-    SERVED: 30.0,
-    RESOLVED: 150.0,
-    BACK: ROLLBACK_SECONDS,
-}
-"""Seconds that each hop may take."""
-
-
-class HopBrokenError(WorkloadError):
-    """A hop did not follow in time; the text begins with its name."""
-
-
-@dataclass
-class Timeline:
-    """What happened when, printed as it happens."""
-
-    begun: float = field(default_factory=time.monotonic)
-    hops: dict[str, float] = field(default_factory=dict)
-    """Seconds since the start, by hop."""
-
-    def say(self, hop: str, text: str) -> None:
-        """Note the end of a hop."""
-        at = time.monotonic() - self.begun
-        self.hops[hop] = at
-        print(f"{at:7.1f} s  {hop:<15} {text}", flush=True)
+_QUICK_POLL_SECONDS = 0.1
 
 
 class Drill:
     """One drill; `run` raises HopBrokenError at the first hop that breaks."""
 
-    def __init__(self, outputs: dict[str, str], client: Client, *, poisoned: bool, rows: int = ROWS) -> None:
-        self._outputs = outputs
+    def __init__(self, outputs: dict[str, str], client: Client, scenario: Scenario, *, rows: int = ROWS) -> None:
         self._client = client
-        self._poisoned = poisoned
+        self._scenario = scenario
         self._rows = rows
         self._prefix = f"drill-{uuid.uuid4().hex[:12]}"
-        self._http = httpx.Client(timeout=_REQUEST_SECONDS)
+        self._view = View(outputs, f"{self._prefix}-served")
         self._limits = LIMITS
         self.timeline = Timeline()
 
@@ -94,7 +74,10 @@ class Drill:
         """Every hop, then everything back as it was; raises HopBrokenError."""
         before = self._ready()
         try:
-            self._drill(before)
+            if self._scenario == "bad-release":
+                self._bad_release(before)
+            else:
+                self._drift(before)
         except WorkloadError:
             self._clean_what_can_be(before)
             raise
@@ -116,28 +99,25 @@ class Drill:
                 f"{LONGEST_FOR_SECONDS} s: bring the stack up with the short profile (`make drill` does)"
             )
         champion = str(status["champion"])
-        kind = "poisoned outcomes, nothing may be promoted" if self._poisoned else "drift that a retrain can learn"
-        self.timeline.say("start", f"{self._prefix}: {kind}; champion is version {champion}")
+        self.timeline.say("start", f"{self._prefix}: {SCENARIOS[self._scenario]}; champion is version {champion}")
         return champion
 
-    def _rule(self) -> dict[str, Any]:
-        groups = self._prometheus("/api/v1/rules")["groups"]
-        for group in groups:
-            for rule in group["rules"]:
-                if rule["name"] == metrics.ALERT_DATA_DRIFT:
-                    return dict(rule)
-        raise HopBrokenError(f"{FIRING}: Prometheus has no rule {metrics.ALERT_DATA_DRIFT}")
+    def _rule(self, alert: str = metrics.ALERT_DATA_DRIFT) -> dict[str, Any]:
+        rule = self._view.rule(alert)
+        if rule is None:
+            raise HopBrokenError(f"{FIRING}: Prometheus has no rule {alert}")
+        return rule
 
-    def _drill(self, before: str) -> None:
+    def _drift(self, before: str) -> None:
         begun = time.time()
-        rows = self._reference()
+        rows = self._reference(self._rows)
         self._capture(drifted(rows))
         share = self._compute()
         self._metric(share)
         self._fire()
         retrain = self._webhook(begun)
         ended = self._pipeline(retrain)
-        if self._poisoned:
+        if self._scenario == "poisoned":
             self._refused(ended, before)
             self._send(rows.head(REQUEST_ROWS * 2), "calm")
             self._client.post("/strike", {"prefix": f"{self._prefix}-d"})
@@ -146,38 +126,69 @@ class Drill:
             self._promoted(ended, before)
         self._resolved()
 
-    def _reference(self) -> "pd.DataFrame":
+    def _bad_release(self, before: str) -> None:
+        rows = self._reference(BAD_RELEASE_ROWS)
+        retrain = str(self._client.post("/retrain", {"reason": f"{self._prefix}: a bad release"})["retrain"])
+        ended = self._pipeline(retrain)
+        self._promoted(ended, before)
+        self._ask(rows, "d")  # no wait until they are captured: the watch window has begun
+        self._label(rows, 1 - rows[LABEL])
+        self.timeline.say(CAPTURED, f"{len(rows)} rows, with outcomes that are the opposite of what was learnt")
+        self._went_back(retrain, before)
+
+    def _went_back(self, retrain: str, before: str) -> None:
+        """The watch window must see the release for what it is, and bring the version before it back."""
+        with self._within(DETECTED, lambda: f"retrain {retrain} is {self._retrain(retrain)['status']}") as wait:
+            wait(lambda: bool(self._retrain(retrain)["detail"]), _QUICK_POLL_SECONDS)
+        found = self._retrain(retrain)
+        if found["status"] not in {"watching", "rolled_back"}:
+            raise HopBrokenError(f"{DETECTED}: {found['status']}: {found['detail']}")
+        self.timeline.say(DETECTED, found["detail"])
+        with self._within(BACK, lambda: f"version {self._view.served()} answers, expected {before}") as wait:
+            wait(lambda: self._view.served() == before, _QUICK_POLL_SECONDS)
+        self.timeline.say(BACK, f"version {before} answers")
+        alert = metrics.ALERT_RETRAIN_FAILED
+        with self._within(FIRING, lambda: f"{alert} is {self._rule(alert)['state']}") as wait:
+            wait(lambda: self._retrain(retrain)["status"] in OVER)
+            wait(lambda: self._rule(alert)["state"] == "firing")
+        self.timeline.say(FIRING, alert)
+        ended = self._retrain(retrain)
+        if ended["status"] != "rolled_back" or self._view.champion() != before:
+            raise HopBrokenError(f"{BACK}: {ended['status']}: {ended['detail']}")
+
+    def _retrain(self, retrain: str) -> dict[str, Any]:
+        return dict(next(item for item in self._client.status()["recent"] if item["id"] == retrain))
+
+    def _reference(self, count: int) -> "pd.DataFrame":
         import pandas as pd  # noqa: PLC0415
 
         frame = pd.read_parquet(io.BytesIO(self._client.get("/reference").content))
-        return frame.sample(min(self._rows, len(frame)), random_state=_SEED).reset_index(drop=True)
+        return frame.sample(min(count, len(frame)), random_state=_SEED).reset_index(drop=True)
 
     def _capture(self, rows: "pd.DataFrame") -> None:
         self._send(rows, "d")
-        self._label(rows)
+        self._label(rows, poisoned(rows) if self._scenario == "poisoned" else rows[LABEL])
         self.timeline.say(CAPTURED, f"{len(rows)} drifted rows, with outcomes")
 
     def _send(self, rows: "pd.DataFrame", part: str) -> None:
         """Ask for predictions, and wait until they are in the store."""
-        stored = self._stored()
+        stored = self._view.stored()
         self._ask(rows, part)
         text = f"of {len(rows)} rows are in the store; is capture on, does the server reach it?"
-        with self._within(CAPTURED, lambda: f"{self._stored() - stored:.0f} {text}") as wait:
-            wait(lambda: self._stored() - stored >= len(rows))
+        with self._within(CAPTURED, lambda: f"{self._view.stored() - stored:.0f} {text}") as wait:
+            wait(lambda: self._view.stored() - stored >= len(rows))
 
     def _ask(self, rows: "pd.DataFrame", part: str) -> None:
-        url = need(self._outputs, "prediction_url")
         for number, start in enumerate(range(0, len(rows), REQUEST_ROWS)):
-            body = {"instances": rows[list(FEATURES)].iloc[start : start + REQUEST_ROWS].to_numpy(float).tolist()}
+            instances = rows[list(FEATURES)].iloc[start : start + REQUEST_ROWS].to_numpy(float).tolist()
             try:
-                answer = self._http.post(url, json=body, headers={"x-request-id": f"{self._prefix}-{part}{number}"})
+                answer = self._view.predict(instances, f"{self._prefix}-{part}{number}")
             except httpx.HTTPError as error:
                 raise HopBrokenError(f"{CAPTURED}: the model server does not answer: {error}") from error
             if answer.is_error:
                 raise HopBrokenError(f"{CAPTURED}: a request got {answer.status_code}: {answer.text[:200]}")
 
-    def _label(self, rows: "pd.DataFrame") -> None:
-        labels = poisoned(rows) if self._poisoned else rows[LABEL]
+    def _label(self, rows: "pd.DataFrame", labels: "pd.Series[int]") -> None:
         outcomes = [
             {
                 "request_id": f"{self._prefix}-d{index // REQUEST_ROWS}",
@@ -189,16 +200,6 @@ class Drill:
         ]
         for start in range(0, len(outcomes), OUTCOME_ROWS):
             self._client.post("/outcomes", {"outcomes": outcomes[start : start + OUTCOME_ROWS]})
-
-    def _stored(self) -> float:
-        url = httpx.URL(need(self._outputs, "model_url")).copy_with(path="/metrics")
-        text = self._http.get(url).text
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == metrics.CAPTURE_ROWS and sample.labels.get(metrics.LABEL_OUTCOME) == "stored"
-        )
 
     def _compute(self) -> float:
         """As many checks as the rule asks for; returns the share of drifted columns."""
@@ -228,8 +229,8 @@ class Drill:
     def _metric(self, share: float) -> None:
         text = f"Prometheus has no {metrics.DATA_DRIFT_SCORE} of {share}: is the name right, is the gateway scraped?"
         with self._within(METRIC, lambda: text) as wait:
-            wait(lambda: self._value(metrics.DATA_DRIFT_SCORE) == share)
-            wait(lambda: (self._value(metrics.DRIFT_CHECKS_IN_A_ROW) or 0) >= 1)
+            wait(lambda: self._view.value(metrics.DATA_DRIFT_SCORE) == share)
+            wait(lambda: (self._view.value(metrics.DRIFT_CHECKS_IN_A_ROW) or 0) >= 1)
         query = str(self._rule()["query"])
         for name in (metrics.DATA_DRIFT_SCORE, metrics.DRIFT_CHECKS_IN_A_ROW):
             if name not in query:
@@ -258,45 +259,17 @@ class Drill:
             )
             return bool(found)
 
-        with self._within(WEBHOOK, self._why_no_webhook) as wait:
+        with self._within(WEBHOOK, self._view.why_no_webhook) as wait:
             wait(came)
         self.timeline.say(WEBHOOK, f"retrain {found['id']}: {found['reason']}")
         return str(found["id"])
-
-    def _why_no_webhook(self) -> str:
-        """What became of the alert between Alertmanager and the ledger."""
-        url = need(self._outputs, "alertmanager_url").rstrip("/")
-        try:
-            groups = self._http.get(f"{url}/api/v2/alerts/groups").json()
-        except (httpx.HTTPError, ValueError) as error:
-            return f"Alertmanager at {url} does not answer: {error}"
-        receivers = {
-            group["receiver"]["name"]
-            for group in groups
-            for alert in group["alerts"]
-            if alert["labels"]["alertname"] == metrics.ALERT_DATA_DRIFT
-        }
-        if not receivers:
-            return "Prometheus fires, Alertmanager knows nothing of it"
-        where = f"Alertmanager sends it to {', '.join(sorted(receivers))}"
-        return f"{where}; the retraining service counted {self._received() or 'no alert at all'}"
-
-    def _received(self) -> str:
-        url = need(self._outputs, "retrain_url").removesuffix("/retrain") + "/metrics"
-        counted = {
-            sample.labels[metrics.LABEL_OUTCOME]: sample.value
-            for family in text_string_to_metric_families(self._http.get(url).text)
-            for sample in family.samples
-            if sample.name == metrics.ALERTS_RECEIVED and sample.value
-        }
-        return ", ".join(f"{outcome} {count:.0f}" for outcome, count in sorted(counted.items()))
 
     def _pipeline(self, retrain: str) -> dict[str, Any]:
         """The retrain once the pipeline is through: watched, or over."""
         found: dict[str, Any] = {}
 
         def through() -> bool:
-            found.update(next(item for item in self._client.status()["recent"] if item["id"] == retrain))
+            found.update(self._retrain(retrain))
             return found["status"] in {*OVER, "watching"}
 
         with self._within(PIPELINE, lambda: f"retrain {retrain} is {found.get('status')}") as wait:
@@ -314,19 +287,19 @@ class Drill:
             raise HopBrokenError(f"{GATE}: {found['detail']}")
         self.timeline.say(GATE, "allowed by the release policy")
         version = str(found["version_after"])
-        with self._within(PROMOTED, lambda: f"champion is version {self._champion()}, expected {version}") as wait:
-            wait(lambda: self._champion() == version != before)
-        self.timeline.say(PROMOTED, f"version {version}, trained on the drifted requests")
-        with self._within(SERVED, lambda: f"version {self._served()} answers, expected {version}") as wait:
-            wait(lambda: self._served() == version)
+        with self._within(PROMOTED, lambda: f"champion is version {self._view.champion()}, expected {version}") as wait:
+            wait(lambda: self._view.champion() == version != before)
+        self.timeline.say(PROMOTED, f"version {version}")
+        with self._within(SERVED, lambda: f"version {self._view.served()} answers, expected {version}") as wait:
+            wait(lambda: self._view.served() == version)
         self.timeline.say(SERVED, f"version {version} answers")
 
     def _refused(self, found: dict[str, Any], before: str) -> None:
         if found["status"] != "refused":
             raise HopBrokenError(f"{GATE}: poisoned data was not refused: {found['status']} {found['detail']}")
         self.timeline.say(GATE, found["detail"].partition(" (log: ")[0])
-        if self._champion() != before or self._served() != before:
-            raise HopBrokenError(f"{PROMOTED}: version {self._champion()} was promoted on poisoned data")
+        if self._view.champion() != before or self._view.served() != before:
+            raise HopBrokenError(f"{PROMOTED}: version {self._view.champion()} was promoted on poisoned data")
         self.timeline.say(PROMOTED, f"nothing: version {before} is champion and answers")
 
     def _resolved(self) -> None:
@@ -336,7 +309,7 @@ class Drill:
         with self._within(RESOLVED, lambda: f"{metrics.ALERT_DATA_DRIFT} is {self._rule()['state']}") as wait:
             wait(quiet)
             wait(lambda: not self._client.status()["running"])
-        self.timeline.say(RESOLVED, f"drift is {self._value(metrics.DATA_DRIFT_SCORE)}")
+        self.timeline.say(RESOLVED, f"drift is {self._view.value(metrics.DATA_DRIFT_SCORE)}")
 
     def _clean_what_can_be(self, before: str) -> None:
         """After a broken hop: what cannot be put back is said, and does not hide the hop."""
@@ -348,7 +321,7 @@ class Drill:
     def _clean(self, before: str) -> None:
         """The drill's requests no longer count, and the version before it serves."""
         self._client.post("/strike", {"prefix": self._prefix})
-        if self._champion() == before:
+        if self._view.champion() == before:
             return
         begun = time.monotonic()
         done = self._client.post("/rollback")
@@ -357,37 +330,16 @@ class Drill:
             raise HopBrokenError(f"{BACK}: version {done.get('version')} after {seconds:.1f} s, expected {before}")
         self.timeline.say(BACK, f"version {before} answered {seconds:.1f} s after the request")
 
-    def _champion(self) -> str:
-        url = need(self._outputs, "mlflow_url").rstrip("/") + "/api/2.0/mlflow/registered-models/alias"
-        found = self._http.get(url, params={"name": MODEL_NAME, "alias": "champion"}).json()
-        return str(found.get("model_version", {}).get("version"))
-
-    def _served(self) -> str:
-        answer = self._http.post(
-            need(self._outputs, "prediction_url"),
-            json={"instances": [[45, 72000, 680, 3]]},
-            headers={"x-request-id": f"{self._prefix}-served"},
-        )
-        return str(answer.headers.get("x-model-version"))
-
-    def _value(self, name: str) -> float | None:
-        found = self._prometheus("/api/v1/query", query=name)["result"]
-        return float(found[0]["value"][1]) if found else None
-
-    def _prometheus(self, path: str, **query: str) -> dict[str, Any]:
-        url = need(self._outputs, "prometheus_url").rstrip("/") + path
-        return dict(self._http.get(url, params=query).raise_for_status().json()["data"])
-
     @contextlib.contextmanager
-    def _within(self, hop: str, why: Callable[[], str]) -> Iterator[Callable[[Callable[[], bool]], None]]:
+    def _within(self, hop: str, why: Callable[[], str]) -> Iterator[Wait]:
         """A way to wait that ends with the hop's name and `why()` once its time is over."""
         deadline = time.monotonic() + self._limits[hop]
 
-        def wait(reached: Callable[[], bool]) -> None:
+        def wait(reached: Callable[[], bool], pause: float = 0.0) -> None:
             while not reached():
                 if time.monotonic() > deadline:
                     raise HopBrokenError(f"{hop}: not within {self._limits[hop]:.0f} s; {why()}")
-                time.sleep(_POLL_SECONDS)
+                time.sleep(pause or _POLL_SECONDS)
 
         try:
             yield wait
@@ -406,20 +358,3 @@ def poisoned(rows: "pd.DataFrame") -> "pd.Series[int]":
     truth: pd.Series[int] = rows[LABEL].copy()
     truth.loc[lies] = 1 - truth.loc[lies]
     return truth
-
-
-def main() -> None:
-    """Command: one drill; exit status 1 and the broken hop's name when the loop does not close."""
-    parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.drill", description=__doc__)
-    parser.add_argument("--poisoned", action="store_true", help="lie about outcomes; nothing may be promoted")
-    parser.add_argument("--rows", type=int, default=ROWS, help="drifted rows to send (default: %(default)s)")
-    add_arguments(parser)
-    arguments = parser.parse_args()
-    outputs, client = connect(arguments)
-    drill = Drill(outputs, client, poisoned=arguments.poisoned, rows=arguments.rows)
-    drill.run()
-    print(f"the loop closed in {time.monotonic() - drill.timeline.begun:.0f} s")
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -1,0 +1,201 @@
+"""Poisoned outcomes and requests through the real worker, ledger, MLflow, OPA and pipeline stages: nothing is promoted.
+
+The stages run in this process, on features that are ingested once, and there is no model server: nothing may get that
+far. A few cases run always, all of them by `pytest -m soak`. Takes the real rows when `DATA` names the CSV, else the
+generator's.
+"""
+
+import io
+import json
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workloads.loan_default import ENTITY, FEATURES, LABEL, labels, pipeline, reference
+from workloads.loan_default.errors import DataError, GateError
+from workloads.loan_default.features import pull, read_offline, refresh
+from workloads.loan_default.ingestion import ingest
+from workloads.loan_default.labels import Outcome as Label
+from workloads.loan_default.registry import download_bundle, mlflow_client
+from workloads.loan_default.retraining import worker as workers
+from workloads.loan_default.retraining.ledger import Ledger
+from workloads.loan_default.retraining.runner import Outcome
+from workloads.loan_default.retraining.worker import Worker
+from workloads.loan_default.bundle import Scorer
+from workloads.loan_default.settings import SETTINGS_VARIABLE
+from workloads.loan_default.store import Store
+
+from . import servers
+
+pytestmark = pytest.mark.timeout(900)
+SEED = 42
+ROWS = 30_000
+
+
+class Stages:
+    """Runs the pipeline's own stage functions, from training on, in this process."""
+
+    def __init__(self, run):
+        self._run = run
+
+    def run(self, retrain, window, handle, noted, stopped):
+        del retrain, handle, noted, stopped
+        try:
+            run_id = pipeline.train.python_func(self._run, window)
+            version = pipeline.register.python_func(pipeline.validate.python_func(run_id, window))
+        except (DataError, GateError) as error:
+            return Outcome("refused", str(error))
+        return Outcome("succeeded", f"version {version}")
+
+    def clear(self, retrain):
+        """Nothing runs elsewhere."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, spark, environment_in):
+    """A first release, promoted through the gate."""
+    folder = tmp_path_factory.mktemp("poisoned")
+    base = environment_in(folder, ingestion={"generator_rows": ROWS}, retraining={"attempts": 1, "cooldown_seconds": 0})
+    data = os.environ.get("DATA")
+    with servers.opa(folder) as opa, servers.mlflow(folder) as mlflow, pytest.MonkeyPatch.context() as patch:
+        environment = base.model_copy(
+            update={"opa_url": opa, "mlflow_tracking_uri": mlflow, "data": Path(data) if data else None}
+        )
+        for name, value in environment.model_dump(mode="json", exclude_defaults=True).items():
+            if name == "settings":
+                patch.setenv(SETTINGS_VARIABLE, json.dumps(value))
+            else:
+                patch.setenv(name.upper(), value)
+        run = ingest(environment, spark).run
+        refresh(environment)
+        assert Stages(run).run("first", "", None, None, None).ended == "succeeded"
+        pull(environment)
+        yield environment, Stages(run), read_offline(environment)
+
+
+@pytest.fixture
+def retrained(world, tmp_path, monkeypatch):
+    """Captures requests and their outcomes, then lets the worker retrain because of an alert."""
+    environment, stages, _ = world
+    monkeypatch.setattr(workers, "Watch", lambda *_: type("Watch", (), {"run": lambda *_: None}))
+    ledger = Ledger(f"sqlite:///{tmp_path}/retraining.db")
+    prefix = uuid.uuid4().hex
+
+    def retrain(rows):
+        champion = reference.champion(environment)
+        capture(environment, champion, rows, prefix)
+        ledger.submit(alert="a:1", reason="drift", version=champion.version, cooldown_seconds=0)
+        Worker(environment, ledger, stages, None, lambda: None).do(ledger.take(0))
+        (ended,) = ledger.recent(2)
+        return champion.version, ended, reference.champion(environment).version
+
+    yield retrain
+    labels.strike(environment, prefix)
+    ledger.close()
+
+
+def capture(environment, champion, rows, prefix):
+    """What the model server and the outcome feed write for these rows, scored by the champion."""
+    folder, checksum = download_bundle(mlflow_client(environment), champion.run_id, environment.work)
+    vectors = rows[list(FEATURES)].to_numpy(dtype=np.float32)
+    frame = pd.DataFrame(
+        {
+            "request_id": [f"{prefix}-{index}" for index in range(len(rows))],
+            "row": np.zeros(len(rows), dtype="int32"),
+            "captured_at": pd.Timestamp(datetime.now(UTC)).as_unit("us"),
+            "alias": "champion",
+            "version": champion.version,
+            ENTITY: rows[ENTITY].to_numpy(),
+            **{name: vectors[:, index].astype(float) for index, name in enumerate(FEATURES)},
+            "score": Scorer.load(folder, checksum).score(vectors).astype(float),
+        }
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    path = f"{labels.CAPTURES}/dt={datetime.now(UTC):%Y-%m-%d}/hour=00/{prefix}-{time.time_ns()}.parquet"
+    Store.open(environment).write(path, buffer.getvalue())
+    outcomes = [
+        Label(request_id=request, outcome=int(label))
+        for request, label in zip(frame["request_id"], rows[LABEL], strict=True)
+    ]
+    labels.add(environment, outcomes)
+
+
+def drifted(rows):
+    return rows.assign(Income=rows["Income"] * 1.6, NumOpenAccounts=rows["NumOpenAccounts"] + 1)
+
+
+def rng():
+    return np.random.default_rng(SEED)
+
+
+def flipped(share):
+    return lambda f: f.assign(**{LABEL: np.where(rng().random(len(f)) < share, 1 - f[LABEL], f[LABEL])})
+
+
+def permuted(share):
+    def poison(f):
+        lies = f[LABEL].sample(frac=share, random_state=SEED)
+        truth = f[LABEL].copy()
+        truth.loc[lies.index] = lies.sample(frac=1, random_state=SEED + 1).to_numpy()
+        return f.assign(**{LABEL: truth})
+
+    return poison
+
+
+def written(outcome, chosen):
+    """Everybody of a group gets the same outcome, whatever happened."""
+    return lambda f: f.assign(**{LABEL: np.where(chosen(f), outcome, f[LABEL])})
+
+
+def turned(chosen):
+    """Everybody of a group gets the opposite outcome."""
+    return lambda f: f.assign(**{LABEL: np.where(chosen(f), 1 - f[LABEL], f[LABEL])})
+
+
+POISON = {
+    "a tenth of the outcomes turned around": flipped(0.1),
+    "a fifth turned around": flipped(0.2),
+    "a third turned around": flipped(0.3),
+    "half turned around": flipped(0.5),
+    "all turned around": flipped(1.0),
+    "outcomes of others for most": permuted(0.6),
+    "outcomes of others for all": permuted(1.0),
+    "everybody defaults": written(1, lambda f: f[ENTITY] > 0),
+    "everybody pays": written(0, lambda f: f[ENTITY] > 0),
+    "the young default": written(1, lambda f: f["Age"] < 28),
+    "the rich default": written(1, lambda f: f["Income"] > f["Income"].quantile(0.9)),
+    "the poor pay": written(0, lambda f: f["Income"] < f["Income"].quantile(0.4)),
+    "low scores pay": written(0, lambda f: f["CreditScore"] < f["CreditScore"].quantile(0.2)),
+    "the young are turned around": turned(lambda f: f["Age"] < 30),
+    "the outcome leaks into the score": lambda f: f.assign(CreditScore=np.where(f[LABEL] == 1, 400, 700)),
+    "the outcome leaks into the income": lambda f: f.assign(Income=f["Income"] + f[LABEL] * 1e6),
+    "one score for all": lambda f: f.assign(CreditScore=680),
+    "one income for all": lambda f: f.assign(Income=30_000.0),
+    "scores of others": lambda f: f.assign(CreditScore=f["CreditScore"].sample(frac=1, random_state=SEED).to_numpy()),
+    "women score badly": lambda f: f.assign(CreditScore=f["CreditScore"].where(f["SEX"] != 2, 320)),
+}
+ALWAYS = {"outcomes of others for most", "the poor pay", "the outcome leaks into the income"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ALWAYS else pytest.mark.soak) for name in POISON]
+)
+def test_a_poisoned_retrain_is_refused_and_the_champion_stays(world, retrained, name):
+    *_, rows = world
+    before, ended, after = retrained(POISON[name](drifted(rows)))
+    print(f"{name}: {ended.detail}")
+    assert (ended.status, after) == ("refused", before), ended.detail
+
+
+def test_a_retrain_on_honest_outcomes_is_promoted(world, retrained):
+    *_, rows = world
+    before, ended, after = retrained(drifted(rows))
+    assert (ended.status, ended.version_after) == ("promoted", after), ended.detail
+    assert after != before
