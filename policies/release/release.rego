@@ -10,6 +10,7 @@ limits := {
 	"max_calibration_error": 0.03,
 	"max_train_gap": 0.04, # AUC on learnt rows minus AUC on held-out rows
 	"max_auc_loss": 0.005, # against the champion on the same rows: one standard error of the AUC is 0.006
+	"max_known_loss": 0.05, # on the ingested rows, after learning from labelled requests: drift costs up to 0.04, labels that lie about a segment 0.1 and more
 	"max_parity_gap": 0.2, # demographic parity, the four-fifths rule turned into a difference
 	"max_opportunity_gap": 0.15,
 	"max_ranking_gap": 0.1, # AUC within groups; 0.05 on the real data, 0.12 and more where one group's score is broken
@@ -69,6 +70,11 @@ reasons contains sprintf("AUC on learnt rows is %.4f higher than on held-out row
 reasons contains sprintf("AUC is %.4f lower than the champion's on the same rows", [loss]) if {
 	loss := input.champion.test_auc - input.candidate.test_auc
 	loss > limits.max_auc_loss
+}
+
+reasons contains sprintf("AUC on the ingested rows is %.4f lower than the champion's: the new labels contradict them", [loss]) if {
+	loss := input.known.champion.test_auc - input.known.candidate.test_auc
+	loss > limits.max_known_loss
 }
 
 reasons contains sprintf("%s: demographic parity gap %.3f is above %.2f", [attribute, gap, limits.max_parity_gap]) if {

@@ -7,6 +7,7 @@ good := {
 	"candidate": {"test_auc": 0.76, "test_brier": 0.14, "test_calibration_error": 0.01, "distinct_scores": 4000},
 	"train": {"test_auc": 0.775},
 	"champion": {"test_auc": 0.761},
+	"known": {"candidate": {"test_auc": 0.73}, "champion": {"test_auc": 0.76}},
 	"bias": {
 		"SEX": {"demographic_parity": 0.03, "equal_opportunity": 0.02, "ranking": 0.04, "groups": 2},
 		"AGE": {"demographic_parity": 0.14, "equal_opportunity": 0.11, "ranking": 0.04, "groups": 5},
@@ -54,6 +55,10 @@ test_calibration if refused(change("/candidate/test_calibration_error", 0.04))
 test_learnt_by_heart if refused(change("/train/test_auc", 0.81))
 
 test_worse_than_the_champion if refused(change("/champion/test_auc", 0.77))
+
+test_contradicts_what_was_known if refused(change("/known/candidate/test_auc", 0.7))
+
+test_rows_that_were_ingested_have_nothing_known_before if release.allow with input as json.patch(good, change("/known", null))
 
 test_parity_gap if refused(change("/bias/AGE/demographic_parity", 0.21))
 

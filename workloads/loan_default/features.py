@@ -63,6 +63,9 @@ class TrainingSet:
     frame: "pd.DataFrame"
     """`CustomerID`, the four features, the attributes and the label; the same bytes for the same data hash."""
 
+    known: "pd.DataFrame | None" = None
+    """The ingested rows, when `frame` is a window of labelled requests; None when `frame` is those rows."""
+
 
 def feature_store(environment: Environment) -> "FeatureStore":
     """Feast client of the repository; the online store is sqlite when `FEAST_ONLINE_STORE` says so."""

@@ -175,8 +175,8 @@ def window(environment: Environment, attributes: "pd.DataFrame") -> Window | Non
     """Write the labelled rows of the last days as a window; None when there are too few.
 
     `attributes` holds the protected attributes by customer; rows of other customers cannot be checked for bias and are
-    left out. Raises DataError when the labels cannot be believed: one class only, or the champion ranks them no better
-    than chance.
+    left out. Raises DataError when the labels cannot be believed: one class only, the champion ranks them no better
+    than chance, or their default rate is far from what it predicted.
     """
     settings = environment.settings.retraining
     rows = labelled(environment, captured(environment, timedelta(days=settings.labelled_days)))
@@ -188,6 +188,13 @@ def window(environment: Environment, attributes: "pd.DataFrame") -> Window | Non
         raise DataError(
             f"the outcomes of {len(frame)} requests are not believed: the champion ranks them with AUC {auc:.3f}, "
             f"below {settings.min_champion_auc}; check the outcome feed, nothing was trained"
+        )
+    rate, predicted = float(frame[LABEL].mean()), float(frame["score"].mean())
+    if abs(rate - predicted) > settings.max_rate_gap:
+        raise DataError(
+            f"the outcomes of {len(frame)} requests are not believed: {rate:.3f} of them defaulted where the champion "
+            f"predicted {predicted:.3f}, more than {settings.max_rate_gap} apart; check the outcome feed, or raise "
+            "retraining.max_rate_gap when the world has changed so much; nothing was trained"
         )
     ordered = frame.sort_values([ENTITY, "request_id", "row"])[list(COLUMNS)].reset_index(drop=True)
     ordered = ordered.astype({ENTITY: "int64", LABEL: "int64"})
@@ -217,7 +224,7 @@ def with_window(environment: Environment, base: TrainingSet) -> TrainingSet:
     frame = pd.concat([old, fresh], ignore_index=True)[list(COLUMNS)].sort_values(ENTITY, kind="stable")
     mixed = hashlib.sha256(f"{base.ingested.data_hash}:{name}:{taken.old_share}".encode()).hexdigest()
     ingested = base.ingested.model_copy(update={"data_hash": mixed, "rows": len(frame)})
-    return replace(base, ingested=ingested, frame=frame.reset_index(drop=True))
+    return replace(base, ingested=ingested, frame=frame.reset_index(drop=True), known=base.frame)
 
 
 class Quality(BaseModel):

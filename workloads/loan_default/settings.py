@@ -241,6 +241,10 @@ class RetrainingSettings(_Frozen):
     """AUC of the champion on the labelled rows below which they are not believed: drift weakens a ranking, only wrong
     labels turn it around."""
 
+    max_rate_gap: Share = 0.08
+    """Distance between the default rate of the labelled rows and what the champion predicted for them, above which they
+    are not believed; a score shifted by 60 points moves it by 0.05."""
+
     watch_seconds: Annotated[float, Field(ge=0)] = 600
     """Seconds after a promotion in which a worse or failing release goes back to `previous` by itself."""
 

@@ -1,8 +1,8 @@
 """Stage 4: measure a trained run and let the release policy decide; the verdict is stored on the run.
 
 Measures what is served (the ONNX bundle, verified, in the serving runtime): quality on the held-out rows, the champion
-on the same rows, bias gaps per protected attribute, latency of single rows, health of the data. Decides nothing:
-`policies/release/release.rego` does, in OPA.
+on the same rows, both on the ingested rows when those were labelled requests, bias gaps per protected attribute,
+latency of single rows, health of the data. Decides nothing: `policies/release/release.rego` does, in OPA.
 """
 
 import argparse
@@ -68,7 +68,8 @@ def validate(environment: Environment, run_id: str, data: TrainingSet | None = N
     champion = alias_version(client, CHAMPION)
     candidate_scorer = _scorer(environment, run_id)
     champion_scorer = _champion_scorer(environment, champion) if champion else None
-    facts = measure(parts, data, candidate_scorer, champion_scorer)
+    known = None if data.known is None else split(data.known, environment.settings.training).test
+    facts = measure(parts, data, candidate_scorer, champion_scorer, known)
     verdict = decide(environment, facts)
     client.log_dict(run_id, facts, "validation/facts.json")
     client.log_dict(run_id, verdict.model_dump(mode="json"), "validation/verdict.json")
@@ -76,8 +77,17 @@ def validate(environment: Environment, run_id: str, data: TrainingSet | None = N
     return verdict
 
 
-def measure(parts: Split, data: TrainingSet, candidate: Scorer, champion: Scorer | None) -> dict[str, Any]:
-    """Everything the policy may look at, as plain JSON."""
+def measure(
+    parts: Split,
+    data: TrainingSet,
+    candidate: Scorer,
+    champion: Scorer | None,
+    known: "pd.DataFrame | None" = None,
+) -> dict[str, Any]:
+    """Everything the policy may look at, as plain JSON.
+
+    `known`: held-out ingested rows, when the rows of `parts` are labelled requests.
+    """
     scores = _score(candidate, parts.test)
     labels = parts.test[LABEL].to_numpy()
     quarantined = sum(data.ingested.quarantined.values())
@@ -85,6 +95,7 @@ def measure(parts: Split, data: TrainingSet, candidate: Scorer, champion: Scorer
         "candidate": score_metrics(labels, scores) | {"distinct_scores": len(set(scores.tolist()))},
         "train": score_metrics(parts.train[LABEL].to_numpy(), _score(candidate, parts.train)),
         "champion": None if champion is None else score_metrics(labels, _score(champion, parts.test)),
+        "known": None if known is None else _on_known(known, {"candidate": candidate, "champion": champion}),
         "bias": bias_gaps(parts.test, scores),
         "latency_p99_ms": latency_p99_ms(candidate),
         "data": {
@@ -97,6 +108,11 @@ def measure(parts: Split, data: TrainingSet, candidate: Scorer, champion: Scorer
             "label_correlation": {name: _association(data.frame, name) for name in FEATURES},
         },
     }
+
+
+def _on_known(known: "pd.DataFrame", scorers: dict[str, Scorer | None]) -> dict[str, Any]:
+    labels = known[LABEL].to_numpy()
+    return {name: scorer and score_metrics(labels, _score(scorer, known)) for name, scorer in scorers.items()}
 
 
 def decide(environment: Environment, facts: dict[str, Any]) -> Verdict:

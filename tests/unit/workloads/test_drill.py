@@ -257,6 +257,9 @@ def test_a_stack_with_production_times_is_not_drilled(drilled, monkeypatch):
         drilled(Stack()).run()
 
 
-def test_the_poison_turns_the_said_share_of_outcomes_around():
-    rows = pd.DataFrame({LABEL: [0, 1] * 500})
-    assert (poisoned(rows) != rows[LABEL]).mean() == scenarios.POISONED_SHARE
+def test_the_poison_keeps_the_default_rate_and_most_of_its_outcomes_are_somebody_elses():
+    rows = pd.DataFrame({LABEL: np.random.default_rng(7).random(10_000) < 0.22}).astype(int)
+    lies = poisoned(rows)
+    assert lies.sum() == rows[LABEL].sum()
+    by_chance = 2 * 0.22 * 0.78
+    assert (lies != rows[LABEL]).mean() == pytest.approx(scenarios.POISONED_SHARE * by_chance, abs=0.02)

@@ -142,6 +142,20 @@ def test_outcomes_that_the_champion_cannot_rank_are_not_believed(small, poison):
         labels.window(small, attributes(3000))
 
 
+RATES = {
+    "payers written down as defaulters": lambda truth, rng: np.where(rng.random(len(truth)) < 0.25, 1, truth),
+    "defaults that are lost": lambda truth, rng: np.where(rng.random(len(truth)) < 0.5, 0, truth),
+}
+
+
+@pytest.mark.parametrize("wrong", RATES)
+def test_outcomes_whose_rate_is_far_from_what_the_champion_predicted_are_not_believed(small, wrong):
+    rows = capture(small, 3000)
+    deliver(small, rows, RATES[wrong](rows["truth"].to_numpy(), np.random.default_rng(SEED + 1)))
+    with pytest.raises(DataError, match=r"are not believed: .* defaulted where the champion predicted 0\.2"):
+        labels.window(small, attributes(3000))
+
+
 def ingested(rows):
     return Ingested(run="run", data_hash="hash", source="csv", rows=rows, quarantined={}, event_timestamp=NOW)
 
@@ -162,6 +176,7 @@ def test_training_takes_new_and_old_rows_by_setting(make_environment, share, old
     mixed = labels.with_window(pinned, base(1000))
     assert len(mixed.frame) == 300 + old
     assert mixed.ingested.data_hash != "hash"
+    assert len(mixed.known) == 1000
     assert mixed.frame.equals(labels.with_window(pinned, base(1000)).frame)
 
 

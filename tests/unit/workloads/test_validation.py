@@ -130,3 +130,11 @@ def test_latency_is_of_one_row_in_the_serving_runtime(scorer):
 def test_the_release_policys_own_tests_pass():
     done = subprocess.run(["opa", "test", str(POLICY)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_after_learning_from_labelled_requests_both_models_are_measured_on_what_was_known(world, scorer, fitted):
+    _, parts, _ = fitted
+    facts = measure(Split(parts.train, parts.test), world.data, scorer, scorer, known=parts.test)
+    assert facts["known"]["candidate"] == facts["known"]["champion"]
+    assert facts["known"]["candidate"]["test_auc"] == facts["candidate"]["test_auc"]
+    assert measure(Split(parts.train, parts.test), world.data, scorer, None)["known"] is None

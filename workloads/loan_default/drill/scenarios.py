@@ -43,8 +43,9 @@ BAD_RELEASE_ROWS = 1_000
 INCOME_FACTOR, MORE_ACCOUNTS = 1.6, 1
 """The drift: an inflation, and one more account for everybody. Rankings stay, so that a retrain can learn it."""
 
-POISONED_SHARE = 0.3
-"""Outcomes that lie: too few for the plausibility check of a labelled window, enough for the gate."""
+POISONED_SHARE = 0.6
+"""Requests that get each other's outcomes: the default rate stays and the champion still ranks them better than chance,
+so that the plausibility checks of a labelled window pass them on and the gate must refuse."""
 
 Scenario = Literal["drift", "poisoned", "bad-release"]
 SCENARIOS: dict[Scenario, str] = {
@@ -353,8 +354,8 @@ def drifted(rows: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def poisoned(rows: "pd.DataFrame") -> "pd.Series[int]":
-    """Outcomes of which a seeded share is turned around."""
-    lies = rows[LABEL].sample(frac=POISONED_SHARE, random_state=_SEED).index
+    """Outcomes of which a seeded share belongs to somebody else."""
+    lies = rows[LABEL].sample(frac=POISONED_SHARE, random_state=_SEED)
     truth: pd.Series[int] = rows[LABEL].copy()
-    truth.loc[lies] = 1 - truth.loc[lies]
+    truth.loc[lies.index] = lies.sample(frac=1, random_state=_SEED + 1).to_numpy()
     return truth
