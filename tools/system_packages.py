@@ -16,6 +16,9 @@ from tools.console import ToolError, run, say
 SEARCHED = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 """Looked through after PATH: daemons live in sbin, which is often not on a person's PATH."""
 
+APART = Path("/usr/lib/postgresql")
+"""Where Debian keeps Postgres, one folder for each version, off everybody's PATH."""
+
 JAVA_MAJOR = 17
 """The oldest Java that Spark 4 runs on."""
 
@@ -49,8 +52,11 @@ PROGRAMS = (
     Program(("java",), ("openjdk-17-jre-headless", "openjdk-21-jre-headless")),
 )
 
-TEST_PROGRAMS = (Program(("chromium", "chromium-browser"), ("chromium",)),)
-"""What only tests use: a browser that looks at pages."""
+TEST_PROGRAMS = (
+    Program(("chromium", "chromium-browser"), ("chromium",)),
+    Program(("postgres",), ("postgresql",), ("postgresql",)),
+)
+"""What only tests use: a browser that looks at pages, the database of clusters."""
 
 BY_HAND = (
     "install Redis, Prometheus (with promtool), Alertmanager (with amtool), Pushgateway (all three from this system's "
@@ -60,7 +66,7 @@ BY_HAND = (
 
 def find(program: Program) -> Path | None:
     """The executable of a program; a Java that is too old does not count."""
-    search = os.pathsep.join([*os.get_exec_path(), *SEARCHED])
+    search = os.pathsep.join([*os.get_exec_path(), *SEARCHED, *map(str, APART.glob("*/bin"))])
     for name in program.names:
         found = shutil.which(name, path=search)
         if found is not None and (name != "java" or java_major(Path(found)) >= JAVA_MAJOR):

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from .servers import free_port
+
 START_SECONDS = 60
 USER = "postgres"
 
@@ -21,7 +22,7 @@ def program(name):
     """Path of one of its programs; Debian keeps them off PATH. Skips the test when there is none."""
     found = shutil.which(name) or next(iter(Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
     if found is None:
-        pytest.skip("postgresql is not installed; `apt-get install postgresql` brings it")
+        pytest.skip("postgresql is not installed; `python3 -m tools.install test-system` brings it")
     return found
 
 
@@ -74,9 +75,3 @@ def await_answer(url, process, log):
             time.sleep(0.1)
         else:
             return
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -4,11 +4,7 @@ Takes the real rows when `DATA` names the CSV, else the generator's. Run by `pyt
 """
 
 import os
-import shutil
-import socket
-import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -24,33 +20,16 @@ from workloads.loan_default.settings import TrainingSettings
 from workloads.loan_default.training import fit, split
 from workloads.loan_default.validation import decide, measure
 
-pytestmark = [
-    pytest.mark.soak,
-    pytest.mark.timeout(1200),
-    pytest.mark.skipif(shutil.which("opa") is None, reason="opa is not on PATH; `make soak` puts it there"),
-]
+from . import servers
+
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 REFERENCE = TrainingSettings()
-POLICY = Path(__file__).parents[3] / "policies" / "release"
 
 
 @pytest.fixture(scope="module")
-def opa_url():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    command = ["opa", "run", "--server", "--disable-telemetry", "--log-level", "error", "--addr", address, str(POLICY)]
-    server = subprocess.Popen(command)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield url
-    server.terminate()
-    server.wait(timeout=10)
+def opa_url(tmp_path_factory):
+    with servers.opa(tmp_path_factory.mktemp("opa")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

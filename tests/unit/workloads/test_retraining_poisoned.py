@@ -8,6 +8,7 @@ generator's.
 import io
 import json
 import os
+import sys
 import time
 import uuid
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ import pandas as pd
 import pytest
 
 from workloads.loan_default import ENTITY, FEATURES, LABEL, labels, pipeline, reference
+from workloads.loan_default.bundle import Scorer
 from workloads.loan_default.errors import DataError, GateError
 from workloads.loan_default.features import pull, read_offline, refresh
 from workloads.loan_default.ingestion import ingest
@@ -27,7 +29,6 @@ from workloads.loan_default.retraining import worker as workers
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.runner import Outcome
 from workloads.loan_default.retraining.worker import Worker
-from workloads.loan_default.bundle import Scorer
 from workloads.loan_default.settings import SETTINGS_VARIABLE
 from workloads.loan_default.store import Store
 
@@ -190,7 +191,7 @@ ALWAYS = {"outcomes of others for most", "the poor pay", "the outcome leaks into
 def test_a_poisoned_retrain_is_refused_and_the_champion_stays(world, retrained, name):
     *_, rows = world
     before, ended, after = retrained(POISON[name](drifted(rows)))
-    print(f"{name}: {ended.detail}")
+    sys.stdout.write(f"{name}: {ended.detail}\n")
     assert (ended.status, after) == ("refused", before), ended.detail
 
 
