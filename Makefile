@@ -1,6 +1,8 @@
 # Each target is a thin call of a real tool; `make` alone lists them.
 #   STACK=local      the stack a command is about
 #   ARGS=...         further flags for `pulumi up`, `preview` or `destroy`
+#   BASE=revision    what `preview` compares with, instead of with nothing
+#   REPORT=folder    where reports are written to
 #   DATA=file.csv    the raw data that `up` ingests, remembered; `DATA=generated` for generated rows
 STACK ?= local
 ARGS ?=
@@ -11,6 +13,9 @@ export DATA DRILL
 WITH = $(PYTHON) -m tools.env --stack $(STACK) --
 INFRA = .venv/bin
 WORKLOADS = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.environment_dir("workloads"))')/bin
+
+# Runs a command about STACK on the real engine with simulated providers; BASE=revision compares with that one.
+SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.simulated --stack $(STACK) $(if $(BASE),--base $(BASE)) --
 
 # Where everything is, with the token of the retraining service, for the commands that talk to the platform.
 OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
@@ -34,9 +39,13 @@ else
 endif
 	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome
 
-preview: install ## show what `up` would change
+preview: install ## show what `up` would change; other stacks than local without any account, since BASE if given
+ifeq ($(STACK),local)
 	@$(WITH) pulumi stack select --create $(STACK)
 	@$(WITH) pulumi preview $(ARGS)
+else
+	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.preview --stack $(STACK) $(if $(REPORT),--reports "$(abspath $(REPORT))") -- $(ARGS)
+endif
 
 down: ## destroy STACK and what is kept about it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi

@@ -1,0 +1,134 @@
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from stacks.preview.picture import as_svg
+from stacks.preview.plan import PreviewError, parse
+from stacks.preview.report import as_json, as_markdown, as_text, verdict
+
+ROOT = "urn:pulumi:prod::mlplatform::pulumi:pulumi:Stack::mlplatform-prod"
+
+
+def urn(name, kind="aws:s3/bucket:Bucket", parents=""):
+    return f"urn:pulumi:prod::mlplatform::{parents}{kind}::{name}"
+
+
+STORE = urn("artifact-store", "mlplatform:index:S3ArtifactStore")
+TRACKING = urn("tracking", "mlplatform:index:Mlflow")
+BUCKET = urn("artifact-store-bucket", parents="mlplatform:index:S3ArtifactStore$")
+SERVER = urn("tracking-server", "kubernetes:apps/v1:Deployment", "mlplatform:index:Mlflow$")
+OLD = urn("tracking-old", "kubernetes:core/v1:Secret", "mlplatform:index:Mlflow$")
+KEY = urn("artifact-store-key", "aws:kms/key:Key", "mlplatform:index:S3ArtifactStore$")
+
+
+def step(resource, op, parent=ROOT, **more):
+    state = {
+        "urn": resource,
+        "custom": "mlplatform:" not in resource.split("::")[2].rpartition("$")[2],
+        "parent": parent,
+    }
+    state |= {key: more.pop(key) for key in ("dependencies", "propertyDependencies") if key in more}
+    side = "oldState" if op in {"delete", "delete-replaced"} else "newState"
+    return {"op": op, "urn": resource, side: state, **more}
+
+
+STEPS = [
+    {"op": "same", "urn": ROOT, "newState": {"urn": ROOT}},
+    step(STORE, "same"),
+    step(BUCKET, "same", STORE),
+    step(TRACKING, "same"),
+    step(
+        SERVER,
+        "update",
+        TRACKING,
+        propertyDependencies={"env": [BUCKET]},
+        detailedDiff={"spec.replicas": {}, "metadata.labels": {}},
+    ),
+    step(OLD, "delete", TRACKING),
+    step(KEY, "create-replacement", STORE, replaceReasons=["description"]),
+    step(KEY, "replace", STORE),
+    step(KEY, "delete-replaced", STORE),
+    step(urn("main", "pulumi:providers:aws"), "create"),
+]
+
+
+def printed(steps=STEPS, diagnostics=()):
+    return json.dumps({"steps": list(steps), "diagnostics": list(diagnostics)})
+
+
+@pytest.fixture
+def plan():
+    return parse(printed())
+
+
+def test_every_resource_belongs_to_the_component_right_below_the_stack(plan):
+    assert {step.name: step.role for step in plan.steps if step.custom} == {
+        "artifact-store-bucket": "artifact-store",
+        "artifact-store-key": "artifact-store",
+        "tracking-server": "tracking",
+        "tracking-old": "tracking",
+        "main": "stack",
+    }
+
+
+def test_the_parts_of_a_replacement_are_one_change(plan):
+    assert plan.counts == {"replace": 1, "same": 1, "update": 1, "delete": 1, "create": 1}
+    (key,) = [step for step in plan.changes if step.name == "artifact-store-key"]
+    assert key.because == ("description",)
+
+
+def test_a_role_uses_the_roles_that_its_resources_depend_on(plan):
+    assert plan.uses["tracking"] == {"artifact-store"}
+    assert plan.uses["artifact-store"] == frozenset()
+
+
+def test_the_verdict_says_how_much_of_what(plan):
+    assert verdict(plan) == "1 to create, 1 to change, 1 to replace, 1 to delete; 1 stay as they are"
+    assert verdict(parse(printed(STEPS[:3]))) == "no changes; 1 stay as they are"
+
+
+def test_the_text_names_each_change_with_the_inputs_that_differ(plan):
+    text = as_text(plan, "prod")
+    assert "~ tracking: tracking-server (kubernetes:apps/v1:Deployment)  metadata.labels, spec.replicas" in text
+    assert "- tracking: tracking-old" in text
+    assert "! artifact-store: artifact-store-key" in text
+    assert "artifact-store-bucket" not in text
+
+
+def test_the_comment_folds_the_changes_and_leaves_out_roles_without_any(plan):
+    comment = as_markdown(plan, "prod")
+    assert comment.startswith("### `prod`: 1 to create")
+    assert "<details>" in comment
+    assert "<details>" not in as_markdown(parse(printed(STEPS[:3])), "prod")
+
+
+def test_machines_get_counts_roles_and_changes(plan):
+    told = json.loads(as_json(plan))
+    assert told["counts"]["replace"] == 1
+    assert {change["name"] for change in told["changes"]} == {step.name for step in plan.changes}
+
+
+def test_the_picture_has_a_box_for_each_role_and_an_arrow_to_what_it_uses(plan):
+    picture = ET.fromstring(as_svg(plan, "prod <preview>"))
+    space = "{http://www.w3.org/2000/svg}"
+    texts = [text.text for text in picture.iter(f"{space}text")]
+    assert {"artifact-store", "tracking", "prod <preview>"} <= set(texts)
+    assert "2 resources: 1 changed, 1 deleted" in texts
+    assert len(list(picture.iter(f"{space}path"))) == 1
+
+
+def test_a_preview_that_failed_gives_the_engines_words():
+    failed = printed(diagnostics=[{"severity": "error", "message": "tracking.port is 80\n"}])
+    with pytest.raises(PreviewError, match=r"^tracking\.port is 80$"):
+        parse(failed)
+
+
+def test_what_is_no_json_is_shown():
+    with pytest.raises(PreviewError, match="no JSON:\nboom"):
+        parse("boom")
+
+
+def test_a_warning_is_shown_once():
+    warning = {"severity": "warning", "message": "old version"}
+    assert as_text(parse(printed(diagnostics=[warning, warning])), "prod").count("warning: old version") == 1
