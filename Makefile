@@ -20,8 +20,11 @@ SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.simulated --stack $(ST
 # Where everything is, with the token of the retraining service, for the commands that talk to the platform.
 OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 
+# Reports of `policy` and `policy-state`.
+POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
+
 .DEFAULT_GOAL := help
-.PHONY: help install up preview down doctor outputs env drill retrain rollback test soak check lock bench
+.PHONY: help install up preview policy policy-state down doctor outputs env drill retrain rollback test soak check lock bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -42,10 +45,21 @@ endif
 preview: install ## show what `up` would change; other stacks than local without any account, since BASE if given
 ifeq ($(STACK),local)
 	@$(WITH) pulumi stack select --create $(STACK)
-	@$(WITH) pulumi preview $(ARGS)
+	@$(WITH) $(INFRA)/python -m policies preview -- $(ARGS)
 else
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.preview --stack $(STACK) $(if $(REPORT),--reports "$(abspath $(REPORT))") -- $(ARGS)
 endif
+
+policy: install ## judge what `up` would make of STACK and lose; REPORT=folder writes JSON and SARIF
+ifeq ($(STACK),local)
+	@$(WITH) pulumi stack select --create $(STACK)
+	@$(WITH) $(INFRA)/python -m policies preview $(POLICY_REPORTS) -- $(ARGS)
+else
+	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m policies preview $(POLICY_REPORTS) -- $(ARGS)
+endif
+
+policy-state: install ## judge what the last `up` made of STACK, without running the program
+	@$(WITH) $(INFRA)/python -m policies state $(POLICY_REPORTS) -- --stack $(STACK) $(ARGS)
 
 down: ## destroy STACK and what is kept about it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
@@ -75,9 +89,11 @@ rollback: ## put the previous model version back on the running STACK
 	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client rollback --outputs -
 
 check: ## format, lint, types, and which package may import which
-	@$(PYTHON) -m tools.install cloud workloads
+	@$(PYTHON) -m tools.install cloud workloads pulumi tools
 	$(INFRA)/ruff format --check .
 	$(INFRA)/ruff check .
+	$(WITH) opa check --strict policies/lib policies/rules policies/release policies/gate.rego
+	$(WITH) sh -c 'opa fmt --fail --diff $$(git ls-files "policies/*.rego")'
 	$(INFRA)/mypy infra stacks tools policies
 	MYPYPATH=tests/pytest_pulumi/src $(INFRA)/mypy -p pytest_pulumi
 	"$(WORKLOADS)/mypy" workloads --exclude component.py  # the first line has checked it, where Pulumi's SDK is

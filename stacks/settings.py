@@ -29,6 +29,7 @@ from infra.pipelines.settings import KfpInProcessSettings, PipelinesSettings
 from infra.policy_server.settings import OpaOnHostSettings, PolicyServerSettings
 from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSettings
 from infra.tracking.settings import MlflowOnHostSettings, TrackingSettings
+from policies.settings import PolicySettings
 from workloads.loan_default.component import LoanDefaultStackSettings
 from workloads.loan_default.settings import drill_profile
 
@@ -74,6 +75,7 @@ class LocalStack(Settings):
     compute: ComputeOnHostSettings
     serving: KserveOnHostSettings
     loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
+    policies: PolicySettings = PolicySettings()
 
     @model_validator(mode="after")
     def _no_port_twice(self) -> "LocalStack":
@@ -120,6 +122,7 @@ class KubernetesStack(Settings):
     compute: ComputeOnKubernetesSettings
     serving: KserveOnKubernetesSettings
     loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
+    policies: PolicySettings = PolicySettings()
 
     @model_validator(mode="after")
     def _no_file_of_this_machine(self) -> "KubernetesStack":

@@ -93,8 +93,9 @@ def parts() -> dict[str, Part]:
 
 
 def needed(stack: str) -> list[str]:
-    """The parts that a stack needs here: `local` runs everything on this machine, the others only the engine."""
-    return ["system", "infra", "workloads", "pulumi", "tools"] if stack == "local" else ["infra", "cloud", "pulumi"]
+    """The parts that a stack needs here: `local` runs everything on this machine, the others the engine and OPA."""
+    everywhere = ["infra", "pulumi", "tools"]
+    return ["system", "workloads", *everywhere] if stack == "local" else ["cloud", *everywhere]
 
 
 def install(names: Sequence[str]) -> None:

@@ -34,9 +34,9 @@ def test_the_local_stack_gets_everything_that_runs_here_in_the_order_of_need(par
     assert parts[1] == ["system", "infra", "workloads", "pulumi", "tools"]
 
 
-def test_another_stack_gets_the_engine_and_the_cloud_sdks(parts):
+def test_another_stack_gets_the_engine_the_cloud_sdks_and_opa_for_the_policies(parts):
     install.main(["--stack", "prod"])
-    assert parts[1] == ["infra", "cloud", "pulumi"]
+    assert parts[1] == ["infra", "cloud", "pulumi", "tools"]
 
 
 def test_a_stack_that_there_is_not_is_refused_before_anything_is_got(parts):

@@ -1,0 +1,153 @@
+"""`python -m policies`: judge a preview, a state or manifests; print what Gatekeeper gets; renew the table of rules."""
+
+import argparse
+import datetime as dt
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from policies import destruction, documentation, exemptions, gate, gatekeeper, kinds, report
+from policies.catalogue import FOLDER
+from policies.model import PolicyError, Resource
+from policies.settings import KEY, PolicySettings, parse
+
+PACK = FOLDER / "pack"
+NAMESPACES = {"mlplatform.dev/platform": "true"}
+"""Label of the namespaces that admission guards; `infra.core.kubernetes.OURS`."""
+
+
+def main() -> int:
+    """Exit with 1 when a mandatory rule is broken, with 2 when the verdict could not be reached."""
+    parser = argparse.ArgumentParser(prog="python -m policies", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, words in (("preview", "what `up` would make and lose"), ("state", "what the last `up` made")):
+        command = commands.add_parser(name, help=words)
+        _reports(command)
+        command.add_argument("arguments", nargs="*", metavar="-- FLAG", help="flags for pulumi")
+    check = commands.add_parser("check", help="Kubernetes manifests, e.g. a rendered chart")
+    _reports(check)
+    check.add_argument("files", nargs="+", type=Path)
+    for command in (
+        check,
+        commands.add_parser("gatekeeper", help="ConstraintTemplates, Constraints and SyncSet as YAML"),
+    ):
+        command.add_argument("--stack", default="", help="whose levels and parameters hold")
+    commands.add_parser("docs", help=f"renew the table in {documentation.FILE.relative_to(FOLDER.parent)}")
+    given = parser.parse_args()
+    try:
+        return _run(given)
+    except PolicyError as error:
+        sys.stderr.write(f"policies: {error}\n")
+        return 2
+
+
+def _reports(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", type=Path, help="file for the report in JSON")
+    command.add_argument("--sarif", type=Path, help="file for the report in SARIF, for code scanning")
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.command == "docs":
+        documentation.FILE.write_text(documentation.text())
+        return 0
+    if given.command == "gatekeeper":
+        sys.stdout.write(yaml.safe_dump_all(_gatekeeper(given.stack), sort_keys=False))
+        return 0
+    if given.command == "check":
+        return _published(_checked(given.files, _settings(given.stack), given.stack), given)
+    return _engine(given)
+
+
+def _published(verdict: gate.Report, given: argparse.Namespace) -> int:
+    sys.stdout.write(report.as_text(verdict))
+    for file, written in ((given.json, report.as_json), (given.sarif, report.as_sarif)):
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(written(verdict))
+    return int(verdict.failed)
+
+
+def _engine(given: argparse.Namespace) -> int:
+    """Run the engine with the pack, show what it shows, and add what only its steps tell."""
+    with tempfile.TemporaryDirectory() as folder:
+        written, log = Path(folder) / "report.json", Path(folder) / "events.json"
+        if given.command == "preview":
+            command = ["pulumi", "preview", "--policy-pack", str(PACK), "--event-log", str(log)]
+        else:
+            command = ["pulumi", "policy", "analyze", "--policy-pack", str(PACK)]
+        environment = os.environ | {"MLPLATFORM_POLICY_REPORT": str(written)}
+        code = subprocess.run([*command, *given.arguments], env=environment, check=False).returncode
+        if not written.exists():
+            return code or 2
+        verdict = report.from_json(written.read_text())
+        if given.command == "preview":
+            verdict = _with_losses(verdict, log)
+    return _published(verdict, given) or code
+
+
+def _with_losses(verdict: gate.Report, log: Path) -> gate.Report:
+    """The verdict on the resources, and on the steps that lead there."""
+    losses = gate.judge([], PolicySettings(), _waivers(), _today(), stack=verdict.stack, further=destruction.read(log))
+    found = [each for each in losses.violations if each.finding.rule == "POL-02"]
+    return replace(verdict, violations=[*verdict.violations, *found], exempted=[*verdict.exempted, *losses.exempted])
+
+
+def _waivers() -> list[exemptions.Exemption]:
+    return [each for each in exemptions.load() if each.rule == "POL-02"]
+
+
+def _checked(files: Sequence[Path], settings: PolicySettings, stack: str) -> gate.Report:
+    resources = [resource for file in files for resource in _manifests(file)]
+    return gate.judge(resources, settings, exemptions.load(), _today(), stack=stack)
+
+
+def _manifests(file: Path) -> Iterator[Resource]:
+    """The objects in a file; lists are taken apart."""
+    try:
+        documents = list(yaml.load_all(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except (OSError, yaml.YAMLError) as error:
+        raise PolicyError(f"{file} cannot be read as YAML: {error}") from error
+    for document in documents:
+        if document is None:
+            continue
+        if not isinstance(document, dict) or "kind" not in document:
+            raise PolicyError(f"{file} holds something that is no Kubernetes object: it has no kind")
+        for thing in document.get("items", []) if document["kind"] == "List" else [document]:
+            yield _resource(thing)
+
+
+def _resource(thing: dict[str, Any]) -> Resource:
+    thing = kinds.complete(thing)
+    identity = kinds.identity(thing)
+    token = f"kubernetes:{thing['apiVersion']}:{thing['kind']}"
+    return Resource(urn=identity, type=token, name=identity.rpartition("/")[2], properties=thing)
+
+
+def _gatekeeper(stack: str) -> list[dict[str, Any]]:
+    made = gatekeeper.constraints(_settings(stack), exemptions.load(), NAMESPACES, stack, _today())
+    return [*gatekeeper.templates(), gatekeeper.inventory(), *made]
+
+
+def _settings(stack: str) -> PolicySettings:
+    """The block of a stack file; rules' own defaults without a stack."""
+    if not stack:
+        return PolicySettings()
+    file = FOLDER.parent / f"Pulumi.{stack}.yaml"
+    if not file.exists():
+        raise PolicyError(f"there is no stack {stack!r}: {file.name} is missing")
+    return parse((yaml.safe_load(file.read_text()).get("config") or {}).get(KEY, {}))
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(tz=dt.UTC).date()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

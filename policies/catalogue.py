@@ -1,0 +1,131 @@
+"""Every rule there is: Rego from `policies/rules/<id>-<slug>/`, Python from `policies/aws` and `policies/stack`."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from policies.model import Level, PolicyError
+
+FOLDER = Path(__file__).parent
+RULES = FOLDER / "rules"
+
+Severity = Literal["critical", "high", "medium", "low"]
+
+
+class Metadata(BaseModel):
+    """What a rule says about itself: `metadata.yaml` of a Rego rule, the decorator of a Python rule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    title: str
+    """What is true where the rule is kept."""
+
+    severity: Severity
+
+    frameworks: Mapping[str, str]
+    """Catalogue to the controls in it that this rule carries out."""
+
+    fix: str
+    """What to do about a violation."""
+
+    link: str
+
+    level: Level = "mandatory"
+    """Where the stack file says nothing."""
+
+
+class RegoMetadata(Metadata):
+    """What a rule on Kubernetes objects says on top."""
+
+    kinds: str
+    """Key of `policies.kinds.GROUPS`."""
+
+    reads: Sequence[str]
+    """Keys that lead to what the rule reads, separated by spaces: where one is unknown, the rule may not decide."""
+
+    inventory: Sequence[str] = ()
+    """`apiVersion/kind` of other objects that the rule looks up."""
+
+    admission: Literal["deny", "audit"] = "deny"
+    """`audit` where other objects come later than the one under review; rules with an inventory only."""
+
+    parameters: Mapping[str, Any] = {}
+    """Settings with their defaults, which a stack file may replace."""
+
+
+class Rule(BaseModel):
+    """One rule by its id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    metadata: Metadata
+
+
+class RegoRule(Rule):
+    """A rule on Kubernetes objects."""
+
+    metadata: RegoMetadata
+    folder: Path
+
+    @property
+    def package(self) -> str:
+        """Name of the Rego package below `rules`."""
+        return self.id.lower().replace("-", "_")
+
+
+@cache
+def rego_rules(folder: Path = RULES) -> Mapping[str, RegoRule]:
+    """The rules in Rego by id.
+
+    Raises: PolicyError for a folder whose name is no id, or whose metadata is incomplete or of the wrong type.
+    """
+    found: dict[str, RegoRule] = {}
+    for each in sorted(path for path in folder.iterdir() if path.is_dir()):
+        group, number, *slug = each.name.split("-")
+        if not (number.isdigit() and slug):
+            raise PolicyError(f"{each}: the name must be <group>-<number>-<slug>, e.g. k8s-01-privileged")
+        identifier = f"{group}-{number}".upper()
+        if identifier in found:
+            raise PolicyError(
+                f"{each}: {identifier} is the rule in {found[identifier].folder} already: take another number"
+            )
+        found[identifier] = RegoRule(id=identifier, folder=each, metadata=_metadata(each / "metadata.yaml"))
+    return found
+
+
+def _metadata(file: Path) -> RegoMetadata:
+    try:
+        return RegoMetadata.model_validate(yaml.safe_load(file.read_text()))
+    except FileNotFoundError as error:
+        raise PolicyError(f"{file} is missing: every rule has one, with title, severity, fix and link") from error
+    except yaml.YAMLError as error:
+        raise PolicyError(f"{file} is no YAML: {error}") from error
+    except ValidationError as error:
+        lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise PolicyError(f"{file}: {lines}") from error
+
+
+@cache
+def all_rules() -> Mapping[str, Rule]:
+    """Every rule by id: Rego, Python, and what the gate itself sees to."""
+    from policies import aws, builtin, stack  # noqa: PLC0415  they declare their rules with this module's classes
+
+    typed = [*aws.rules(), *stack.BOOK.rules]
+    found: dict[str, Rule] = {**rego_rules(), **{rule.id: rule for rule in typed}, **builtin.RULES}
+    return dict(sorted(found.items()))
+
+
+def known(identifier: str) -> Metadata:
+    """The metadata of a rule.
+
+    Raises: ValueError that lists the rules there are.
+    """
+    rules = all_rules()
+    if identifier not in rules:
+        raise ValueError(f"there is no rule {identifier!r}; rules are {', '.join(rules)}")
+    return rules[identifier].metadata

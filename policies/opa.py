@@ -1,0 +1,173 @@
+"""Runs the rules in Rego: one process of OPA for all objects of a stack."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path as File
+from typing import Any
+
+from policies import kinds
+from policies.catalogue import FOLDER, RULES, RegoRule, rego_rules
+from policies.model import UNKNOWN, Finding, Path, PolicyError, Resource, dotted, unknown_paths
+from policies.unknowns import affecting, certain
+
+IN_PLACE_OF_UNKNOWN = "<not known before up>"
+
+Manifest = tuple[Resource, Mapping[str, Any]]
+"""A resource and the object that it stands for."""
+
+
+def manifests(resources: Sequence[Resource]) -> list[Manifest]:
+    """The resources that are Kubernetes objects, as objects."""
+    found = ((resource, kinds.manifest(resource.type, resource.properties)) for resource in resources)
+    return [(resource, thing) for resource, thing in found if thing is not None]
+
+
+def evaluate(
+    objects: Sequence[Manifest], parameters: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Finding], list[Finding]]:
+    """What the rules find wrong with objects, and what they could not decide.
+
+    Raises: PolicyError when OPA is missing, or refuses the Rego.
+    """
+    if not objects:
+        return [], []
+    rules = rego_rules()
+    by_package = {rule.package: rule for rule in rules.values()}
+    matching = [[rule for rule in rules.values() if _matches(rule, thing)] for _, thing in objects]
+    given = {rule.package: {**rule.metadata.parameters, **parameters.get(rule.id, {})} for rule in rules.values()}
+    questions = [(i, rule.package) for i, some in enumerate(matching) for rule in some]
+    answer = _answers(questions, [thing for _, thing in objects], given)
+    unknowns = [unknown_paths(thing) for _, thing in objects]
+    violations: list[Finding] = []
+    doubtful: dict[tuple[int, str], list[Path]] = {}
+    blurred = {rule.id for rule in rules.values() if _inventory_is_blurred(rule, objects, unknowns)}
+    for i, (some, places) in enumerate(zip(matching, unknowns, strict=True)):
+        for rule in some if places else ():
+            affected = affecting(rule.metadata.reads, places)
+            if affected:
+                doubtful[i, rule.id] = affected
+    for found in answer:
+        i, rule, path = found["object"], by_package[found["rule"]], tuple(found["path"])
+        if rule.id in blurred or not certain(path, [*doubtful.get((i, rule.id), ()), *_at(unknowns[i], path)]):
+            doubtful.setdefault((i, rule.id), [path])
+        else:
+            violations.append(_finding(rule, objects[i], path, found["message"]))
+    undecided = [
+        _finding(rules[identifier], objects[i], path, f"{dotted(path)} is not known yet")
+        for (i, identifier), paths in doubtful.items()
+        for path in paths
+    ]
+    return violations, undecided
+
+
+def inventory(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Objects as Gatekeeper keeps them: `namespace.<namespace>.<apiVersion>.<kind>.<name>`."""
+    found: dict[str, Any] = {}
+    for i, thing in enumerate(objects):
+        _, namespace, name = kinds.identity(thing).split("/")
+        place = (
+            found.setdefault(namespace, {}).setdefault(thing.get("apiVersion"), {}).setdefault(thing.get("kind"), {})
+        )
+        place[name or str(i)] = thing
+    return {"namespace": found}
+
+
+def executable() -> str:
+    """OPA.
+
+    Raises: PolicyError when it is not on PATH.
+    """
+    found = shutil.which("opa")
+    if found is None:
+        raise PolicyError(
+            "opa is not on PATH: run `make install`, then the command through make or after `make -s env`"
+        )
+    return found
+
+
+class _BuiltinError(Exception):
+    """A rule asked something of a value that its type does not allow."""
+
+
+def _answers(
+    questions: Sequence[tuple[int, str]], objects: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """What each rule finds in the object with that index; one process, unless an object has fields of wrong types."""
+    asked: dict[int, list[str]] = {}
+    for i, package in questions:
+        asked.setdefault(i, []).append(package)
+    document = {
+        "objects": [{"index": i, "object": objects[i], "rules": packages} for i, packages in asked.items()],
+        "parameters": parameters,
+        "inventory": inventory(objects),
+    }
+    try:
+        return _run(document)
+    except _BuiltinError as error:
+        if len(questions) == 1:
+            ((i, package),) = questions
+            return [{"object": i, "rule": package, "path": [], "message": f"a field has a wrong type: {error}"}]
+        half = len(questions) // 2
+        return [*_answers(questions[:half], objects, parameters), *_answers(questions[half:], objects, parameters)]
+
+
+def _run(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    files = [*FOLDER.glob("lib/*.rego"), FOLDER / "gate.rego", *RULES.glob("*/rule.rego")]
+    command = [executable(), "eval", "--format=json", "--stdin-input", "--strict-builtin-errors"]
+    command += [argument for file in sorted(files) for argument in ("--data", str(file))]
+    done = subprocess.run(
+        [*command, "data.gate.findings"],
+        input=json.dumps(document, default=_plain),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError as error:
+        raise PolicyError(f"opa did not answer: {done.stderr.strip() or done.stdout.strip()}") from error
+    errors = answer.get("errors", [])
+    if errors and all(str(error.get("code")).startswith("eval_") for error in errors):
+        raise _BuiltinError("; ".join(map(_error_line, errors)))
+    if errors:
+        raise PolicyError("opa refuses the rules: " + "; ".join(map(_error_line, errors)))
+    value: list[dict[str, Any]] = answer["result"][0]["expressions"][0]["value"]
+    return value
+
+
+def _error_line(error: Mapping[str, Any]) -> str:
+    location = error.get("location") or {}
+    file = File(location.get("file", "rule"))
+    name = file.relative_to(FOLDER.parent) if file.is_relative_to(FOLDER) else file
+    return f"{name}:{location.get('row', '?')}: {error.get('message')}"
+
+
+def _plain(value: Any) -> str:
+    if value is UNKNOWN:
+        return IN_PLACE_OF_UNKNOWN
+    return str(value)  # assets and archives, which no Kubernetes object has
+
+
+def _matches(rule: RegoRule, thing: Mapping[str, Any]) -> bool:
+    return kinds.matches(rule.metadata.kinds, str(thing.get("kind", "")), str(thing.get("apiVersion", "")))
+
+
+def _inventory_is_blurred(rule: RegoRule, objects: Sequence[Manifest], unknowns: Sequence[list[Path]]) -> bool:
+    """Whether something is unknown about the other objects that a rule looks up."""
+    return any(
+        f"{thing.get('apiVersion')}/{thing.get('kind')}" in rule.metadata.inventory
+        and affecting(rule.metadata.reads, places)
+        for (_, thing), places in zip(objects, unknowns, strict=True)
+    )
+
+
+def _at(unknowns: Sequence[Path], path: Path) -> list[Path]:
+    """The unknowns above or below a place."""
+    return [each for each in unknowns if each[: len(path)] == path or path[: len(each)] == each]
+
+
+def _finding(rule: RegoRule, manifest: Manifest, path: Path, message: str) -> Finding:
+    resource, thing = manifest
+    return Finding(rule=rule.id, resource=resource.urn, object_id=kinds.identity(thing), path=path, message=message)

@@ -1,0 +1,5 @@
+"""What the engine starts for `--policy-pack policies/pack`."""
+
+from policies.analyzer import serve
+
+serve()

@@ -1,0 +1,25 @@
+package rules.k8s_11
+
+import data.lib.k8s
+
+violation contains k8s.violation(array.concat(entry.path, ["image"]), sprintf("%v is not pinned by digest", [image])) if {
+	some entry in k8s.containers
+	image := object.get(entry.container, "image", "nothing")
+	not pinned(image)
+}
+
+violation contains k8s.violation(array.concat(entry.path, ["image"]), sprintf("%v comes from another registry than %v", [image, known])) if {
+	some entry in k8s.containers
+	known := input.parameters.registries
+	count(known) > 0
+	image := object.get(entry.container, "image", "nothing")
+	not trusted(image, known)
+}
+
+pinned(image) if regex.match(`^[^@]+@sha256:[0-9a-f]{64}$`, image)
+
+# Compared with the slash that ends a name: `ghcr.io/team` would let `ghcr.io/team-evil/` in.
+trusted(image, known) if {
+	some registry in known
+	startswith(image, concat("", [trim_suffix(registry, "/"), "/"]))
+}

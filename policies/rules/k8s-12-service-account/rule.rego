@@ -1,0 +1,14 @@
+package rules.k8s_12
+
+import data.lib.k8s
+
+violation contains k8s.violation(array.concat(pod.path, ["serviceAccountName"]), "is the default one, and its token is mounted") if {
+	some pod in k8s.pods
+	object.get(pod.spec, "serviceAccountName", "default") in {"default", ""}
+	object.get(pod.spec, "automountServiceAccountToken", true) != false
+}
+
+violation contains k8s.violation(["automountServiceAccountToken"], "must be false; a pod that calls the API sets it to true itself") if {
+	k8s.reviewed.kind == "ServiceAccount"
+	object.get(k8s.reviewed, "automountServiceAccountToken", true) != false
+}

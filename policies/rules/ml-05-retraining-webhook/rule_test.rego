@@ -1,0 +1,21 @@
+package rules.ml_05_test
+
+import data.rules.ml_05
+
+test_allowed_samples_pass if {
+	every sample in data.samples.ml_05.allowed {
+		count(ml_05.violation) == 0 with input as sample.input with data.inventory as sample.inventory
+	}
+}
+
+test_disallowed_samples_are_found if {
+	every sample in data.samples.ml_05.disallowed {
+		count(ml_05.violation) > 0 with input as sample.input with data.inventory as sample.inventory
+	}
+}
+
+test_an_exempted_object_passes if {
+	sample := data.samples.ml_05.disallowed[0]
+	exempted := object.union(sample.input, {"parameters": {"exempt": [sample.id]}})
+	count(ml_05.violation) == 0 with input as exempted with data.inventory as sample.inventory
+}

@@ -1,0 +1,122 @@
+"""The Rego: its own tests, its coverage, and that every condition in it is needed by some sample."""
+
+import json
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from policies import catalogue, opa, samples
+from policies.catalogue import FOLDER
+
+from .conftest import run_opa, sources
+
+RULES = catalogue.rego_rules()
+
+
+@pytest.fixture(scope="module")
+def covered(sample_data):
+    files = sources("lib/*.rego", "rules/*/*.rego", "release/*.rego")
+    report = run_opa("test", "--coverage", "--format=json", str(sample_data), *files)
+    return json.loads(report)["files"]
+
+
+def test_the_rules_pass_their_own_tests(sample_data):
+    said = run_opa("test", str(sample_data), *sources("lib/*.rego", "rules/*/*.rego", "release/*.rego"))
+    assert f"PASS: {3 * len(RULES) + count_of_release_tests()}/" in said
+
+
+def count_of_release_tests():
+    return len(re.findall(r"^test_", (FOLDER / "release" / "release_test.rego").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("file", sources("lib/*.rego", "rules/*/rule.rego", "release/release.rego"))
+def test_every_line_of_a_rule_is_covered(covered, file):
+    name = next(key for key in covered if file.endswith(key.lstrip("/")) or key.endswith(file))
+    assert covered[name].get("not_covered", []) == []
+    assert covered[name]["coverage"] == 100
+
+
+def test_a_rule_without_a_test_is_refused():
+    assert [rule.id for rule in RULES.values() if not (rule.folder / "rule_test.rego").is_file()] == []
+
+
+CONDITION = re.compile(r"^\t+(?!#)[^\s{}][^\n]*[^{(\[,\n]$|(?<= if )[^{\n]+$", re.MULTILINE)
+"""A line of a body, or the whole of a body that stands on the line of its head."""
+
+QUESTION = """package mutation
+verdicts[i] := found if {
+	some i, sample in input.samples
+    found := count(data.rules[sample.rule].violation) > 0
+        with input as sample.input with data.inventory as sample.inventory
+}
+"""
+
+GUARDS = {"k8s.reviewed"}
+"""What keeps a rule silent on an exempted object; the rules' own tests look at that."""
+
+
+def mutants(source):
+    """Each condition, with the source in which it is always true."""
+    for found in CONDITION.finditer(source):
+        indent = re.match(r"\t*", found[0])[0]
+        yield found[0].strip(), source[: found.start()] + indent + "true" + source[found.end() :]
+
+
+def unnoticed(source, others, cases, folder):
+    """The conditions of a module without which the samples get the same verdicts; how many could be tried."""
+    question = folder / "question.rego"
+    question.write_text(QUESTION)
+    asked = json.dumps({"samples": [case.document for case in cases]})
+    expected = [case.verdict == "disallowed" for case in cases]
+
+    def tried(numbered):
+        number, (condition, text) = numbered
+        file = folder / f"{number}.rego"
+        file.write_text(text)
+        given = [argument for each in (file, question, *others) for argument in ("-d", str(each))]
+        return condition, verdicts(given, asked)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = [
+            (condition, said) for condition, said in pool.map(tried, enumerate(mutants(source))) if said is not None
+        ]
+    return [condition for condition, said in found if said == expected and condition not in GUARDS], len(found)
+
+
+def verdicts(arguments, asked):
+    """In the samples' order; None for a mutant that OPA refuses to compile."""
+    command = [opa.executable(), "eval", "--format=json", "--stdin-input", *arguments, "data.mutation.verdicts"]
+    said = json.loads(subprocess.run(command, input=asked, capture_output=True, text=True, check=False).stdout)
+    if "errors" in said:
+        codes = {error["code"] for error in said["errors"]}
+        assert codes <= {"rego_unsafe_var_error", "rego_type_error", "eval_conflict_error"}, said
+        return codes if "eval_conflict_error" in codes else None
+    found = said["result"][0]["expressions"][0]["value"]
+    return [found.get(str(i), False) if isinstance(found, dict) else found[i] for i in range(len(found))]
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
+def test_no_condition_of_a_rule_can_be_taken_away_unnoticed(rule, tmp_path):
+    cases = [sample for sample in samples.rego() if sample.rule.id == rule.id]
+    source = (rule.folder / "rule.rego").read_text()
+    survivors, tried = unnoticed(source, [FOLDER / "lib" / "k8s.rego"], cases, tmp_path)
+    assert survivors == []
+    assert tried
+
+
+def test_no_condition_of_the_library_can_be_taken_away_unnoticed(tmp_path):
+    rules = [rule.folder / "rule.rego" for rule in RULES.values()]
+    survivors, tried = unnoticed((FOLDER / "lib" / "k8s.rego").read_text(), rules, samples.rego(), tmp_path)
+    assert survivors == ["not exempt"]  # the rules' own tests try exemptions
+    assert tried > 10
+
+
+def test_a_condition_that_no_sample_needs_is_noticed(tmp_path):
+    rule = RULES["K8S-02"]
+    source = (rule.folder / "rule.rego").read_text()
+    needless = source.replace("some pod in k8s.pods", "some pod in k8s.pods\n\tk8s.reviewed.kind != 7")
+    cases = [sample for sample in samples.rego() if sample.rule.id == rule.id]
+    survivors, _ = unnoticed(needless, [FOLDER / "lib" / "k8s.rego"], cases, tmp_path)
+    assert survivors == ["k8s.reviewed.kind != 7"]
