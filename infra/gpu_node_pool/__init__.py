@@ -5,10 +5,18 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Kubernetes, Substrate, narrow
-from infra.gpu_node_pool.settings import GpuNodePoolSettings, LabelledNodesSettings, NoGpuNodesSettings
+from infra.autoscaler import Autoscaler
+from infra.core.substrate import Aws, Kubernetes, Substrate, narrow
+from infra.gpu_node_pool.settings import (
+    EksGpuNodePoolSettings,
+    GpuNodePoolSettings,
+    KarpenterGpuNodesSettings,
+    LabelledNodesSettings,
+    ManagedGpuNodesSettings,
+    NoGpuNodesSettings,
+)
 
-__all__ = ["GpuNodePool", "GpuNodePoolSettings", "build"]
+__all__ = ["EksGpuNodePoolSettings", "GpuNodePool", "GpuNodePoolSettings", "build", "build_on_aws"]
 
 
 class GpuNodePool(Protocol):
@@ -30,5 +38,27 @@ def build(
         case LabelledNodesSettings():
             args = LabelledNodesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
             return LabelledNodes(name, args, opts)
+        case _:
+            assert_never(settings)
+
+
+def build_on_aws(
+    name: str,
+    settings: EksGpuNodePoolSettings,
+    substrate: Aws,
+    autoscaler: Autoscaler,
+    opts: pulumi.ResourceOptions | None = None,
+) -> GpuNodePool:
+    """Make the realization that the stack file names."""
+    from infra.gpu_node_pool.aws import EksGpuNodes, EksGpuNodesArgs
+    from infra.gpu_node_pool.kubernetes import NoGpuNodes
+
+    match settings:
+        case NoGpuNodesSettings():
+            return NoGpuNodes()
+        case ManagedGpuNodesSettings() | KarpenterGpuNodesSettings():
+            return EksGpuNodes(
+                name, EksGpuNodesArgs(settings=settings, substrate=substrate, autoscaler=autoscaler), opts
+            )
         case _:
             assert_never(settings)

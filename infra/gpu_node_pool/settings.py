@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from infra.core.settings import Settings
+from infra.gpu_node_pool.gpu_types import GPU_TYPES
+from infra.node_pool.settings import KarpenterPoolSettings, ManagedPoolSettings
 
 
 class NoGpuNodesSettings(Settings):
@@ -29,4 +31,67 @@ class LabelledNodesSettings(Settings):
     Source: https://github.com/NVIDIA/k8s-device-plugin#with-cuda-time-slicing"""
 
 
+class _GpuPoolSettings(Settings):
+    """What pools of GPU instances on AWS have in common."""
+
+    instance_types: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)]
+
+    gpus_max: Annotated[int, Field(ge=1, le=1000)]
+    """GPUs of all nodes together at most; the account's quota of vCPUs for G or P instances must cover it."""
+
+    idle_alert_minutes: Annotated[int, Field(ge=5, le=1440)] = 30
+    """Minutes that a GPU does nothing before somebody is told what it costs."""
+
+    @field_validator("instance_types")
+    @classmethod
+    def _have_gpus(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [each for each in types if each not in GPU_TYPES]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)} is no known type with NVIDIA GPUs: give some of {', '.join(GPU_TYPES)}"
+            )
+        return types
+
+    @model_validator(mode="after")
+    def _one_node_fits(self) -> "_GpuPoolSettings":
+        largest = max(self.instance_types, key=lambda each: GPU_TYPES[each].gpus)
+        if GPU_TYPES[largest].gpus > self.gpus_max:
+            raise ValueError(
+                f"gpus_max {self.gpus_max} admits no {largest}, which has {GPU_TYPES[largest].gpus} GPUs: "
+                "give at least that many, or smaller types"
+            )
+        return self
+
+
+class ManagedGpuNodesSettings(_GpuPoolSettings, ManagedPoolSettings):
+    """Managed node groups of GPU instances, from none to the limit."""
+
+    kind: Literal["managed-gpu-nodes"]
+
+    @model_validator(mode="after")
+    def _same_number(self) -> "ManagedGpuNodesSettings":
+        counts = {GPU_TYPES[each].gpus for each in self.instance_types}
+        if len(counts) > 1:
+            raise ValueError(
+                f"{', '.join(self.instance_types)} have {' and '.join(map(str, sorted(counts)))} GPUs: the types of a "
+                "managed group must have as many each, for its limit counts nodes"
+            )
+        return self
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs of each node."""
+        return GPU_TYPES[self.instance_types[0]].gpus
+
+
+class KarpenterGpuNodesSettings(_GpuPoolSettings, KarpenterPoolSettings):
+    """A NodePool of Karpenter of GPU instances, from none to the limit."""
+
+    kind: Literal["karpenter-gpu-nodes"]
+
+
 GpuNodePoolSettings = NoGpuNodesSettings | LabelledNodesSettings
+EksGpuNodePoolSettings = Annotated[
+    NoGpuNodesSettings | ManagedGpuNodesSettings | KarpenterGpuNodesSettings, Field(discriminator="kind")
+]
+"""GPU nodes on AWS."""

@@ -1,0 +1,106 @@
+"""Autoscaler on AWS: the Cluster Autoscaler, which resizes the node groups of managed pools."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_aws import eks
+from pulumi_kubernetes import helm
+
+from infra.autoscaler.settings import ClusterAutoscalerSettings
+from infra.core.aws import Statement, pod_trust, role
+from infra.core.substrate import Aws
+
+REPOSITORY = "https://kubernetes.github.io/autoscaler"
+NAMESPACE, SERVICE_ACCOUNT = "kube-system", "cluster-autoscaler"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterAutoscalerArgs:
+    """The settings, and what other components hand over."""
+
+    settings: ClusterAutoscalerSettings
+
+    substrate: Aws
+
+
+class ClusterAutoscaler(pulumi.ComponentResource):
+    """The Cluster Autoscaler on the system nodes, with the right to resize this cluster's groups only.
+
+    Realizes `infra.autoscaler.Autoscaler`.
+    Source: https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/cloudprovider/aws/README.md
+    """
+
+    instance_profile: pulumi.Output[str] | None = None
+
+    volumes_key_arn: pulumi.Output[str] | None = None
+
+    ready: Sequence[pulumi.Resource]
+
+    def __init__(self, name: str, args: ClusterAutoscalerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:ClusterAutoscaler", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        account, cluster = args.substrate.account, args.substrate.cluster
+        trust = pod_trust(account, cluster.arn, NAMESPACE, SERVICE_ACCOUNT)
+        acting, policies = role(f"{name}-role", trust, child, statements=_statements())
+        bound = eks.PodIdentityAssociation(
+            f"{name}-binding",
+            cluster_name=cluster.name,
+            namespace=NAMESPACE,
+            service_account=SERVICE_ACCOUNT,
+            role_arn=acting.arn,
+            opts=child,
+        )
+        values: dict[str, Any] = {
+            "autoDiscovery": {"clusterName": cluster.name},
+            "awsRegion": account.region,
+            "rbac": {"serviceAccount": {"name": SERVICE_ACCOUNT}},
+            "nodeSelector": {"mlplatform.dev/pool": "system"},
+            "expanderPriorities": {"100": [".*-spot-.*"], "10": [".*"]},
+            "extraArgs": {
+                "expander": "priority",
+                "balance-similar-node-groups": True,
+                "scale-down-unneeded-time": f"{args.settings.idle_minutes}m",
+                "skip-nodes-with-local-storage": False,
+            },
+        }
+        release = helm.v3.Release(
+            name,
+            chart="cluster-autoscaler",
+            version=args.settings.chart_version,
+            repository_opts={"repo": REPOSITORY},
+            namespace=NAMESPACE,
+            values=values,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*policies, bound]),
+        )
+        self.ready = [release]
+        self.register_outputs({})
+
+
+def _statements() -> list[Statement]:
+    """Reading is for all groups, changing for those that carry the tag of a cluster's groups."""
+    return [
+        Statement(
+            sid="Read",
+            actions=[
+                "autoscaling:DescribeAutoScalingGroups",
+                "autoscaling:DescribeAutoScalingInstances",
+                "autoscaling:DescribeLaunchConfigurations",
+                "autoscaling:DescribeScalingActivities",
+                "autoscaling:DescribeTags",
+                "ec2:DescribeImages",
+                "ec2:DescribeInstanceTypes",
+                "ec2:DescribeLaunchTemplateVersions",
+                "ec2:GetInstanceTypesFromInstanceRequirements",
+                "eks:DescribeNodegroup",
+            ],
+            resources=["*"],
+        ),
+        Statement(
+            sid="Resize",
+            actions=["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"],
+            resources=["*"],
+            conditions={"StringEquals": {"aws:ResourceTag/k8s.io/cluster-autoscaler/enabled": "true"}},
+        ),
+    ]

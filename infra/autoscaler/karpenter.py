@@ -1,0 +1,145 @@
+"""Autoscaler on AWS: Karpenter, with the queue that tells it of instances that AWS is about to take back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_aws import cloudwatch, eks, iam, sqs
+from pulumi_kubernetes import helm
+
+from infra.autoscaler.karpenter_policy import statements
+from infra.autoscaler.settings import KarpenterSettings
+from infra.core.aws import PATH, Statement, pod_trust, policy
+from infra.core.eks_nodes import node_role, volumes_key
+from infra.core.substrate import Aws
+
+CHARTS = "oci://public.ecr.aws/karpenter"
+NAMESPACE, SERVICE_ACCOUNT = "kube-system", "karpenter"
+EVENTS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "health": {"source": ["aws.health"], "detail-type": ["AWS Health Event"]},
+    "spot": {"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]},
+    "state": {"source": ["aws.ec2"], "detail-type": ["EC2 Instance State-change Notification"]},
+}
+"""Events that make Karpenter drain a node. Recommendations to rebalance are left out: it cordons without draining."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KarpenterArgs:
+    """The settings, and what other components hand over."""
+
+    settings: KarpenterSettings
+
+    substrate: Aws
+
+
+class Karpenter(pulumi.ComponentResource):
+    """Karpenter's controller on the system nodes, its rights, its queue, and the role of the nodes that it starts.
+
+    Realizes `infra.autoscaler.Autoscaler`.
+    Source: https://karpenter.sh/docs/getting-started/getting-started-with-karpenter/
+    """
+
+    instance_profile: pulumi.Output[str] | None
+
+    volumes_key_arn: pulumi.Output[str] | None
+
+    ready: Sequence[pulumi.Resource]
+
+    def __init__(self, name: str, args: KarpenterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:Karpenter", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        account, cluster = args.substrate.account, args.substrate.cluster
+        carried, node_policies = node_role(f"{name}-node-role", self._child)
+        profile = iam.InstanceProfile(f"{name}-node-profile", path=PATH, role=carried.name, opts=self._child)
+        entry = eks.AccessEntry(
+            f"{name}-nodes",
+            cluster_name=cluster.name,
+            principal_arn=carried.arn,
+            type="EC2_LINUX",
+            opts=self._child,
+        )
+        key = volumes_key(f"{name}-volumes-key", account, self._child)
+        queue, told = self._queue()
+        bound = self._rights(carried, queue)
+        controller = self._controller(queue, [*bound, *told])
+
+        self.instance_profile = profile.name
+        self.volumes_key_arn = key.arn
+        self.ready = [controller, entry, *node_policies]
+        self.register_outputs({"instance_profile": self.instance_profile, "volumes_key_arn": self.volumes_key_arn})
+
+    def _queue(self) -> tuple[sqs.Queue, list[pulumi.Resource]]:
+        name = f"{self._name}-interruptions"
+        queue = sqs.Queue(name, message_retention_seconds=300, sqs_managed_sse_enabled=True, opts=self._child)
+        sender = Statement(
+            sid="Events",
+            actions=["sqs:SendMessage"],
+            resources=[queue.arn],
+            principals={"Service": ["events.amazonaws.com", "sqs.amazonaws.com"]},
+            conditions={"StringEquals": {"aws:SourceAccount": self._args.substrate.account.id}},
+        )
+        plain = Statement(
+            sid="NoPlainHttp",
+            effect="Deny",
+            actions=["sqs:*"],
+            resources=[queue.arn],
+            principals={"AWS": ["*"]},
+            conditions={"Bool": {"aws:SecureTransport": "false"}},
+        )
+        told: list[pulumi.Resource] = [
+            sqs.QueuePolicy(f"{name}-policy", queue_url=queue.id, policy=policy(sender, plain), opts=self._child)
+        ]
+        for kind, pattern in EVENTS.items():
+            rule = cloudwatch.EventRule(f"{name}-{kind}", event_pattern=json.dumps(pattern), opts=self._child)
+            told.append(
+                cloudwatch.EventTarget(f"{name}-{kind}-target", rule=rule.name, arn=queue.arn, opts=self._child)
+            )
+        return queue, told
+
+    def _rights(self, node: iam.Role, queue: sqs.Queue) -> list[pulumi.Resource]:
+        account, cluster = self._args.substrate.account, self._args.substrate.cluster
+        trust = pod_trust(account, cluster.arn, NAMESPACE, SERVICE_ACCOUNT)
+        acting = iam.Role(f"{self._name}-role", path=PATH, assume_role_policy=trust, opts=self._child)
+        document: pulumi.Output[str] = cluster.name.apply(
+            lambda called: policy(*statements(account, called, node.arn, queue.arn))
+        )
+        rights = iam.RolePolicy(f"{self._name}-role-policy", role=acting.name, policy=document, opts=self._child)
+        bound = eks.PodIdentityAssociation(
+            f"{self._name}-binding",
+            cluster_name=cluster.name,
+            namespace=NAMESPACE,
+            service_account=SERVICE_ACCOUNT,
+            role_arn=acting.arn,
+            opts=self._child,
+        )
+        return [rights, bound]
+
+    def _controller(self, queue: sqs.Queue, needs: Sequence[pulumi.Resource]) -> helm.v3.Release:
+        version, cluster = self._args.settings.chart_version, self._args.substrate.cluster
+        types = helm.v3.Release(
+            f"{self._name}-crd",
+            chart=f"{CHARTS}/karpenter-crd",
+            version=version,
+            namespace=NAMESPACE,
+            opts=self._child,
+        )
+        values: dict[str, Any] = {
+            "settings": {"clusterName": cluster.name, "interruptionQueue": queue.name},
+            "serviceAccount": {"name": SERVICE_ACCOUNT},
+            "controller": {
+                "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+            },
+            "nodeSelector": {"mlplatform.dev/pool": "system"},
+        }
+        return helm.v3.Release(
+            self._name,
+            chart=f"{CHARTS}/karpenter",
+            version=version,
+            namespace=NAMESPACE,
+            skip_crds=True,
+            values=values,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[types, *needs]),
+        )
