@@ -4,8 +4,10 @@
 #   BASE=revision    what `preview` compares with, instead of with nothing
 #   REPORT=folder    where reports are written to
 #   DATA=file.csv    the raw data that `up` ingests, remembered; `DATA=generated` for generated rows
+#   REGISTRY=...     where `images` pushes to, e.g. 127.0.0.1:5001/mlplatform
 STACK ?= local
 ARGS ?=
+REGISTRY ?=
 PYTHON ?= python3
 export DATA DRILL
 
@@ -24,7 +26,7 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview policy policy-state down doctor outputs env drill retrain rollback test soak check lock bench
+.PHONY: help install up preview policy policy-state down doctor outputs env drill retrain rollback test soak check lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -113,6 +115,9 @@ soak: ## the long matrices: interrupted runs, poisoned trainings, hostile reques
 	@$(PYTHON) -m tools.install
 	$(INFRA)/python -m pytest -m soak tests/soak
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
+
+images: ## build the workload's images, push them to REGISTRY and write stacks/images.json
+	@$(PYTHON) -m tools.images --registry "$(REGISTRY)" $(ARGS)
 
 bench: ## measure the local stack, then the model server
 	@$(PYTHON) -m tools.install

@@ -35,7 +35,7 @@ STORE_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _FAST_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 _BATCH_LINES = 10_000
 _LINES = "block bigint, place bigint, value string"
-_USER = 10001
+_USER = 65532
 """User of the images; nothing runs as root."""
 
 
