@@ -31,7 +31,7 @@ from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSetti
 from infra.tracking.settings import MlflowOnHostSettings, TrackingSettings
 from policies.settings import PolicySettings
 from workloads.loan_default.component import LoanDefaultStackSettings
-from workloads.loan_default.settings import drill_profile
+from workloads.loan_default.settings import STORED, drill_profile
 
 PROJECT = "mlplatform"
 TOOLS = (
@@ -126,12 +126,15 @@ class KubernetesStack(Settings):
 
     @model_validator(mode="after")
     def _no_file_of_this_machine(self) -> "KubernetesStack":
-        if self.loan_default.data is not None:
+        if self.loan_default.data is not None and not self.loan_default.data.startswith(STORED):
             raise ValueError(f"loan_default.data is {self.loan_default.data}, {_NO_FILE_FOR_PODS}")
         return self
 
 
-_NO_FILE_FOR_PODS = "a file of this machine, which no pod can read: leave it out, and the data is generated"
+_NO_FILE_FOR_PODS = (
+    "a file of this machine, which no pod can read: put it into the artifact store and give its address s3://…, "
+    "or leave it out, and the data is generated"
+)
 
 StackSettings = LocalStack | KubernetesStack
 """One stack file; each substrate has a model of its own, which offers the realizations that can stand on it."""
@@ -180,7 +183,9 @@ def load(environ: Mapping[str, str] = os.environ) -> StackSettings:
     if environ.get("DRILL"):
         loan_default = drill_profile(loan_default)
     data = environ.get("DATA") or loan_default.data
-    if data is not None:
+    if data is not None and data.startswith(STORED):
+        loan_default = loan_default.model_copy(update={"data": data})
+    elif data is not None:
         if not isinstance(settings, LocalStack):
             raise StackFileError(f"DATA is {data}, {_NO_FILE_FOR_PODS} (`DATA=generated` forgets it)")
         path = Path(data).expanduser().resolve()

@@ -17,7 +17,7 @@ from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec
 from workloads.loan_default import SERVED_NAME, alerts
-from workloads.loan_default.settings import SETTINGS_VARIABLE, LoanDefaultSettings
+from workloads.loan_default.settings import SETTINGS_VARIABLE, STORED, LoanDefaultSettings
 
 FEATURE_REPOSITORY = "workloads/loan_default/feature_repo"
 RELEASE_SETTINGS = {"ingestion", "features", "training", "validation", "deployment"}
@@ -33,7 +33,8 @@ class LoanDefaultStackSettings(LoanDefaultSettings):
     """What a stack file says about the workload."""
 
     data: str | None = None
-    """Path of the raw CSV; None takes the project's seeded generator, which has the same columns."""
+    """The raw CSV: a path on this machine (for `local`), or `s3://bucket/key` in the artifact store; None takes the
+    project's seeded generator, which has the same columns."""
 
     nightly_cron: CronExpression = "0 3 * * *"
     """When features are ingested and refreshed again, in UTC; more than a day apart, requests by `CustomerID` fail."""
@@ -281,8 +282,8 @@ def _digest(folder: Path) -> str:
 
 
 def _fingerprint(path: str | None) -> str:
-    """Changes when the file is another one: size in bytes and time of its last change."""
-    if path is None:
-        return "generated"
+    """Changes when the file is another one: size in bytes and time of its last change; in the store, its address."""
+    if path is None or path.startswith(STORED):
+        return path or "generated"
     status = Path(path).stat()
     return f"{status.st_size}-{status.st_mtime_ns}"

@@ -7,6 +7,7 @@ fields in silence. Here every line is split and judged by the contract. Everythi
 
 import argparse
 import hashlib
+import re
 import shutil
 import sys
 import time
@@ -20,9 +21,9 @@ from workloads.loan_default import ENTITY, LABEL
 from workloads.loan_default.data import COLUMNS, CONTRACT_VERSION, RAW_LABEL, Column, check_header, generate
 from workloads.loan_default.derivation import feature_columns
 from workloads.loan_default.errors import DataError, run_command
-from workloads.loan_default.settings import Environment, IngestionSettings, load
+from workloads.loan_default.settings import STORED, Environment, IngestionSettings, load
 from workloads.loan_default.spark import files_for, start
-from workloads.loan_default.store import Store
+from workloads.loan_default.store import Store, fetch
 
 if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
@@ -41,6 +42,7 @@ _BEYOND = 2.0**60
 
 _HASH_PARTS = 4
 _STAMP = "%Y%m%dT%H%M%S%fZ"
+_RUN = re.compile(r"\d{8}T\d{12}Z")
 
 
 class Ingested(BaseModel):
@@ -117,8 +119,13 @@ def current(store: Store) -> Ingested:
 
 
 def _source(environment: Environment, scratch: Path) -> tuple[Path, str]:
-    if environment.data is not None:
-        return environment.data.resolve(), environment.data.name
+    if environment.data.startswith(STORED):
+        path = scratch / environment.data.rpartition("/")[2]
+        fetch(environment, environment.data, path)
+        return path, path.name
+    if environment.data:
+        path = Path(environment.data).resolve()
+        return path, path.name
     settings = environment.settings.ingestion
     path = scratch / "generated.csv"
     generate(path, settings.generator_rows, settings.generator_seed)
@@ -246,7 +253,7 @@ def _refuse(ingested: Ingested, store: Store, settings: IngestionSettings) -> No
 def _forget(store: Store, kept: int) -> None:
     """Delete what older runs left."""
     for kind in ("features", "quarantine", "raw"):
-        runs = [name for name in store.names(kind) if name != Path(CURRENT).name]
+        runs = [name for name in store.names(kind) if _RUN.match(name)]
         for run in runs[:-kept]:
             store.remove_tree(f"{kind}/{run}")
 

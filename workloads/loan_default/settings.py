@@ -255,6 +255,9 @@ class RetrainingSettings(_Frozen):
     """Live AUC that a release may lose against its held-out rows in the watch window, outcomes permitting."""
 
 
+STORED = "s3://"
+"""How the address of a file in the artifact store begins."""
+
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Upper edges of the model server's latency histogram in seconds."""
 
@@ -376,8 +379,8 @@ class Environment(_Frozen):
     listen_address: str = "127.0.0.1"
     """Address that this process serves on; a pod's is every one of its own."""
 
-    data: Path | None = None
-    """The raw CSV; not set means the seeded generator."""
+    data: str = ""
+    """The raw CSV: a path, or its address `s3://bucket/key` in the artifact store; empty means the seeded generator."""
 
     work_dir: Path | None = None
     """Folder for scratch and local copies; safe to delete between runs."""

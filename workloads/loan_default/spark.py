@@ -6,6 +6,7 @@ for S3, and both sides have the store's identity. Source: https://spark.apache.o
 """
 
 import io
+import itertools
 import json
 import os
 import socket
@@ -242,7 +243,7 @@ def _read_ranges(store: Store, path: str, size: int, batches: Iterator["pa.Recor
     for batch in batches:
         for number in batch.column(0).to_pylist():
             found = enumerate(read_range(store, path, number * size, size))
-            while chunk := [pair for pair, _ in zip(found, range(_BATCH_LINES), strict=False)]:
+            while chunk := list(itertools.islice(found, _BATCH_LINES)):
                 places, values = zip(*chunk, strict=True)
                 blocks = [number * size] * len(chunk)
                 yield pa.record_batch(

@@ -114,6 +114,12 @@ class Store:
         return f"{self._root}/{path.strip('/')}"
 
 
+def fetch(environment: Environment, uri: str, target: Path) -> None:
+    """Copy one object `s3://bucket/key` to a local file; raises WorkloadError that names it."""
+    with _named(uri):
+        fs.copy_files(uri.removeprefix("s3://"), str(target), source_filesystem=_s3(environment.aws_endpoint_url_s3))
+
+
 class _named:  # noqa: N801  used as a context, like contextlib's own
     """Turns a filesystem's error into one line that names the store."""
 

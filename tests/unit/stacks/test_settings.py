@@ -129,3 +129,9 @@ def test_a_missing_tool_is_named_with_the_fix(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "SYSTEM_PATH", str(tmp_path))
     with pytest.raises(StackFileError, match="versitygw is not installed: run `make up`"):
         settings.search_path(environ)
+
+
+@pytest.mark.usefixtures("stack")
+def test_data_may_be_an_address_in_the_artifact_store():
+    address = "s3://mlplatform/loan-default/data/loans.csv"
+    assert settings.load({"DATA": address}).loan_default.data == address

@@ -1,6 +1,7 @@
 """Real servers for tests, as processes on loopback that end with the test: OPA with the release policy, MLflow."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -52,6 +53,22 @@ def opa(folder):
     command = ["opa", "run", "--server", *quiet, "--addr", address, str(POLICY)]
     with running(command, f"http://{address}/health", folder / "opa.log"):
         yield f"http://{address}"
+
+
+@contextmanager
+def versitygw(folder):
+    """URL of an S3 API with one bucket, `bucket`, and the keys that a client needs; skips when there is none."""
+    if shutil.which("versitygw") is None:
+        pytest.skip("versitygw is not on PATH; `make test` puts it there")
+    address = f"127.0.0.1:{free_port()}"
+    (folder / "objects" / "bucket").mkdir(parents=True)
+    (folder / "metadata").mkdir()
+    posix = ["posix", "--sidecar", str(folder / "metadata"), str(folder / "objects")]
+    command = ["versitygw", "--port", address, "--region", "us-east-1", "--health", "/healthz", "--quiet", *posix]
+    keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(8), "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
+    root = {"ROOT_ACCESS_KEY": keys["AWS_ACCESS_KEY_ID"], "ROOT_SECRET_KEY": keys["AWS_SECRET_ACCESS_KEY"]}
+    with running(command, f"http://{address}/healthz", folder / "versitygw.log", **root):
+        yield f"http://{address}", keys | {"AWS_REGION": "us-east-1"}
 
 
 @contextmanager

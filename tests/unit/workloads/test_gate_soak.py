@@ -5,7 +5,6 @@ Takes the real rows when `DATA` names the CSV, else the generator's. Run by `pyt
 
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +35,7 @@ def opa_url(tmp_path_factory):
 def rows(tmp_path_factory, spark, environment_in):
     environment = environment_in(tmp_path_factory.mktemp("soak"), ingestion={"generator_rows": 30_000})
     data = os.environ.get("DATA")
-    environment = environment.model_copy(update={"data": Path(data) if data else None})
+    environment = environment.model_copy(update={"data": data or ""})
     ingest(environment, spark)
     ingested = pull(environment)
     return TrainingSet(ingested, read_offline(environment))

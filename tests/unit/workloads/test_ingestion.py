@@ -47,7 +47,7 @@ def saved(tmp_path, rows, name="data.csv", ends="\n"):
 
 
 def with_data(environment, path):
-    return environment.model_copy(update={"data": path})
+    return environment.model_copy(update={"data": str(path)})
 
 
 def table(environment, prefix):

@@ -3,7 +3,6 @@
 import socket
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,7 @@ from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.pipeline import Images, repeat, submit
 from workloads.loan_default.settings import Environment
 
-sys.path.insert(0, str(Path(__file__).parent))
-from kfp_stand_in import StandIn  # beside this file, which is no package
+from .kfp_stand_in import StandIn
 
 DIGEST = "@sha256:" + "0a" * 32
 IMAGES = Images(f"registry.example/ingest{DIGEST}", f"registry.example/workload{DIGEST}")

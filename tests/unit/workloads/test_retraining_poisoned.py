@@ -12,7 +12,6 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -65,9 +64,7 @@ def world(tmp_path_factory, spark, environment_in):
     base = environment_in(folder, ingestion={"generator_rows": ROWS}, retraining={"attempts": 1, "cooldown_seconds": 0})
     data = os.environ.get("DATA")
     with servers.opa(folder) as opa, servers.mlflow(folder) as mlflow, pytest.MonkeyPatch.context() as patch:
-        environment = base.model_copy(
-            update={"opa_url": opa, "mlflow_tracking_uri": mlflow, "data": Path(data) if data else None}
-        )
+        environment = base.model_copy(update={"opa_url": opa, "mlflow_tracking_uri": mlflow, "data": data or ""})
         for name, value in environment.model_dump(mode="json", exclude_defaults=True).items():
             if name == "settings":
                 patch.setenv(SETTINGS_VARIABLE, json.dumps(value))

