@@ -53,17 +53,18 @@ def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, 
 
 
 def _data(state: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """`DATA`, the path of the raw data: as given, else as given last; `DATA=generated` forgets it."""
+    """`DATA`, the raw data's path or address in the store: as given, else as given last; `DATA=generated` forgets it."""
     memory, given = state / DATA_MEMORY, environ.get("DATA", "")
     if given == GENERATED:
         memory.unlink(missing_ok=True)
         return {"DATA": ""}
     if not given:
         return {"DATA": memory.read_text()} if memory.exists() else {}
-    path = Path(given).expanduser().absolute()
-    if path.is_file():
-        stamps.write_text(memory, str(path), mode=0o600)
-    return {"DATA": str(path)}
+    stored = given.startswith("s3://")
+    data = given if stored else str(Path(given).expanduser().absolute())
+    if stored or Path(data).is_file():
+        stamps.write_text(memory, data, mode=0o600)
+    return {"DATA": data}
 
 
 def _set_by_a_person(environ: Mapping[str, str]) -> set[str]:

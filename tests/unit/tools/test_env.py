@@ -165,6 +165,12 @@ def test_the_data_given_last_is_remembered_by_its_absolute_path(monkeypatch, tmp
     assert data(monkeypatch, "") == str(tmp_path / "raw.csv")
 
 
+def test_an_address_in_the_store_is_remembered_as_it_is(monkeypatch):
+    address = "s3://mlplatform/loan-default/data/raw.csv"
+    assert data(monkeypatch, address) == address
+    assert data(monkeypatch) == address
+
+
 def test_generated_data_is_asked_for_by_name_and_forgets_the_file(monkeypatch, tmp_path):
     (tmp_path / "raw.csv").touch()
     data(monkeypatch, tmp_path / "raw.csv")
