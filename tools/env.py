@@ -53,7 +53,7 @@ def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, 
 
 
 def _data(state: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """`DATA`, the raw data's path or address in the store: as given, else as given last; `DATA=generated` forgets it."""
+    """`DATA`, the raw data's path or address: as given, else as given last; `DATA=generated` forgets it."""
     memory, given = state / DATA_MEMORY, environ.get("DATA", "")
     if given == GENERATED:
         memory.unlink(missing_ok=True)
