@@ -44,6 +44,7 @@ def endpoints(platform: Platform, loan_default: LoanDefault) -> dict[str, pulumi
         "artifact_store_uri": platform.artifact_store.uri,
         "prometheus_url": platform.monitoring.prometheus_url,
         "alertmanager_url": platform.monitoring.alertmanager_url,
+        "grafana_url": platform.monitoring.grafana_url,
         "policy_url": platform.policy_server.url,
     }
     return {name: url for name, url in found.items() if url is not None}

@@ -1,5 +1,6 @@
 """Where others' images, charts and manifests come from; each is pinned, and can come from a mirror or a folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,9 @@ class Supply(Settings):
     folder: Path | None = None
     """Absolute path of a folder with `charts/<chart>-<version>.tgz` and `manifests/<name>-<version>/`, for machines
     that cannot reach the sources; charts and manifests are then read from there, images still come from a registry."""
+
+    digests: Mapping[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+    """File name of a chart in `folder` -> SHA-256 that it must have; a file that is not named here is not checked."""
 
     def image(self, reference: str) -> str:
         """The reference by which a cluster pulls an image."""

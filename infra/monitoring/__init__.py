@@ -1,12 +1,12 @@
 """Monitoring: Prometheus, its alerts, and a gateway that batch jobs push metrics to."""
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Local, Substrate, narrow
+from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.monitoring.local import PrometheusOnHost, PrometheusOnHostArgs
-from infra.monitoring.settings import MonitoringSettings
+from infra.monitoring.settings import MonitoringSettings, PrometheusOnHostSettings, PrometheusOnKubernetesSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 
 __all__ = ["Monitoring", "MonitoringSettings", "WatchSpec", "Webhook", "build"]
@@ -21,6 +21,9 @@ class Monitoring(Protocol):
 
     pushgateway_url: pulumi.Output[str]
 
+    grafana_url: pulumi.Output[str] | None
+    """None where there is no Grafana."""
+
     def watch(self, name: str, spec: WatchSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         """Scrape a workload's targets, evaluate its rules, send its alerts to its webhook."""
 
@@ -32,4 +35,14 @@ def build(
     name: str, settings: MonitoringSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> Monitoring:
     """Make the realization that the stack file names."""
-    return PrometheusOnHost(name, PrometheusOnHostArgs(settings=settings, substrate=narrow(substrate, Local)), opts)
+    match settings:
+        case PrometheusOnHostSettings():
+            host = PrometheusOnHostArgs(settings=settings, substrate=narrow(substrate, Local))
+            return PrometheusOnHost(name, host, opts)
+        case PrometheusOnKubernetesSettings():
+            from infra.monitoring.kubernetes import PrometheusOnKubernetes, PrometheusOnKubernetesArgs
+
+            args = PrometheusOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
+            return PrometheusOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)

@@ -34,6 +34,8 @@ class PrometheusOnHost(pulumi.ComponentResource):
 
     pushgateway_url: pulumi.Output[str]
 
+    grafana_url: pulumi.Output[str] | None = None
+
     ready: pulumi.Resource
     """Prometheus, once it answers."""
 

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from infra.core.settings import LoopbackPort, Settings
+from infra.core.supply import ImageReference
+from infra.core.volume import Volume
 
 
 class PrometheusOnHostSettings(Settings):
@@ -28,4 +30,31 @@ class PrometheusOnHostSettings(Settings):
     """Days that Prometheus keeps samples."""
 
 
-MonitoringSettings = PrometheusOnHostSettings
+class PrometheusOnKubernetesSettings(Settings):
+    """What a stack file says about monitoring on a cluster: the chart kube-prometheus-stack, and a Pushgateway."""
+
+    kind: Literal["prometheus-on-kubernetes"]
+
+    scrape_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 15
+    """Seconds between two scrapes, and between two evaluations of the rules."""
+
+    retention_days: Annotated[int, Field(ge=1, le=365)] = 15
+    """Days that Prometheus keeps samples."""
+
+    memory_mib: Annotated[int, Field(ge=512, le=262_144)] = 2048
+    """MiB of Prometheus."""
+
+    volume: Volume = Volume(size_gib=20)
+    """Holds Prometheus' samples; the operator makes the claim, so that `protect` only keeps it, as `retain` does."""
+
+    pushgateway_image: ImageReference = "docker.io/prom/pushgateway:v1.11.1"
+    """Pushgateway's official image."""
+
+    pushgateway_volume: Volume = Volume(size_gib=1)
+    """Holds what was pushed last."""
+
+    cluster_rules: bool = True
+    """Whether the chart's own rules and dashboards about the cluster are installed."""
+
+
+MonitoringSettings = PrometheusOnHostSettings | PrometheusOnKubernetesSettings

@@ -1,7 +1,7 @@
 """What a workload asks monitoring to watch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -36,3 +36,6 @@ class WatchSpec:
     """A Prometheus rule file, as YAML."""
 
     webhook: Webhook | None = None
+
+    dashboards: Mapping[str, str] = field(default_factory=dict)
+    """Name -> Grafana's JSON; shown where there is a Grafana."""

@@ -1,0 +1,89 @@
+"""Admission by Gatekeeper: its official chart, then our templates, then our constraints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import apiextensions
+
+from infra.admission import Manifest, Rules
+from infra.admission.settings import GatekeeperSettings
+from infra.controllers.namespace import ControllerNamespace, ControllerNamespaceArgs
+from infra.core import charts
+from infra.core.charts import container
+from infra.core.resources import Resources
+from infra.core.substrate import Kubernetes
+
+NAMESPACE = "gatekeeper-system"
+PORTS = (8443,)
+RESOURCES = container(Resources(cpu_millicores=100, cpu_limit_millicores=1000, memory_mib=512))
+CREATED = {"pulumi.com/waitFor": "jsonpath={.status.created}=true"}
+"""Waits until the kind of a template's constraints exists.
+Source: https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#pulumi-com-waitfor"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatekeeperArgs:
+    """The settings, and what other components hand over."""
+
+    settings: GatekeeperSettings
+
+    substrate: Kubernetes
+
+    rules: Rules
+
+
+class Gatekeeper(pulumi.ComponentResource):
+    """Gatekeeper with the stack's rules; nothing is mutated.
+
+    Realizes `infra.admission.Admission`.
+    Source: https://open-policy-agent.github.io/gatekeeper/website/docs/
+    """
+
+    ready: Sequence[pulumi.Resource]
+    """Webhook and constraints."""
+
+    def __init__(self, name: str, args: GatekeeperArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:Gatekeeper", name, None, opts)
+
+        space = ControllerNamespaceArgs(substrate=args.substrate, name=NAMESPACE, ports=PORTS)
+        inside = ControllerNamespace(f"{name}-namespace", space, pulumi.ResourceOptions(parent=self)).substrate
+        controller = charts.release(
+            f"{name}-gatekeeper", charts.GATEKEEPER, _values(args.settings), inside, inside.child(self)
+        )
+        copies = [self._object(name, each, controller) for each in args.rules.inventory]
+        templates = [self._object(name, each, controller) for each in args.rules.templates]
+        constraints = [self._object(name, each, *templates) for each in args.rules.constraints]
+
+        self.ready = [controller, *copies, *constraints]
+        self.register_outputs({})
+
+    def _object(self, name: str, manifest: Manifest, *needs: pulumi.Resource) -> apiextensions.CustomResource:
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        is_template = kind == "ConstraintTemplate"
+        annotations = {**metadata.get("annotations", {}), **(CREATED if is_template else {})}
+        return apiextensions.CustomResource(
+            f"{name}-{metadata['name']}-template" if is_template else f"{name}-{kind.lower()}",
+            api_version=manifest["apiVersion"],
+            kind=kind,
+            metadata={**metadata, "annotations": annotations},
+            spec=manifest["spec"],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(needs)),
+        )
+
+
+def _values(settings: GatekeeperSettings) -> dict[str, object]:
+    """Source: https://github.com/open-policy-agent/gatekeeper/tree/v3.23.0/charts/gatekeeper."""
+    return {
+        "replicas": settings.replicas,
+        "auditInterval": settings.audit_interval_seconds,
+        "validatingWebhookFailurePolicy": "Fail" if settings.fail_closed else "Ignore",
+        "disableMutation": True,
+        "controllerManager.resources": RESOURCES,
+        "audit.resources": RESOURCES,
+        "crds.resources": RESOURCES,
+        # Without it, objects would be refused while the chart is being removed.
+        "preUninstall.deleteWebhookConfigurations.enabled": True,
+        # The namespace is ours, and has its labels.
+        "postInstall.labelNamespace.enabled": False,
+    }

@@ -1,0 +1,105 @@
+"""A namespace for a controller of others: restricted pods, closed but for its webhooks and the cluster's API server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes import core, meta, networking
+
+from infra.core.substrate import Kubernetes
+
+API_SERVER_PORTS = (443, 6443)
+DNS_PORT = 53
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerNamespaceArgs:
+    """What the namespace is called, and what may connect to the pods in it."""
+
+    substrate: Kubernetes
+
+    name: str
+    """Its physical name: charts and their documentation rely on it."""
+
+    ports: Sequence[int]
+    """TCP ports of webhooks; anybody may connect, because the API server has no labels to be told by."""
+
+
+class ControllerNamespace(pulumi.ComponentResource):
+    """Pod Security `restricted`; pods reach each other, DNS, and port 443 and 6443 of anybody.
+
+    Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+    """
+
+    substrate: Kubernetes
+    """The cluster, in this namespace."""
+
+    def __init__(self, name: str, args: ControllerNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:ControllerNamespace", name, None, opts)
+        self._name = name
+
+        namespace = core.v1.Namespace(
+            name,
+            metadata=meta.v1.ObjectMetaArgs(
+                name=args.name,
+                labels={
+                    "app.kubernetes.io/part-of": "mlplatform",
+                    **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")},
+                },
+            ),
+            opts=args.substrate.child(self),
+        )
+        self._namespace = namespace.metadata.name
+        closed = self._policy("closed", [], [])
+        opened = self._policy("open", [_from_inside(), _from_anybody(args.ports)], [_to_inside(), _to_dns(), _to_api()])
+        self.substrate = args.substrate.within(self._namespace, *args.substrate.ready, namespace, closed, opened)
+
+        self.register_outputs({})
+
+    def _policy(
+        self,
+        part: str,
+        ingress: list[networking.v1.NetworkPolicyIngressRuleArgs],
+        egress: list[networking.v1.NetworkPolicyEgressRuleArgs],
+    ) -> networking.v1.NetworkPolicy:
+        return networking.v1.NetworkPolicy(
+            f"{self._name}-{part}",
+            metadata=meta.v1.ObjectMetaArgs(namespace=self._namespace),
+            spec=networking.v1.NetworkPolicySpecArgs(
+                pod_selector=meta.v1.LabelSelectorArgs(match_labels={}),
+                policy_types=["Ingress", "Egress"],
+                ingress=ingress,
+                egress=egress,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+def _inside() -> list[networking.v1.NetworkPolicyPeerArgs]:
+    return [networking.v1.NetworkPolicyPeerArgs(pod_selector=meta.v1.LabelSelectorArgs(match_labels={}))]
+
+
+def _from_inside() -> networking.v1.NetworkPolicyIngressRuleArgs:
+    return networking.v1.NetworkPolicyIngressRuleArgs(from_=_inside())
+
+
+def _from_anybody(ports: Sequence[int]) -> networking.v1.NetworkPolicyIngressRuleArgs:
+    return networking.v1.NetworkPolicyIngressRuleArgs(ports=_tcp(ports))
+
+
+def _to_inside() -> networking.v1.NetworkPolicyEgressRuleArgs:
+    return networking.v1.NetworkPolicyEgressRuleArgs(to=_inside())
+
+
+def _to_dns() -> networking.v1.NetworkPolicyEgressRuleArgs:
+    return networking.v1.NetworkPolicyEgressRuleArgs(
+        ports=[networking.v1.NetworkPolicyPortArgs(port=DNS_PORT, protocol=protocol) for protocol in ("UDP", "TCP")]
+    )
+
+
+def _to_api() -> networking.v1.NetworkPolicyEgressRuleArgs:
+    return networking.v1.NetworkPolicyEgressRuleArgs(ports=_tcp(API_SERVER_PORTS))
+
+
+def _tcp(ports: Sequence[int]) -> list[networking.v1.NetworkPolicyPortArgs]:
+    return [networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports]

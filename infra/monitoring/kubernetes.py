@@ -1,0 +1,187 @@
+"""Monitoring on a cluster: the chart kube-prometheus-stack with Alertmanager and Grafana, and a Pushgateway.
+
+Leaves out the chart's node exporter, which needs more of a node than the platform's namespace admits, and its admission
+webhook: rules come from programs whose tests let promtool judge them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_random
+from pulumi_kubernetes import apiextensions, core, meta
+from pulumi_kubernetes.helm.v3 import Release
+
+from infra.core import charts
+from infra.core.kubernetes import labels, open_to_callers
+from infra.core.pod import Serving, http_health
+from infra.core.resources import Resources
+from infra.core.server import Data, Server, ServerArgs
+from infra.core.substrate import Kubernetes
+from infra.monitoring.settings import PrometheusOnKubernetesSettings
+from infra.monitoring.spec import WatchSpec, Webhook
+from infra.monitoring.stack_values import ALERTMANAGER_PORT, GRAFANA_PORT, METRICS_PORTS, PROMETHEUS_PORT, stack_values
+from infra.monitoring.watching import alertmanager_config, open_to_monitoring, prometheus_rule, reach, scrape_config
+
+PUSHGATEWAY_PORT = 9091
+DATA = "/data"
+ROLE = "monitoring"
+DASHBOARD_LABEL = {"grafana_dashboard": "1"}
+"""Label by which Grafana's sidecar finds dashboards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusOnKubernetesArgs:
+    """The settings, and what other components hand over."""
+
+    settings: PrometheusOnKubernetesSettings
+
+    substrate: Kubernetes
+
+
+class PrometheusOnKubernetes(pulumi.ComponentResource):
+    """Prometheus, Alertmanager and Grafana by their operator, and a Pushgateway that keeps what was pushed.
+
+    Realizes `infra.monitoring.Monitoring`.
+    Source: https://prometheus-operator.dev/docs/
+    """
+
+    prometheus_url: pulumi.Output[str]
+
+    alertmanager_url: pulumi.Output[str]
+
+    pushgateway_url: pulumi.Output[str]
+
+    grafana_url: pulumi.Output[str] | None
+
+    def __init__(self, name: str, args: PrometheusOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:PrometheusOnKubernetes", name, None, opts)
+        self._name, self._args = name, args
+        self._webhooks: dict[str, Webhook] = {}
+        substrate = args.substrate
+
+        # The chart cuts longer names off.
+        self._release = self._install()
+        reach(f"{name}-reach", substrate, self)
+        open_to_callers(name, ROLE, [PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT], substrate, self)
+        open_to_callers(f"{name}-metrics", "metrics", METRICS_PORTS, substrate, self)
+        pushgateway = Server(f"{name}-pushgateway", _pushgateway(args), pulumi.ResourceOptions(parent=self))
+
+        self.prometheus_url = self._url("prometheus", PROMETHEUS_PORT)
+        self.alertmanager_url = self._url("alertmanager", ALERTMANAGER_PORT)
+        self.grafana_url = self._url("grafana", 80)
+        self.pushgateway_url = pulumi.Output.format("http://{0}:{1}", pushgateway.host, PUSHGATEWAY_PORT)
+        scraped = pulumi.Output.format("{0}:{1}", pushgateway.host, PUSHGATEWAY_PORT)
+        # Labels that were pushed name the job that pushed them.
+        self._custom(f"{name}-pushgateway-scrape", scrape_config("pushgateway", scraped, honor_labels=True), self)
+        open_to_monitoring(f"{name}-pushgateway-scrape", scraped, substrate, self)
+        self.register_outputs(
+            {
+                "prometheus_url": self.prometheus_url,
+                "alertmanager_url": self.alertmanager_url,
+                "pushgateway_url": self.pushgateway_url,
+                "grafana_url": self.grafana_url,
+            }
+        )
+
+    def watch(self, name: str, spec: WatchSpec, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Scrape a workload's targets, evaluate its rules, show its dashboards, send its alerts to its webhook."""
+        _WatchOnKubernetes(name, self, spec, opts)
+        if spec.webhook is not None:
+            self._webhooks[name] = spec.webhook
+
+    def start_alerting(self) -> None:
+        """Tell Alertmanager where the alerts of each workload go."""
+        for name, webhook in self._webhooks.items():
+            token = core.v1.Secret(
+                f"{self._name}-{name}-token",
+                metadata=meta.v1.ObjectMetaArgs(namespace=self._args.substrate.namespace, labels=labels(self._name)),
+                string_data={"token": webhook.token},
+                immutable=True,
+                opts=self._args.substrate.child(self),
+            )
+            manifest = alertmanager_config(name, webhook, token.metadata.name)
+            self._custom(f"{self._name}-{name}-alerts", manifest, self)
+            open_to_monitoring(
+                f"{self._name}-{name}-alerts", pulumi.Output.from_input(webhook.url), self._args.substrate, self
+            )
+
+    def _install(self) -> Release:
+        name, substrate = self._name, self._args.substrate
+        password = pulumi_random.RandomPassword(
+            f"{name}-grafana-password", length=40, special=False, opts=pulumi.ResourceOptions(parent=self)
+        )
+        secret = core.v1.Secret(
+            f"{name}-grafana-admin",
+            metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace, labels=labels(name)),
+            string_data={"admin-user": "admin", "admin-password": password.result},
+            immutable=True,
+            opts=substrate.child(self),
+        )
+        values = stack_values(name, self._args.settings, secret.metadata.name)
+        return charts.release(name, charts.KUBE_PROMETHEUS_STACK, values, substrate, substrate.child(self))
+
+    def _url(self, part: str, port: int) -> pulumi.Output[str]:
+        return pulumi.Output.concat(
+            f"http://{self._name}-{part}.", self._args.substrate.namespace, f".svc.cluster.local:{port}"
+        )
+
+    def _custom(self, name: str, manifest: Mapping[str, Any], parent: pulumi.Resource) -> apiextensions.CustomResource:
+        """A custom resource of the operator, which must know its kind."""
+        return apiextensions.CustomResource(
+            name,
+            api_version=manifest["apiVersion"],
+            kind=manifest["kind"],
+            metadata=meta.v1.ObjectMetaArgs(namespace=self._args.substrate.namespace, labels=labels(self._name)),
+            spec=manifest["spec"],
+            opts=self._args.substrate.child(parent, self._release),
+        )
+
+
+class _WatchOnKubernetes(pulumi.ComponentResource):
+    """What one workload asks Prometheus to scrape and to alert on, and Grafana to show."""
+
+    def __init__(
+        self, name: str, monitoring: PrometheusOnKubernetes, spec: WatchSpec, opts: pulumi.ResourceOptions | None
+    ) -> None:
+        super().__init__("mlplatform:index:WatchOnKubernetes", name, None, opts)
+        substrate = monitoring._args.substrate  # noqa: SLF001  one realization, two classes
+
+        for job, target in spec.targets.items():
+            known = pulumi.Output.from_input(target)
+            monitoring._custom(f"{name}-{job}-scrape", scrape_config(job, known), self)  # noqa: SLF001
+            open_to_monitoring(f"{name}-{job}-scrape", known, substrate, self)
+        monitoring._custom(f"{name}-rules", prometheus_rule(spec.rules), self)  # noqa: SLF001
+        for dashboard, text in spec.dashboards.items():
+            core.v1.ConfigMap(
+                f"{name}-{dashboard}-dashboard",
+                metadata=meta.v1.ObjectMetaArgs(
+                    namespace=substrate.namespace, labels={**labels(name), **DASHBOARD_LABEL}
+                ),
+                data={f"{dashboard}.json": text},
+                opts=substrate.child(self),
+            )
+
+        self.register_outputs({})
+
+
+def _pushgateway(args: PrometheusOnKubernetesArgs) -> ServerArgs:
+    return ServerArgs(
+        substrate=args.substrate,
+        image=args.substrate.supply.image(args.settings.pushgateway_image),
+        arguments=[
+            f"--web.listen-address=:{PUSHGATEWAY_PORT}",
+            f"--persistence.file={DATA}/metrics",
+            "--persistence.interval=5s",
+            "--log.level=warn",
+        ],
+        data=Data(folder=DATA, volume=args.settings.pushgateway_volume),
+        resources=Resources(cpu_millicores=20, cpu_limit_millicores=500, memory_mib=128),
+        serving=Serving(
+            role="pushgateway",
+            port=PUSHGATEWAY_PORT,
+            health=http_health("/-/ready", PUSHGATEWAY_PORT),
+            start_seconds=60,
+        ),
+    )

@@ -1,0 +1,147 @@
+"""What a workload asks monitoring to watch, as custom resources of the Prometheus operator, and the paths it needs.
+
+Source: https://prometheus-operator.dev/docs/api-reference/api/
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi_kubernetes import meta, networking
+
+from infra.core.kubernetes import LABEL_PREFIX, OURS
+from infra.core.substrate import Kubernetes
+from infra.exposure.spec import Address
+from infra.monitoring.spec import Webhook
+
+MONITORING = {f"{LABEL_PREFIX}/serves": "monitoring"}
+KUBELET_PORT = 10250
+_MATCHER = re.compile(r'\s*([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*')
+
+
+class MatcherError(ValueError):
+    """A matcher of alerts cannot be read; the text is one line that names the fix."""
+
+
+def scrape_config(job: str, target: pulumi.Output[str], *, honor_labels: bool = False) -> dict[str, Any]:
+    """Scrape every pod behind a Service's `host:port`, under the job's name."""
+    address = target.apply(lambda known: Address.of(f"http://{known}"))
+    return {
+        "apiVersion": "monitoring.coreos.com/v1alpha1",
+        "kind": "ScrapeConfig",
+        "spec": {
+            "jobName": job,
+            "honorLabels": honor_labels,
+            "kubernetesSDConfigs": [
+                {"role": "EndpointSlice", "namespaces": {"names": [address.apply(lambda known: known.namespace)]}}
+            ],
+            "relabelings": [
+                {
+                    "action": "keep",
+                    "sourceLabels": ["__meta_kubernetes_service_name", "__meta_kubernetes_endpointslice_port"],
+                    "separator": ":",
+                    "regex": address.apply(lambda known: f"{known.service}:{known.port}"),
+                },
+                {"action": "replace", "sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "pod"},
+            ],
+        },
+    }
+
+
+def prometheus_rule(rules: str) -> dict[str, Any]:
+    """A rule file as an object."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "spec": {"groups": yaml.safe_load(rules)["groups"]},
+    }
+
+
+def alertmanager_config(name: str, webhook: Webhook, secret: pulumi.Output[str]) -> dict[str, Any]:
+    """Send a workload's alerts to its webhook with the token in a Secret, under its key `token`."""
+    authorization = {"type": "Bearer", "credentials": {"name": secret, "key": "token"}}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1alpha1",
+        "kind": "AlertmanagerConfig",
+        "spec": {
+            "route": {
+                "receiver": name,
+                "matchers": [matcher(each) for each in webhook.matchers],
+                "groupBy": ["alertname"],
+                "groupWait": f"{webhook.group_wait_seconds}s",
+                "groupInterval": f"{webhook.group_wait_seconds}s",
+                "repeatInterval": f"{webhook.repeat_seconds}s",
+            },
+            "receivers": [
+                {
+                    "name": name,
+                    "webhookConfigs": [
+                        {"url": webhook.url, "sendResolved": True, "httpConfig": {"authorization": authorization}}
+                    ],
+                }
+            ],
+        },
+    }
+
+
+def matcher(text: str) -> Mapping[str, str]:
+    """Alertmanager's `name="value"` as the operator writes it; raises MatcherError."""
+    found = _MATCHER.fullmatch(text)
+    if found is None:
+        raise MatcherError(f'{text!r} is no matcher of alerts: give e.g. alertname="DataDriftDetected"')
+    name, operator, value = found.groups()
+    return {"name": name, "matchType": operator, "value": re.sub(r"\\(.)", r"\1", value)}
+
+
+def reach(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> networking.v1.NetworkPolicy:
+    """Let monitoring's pods connect to every pod of ours that lets them in, and to kubelets."""
+    ours = networking.v1.NetworkPolicyPeerArgs(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=OURS))
+    return networking.v1.NetworkPolicy(
+        name,
+        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
+        spec=networking.v1.NetworkPolicySpecArgs(
+            pod_selector=meta.v1.LabelSelectorArgs(match_labels=MONITORING),
+            policy_types=["Egress"],
+            egress=[
+                networking.v1.NetworkPolicyEgressRuleArgs(to=[ours]),
+                networking.v1.NetworkPolicyEgressRuleArgs(
+                    ports=[networking.v1.NetworkPolicyPortArgs(port=KUBELET_PORT, protocol="TCP")]
+                ),
+            ],
+        ),
+        opts=substrate.child(parent),
+    )
+
+
+def open_to_monitoring(
+    name: str, url: pulumi.Output[str], substrate: Kubernetes, parent: pulumi.Resource
+) -> networking.v1.NetworkPolicy:
+    """Let monitoring's pods in on the port of a URL, or of `host:port`, in that Service's namespace."""
+    address = url.apply(lambda known: Address.of(known if "://" in known else f"http://{known}"))
+    monitoring = networking.v1.NetworkPolicyPeerArgs(
+        namespace_selector=meta.v1.LabelSelectorArgs(match_labels=OURS),
+        pod_selector=meta.v1.LabelSelectorArgs(match_labels=MONITORING),
+    )
+    return networking.v1.NetworkPolicy(
+        name,
+        metadata=meta.v1.ObjectMetaArgs(namespace=address.apply(lambda known: known.namespace)),
+        spec=networking.v1.NetworkPolicySpecArgs(
+            pod_selector=meta.v1.LabelSelectorArgs(
+                match_labels={"app.kubernetes.io/name": address.apply(lambda known: known.service)}
+            ),
+            policy_types=["Ingress"],
+            ingress=[
+                networking.v1.NetworkPolicyIngressRuleArgs(
+                    from_=[monitoring],
+                    ports=[
+                        networking.v1.NetworkPolicyPortArgs(
+                            port=address.apply(lambda known: known.port), protocol="TCP"
+                        )
+                    ],
+                )
+            ],
+        ),
+        opts=substrate.child(parent),
+    )
