@@ -1,12 +1,14 @@
 """Compute: where a workload's services and jobs run, declared once and realized by each substrate."""
 
+from collections.abc import Sequence
 from typing import Protocol, assert_never
 
 import pulumi
 
 from infra.compute.local import ComputeOnHost, ComputeOnHostArgs
 from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings, ComputeSettings
-from infra.compute.spec import CronExpression, JobSpec, Role, ScheduleSpec, ServiceSpec, TaskSpec
+from infra.compute.spec import CronExpression, Executors, JobSpec, Role, ScheduleSpec, ServiceSpec, TaskSpec
+from infra.core.images import Target
 from infra.core.resources import Resources
 from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.identity import Identity, Need
@@ -14,6 +16,7 @@ from infra.identity import Identity, Need
 __all__ = [
     "Compute",
     "CronExpression",
+    "Executors",
     "Job",
     "JobSpec",
     "Need",
@@ -55,6 +58,11 @@ class Compute(Protocol):
 
     def schedule(self, name: str, spec: ScheduleSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         """Run a task at the times of a cron expression."""
+
+    def executors(
+        self, name: str, image: Target, needs: Sequence[Need], opts: pulumi.ResourceOptions | None = None
+    ) -> Executors | None:
+        """What tasks need that start helpers of `image`; None where a task's own machine does all the work."""
 
 
 def build(

@@ -1,17 +1,21 @@
 """Compute on a cluster: services are Deployments, jobs are Jobs that `up` waits for, schedules are CronJobs."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes import batch, core, meta, policy
 from pulumi_kubernetes.apps import v1 as apps
 
+from infra.compute.executors import ExecutorsOnKubernetes
 from infra.compute.pod import Server, TaskOnKubernetesArgs, pod
 from infra.compute.settings import ComputeOnKubernetesSettings
-from infra.compute.spec import JobSpec, ScheduleSpec, ServiceSpec
+from infra.compute.spec import Executors, JobSpec, ScheduleSpec, ServiceSpec
 from infra.core import kubernetes, names
+from infra.core.images import Target
 from infra.core.substrate import Kubernetes
+from infra.identity import Need
 
 PORT = 8080
 """Where services listen that leave the choice to the realization."""
@@ -170,6 +174,12 @@ class ComputeOnKubernetes(pulumi.ComponentResource):
     def schedule(self, name: str, spec: ScheduleSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         """Run a task at the times of a cron expression."""
         ScheduleOnKubernetes(name, spec, self._args, opts)
+
+    def executors(
+        self, name: str, image: Target, needs: Sequence[Need], opts: pulumi.ResourceOptions | None = None
+    ) -> Executors:
+        """Let tasks start helpers as pods of the same namespace."""
+        return ExecutorsOnKubernetes(name, image, needs, self._args, opts).executors
 
 
 def url(name: str, port: int, substrate: Kubernetes) -> pulumi.Output[str]:

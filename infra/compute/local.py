@@ -1,14 +1,16 @@
 """Compute on this machine: services are supervised processes, jobs run once; all in the `workloads` environment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
 from infra.compute.settings import ComputeOnHostSettings
 from infra.compute.spec import JobSpec, ScheduleSpec, ServiceSpec, TaskSpec
+from infra.core.images import Target
 from infra.core.substrate import LOOPBACK, Local
 from infra.host import Folder, Job, Port, Process
-from infra.identity import Identity
+from infra.identity import Identity, Need
 
 START_TIMEOUT_SECONDS = 180
 """Importing a model server's libraries takes 7 s on an idle core, many times that on a busy one."""
@@ -143,6 +145,11 @@ class ComputeOnHost(pulumi.ComponentResource):
     def schedule(self, name: str, spec: ScheduleSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         """Run a task at the times of a cron expression."""
         ScheduleOnHost(name, spec, self._args, opts)
+
+    def executors(
+        self, name: str, image: Target, needs: Sequence[Need], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """None: a task's own process does all the work."""
 
 
 def _environment(

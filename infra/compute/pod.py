@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes import core, meta
+from pulumi_kubernetes import core, meta, rbac
 
-from infra.compute.spec import TaskSpec
+from infra.compute.spec import Executors, TaskSpec
 from infra.core import kubernetes
 from infra.core.substrate import Kubernetes
 from infra.identity import Grant, Identity, Principal
 
 SCRATCH = {"work": "/work", "tmp": "/tmp"}  # noqa: S108  a volume of the container's own
 """Folders that a container may write to; they go with the pod."""
+STARTS_EXECUTORS = {f"{kubernetes.LABEL_PREFIX}/starts-executors": "true", **kubernetes.CALLS_API_SERVER}
+"""Labels of the pods that executors connect to."""
 PROBE_SECONDS = 5
 START_PROBES = 60
 """Probes that a server has to start up: importing a model server's libraries takes half a minute on a busy core."""
@@ -82,7 +84,9 @@ def pod(
     )
     account = service_account(name, args.substrate, parent, grant)
     secrets = {**grant.secrets, **spec.secrets}
-    secret = _secret(name, secrets, args.substrate, parent)
+    secret = secret_of(name, secrets, args.substrate, parent)
+    if spec.executors is not None:
+        _let_start(name, spec.executors, args.substrate, parent)
     plain = {**grant.environment, **spec.environment, "WORK_DIR": SCRATCH["work"], "HOME": SCRATCH["tmp"]}
     if server is not None:
         plain |= {"PORT": str(server.port), "LISTEN_ADDRESS": EVERY_ADDRESS}
@@ -100,10 +104,11 @@ def pod(
         volume_mounts=[core.v1.VolumeMountArgs(name=key, mount_path=path) for key, path in SCRATCH.items()],
     )
     return Pod(
-        labels=kubernetes.labels(name, serves=server.path if server else None, calls=_calls(spec)),
+        labels=kubernetes.labels(name, serves=server.path if server else None, calls=_calls(spec))
+        | (STARTS_EXECUTORS if spec.executors else {}),
         spec=core.v1.PodSpecArgs(
             service_account_name=account.metadata.name,
-            automount_service_account_token=False,
+            automount_service_account_token=spec.executors is not None,
             enable_service_links=False,
             restart_policy=restart,
             security_context=kubernetes.pod_security(),
@@ -136,7 +141,7 @@ def service_account(name: str, substrate: Kubernetes, parent: pulumi.Resource, g
     )
 
 
-def _secret(
+def secret_of(
     name: str, secrets: dict[str, pulumi.Input[str]], substrate: Kubernetes, parent: pulumi.Resource
 ) -> core.v1.Secret | None:
     """Never changed: another value makes a Secret of another name, so that the pods that name it are rolled."""
@@ -160,6 +165,16 @@ def _probe(server: Server | None, failures: int) -> core.v1.ProbeArgs | None:
         period_seconds=PROBE_SECONDS,
         timeout_seconds=PROBE_SECONDS,
         failure_threshold=failures,
+    )
+
+
+def _let_start(name: str, executors: Executors, substrate: Kubernetes, parent: pulumi.Resource) -> None:
+    rbac.v1.RoleBinding(
+        f"{name}-executors",
+        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
+        role_ref=rbac.v1.RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=executors.role),
+        subjects=[rbac.v1.SubjectArgs(kind="ServiceAccount", name=name, namespace=substrate.namespace)],
+        opts=substrate.child(parent),
     )
 
 

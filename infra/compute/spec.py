@@ -30,6 +30,27 @@ Role = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
+class Executors:
+    """Where the helpers of a task run that it starts itself, such as Spark's executors: pods of a cluster."""
+
+    image: str
+
+    namespace: pulumi.Input[str]
+
+    service_account: pulumi.Input[str]
+    """Of the helpers; it has what they need of the stores, and nothing of the cluster."""
+
+    store_secret: pulumi.Input[str] | None
+    """Secret with the stores' keys; None where the service account is enough."""
+
+    labels: Mapping[str, str]
+    """Of the helpers' pods, by which they reach the stores and the task that started them."""
+
+    role: pulumi.Input[str]
+    """What lets a task start, watch and end them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """What runs: a command of an image."""
 
@@ -52,6 +73,9 @@ class TaskSpec:
     where the network can be closed."""
 
     resources: Resources = field(default_factory=Resources)
+
+    executors: Executors | None = None
+    """Helpers that the task starts itself; None for most."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,8 @@ from infra.core.substrate import Kubernetes
 LABEL_PREFIX = "mlplatform.dev"
 OURS = {f"{LABEL_PREFIX}/platform": "true"}
 """Label of the namespaces whose pods may talk to each other, along open paths only."""
+CALLS_API_SERVER = {f"{LABEL_PREFIX}/calls-api-server": "true"}
+"""Label of pods that talk to the cluster's API server, such as a Spark driver."""
 GPU = "nvidia.com/gpu"
 """Resource, node label and taint of GPUs.
 Source: https://github.com/NVIDIA/k8s-device-plugin"""

@@ -7,13 +7,11 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking
 
 from infra.compute.spec import Role
-from infra.core.kubernetes import GPU, LABEL_PREFIX, OURS, open_to_roles
+from infra.core.kubernetes import CALLS_API_SERVER, GPU, OURS, open_to_roles
 from infra.namespaces.settings import Quota
 
 DNS_PORT = 53
 API_SERVER_PORTS = (443, 6443)
-CALLS_API_SERVER = {f"{LABEL_PREFIX}/calls-api-server": "true"}
-"""Label of pods that talk to the cluster's API server, such as a Spark driver."""
 DEFAULT_MEMORY_MIB = 256
 DEFAULT_CPU_MILLICORES = 100
 

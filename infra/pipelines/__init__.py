@@ -19,7 +19,20 @@ class Pipelines(Protocol):
     """Base URL of the server's API and pages; None where there is no server."""
 
     client_env: Mapping[str, pulumi.Output[str]]
-    """`PIPELINES_URL` where there is a server; without it whoever starts a pipeline runs it by `kfp.local`."""
+    """`KFP_HOST` and the stages' images (`INGEST_IMAGE`, `WORKLOAD_IMAGE`) where there is a server; without it whoever
+    starts a pipeline runs it by `kfp.local`."""
+
+    def provide(
+        self,
+        name: str,
+        environment: Mapping[str, pulumi.Input[str]],
+        secrets: Mapping[str, pulumi.Input[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Let stages of the pipeline `name` find variables, in a ConfigMap and a Secret of that name.
+
+        Does nothing where stages are processes of whoever starts them.
+        """
 
 
 def build(

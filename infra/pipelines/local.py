@@ -20,3 +20,12 @@ class KfpInProcess(pulumi.ComponentResource):
         super().__init__("mlplatform:index:KfpInProcess", name, None, opts)
         self.url, self.client_env = None, {}
         self.register_outputs({})
+
+    def provide(
+        self,
+        name: str,
+        environment: Mapping[str, pulumi.Input[str]],
+        secrets: Mapping[str, pulumi.Input[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Nothing: stages have the variables of whoever starts them."""

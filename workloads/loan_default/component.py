@@ -5,12 +5,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import pulumi
 from pydantic import Field, model_validator
 
-from infra.compute import CronExpression, JobSpec, Need, Resources, Role, ScheduleSpec, Service, ServiceSpec
+from infra.compute import CronExpression, Executors, JobSpec, Need, Resources, Role, ScheduleSpec, Service, ServiceSpec
 from infra.core.images import Target
 from infra.core.paths import CHECKOUT
 from infra.monitoring import WatchSpec, Webhook
@@ -20,6 +20,11 @@ from workloads.loan_default import SERVED_NAME, alerts
 from workloads.loan_default.settings import SETTINGS_VARIABLE, STORED, LoanDefaultSettings
 
 FEATURE_REPOSITORY = "workloads/loan_default/feature_repo"
+PIPELINE = "workloads/loan_default/pipeline.py"
+PUBLISH_SECONDS = 600
+"""What handing the pipeline to its server may take; the server may be starting still."""
+IN_CLUSTER = "k8s://https://kubernetes.default.svc:443"
+"""Spark's master for a driver in a pod."""
 RELEASE_SETTINGS = {"ingestion", "features", "training", "validation", "deployment"}
 SERVER_SETTINGS = {"serving", "deployment"}
 BATCH_SETTINGS = {"batch", "deployment"}
@@ -50,6 +55,9 @@ class LoanDefaultStackSettings(LoanDefaultSettings):
 
     release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
     """Seconds that a release may take, from the CSV to the served model."""
+
+    spark_executors: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Pods beside the ingesting one that Spark spreads its work over, where there is a cluster; 0: it works alone."""
 
     server_resources: Resources = Resources(cpu_millicores=500, memory_mib=1024)
     """Of one pod of the model server."""
@@ -106,11 +114,13 @@ class LoanDefault(pulumi.ComponentResource):
         self._secrets = args.platform.feature_store.client_secrets
         self._data = [Need(store=args.platform.artifact_store, prefix=f"{SERVED_NAME}/", access="rw")]
 
+        self._executors = self._ingesters()
         features = args.platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY, self._child)
         server = self._deploy()
         self._ledger = args.platform.database.create(f"{name}-retraining-database", self._child)
         self._release(server)
         self._schedule(server)
+        self._publish(server)
         self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
         retraining = self._retrain(server)
         self._watch(server, retraining)
@@ -129,6 +139,11 @@ class LoanDefault(pulumi.ComponentResource):
                 "drift_report_url": self.drift_report_url,
             }
         )
+
+    def _ingesters(self) -> Executors | None:
+        if not self._args.settings.spark_executors:
+            return None
+        return self._args.platform.compute.executors(f"{self._name}-spark", "ingest", self._data, self._child)
 
     def _deploy(self) -> ModelServer:
         return self._args.platform.serving.deploy(
@@ -161,6 +176,7 @@ class LoanDefault(pulumi.ComponentResource):
                 triggers={"data": _fingerprint(settings.data), "features": _digest(CHECKOUT / FEATURE_REPOSITORY)},
                 timeout_seconds=settings.release_timeout_seconds,
                 resources=_resources_of_all_stages(settings),
+                executors=self._executors,
             ),
             self._child,
         )
@@ -183,9 +199,40 @@ class LoanDefault(pulumi.ComponentResource):
                     calls=STAGE_CALLS,
                     cron=cron,
                     resources=settings.stage_resources,
+                    executors=self._executors if part == "nightly" else None,
                 ),
                 self._child,
             )
+
+    def _publish(self, server: ModelServer) -> None:
+        """Let the pipelines' server, if there is one, repeat the pipeline, unless a version is pinned."""
+        settings, pipelines = self._args.settings, self._args.platform.pipelines
+        if pipelines.url is None or settings.serving.model_version is not None:
+            return
+        environment = self._stage_environment(RELEASE_SETTINGS, server)
+        store = self._args.platform.artifact_store
+        pipelines.provide(
+            SERVED_NAME, {**environment, **store.client_env}, {**self._secrets, **store.client_secrets}, self._child
+        )
+        self._args.platform.compute.job(
+            f"{self._name}-pipeline",
+            JobSpec(
+                image="workload",
+                command=[
+                    "python",
+                    "-m",
+                    "workloads.loan_default.pipeline",
+                    "--repeat",
+                    "--cron",
+                    settings.pipeline_cron,
+                ],
+                environment={**environment, **pipelines.client_env},
+                calls=["pipelines"],
+                triggers={"pipeline": _digest(CHECKOUT / PIPELINE)},
+                timeout_seconds=PUBLISH_SECONDS,
+            ),
+            self._child,
+        )
 
     def _retrain(self, server: ModelServer) -> Service:
         return self._args.platform.compute.service(
@@ -207,6 +254,7 @@ class LoanDefault(pulumi.ComponentResource):
                 health_path="/healthz",
                 serves="retraining",
                 resources=_resources_of_all_stages(self._args.settings),
+                executors=self._executors,
             ),
             self._child,
         )
@@ -237,8 +285,24 @@ class LoanDefault(pulumi.ComponentResource):
             "MLFLOW_TRACKING_URI": platform.tracking.url,
             "OPA_URL": platform.policy_server.url,
             "PUSHGATEWAY_URL": platform.monitoring.pushgateway_url,
-            SETTINGS_VARIABLE: _dump(self._args.settings, parts),
+            SETTINGS_VARIABLE: self._settings(parts),
         }
+
+    def _settings(self, parts: set[str]) -> pulumi.Input[str]:
+        """JSON of a process's parts of the settings, and, where it ingests on a cluster, of where its executors run."""
+        chosen, executors = _dump(self._args.settings, parts), self._executors
+        if executors is None or "ingestion" not in parts:
+            return json.dumps(chosen, sort_keys=True)
+        pods = {
+            "image": executors.image,
+            "namespace": executors.namespace,
+            "service_account": executors.service_account,
+            "store_secret": executors.store_secret,
+            "labels": executors.labels,
+            "executors": self._args.settings.spark_executors,
+        }
+        ingestion = {**chosen.get("ingestion", {}), "spark_master": IN_CLUSTER, "spark_kubernetes": pods}
+        return pulumi.Output.json_dumps({**chosen, "ingestion": ingestion}, sort_keys=True)
 
     def _stage_environment(self, parts: set[str], server: ModelServer) -> Mapping[str, pulumi.Input[str]]:
         """What a stage is told on top of it."""
@@ -249,9 +313,9 @@ class LoanDefault(pulumi.ComponentResource):
         }
 
 
-def _dump(settings: LoanDefaultSettings, parts: set[str]) -> str:
-    """JSON of what was chosen in the parts that a process reads, so that neither others nor new defaults concern it."""
-    return json.dumps(settings.model_dump(mode="json", include=parts, exclude_defaults=True), sort_keys=True)
+def _dump(settings: LoanDefaultSettings, parts: set[str]) -> dict[str, Any]:
+    """What was chosen in the parts that a process reads, so that neither others nor new defaults concern it."""
+    return settings.model_dump(mode="json", include=parts, exclude_defaults=True)
 
 
 def _image_of_all_stages(settings: LoanDefaultSettings) -> Target:
@@ -273,10 +337,11 @@ def _releasing(version: str | None) -> list[str]:
     return ["workloads.loan_default.deployment", version]
 
 
-def _digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of the files that define the features."""
+def _digest(where: Path) -> str:
+    """SHA-256 over the name and content of a file, or of each Python or YAML file in a folder."""
     sha256 = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.suffix in {".py", ".yaml"}):
+    files = [where] if where.is_file() else where.iterdir()
+    for path in sorted(path for path in files if path.suffix in {".py", ".yaml"}):
         sha256.update(f"{path.name}\0".encode() + path.read_bytes())
     return sha256.hexdigest()
 

@@ -41,6 +41,9 @@ class SparkOnKubernetes(_Frozen):
     store_secret: str | None = None
     """Secret with the store's `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; None: the account's identity will do."""
 
+    labels: dict[str, str] = {}
+    """Of the executors' pods: what network policies know them by."""
+
     executors: Annotated[int, Field(ge=1, le=1_000)] = 2
     """Executor pods."""
 

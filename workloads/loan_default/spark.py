@@ -103,6 +103,7 @@ def options_on_kubernetes(
         for name in STORE_CREDENTIALS
         if pods.store_secret is not None
     }
+    labels = {f"{executor}.label.{name}": value for name, value in pods.labels.items()}
     told = {f"spark.executorEnv.{name}": environ[name] for name in STORE_VARIABLES if environ.get(name)}
     return (
         _common(settings, work)
@@ -127,6 +128,7 @@ def options_on_kubernetes(
             "spark.sql.codegen.wholeStage": "true",
         }
         | told
+        | labels
         | credentials
     )
 
