@@ -16,6 +16,8 @@ WITH = $(PYTHON) -m tools.env --stack $(STACK) --
 INFRA = .venv/bin
 WORKLOADS = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.environment_dir("workloads"))')/bin
 
+ACTIONLINT = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.tools_dir(module="actionlint"))')/bin/actionlint
+
 # Runs a command about STACK on the real engine with simulated providers; BASE=revision compares with that one.
 SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.simulated --stack $(STACK) $(if $(BASE),--base $(BASE)) --
 
@@ -26,7 +28,7 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview policy policy-state down doctor outputs env drill retrain rollback test soak check lock images bench
+.PHONY: help install up preview policy policy-state drift down doctor outputs env drill retrain rollback test soak check wheel lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -63,6 +65,10 @@ endif
 policy-state: install ## judge what the last `up` made of STACK, without running the program
 	@$(WITH) $(INFRA)/python -m policies state $(POLICY_REPORTS) -- --stack $(STACK) $(ARGS)
 
+drift: ## fail when what STACK consists of was changed behind its back; changes nothing
+	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
+	@$(WITH) pulumi refresh --stack $(STACK) --preview-only --expect-no-changes --non-interactive $(ARGS)
+
 down: ## destroy STACK and what is kept about it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
@@ -91,7 +97,7 @@ rollback: ## put the previous model version back on the running STACK
 	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client rollback --outputs -
 
 check: ## format, lint, types, and which package may import which
-	@$(PYTHON) -m tools.install cloud workloads pulumi tools
+	@$(PYTHON) -m tools.install cloud workloads pulumi tools actionlint
 	$(INFRA)/ruff format --check .
 	$(INFRA)/ruff check .
 	$(WITH) opa check --strict policies/lib policies/rules policies/release policies/gate.rego
@@ -100,6 +106,8 @@ check: ## format, lint, types, and which package may import which
 	MYPYPATH=tests/pytest_pulumi/src $(INFRA)/mypy -p pytest_pulumi
 	"$(WORKLOADS)/mypy" workloads --exclude component.py  # the first line has checked it, where Pulumi's SDK is
 	$(INFRA)/lint-imports
+	"$(ACTIONLINT)"
+	$(INFRA)/zizmor --offline --quiet .github/workflows
 
 test: ## every test that runs without being asked for by name
 	@$(PYTHON) -m tools.install
@@ -123,6 +131,10 @@ bench: ## measure the local stack, then the model server
 	@$(PYTHON) -m tools.install
 	$(INFRA)/python -m tests.bench.local_stack
 	"$(WORKLOADS)/python" -m tests.bench.serving
+
+wheel: ## build the pytest plugin's wheel into the folder REPORT
+	@$(PYTHON) -m tools.install infra
+	$(INFRA)/python -m pip wheel --quiet --no-deps --wheel-dir "$(or $(REPORT),dist)" ./tests/pytest_pulumi
 
 lock: ## renew requirements/*.txt from requirements/*.in
 	@$(PYTHON) -m tools.lock

@@ -2,7 +2,8 @@
 
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
-operating system); for tests, built from source too: `kubernetes` (a control plane), `gatekeeper`, `kserve`, `helm`.
+operating system); for tests, built from source too: `kubernetes` (a control plane), `gatekeeper`, `kserve`, `helm`;
+and `actionlint`, which checks workflows.
 """
 
 import argparse
@@ -19,6 +20,7 @@ KUBERNETES = "1.36.2"
 
 GO_PARTS = {
     "tools": (Module("", ("opa", "versitygw")),),
+    "actionlint": (Module("actionlint", ("actionlint",)),),
     "gatekeeper": (Module("gatekeeper", ("gatekeeper", "gator")),),
     "kubernetes": (
         Module("etcd", ("etcd",)),
