@@ -1,6 +1,6 @@
 """Stage 6, offline: score every customer of the current features with the champion, in parts that can be resumed.
 
-Parts are objects `batch/<run>/version=<n>/part-<i>.parquet`; a part that exists is not scored again, and
+Parts are objects `batch/<run>/version=<n>/rows=<size>/part-<i>.parquet`; a part that exists is not scored again, and
 `batch/current.json` names the result once all are there.
 """
 
@@ -19,7 +19,7 @@ from workloads.loan_default.features import pull, read_offline
 from workloads.loan_default.registry import CHAMPION, alias_version, download_bundle, mlflow_client
 from workloads.loan_default.release import quiet_libraries
 from workloads.loan_default.servers import wait_for_mlflow
-from workloads.loan_default.settings import Environment, load
+from workloads.loan_default.settings import BatchSettings, Environment, load
 from workloads.loan_default.store import Store
 
 CURRENT = "batch/current.json"
@@ -61,11 +61,18 @@ def score(environment: Environment) -> Batch:
         run_id = str(client.get_model_version(MODEL_NAME, version).run_id)
         scorer = Scorer.load(*download_bundle(client, run_id, Path(scratch)))
     store = Store.open(environment)
-    prefix = f"batch/{ingested.run}/version={version}"
+    settings = environment.settings.batch
+    prefix = prefix_of(ingested.run, version, settings)
     batch = score_parts(environment, store, scorer, prefix)
     done = Batch(version=version, run=ingested.run, prefix=prefix, **batch)
     store.write_json(CURRENT, done.model_dump(mode="json"))
+    forget(store, settings.kept_runs)
     return done
+
+
+def prefix_of(run: str, version: str, settings: BatchSettings) -> str:
+    """Folder of a result; parts of another size would not fit beside one another."""
+    return f"batch/{run}/version={version}/rows={settings.part_rows}"
 
 
 def score_parts(environment: Environment, store: Store, scorer: Scorer, prefix: str) -> dict[str, int]:
@@ -88,6 +95,13 @@ def score_parts(environment: Environment, store: Store, scorer: Scorer, prefix: 
         pq.write_table(pa.table({ENTITY: rows[ENTITY].to_numpy(), "score": scores.astype(np.float64)}), buffer)
         store.write(f"{prefix}/{name}", buffer.getvalue())
     return {"rows": len(frame), "parts": parts, "resumed": len(there & {f"part-{i:05d}.parquet" for i in range(parts)})}
+
+
+def forget(store: Store, kept: int) -> None:
+    """Delete the results of all but the newest ingestion runs."""
+    runs = [name for name in store.names("batch") if name != Path(CURRENT).name]
+    for run in runs[:-kept]:
+        store.remove_tree(f"batch/{run}")
 
 
 def main() -> None:

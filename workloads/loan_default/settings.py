@@ -177,6 +177,9 @@ class BatchSettings(_Frozen):
     part_rows: Annotated[int, Field(ge=1)] = 10_000
     """Rows of one output file, and what a killed run loses at most."""
 
+    kept_runs: Annotated[int, Field(ge=1)] = 7
+    """Ingestion runs whose scores stay in the artifact store."""
+
 
 class DeploymentSettings(_Frozen):
     """How long each step of a release waits for the servers it needs."""
