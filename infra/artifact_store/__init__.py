@@ -8,10 +8,11 @@ import pulumi
 from infra.artifact_store.local import VersitygwOnHost, VersitygwOnHostArgs
 from infra.artifact_store.settings import (
     ArtifactStoreSettings,
+    S3Settings,
     VersitygwOnHostSettings,
     VersitygwOnKubernetesSettings,
 )
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
+from infra.core.substrate import Aws, Kubernetes, Local, Substrate, narrow
 
 
 class ArtifactStore(Protocol):
@@ -43,5 +44,10 @@ def build(
 
             args = VersitygwOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
             return VersitygwOnKubernetes(name, args, opts)
+        case S3Settings():
+            from infra.artifact_store.aws import S3ArtifactStore, S3ArtifactStoreArgs
+
+            aws = narrow(substrate, Aws)
+            return S3ArtifactStore(name, S3ArtifactStoreArgs(settings=settings, account=aws.account), opts)
         case _:
             assert_never(settings)

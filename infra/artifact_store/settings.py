@@ -1,12 +1,20 @@
 """What a stack file can say about the role artifact store; without any provider's SDK, which `local` does not have."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.core.aws_types import Region
+from infra.core.protection import Protection
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.supply import ImageReference
 from infra.core.volume import Volume
+
+KeyPrefix = Annotated[str, Field(pattern=r"^[\w!*'().-][\w!*'()./-]*/$", max_length=512)]
+"""Start of objects' keys, without leading slash, with the closing one, e.g. `loan-default/captures/`."""
+
+Days = Annotated[int, Field(ge=1, le=3650)]
 
 
 class VersitygwOnHostSettings(Settings):
@@ -33,4 +41,28 @@ class VersitygwOnKubernetesSettings(Settings):
     """Holds the objects, as files."""
 
 
-ArtifactStoreSettings = VersitygwOnHostSettings | VersitygwOnKubernetesSettings
+class S3Settings(Settings):
+    """What a stack file says about an artifact store on S3; its region is the stack's."""
+
+    kind: Literal["s3"]
+
+    protection: Protection = "protect"
+    """What becomes of the objects when the bucket is to be deleted."""
+
+    abort_upload_days: Annotated[int, Field(ge=1, le=30)] = 7
+    """Days after which the parts of an unfinished upload are deleted (they are billed until then)."""
+
+    noncurrent_days: Days = 90
+    """Days that overwritten and deleted objects can be brought back (and are billed)."""
+
+    expire_days: Mapping[KeyPrefix, Days] = {}
+    """Days after which what lies under a prefix is deleted, e.g. captures of requests; else objects stay."""
+
+    access_logs_days: Days = 365
+    """Days that records of who read or wrote what are kept, in a bucket of their own."""
+
+    replica_region: Region | None = None
+    """Another region, to which every object is copied within minutes, at the price of a second bucket; None: none."""
+
+
+ArtifactStoreSettings = VersitygwOnHostSettings | VersitygwOnKubernetesSettings | S3Settings

@@ -140,9 +140,17 @@ def role(
 
 
 def encryption_key(
-    name: str, purpose: str, account: Account, opts: pulumi.ResourceOptions, statements: Sequence[Statement] = ()
+    name: str,
+    purpose: str,
+    account: Account,
+    opts: pulumi.ResourceOptions,
+    statements: Sequence[Statement] = (),
+    *,
+    region: str | None = None,
 ) -> kms.Key:
     """A KMS key of our own: rotated yearly, deleted 30 days after the order, used by whom IAM or `statements` let.
+
+    `region`: where, if not in the provider's region.
 
     Source: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
     """
@@ -151,13 +159,14 @@ def encryption_key(
     )
     key = kms.Key(
         name,
+        region=region,
         description=purpose,
         enable_key_rotation=True,
         deletion_window_in_days=30,
         policy=policy(administration, *statements),
         opts=opts,
     )
-    kms.Alias(f"{name}-alias", target_key_id=key.key_id, opts=opts)
+    kms.Alias(f"{name}-alias", region=region, target_key_id=key.key_id, opts=opts)
     return key
 
 

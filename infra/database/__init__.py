@@ -4,9 +4,14 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
+from infra.core.substrate import Aws, Kubernetes, Local, Substrate, narrow
 from infra.database.local import SqliteOnHost, SqliteOnHostArgs
-from infra.database.settings import DatabaseSettings, PostgresOnKubernetesSettings, SqliteOnHostSettings
+from infra.database.settings import (
+    DatabaseSettings,
+    PostgresOnKubernetesSettings,
+    RdsPostgresSettings,
+    SqliteOnHostSettings,
+)
 
 
 class Database(Protocol):
@@ -31,5 +36,9 @@ def build(
 
             args = PostgresOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
             return PostgresOnKubernetes(name, args, opts)
+        case RdsPostgresSettings():
+            from infra.database.aws import RdsPostgres, RdsPostgresArgs
+
+            return RdsPostgres(name, RdsPostgresArgs(settings=settings, substrate=narrow(substrate, Aws)), opts)
         case _:
             assert_never(settings)

@@ -2,11 +2,27 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from infra.core.aws_types import RetentionDays
+from infra.core.protection import Protection
 from infra.core.settings import Settings
 from infra.core.supply import ImageReference
 from infra.core.volume import Volume
+from infra.core.windows import DailyWindow, WeeklyWindow, refuse_overlap
+
+DatabaseInstanceClass = Literal[
+    "db.t4g.medium",
+    "db.t4g.large",
+    "db.m7g.large",
+    "db.m7g.xlarge",
+    "db.m7g.2xlarge",
+    "db.r7g.large",
+    "db.r7g.xlarge",
+    "db.r7g.2xlarge",
+]
+"""Classes that take Postgres 16 to 18, encryption and Performance Insights. Each has a price in `stacks/prices.yaml`.
+Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Concepts.DBInstanceClass.Support.html"""
 
 
 class SqliteOnHostSettings(Settings):
@@ -30,4 +46,64 @@ class PostgresOnKubernetesSettings(Settings):
     """Holds all databases and their write-ahead log."""
 
 
-DatabaseSettings = SqliteOnHostSettings | PostgresOnKubernetesSettings
+class RdsPostgresSettings(Settings):
+    """What a stack file says about databases on RDS for PostgreSQL."""
+
+    kind: Literal["rds-postgres"]
+
+    protection: Protection = "protect"
+    """What becomes of the databases when the instance is to be deleted; `delete` leaves not even a last snapshot."""
+
+    version: Literal["16", "17", "18"] = "17"
+    """Major version; the newest minor one is installed, and kept up in the maintenance window."""
+
+    instance_class: DatabaseInstanceClass = "db.m7g.large"
+
+    multi_az: bool = True
+    """Whether a standby in another zone takes over, within one to two minutes (doubles the price)."""
+
+    storage_gib: Annotated[int, Field(ge=20, le=16384)] = 100
+    """GiB of gp3 at the start; storage is never made smaller."""
+
+    storage_max_gib: Annotated[int, Field(ge=22, le=65536)] = 500
+    """GiB that storage may grow to by itself."""
+
+    backup_days: Annotated[int, Field(ge=1, le=35)] = 14
+    """Days to any second of which the instance can be restored."""
+
+    backup_window: DailyWindow = "01:00-02:00"
+
+    maintenance_window: WeeklyWindow = "sun:03:30-sun:04:30"
+
+    insights: Literal["standard", "advanced"] = "standard"
+    """What is recorded about load and waits: 7 days, which cost nothing, or 15 months, billed by vCPU.
+    Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_DatabaseInsights.TurningOnStandard.html"""
+
+    logs_days: RetentionDays = 90
+    """Days that the engine's log, with connections and slow statements, is kept."""
+
+    slow_statement_ms: Annotated[int, Field(ge=100, le=600_000)] = 1000
+    """Milliseconds from which a statement is logged."""
+
+    root_certificate: Annotated[str, Field(pattern=r"^/[\w./-]+$")] | None = None
+    """Path of RDS' certificate bundle in the images of those who connect; they then check whom they talk to
+    (`sslmode=verify-full`). None: connections are encrypted and unchecked (`sslmode=require`)."""
+
+    apply_immediately: bool = False
+    """Whether a change that interrupts connections is made at `up`, or in the next maintenance window."""
+
+    password_generation: Annotated[int, Field(ge=1)] = 1
+    """Another number draws another password for the owner of each database."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "RdsPostgresSettings":
+        if self.storage_max_gib < self.storage_gib * 1.1:
+            raise ValueError(
+                f"storage_max_gib {self.storage_max_gib} is less than a tenth above storage_gib {self.storage_gib}: "
+                f"give {int(self.storage_gib * 1.1) + 1} or more"
+            )
+        refuse_overlap(self.backup_window, self.maintenance_window)
+        return self
+
+
+DatabaseSettings = SqliteOnHostSettings | PostgresOnKubernetesSettings | RdsPostgresSettings

@@ -4,9 +4,14 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
+from infra.core.substrate import Aws, Kubernetes, Local, Substrate, narrow
 from infra.online_store.local import RedisOnHost, RedisOnHostArgs
-from infra.online_store.settings import OnlineStoreSettings, RedisOnHostSettings, RedisOnKubernetesSettings
+from infra.online_store.settings import (
+    ElastiCacheSettings,
+    OnlineStoreSettings,
+    RedisOnHostSettings,
+    RedisOnKubernetesSettings,
+)
 
 
 class OnlineStore(Protocol):
@@ -40,5 +45,11 @@ def build(
 
             args = RedisOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
             return RedisOnKubernetes(name, args, opts)
+        case ElastiCacheSettings():
+            from infra.online_store.aws import ElastiCache, ElastiCacheArgs
+
+            aws = narrow(substrate, Aws)
+            args = ElastiCacheArgs(settings=settings, account=aws.account, network=aws.network, cluster=aws.cluster)
+            return ElastiCache(name, args, opts)
         case _:
             assert_never(settings)

@@ -2,13 +2,30 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from infra.core.aws_types import RetentionDays
+from infra.core.protection import Protection
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.supply import ImageReference
 from infra.core.volume import Volume
 
 MaxMemoryMib = Annotated[int, Field(ge=64, le=65536)]
+from infra.core.windows import DailyWindow, WeeklyWindow, refuse_overlap
+
+CacheNodeType = Literal[
+    "cache.t4g.small",
+    "cache.t4g.medium",
+    "cache.m7g.large",
+    "cache.m7g.xlarge",
+    "cache.m7g.2xlarge",
+    "cache.r7g.large",
+    "cache.r7g.xlarge",
+    "cache.r7g.2xlarge",
+    "cache.r7g.4xlarge",
+]
+"""Node types that take TLS, an AUTH token and a standby, with 1.4 to 105 GiB; each has a price in `stacks/prices.yaml`.
+Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/CacheNodes.SupportedTypes.html"""
 
 
 class RedisOnHostSettings(Settings):
@@ -42,4 +59,51 @@ class RedisOnKubernetesSettings(Settings):
     DNS name from an authority that clients know, as cert-manager makes; None leaves connections unencrypted."""
 
 
-OnlineStoreSettings = RedisOnHostSettings | RedisOnKubernetesSettings
+class ElastiCacheSettings(Settings):
+    """What a stack file says about an online store on ElastiCache."""
+
+    kind: Literal["elasticache"]
+
+    protection: Protection = "protect"
+    """What becomes of the features when the store is to be deleted; a materialization brings them back."""
+
+    engine: Literal["valkey", "redis"] = "valkey"
+    """Who serves Redis' protocol; Valkey costs a fifth less."""
+
+    engine_version: Literal["7.1", "7.2", "8.0", "8.1"] = "8.1"
+    """Redis: 7.1; Valkey: 7.2, 8.0, 8.1.
+    Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/engine-versions.html"""
+
+    node_type: CacheNodeType = "cache.m7g.large"
+
+    nodes: Annotated[int, Field(ge=2, le=6)] = 2
+    """The primary and its standbys, each in a zone of its own as far as there are zones."""
+
+    token_generation: Annotated[int, Field(ge=1)] = 1
+    """Another number draws another AUTH token; the old one is taken until the next rotation."""
+
+    apply_immediately: bool = False
+    """Whether a change of nodes or version is made at `up`, or in the next maintenance window."""
+
+    snapshot_days: Annotated[int, Field(ge=1, le=35)] = 7
+    """Days that daily snapshots are kept."""
+
+    snapshot_window: DailyWindow = "02:00-03:00"
+
+    maintenance_window: WeeklyWindow = "sun:03:30-sun:04:30"
+
+    logs_days: RetentionDays = 90
+    """Days that the engine's log and the log of slow commands are kept."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "ElastiCacheSettings":
+        known = ("7.1",) if self.engine == "redis" else ("7.2", "8.0", "8.1")
+        if self.engine_version not in known:
+            raise ValueError(
+                f"engine_version {self.engine_version} is none of {self.engine}'s: give {' or '.join(known)}"
+            )
+        refuse_overlap(self.snapshot_window, self.maintenance_window)
+        return self
+
+
+OnlineStoreSettings = RedisOnHostSettings | RedisOnKubernetesSettings | ElastiCacheSettings

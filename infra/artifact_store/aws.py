@@ -1,0 +1,123 @@
+"""Artifact store on AWS: one private, versioned S3 bucket with a key of its own.
+
+Who may read or write is a matter of IAM alone, and of the role identity; the bucket's policy only refuses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import s3
+
+from infra.artifact_store.private_bucket import PrivateBucket, PrivateBucketArgs
+from infra.artifact_store.replica import Replica, ReplicaArgs
+from infra.artifact_store.settings import S3Settings
+from infra.core import protection
+from infra.core.aws import Account, encryption_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3ArtifactStoreArgs:
+    """The settings, and what other components hand over."""
+
+    settings: S3Settings
+
+    account: Account
+
+    def __post_init__(self) -> None:
+        if self.settings.replica_region == self.account.region:
+            raise ValueError(
+                f"artifact_store.replica_region is {self.account.region!r}, the stack's own region: "
+                "give another region, or remove the key"
+            )
+
+
+class S3ArtifactStore(pulumi.ComponentResource):
+    """One private bucket: encrypted by an own key, versioned, reached over TLS only, its accesses on record.
+
+    Realizes `infra.artifact_store.ArtifactStore`.
+    Raises: ValueError for a replica in the stack's own region (by `S3ArtifactStoreArgs`).
+    """
+
+    uri: pulumi.Output[str]
+    """`s3://<bucket>`, no trailing slash."""
+
+    client_env: Mapping[str, pulumi.Output[str]]
+    """`AWS_REGION` only: credentials come from the pod's role and never enter state."""
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
+    """None."""
+
+    bucket_arn: pulumi.Output[str]
+    """What an identity's rights name: as it is for listing, with `/<prefix>*` for objects."""
+
+    key_arn: pulumi.Output[str]
+    """KMS key of the objects: reading needs `kms:Decrypt`, writing `kms:GenerateDataKey` too."""
+
+    ready: pulumi.Resource
+    """The policy that refuses plain HTTP, which is the bucket's last part."""
+
+    def __init__(self, name: str, args: S3ArtifactStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:S3ArtifactStore", name, None, opts)
+        settings, account = args.settings, args.account
+        child = pulumi.ResourceOptions(parent=self)
+
+        key = encryption_key(
+            f"{name}-key", "Objects of the artifact store", account, protection.options(self, settings.protection)
+        )
+        objects = PrivateBucket(
+            f"{name}-objects",
+            PrivateBucketArgs(
+                account=account,
+                protection=settings.protection,
+                noncurrent_days=settings.noncurrent_days,
+                abort_upload_days=settings.abort_upload_days,
+                expire_days=settings.expire_days,
+                key_arn=key.arn,
+            ),
+            child,
+        )
+        logs = PrivateBucket(
+            f"{name}-logs",
+            PrivateBucketArgs(
+                account=account,
+                protection=settings.protection,
+                noncurrent_days=1,
+                expire_days={"": settings.access_logs_days},
+                logs_of=objects.arn,
+            ),
+            child,
+        )
+        s3.BucketLogging(
+            f"{name}-logging",
+            bucket=objects.id,
+            target_bucket=logs.id,
+            target_prefix=f"{name}/",
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs.ready]),
+        )
+        if settings.replica_region is not None:
+            Replica(
+                f"{name}-replica",
+                ReplicaArgs(
+                    account=account,
+                    region=settings.replica_region,
+                    source=objects,
+                    source_key_arn=key.arn,
+                    protection=settings.protection,
+                    noncurrent_days=settings.noncurrent_days,
+                ),
+                child,
+            )
+
+        self.bucket_arn, self.key_arn, self.ready = objects.arn, key.arn, objects.ready
+        self.uri = pulumi.Output.concat("s3://", objects.id)
+        self.client_env = {"AWS_REGION": pulumi.Output.from_input(account.region)}
+        self.client_secrets = {}
+        self.register_outputs(
+            {
+                "uri": self.uri,
+                "client_env": self.client_env,
+                "bucket_arn": self.bucket_arn,
+                "key_arn": self.key_arn,
+            }
+        )

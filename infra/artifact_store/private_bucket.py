@@ -1,0 +1,174 @@
+"""What every S3 bucket of ours has; which bucket it is, its owner says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_aws import s3
+
+from infra.core import protection
+from infra.core.aws import Account, Statement, policy
+
+TLS_VERSION_MIN = 1.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateBucketArgs:
+    """How long a bucket keeps what, and what it is encrypted with."""
+
+    account: Account
+
+    protection: protection.Protection
+
+    noncurrent_days: int
+
+    abort_upload_days: int = 7
+
+    expire_days: Mapping[str, int] = field(default_factory=dict)
+    """Key prefix (empty: every object) to days."""
+
+    key_arn: pulumi.Input[str] | None = None
+    """KMS key of the objects; None: S3's own keys, the only ones that S3's log delivery can use."""
+
+    region: str | None = None
+    """Where, if not in the provider's region."""
+
+    logs_of: pulumi.Input[str] | None = None
+    """ARN of the bucket whose access log S3 may write here."""
+
+
+class PrivateBucket(pulumi.ComponentResource):
+    """A bucket that is never public, always encrypted, versioned, and reached over TLS only.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html
+    """
+
+    id: pulumi.Output[str]
+
+    arn: pulumi.Output[str]
+
+    versioning: pulumi.Resource
+    """What replication depends on."""
+
+    ready: pulumi.Resource
+    """The policy that refuses plain HTTP."""
+
+    def __init__(self, name: str, args: PrivateBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:PrivateBucket", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        bucket = s3.Bucket(
+            f"{name}-bucket",
+            region=args.region,
+            force_destroy=args.protection == "delete",
+            opts=protection.options(self, args.protection),
+        )
+        access = s3.BucketPublicAccessBlock(
+            f"{name}-access",
+            region=args.region,
+            bucket=bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        s3.BucketOwnershipControls(
+            f"{name}-ownership",
+            region=args.region,
+            bucket=bucket.id,
+            rule={"object_ownership": "BucketOwnerEnforced"},
+            opts=child,
+        )
+        s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            region=args.region,
+            bucket=bucket.id,
+            rules=[
+                {
+                    "apply_server_side_encryption_by_default": {
+                        "sse_algorithm": "AES256" if args.key_arn is None else "aws:kms",
+                        "kms_master_key_id": args.key_arn,
+                    },
+                    "bucket_key_enabled": args.key_arn is not None,
+                }
+            ],
+            opts=child,
+        )
+        self.versioning = s3.BucketVersioning(
+            f"{name}-versioning",
+            region=args.region,
+            bucket=bucket.id,
+            versioning_configuration={"status": "Enabled"},
+            opts=child,
+        )
+        s3.BucketLifecycleConfiguration(
+            f"{name}-lifecycle",
+            region=args.region,
+            bucket=bucket.id,
+            rules=_rules(args),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.versioning]),
+        )
+        self.ready = s3.BucketPolicy(
+            f"{name}-policy",
+            region=args.region,
+            bucket=bucket.id,
+            policy=policy(*_statements(bucket.arn, args)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[access]),
+        )
+
+        self.id, self.arn = bucket.id, bucket.arn
+        self.register_outputs({"id": self.id, "arn": self.arn})
+
+
+def _rules(args: PrivateBucketArgs) -> list[s3.BucketLifecycleConfigurationRuleArgsDict]:
+    return [
+        {
+            "id": "clean-up",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "abort_incomplete_multipart_upload": {"days_after_initiation": args.abort_upload_days},
+            "noncurrent_version_expiration": {"noncurrent_days": args.noncurrent_days},
+        },
+        *(
+            s3.BucketLifecycleConfigurationRuleArgsDict(
+                id=f"expire-{prefix or 'all'}", status="Enabled", filter={"prefix": prefix}, expiration={"days": days}
+            )
+            for prefix, days in sorted(args.expire_days.items())
+        ),
+    ]
+
+
+def _statements(arn: pulumi.Output[str], args: PrivateBucketArgs) -> list[Statement]:
+    objects = pulumi.Output.concat(arn, "/*")
+    refusals = [
+        Statement(
+            sid=sid,
+            effect="Deny",
+            actions=["s3:*"],
+            resources=[arn, objects],
+            principals={"AWS": ["*"]},
+            conditions=conditions,
+        )
+        for sid, conditions in {
+            "NoPlainHttp": {"Bool": {"aws:SecureTransport": "false"}},
+            "NoOldTls": {"NumericLessThan": {"s3:TlsVersion": str(TLS_VERSION_MIN)}},
+        }.items()
+    ]
+    if args.logs_of is None:
+        return refusals
+    return [*refusals, _takes_logs(objects, args.logs_of, args.account)]
+
+
+def _takes_logs(objects: pulumi.Output[str], source_arn: pulumi.Input[str], account: Account) -> Statement:
+    """Lets S3 write the access log of one bucket of this account.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+    """
+    return Statement(
+        sid="AccessLogs",
+        actions=["s3:PutObject"],
+        resources=[objects],
+        principals={"Service": ["logging.s3.amazonaws.com"]},
+        conditions={"ArnLike": {"aws:SourceArn": source_arn}, "StringEquals": {"aws:SourceAccount": account.id}},
+    )

@@ -1,0 +1,191 @@
+"""A database and its owner inside an RDS instance, made by a job in the cluster: there is no other way in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_random
+from pulumi_aws import eks, rds
+from pulumi_kubernetes import core, meta, networking
+
+from infra.core.aws import Statement, pod_trust, role
+from infra.core.kubernetes import labels, selector
+from infra.core.once import Once, OnceArgs
+from infra.core.resources import Resources
+from infra.core.substrate import Aws
+
+SCRIPT = Path(__file__).with_name("provision.py")
+TIMEOUT_SECONDS = 600
+NAME_LENGTH = 63
+"""Characters of a Postgres identifier.
+Source: https://www.postgresql.org/docs/current/sql-syntax-lexical.html"""
+POD_IDENTITY_AGENT = "169.254.170.23/32"
+"""Where a pod gets its role's credentials.
+Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasterSecretArgs:
+    """The secret, and where who reads it runs."""
+
+    arn: pulumi.Output[str]
+
+    key_arn: pulumi.Output[str]
+    """KMS key that it is encrypted with."""
+
+    substrate: Aws
+
+
+class MasterSecret(pulumi.ComponentResource):
+    """The right to read the master's password, for one service account, which only the jobs of this role run as."""
+
+    arn: pulumi.Output[str]
+
+    service_account: str
+
+    ready: Sequence[pulumi.Resource]
+    """What a job depends on: one that starts before its rights are bound never gets them."""
+
+    def __init__(self, name: str, args: MasterSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:MasterSecret", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        account, cluster, cluster_inside = args.substrate.account, args.substrate.cluster, args.substrate.kubernetes
+
+        reader, rights = role(
+            f"{name}-reader",
+            pod_trust(account, cluster.arn, cluster_inside.namespace, name),
+            child,
+            statements=[
+                Statement(sid="Read", actions=["secretsmanager:GetSecretValue"], resources=[args.arn]),
+                Statement(
+                    sid="Decrypt",
+                    actions=["kms:Decrypt"],
+                    resources=[args.key_arn],
+                    conditions={"StringEquals": {"kms:ViaService": f"secretsmanager.{account.region}.amazonaws.com"}},
+                ),
+            ],
+        )
+        binding = eks.PodIdentityAssociation(
+            f"{name}-binding",
+            cluster_name=cluster.name,
+            namespace=cluster_inside.namespace,
+            service_account=name,
+            role_arn=reader.arn,
+            opts=child,
+        )
+        who = core.v1.ServiceAccount(
+            f"{name}-account",
+            metadata=meta.v1.ObjectMetaArgs(name=name, namespace=cluster_inside.namespace, labels=labels(name)),
+            automount_service_account_token=False,
+            opts=cluster_inside.child(self),
+        )
+
+        self.arn, self.service_account = args.arn, name
+        self.ready = [*rights, binding, who]
+        self.register_outputs({"arn": self.arn})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RdsDatabaseArgs:
+    """Where the database is made, and by whom."""
+
+    instance: rds.Instance
+
+    port: int
+
+    root_certificate: str | None
+    """Path in the images of those who connect."""
+
+    password_generation: int
+
+    master: MasterSecret
+
+    substrate: Aws
+
+
+class RdsDatabase(pulumi.ComponentResource):
+    """A database whose name is its owner's; only the owner may connect to it.
+
+    It is not dropped with its component: data go with their instance, or by hand.
+    Raises: ValueError for a name that cannot be one in Postgres.
+    """
+
+    url: pulumi.Output[str]
+    """Secret: SQLAlchemy's URL with the password, once the database is there."""
+
+    def __init__(self, name: str, args: RdsDatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        owner = name.replace("-", "_")
+        if len(owner) > NAME_LENGTH:
+            raise ValueError(f"a database cannot be named {owner!r}: {len(owner)} characters, at most {NAME_LENGTH}")
+        super().__init__("mlplatform:index:RdsDatabase", name, None, opts)
+        child, cluster_inside = pulumi.ResourceOptions(parent=self), args.substrate.kubernetes
+        check = (
+            {"SSLMODE": "require"}
+            if args.root_certificate is None
+            else {"SSLMODE": "verify-full", "SSLROOTCERT": args.root_certificate}
+        )
+
+        password = pulumi_random.RandomPassword(
+            f"{name}-password",
+            length=40,
+            special=False,
+            keepers={"generation": str(args.password_generation)},
+            opts=child,
+        ).result
+        provision = f"{name}-provision"
+        way = self._open(provision, args)
+        job = Once(
+            provision,
+            OnceArgs(
+                substrate=cluster_inside,
+                image=cluster_inside.image("workload"),
+                command=["python", "-c", SCRIPT.read_text()],
+                environment={
+                    "HOST": args.instance.address,
+                    "PORT": str(args.port),
+                    "MASTER_SECRET": args.master.arn,
+                    "AWS_REGION": args.substrate.account.region,
+                    "ROLE": owner,
+                    **check,
+                },
+                secrets={"ROLE_PASSWORD": password},
+                service_account=args.master.service_account,
+                resources=Resources(cpu_millicores=100, memory_mib=256),
+                timeout_seconds=TIMEOUT_SECONDS,
+                needs=[args.instance, *args.master.ready, way],
+            ),
+            child,
+        )
+
+        query = "&".join(f"{key.lower()}={value}" for key, value in check.items())
+        self.url = pulumi.Output.all(password, args.instance.address, job.done.id).apply(
+            lambda known: f"postgresql://{owner}:{known[0]}@{known[1]}:{args.port}/{owner}?{query}"
+        )
+        self.register_outputs({"url": self.url})
+
+    def _open(self, name: str, args: RdsDatabaseArgs) -> networking.v1.NetworkPolicy:
+        """Ways of the job: the instance, AWS' APIs inside the VPC, and the agent that gives credentials."""
+
+        def way(cidrs: list[str], port: int) -> networking.v1.NetworkPolicyEgressRuleArgs:
+            return networking.v1.NetworkPolicyEgressRuleArgs(
+                to=[
+                    networking.v1.NetworkPolicyPeerArgs(ip_block=networking.v1.IPBlockArgs(cidr=cidr)) for cidr in cidrs
+                ],
+                ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")],
+            )
+
+        return networking.v1.NetworkPolicy(
+            f"{name}-ways",
+            metadata=meta.v1.ObjectMetaArgs(namespace=args.substrate.kubernetes.namespace),
+            spec=networking.v1.NetworkPolicySpecArgs(
+                pod_selector=meta.v1.LabelSelectorArgs(match_labels=selector(name)),
+                policy_types=["Egress"],
+                egress=[
+                    way(list(args.substrate.network.data_cidrs), args.port),
+                    way([args.substrate.network.cidr], 443),
+                    way([POD_IDENTITY_AGENT], 80),
+                ],
+            ),
+            opts=args.substrate.kubernetes.child(self),
+        )
