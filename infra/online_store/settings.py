@@ -9,9 +9,9 @@ from infra.core.protection import Protection
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.supply import ImageReference
 from infra.core.volume import Volume
+from infra.core.windows import DailyWindow, WeeklyWindow, refuse_overlap
 
 MaxMemoryMib = Annotated[int, Field(ge=64, le=65536)]
-from infra.core.windows import DailyWindow, WeeklyWindow, refuse_overlap
 
 CacheNodeType = Literal[
     "cache.t4g.small",
