@@ -40,6 +40,7 @@ def pulumi_outputs() -> Mapping[str, Any]:
     return {
         **{f"kubernetes:{kind}": autonamed for kind in AUTONAMED},
         "random:index/randomPassword:RandomPassword": lambda asked: {"result": SecretValue(f"{asked.name}-value")},
+        "random:index/randomId:RandomId": {"hex": "0a1b2c3d"},
         "host:index:KindCluster": lambda asked: {
             "kubeconfig": SecretValue(f"kubeconfig of {asked.inputs['cluster_name']}")
         },

@@ -15,6 +15,10 @@ from infra.artifact_store.settings import S3Settings
 from infra.core import protection
 from infra.core.aws import Account, encryption_key
 
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""What AWS' SDKs read, and what boto3 reads instead.
+Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class S3ArtifactStoreArgs:
@@ -43,7 +47,7 @@ class S3ArtifactStore(pulumi.ComponentResource):
     """`s3://<bucket>`, no trailing slash."""
 
     client_env: Mapping[str, pulumi.Output[str]]
-    """`AWS_REGION` only: credentials come from the pod's role and never enter state."""
+    """The region only: credentials come from the pod's role and never enter state."""
 
     client_secrets: Mapping[str, pulumi.Output[str]]
     """None."""
@@ -111,7 +115,7 @@ class S3ArtifactStore(pulumi.ComponentResource):
 
         self.bucket_arn, self.key_arn, self.ready = objects.arn, key.arn, objects.ready
         self.uri = pulumi.Output.concat("s3://", objects.id)
-        self.client_env = {"AWS_REGION": pulumi.Output.from_input(account.region)}
+        self.client_env = {name: pulumi.Output.from_input(account.region) for name in REGION_VARIABLES}
         self.client_secrets = {}
         self.register_outputs(
             {

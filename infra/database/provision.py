@@ -1,7 +1,8 @@
 """Makes a database and the role that owns it; runs inside the cluster, in the image `workload`, as often as one likes.
 
-Everything comes from the environment: `HOST`, `PORT`, `SSLMODE`, `SSLROOTCERT`, `MASTER_SECRET` (ARN of the server's
-own secret, read as the pod's role), `ROLE` (name of both) and `ROLE_PASSWORD`. Nothing of the platform is imported.
+Everything comes from the environment: `HOST`, `PORT`, `SSLMODE`, `SSLROOTCERT`, `AWS_REGION`, `MASTER_SECRET` (ARN
+of the server's own secret, read as the pod's role), `ROLE` (name of both) and `ROLE_PASSWORD`. Nothing of the platform
+is imported.
 """
 
 import json
@@ -14,7 +15,9 @@ from psycopg import sql
 
 def master() -> tuple[str, str]:
     """User and password of the server's master, as Secrets Manager rotated them last."""
-    secret = boto3.client("secretsmanager").get_secret_value(SecretId=os.environ["MASTER_SECRET"])
+    secret = boto3.client("secretsmanager", region_name=os.environ["AWS_REGION"]).get_secret_value(
+        SecretId=os.environ["MASTER_SECRET"]
+    )
     content = json.loads(secret["SecretString"])
     return content["username"], content["password"]
 

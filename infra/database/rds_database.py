@@ -159,8 +159,8 @@ class RdsDatabase(pulumi.ComponentResource):
         )
 
         query = "&".join(f"{key.lower()}={value}" for key, value in check.items())
-        self.url = pulumi.Output.all(password, args.instance.address, job.done.id).apply(
-            lambda known: f"postgresql://{owner}:{known[0]}@{known[1]}:{args.port}/{owner}?{query}"
+        self.url = pulumi.Output.all(password, args.instance.address, job.done.urn).apply(
+            lambda known: f"postgresql+psycopg://{owner}:{known[0]}@{known[1]}:{args.port}/{owner}?{query}"
         )
         self.register_outputs({"url": self.url})
 

@@ -48,8 +48,6 @@ def build(
         case ElastiCacheSettings():
             from infra.online_store.aws import ElastiCache, ElastiCacheArgs
 
-            aws = narrow(substrate, Aws)
-            args = ElastiCacheArgs(settings=settings, account=aws.account, network=aws.network, cluster=aws.cluster)
-            return ElastiCache(name, args, opts)
+            return ElastiCache(name, ElastiCacheArgs(settings=settings, substrate=narrow(substrate, Aws)), opts)
         case _:
             assert_never(settings)

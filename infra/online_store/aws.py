@@ -10,11 +10,10 @@ import pulumi
 import pulumi_random
 from pulumi_aws import elasticache
 
-from infra.cluster import EksCluster
 from infra.core import protection
-from infra.core.aws import Account, encryption_key, log_group, logs_use
+from infra.core.aws import encryption_key, log_group, logs_use
 from infra.core.data_network import security_group
-from infra.network import Network
+from infra.core.substrate import Aws
 from infra.online_store.settings import ElastiCacheSettings
 
 PORT = 6379
@@ -33,12 +32,8 @@ class ElastiCacheArgs:
 
     settings: ElastiCacheSettings
 
-    account: Account
-
-    network: Network
-
-    cluster: EksCluster
-    """Whose nodes and pods may connect."""
+    substrate: Aws
+    """Its cluster's nodes and pods may connect."""
 
 
 class ElastiCache(pulumi.ComponentResource):
@@ -71,7 +66,11 @@ class ElastiCache(pulumi.ComponentResource):
         guarded = protection.options(self, settings.protection)
 
         key = encryption_key(
-            f"{name}-key", "Online features and their logs", args.account, guarded, [logs_use(args.account)]
+            f"{name}-key",
+            "Online features and their logs",
+            args.substrate.account,
+            guarded,
+            [logs_use(args.substrate.account)],
         )
         self.password = pulumi_random.RandomPassword(
             f"{name}-token",
@@ -81,9 +80,9 @@ class ElastiCache(pulumi.ComponentResource):
             opts=self._child,
         ).result
         subnets = elasticache.SubnetGroup(
-            f"{name}-subnets", subnet_ids=list(args.network.data_subnet_ids.values()), opts=self._child
+            f"{name}-subnets", subnet_ids=list(args.substrate.network.data_subnet_ids.values()), opts=self._child
         )
-        group = security_group(f"{name}-access", PORT, args.network, args.cluster, self._child)
+        group = security_group(f"{name}-access", PORT, args.substrate.network, args.substrate.cluster, self._child)
         self.ready = primary = elasticache.ReplicationGroup(
             f"{name}-nodes",
             description="Online features",

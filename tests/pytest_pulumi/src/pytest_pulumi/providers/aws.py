@@ -170,6 +170,11 @@ class Aws(SimulatedProvider):
             "port": PORTS.get(str(planned.inputs.get("engine", "")), None),
             "status": "ACTIVE",
             "platformVersion": "eks.1" if kind == "eks/cluster" else None,
+            "masterUserSecrets": [
+                {"secretArn": f"arn:aws:secretsmanager:{region}:{self.account}:secret:rds!db-{planned.id}"}
+            ]
+            if planned.inputs.get("manageMasterUserPassword")
+            else None,
             "defaultVersion": 1 if kind == "ec2/launchTemplate" else None,
             "latestVersion": 1 if kind == "ec2/launchTemplate" else None,
         }

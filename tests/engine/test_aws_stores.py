@@ -1,0 +1,164 @@
+"""Stores on AWS on the real engine, with simulated providers: every setting is edited once.
+
+What AWS itself would refuse or replace is known to the simulated provider from a table, not from AWS.
+"""
+
+import json
+import re
+
+import pulumi
+import pytest
+from pytest_pulumi import EngineError
+from pytest_pulumi.providers import Kubernetes, Random
+
+from infra import artifact_store, database, online_store
+from infra.artifact_store.settings import S3Settings
+from infra.database.settings import RdsPostgresSettings
+from infra.online_store.settings import ElastiCacheSettings
+from tests.aws import SimulatedAws
+from tests.stores_on_aws import on_aws
+
+pytestmark = pytest.mark.engine
+
+DATA = ("aws:s3/bucket:Bucket", "aws:elasticache/replicationGroup:ReplicationGroup", "aws:rds/instance:Instance")
+KEY = "aws:kms/key:Key"
+
+EDITS = {
+    "artifact_store": {
+        "abort_upload_days": 3,
+        "noncurrent_days": 30,
+        "expire_days": {"loan-default/captures/": 90},
+        "access_logs_days": 30,
+        "replica_region": "eu-central-1",
+        "protection": "retain",
+    },
+    "online_store": {
+        "engine": "redis",
+        "engine_version": "8.0",
+        "node_type": "cache.r7g.large",
+        "nodes": 3,
+        "token_generation": 2,
+        "apply_immediately": True,
+        "snapshot_days": 14,
+        "snapshot_window": "01:00-02:00",
+        "maintenance_window": "mon:03:30-mon:04:30",
+        "logs_days": 30,
+        "protection": "retain",
+    },
+    "database": {
+        "version": "18",
+        "instance_class": "db.r7g.large",
+        "multi_az": False,
+        "storage_gib": 200,
+        "storage_max_gib": 1000,
+        "backup_days": 30,
+        "backup_window": "02:00-03:00",
+        "maintenance_window": "mon:03:30-mon:04:30",
+        "insights": "advanced",
+        "logs_days": 30,
+        "slow_statement_ms": 500,
+        "root_certificate": "/etc/ssl/rds.pem",
+        "apply_immediately": True,
+        "password_generation": 2,
+        "protection": "retain",
+    },
+}
+"""Role and setting to another value."""
+
+TOGETHER = {("online_store", "engine"): {"engine_version": "7.1"}}
+"""Settings that only go together with an edited one."""
+
+REPLACED = {
+    ("online_store", "engine"): {"online-store-parameters"},
+    ("online_store", "token_generation"): {"online-store-token"},
+    ("database", "version"): {"database-parameters-17", "database-parameters-18"},
+    ("database", "password_generation"): {
+        "tracking-database-password",
+        "tracking-database-provision-secrets",
+        "tracking-database-provision-job",
+    },
+    ("database", "root_certificate"): {"tracking-database-provision-job"},
+}
+"""What an edit makes anew; nothing of it holds data."""
+
+
+def program(**changes):
+    def build(substrate, opts):
+        chosen = {role: {} for role in EDITS} | changes
+        files = artifact_store.build(
+            "artifact-store", S3Settings(kind="s3", **chosen["artifact_store"]), substrate, opts
+        )
+        cache = online_store.build(
+            "online-store", ElastiCacheSettings(kind="elasticache", **chosen["online_store"]), substrate, opts
+        )
+        sql = database.build(
+            "database", RdsPostgresSettings(kind="rds-postgres", **chosen["database"]), substrate, opts
+        )
+        pulumi.export("uri", files.uri)
+        pulumi.export("online_store_url", cache.url)
+        pulumi.export("tracking", sql.create("tracking-database", opts))
+
+    return on_aws(build)
+
+
+@pytest.fixture
+def stack(pulumi_stack):
+    return pulumi_stack(program(), providers=[SimulatedAws(), Kubernetes(), Random()])
+
+
+def test_a_second_up_and_a_refresh_change_nothing(stack):
+    assert stack.up().outputs["uri"].startswith("s3://artifact-store-objects-bucket-")
+    stack.assert_no_changes()
+    assert not stack.refresh().changes
+
+
+def test_every_setting_is_edited_once_and_nothing_that_holds_data_is_replaced(stack):
+    assert {role: set(edits) for role, edits in EDITS.items()} == {
+        role: set(model.model_fields) - {"kind"}
+        for role, model in {
+            "artifact_store": S3Settings,
+            "online_store": ElastiCacheSettings,
+            "database": RdsPostgresSettings,
+        }.items()
+    }
+    stack.up()
+    replaced, untouched = {}, []
+    for role, edits in EDITS.items():
+        for key, value in edits.items():
+            stack.program = program(**{role: {key: value, **TOGETHER.get((role, key), {})}})
+            changes = [step for step in stack.preview().steps if step.op not in ("same", "read")]
+            if not changes and key != "protection":
+                untouched.append((role, key))
+            made_anew = {step.name for step in changes if "replace" in step.op or step.op == "delete"}
+            if made_anew:
+                replaced[role, key] = made_anew
+            assert not [step for step in changes if step.name in made_anew and step.type in (*DATA, KEY)]
+    assert untouched == []
+    assert {edit: names - REPLACED.get(edit, set()) for edit, names in replaced.items()} == dict.fromkeys(
+        replaced, set()
+    )
+
+
+def test_a_protected_store_is_neither_destroyed_nor_replaced(stack):
+    stack.up()
+    with pytest.raises(EngineError, match="protect"):
+        stack.destroy()
+    assert {item["type"] for item in kept(stack)} >= {*DATA, KEY}
+
+
+def test_a_stack_without_protection_goes_away_as_a_whole(stack):
+    stack.program = program(**{role: {"protection": "delete"} for role in EDITS})
+    stack.up()
+    stack.destroy()
+    assert kept(stack) == []
+
+
+def test_no_password_is_in_the_state_in_plain_text(stack):
+    secret = re.search(r"://\w+:(\w+)@", stack.up().outputs["tracking"])[1]
+    state = json.dumps(stack.export())
+    assert "tracking_database" in state
+    assert secret not in state
+
+
+def kept(stack):
+    return [each for each in stack.export()["deployment"].get("resources", []) if each.get("custom")]

@@ -1,0 +1,207 @@
+"""An artifact store on S3 as a graph, and what a stack file may say about it."""
+
+import json
+
+import pulumi
+import pytest
+from pulumi_aws import iam, kms, s3
+from pydantic import ValidationError
+
+from infra import artifact_store
+from infra.artifact_store.aws import S3ArtifactStore
+from infra.artifact_store.private_bucket import PrivateBucket
+from infra.artifact_store.settings import S3Settings
+from tests.aws import ACCOUNT, ANSWERS, REGION, Outputs
+from tests.stores_on_aws import on_aws
+
+PER_BUCKET = (
+    s3.BucketPublicAccessBlock,
+    s3.BucketOwnershipControls,
+    s3.BucketServerSideEncryptionConfiguration,
+    s3.BucketVersioning,
+    s3.BucketLifecycleConfiguration,
+    s3.BucketPolicy,
+)
+
+
+@pytest.fixture
+def pulumi_answers():
+    return ANSWERS
+
+
+@pytest.fixture
+def pulumi_outputs():
+    return Outputs()
+
+
+def settings(**changes):
+    return S3Settings.model_validate({"kind": "s3", **changes})
+
+
+@pytest.fixture
+def graph(pulumi_run):
+    def run(**changes):
+        def build(substrate, opts):
+            store = artifact_store.build("artifact-store", settings(**changes), substrate, opts)
+            pulumi.export("uri", store.uri)
+            pulumi.export("environment", {**store.client_env, **store.client_secrets})
+            pulumi.export("bucket", store.bucket_arn)
+            pulumi.export("key", store.key_arn)
+
+        return pulumi_run(on_aws(build))
+
+    return run
+
+
+def statements(policy):
+    return {each["Sid"]: each for each in json.loads(policy)["Statement"]}
+
+
+def test_clients_are_told_bucket_and_region_and_given_no_keys(graph):
+    made = graph()
+    assert made.outputs["uri"] == "s3://artifact-store-objects-bucket-id"
+    assert made.outputs["environment"] == {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    assert made.secret_outputs == set()
+
+
+def test_rights_can_be_given_on_the_bucket_and_its_key(graph):
+    made = graph()
+    assert made.outputs["bucket"] == made.one(s3.Bucket, "artifact-store-objects-bucket").outputs["arn"]
+    assert made.outputs["key"] == made.one(kms.Key, "artifact-store-key").outputs["arn"]
+
+
+def test_every_bucket_has_everything_that_a_bucket_must_have(graph):
+    made = graph(replica_region="eu-central-1")
+    buckets = made.all(PrivateBucket)
+    assert {each.name for each in buckets} == {f"artifact-store-{part}" for part in ("objects", "logs", "replica")}
+    for bucket in buckets:
+        types = [child.type for child in made.children(bucket)]
+        assert [kind.__name__ for kind in PER_BUCKET if not any(t.endswith(kind.__name__) for t in types)] == []
+
+
+def test_nothing_is_public(graph):
+    for block in graph(replica_region="eu-central-1").all(s3.BucketPublicAccessBlock):
+        flags = {key: value for key, value in block.inputs.items() if isinstance(value, bool)}
+        assert len(flags) == 4
+        assert set(flags.values()) == {True}
+
+
+def test_objects_are_encrypted_by_a_key_of_our_own_that_rotates_and_is_asked_once_per_bucket(graph):
+    made = graph()
+    encryption = made.one(s3.BucketServerSideEncryptionConfiguration, "artifact-store-objects-encryption")
+    default = "rules[0].applyServerSideEncryptionByDefault"
+    assert encryption.get(f"{default}.sseAlgorithm") == "aws:kms"
+    assert encryption.get(f"{default}.kmsMasterKeyId") == made.outputs["key"]
+    assert encryption.get("rules[0].bucketKeyEnabled") is True
+    assert made.one(kms.Key, "artifact-store-key").get("enableKeyRotation") is True
+
+
+def test_only_tls_reaches_a_bucket(graph):
+    for policy in graph().all(s3.BucketPolicy):
+        refusals = statements(policy.get("policy"))
+        assert refusals["NoPlainHttp"]["Effect"] == refusals["NoOldTls"]["Effect"] == "Deny"
+        assert refusals["NoPlainHttp"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert refusals["NoOldTls"]["Condition"] == {"NumericLessThan": {"s3:TlsVersion": "1.2"}}
+        assert len(refusals["NoPlainHttp"]["Resource"]) == 2
+
+
+def test_only_the_log_delivery_of_this_bucket_is_let_in_by_a_policy(graph):
+    made = graph()
+    allowed = {
+        policy.name: each
+        for policy in made.all(s3.BucketPolicy)
+        for each in statements(policy.get("policy")).values()
+        if each["Effect"] == "Allow"
+    }
+    assert list(allowed) == ["artifact-store-logs-policy"]
+    assert allowed["artifact-store-logs-policy"]["Condition"] == {
+        "ArnLike": {"aws:SourceArn": made.outputs["bucket"]},
+        "StringEquals": {"aws:SourceAccount": ACCOUNT.id},
+    }
+
+
+def test_accesses_are_recorded_in_a_bucket_of_their_own_and_forgotten_in_time(graph):
+    made = graph(access_logs_days=400)
+    logging = made.one(s3.BucketLogging)
+    assert logging.get("bucket") == "artifact-store-objects-bucket-id"
+    assert logging.get("targetBucket") == "artifact-store-logs-bucket-id"
+    rules = made.one(s3.BucketLifecycleConfiguration, "artifact-store-logs-lifecycle").get("rules")
+    assert {"id": "expire-all", "status": "Enabled", "filter": {"prefix": ""}, "expiration": {"days": 400}} in rules
+
+
+def test_what_is_kept_how_long_is_what_the_stack_file_says(graph):
+    made = graph(abort_upload_days=3, noncurrent_days=30, expire_days={"loan-default/captures/": 90})
+    clean_up, expiry = made.one(s3.BucketLifecycleConfiguration, "artifact-store-objects-lifecycle").get("rules")
+    assert clean_up["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 3}
+    assert clean_up["noncurrentVersionExpiration"] == {"noncurrentDays": 30}
+    assert expiry["filter"] == {"prefix": "loan-default/captures/"}
+    assert expiry["expiration"] == {"days": 90}
+
+
+@pytest.mark.parametrize(
+    ("protection", "protect", "retain", "destroys"),
+    [("protect", True, False, False), ("retain", False, True, False), ("delete", False, False, True)],
+)
+def test_data_and_its_key_are_protected_as_the_stack_file_says(graph, protection, protect, retain, destroys):
+    made = graph(protection=protection)
+    bucket = made.one(s3.Bucket, "artifact-store-objects-bucket")
+    key = made.one(kms.Key, "artifact-store-key")
+    assert [(each.protect, each.options.get("retainOnDelete", False)) for each in (bucket, key)] == [
+        (protect, retain)
+    ] * 2
+    assert bucket.get("forceDestroy") is destroys
+
+
+def test_a_replica_is_in_the_other_region_with_a_key_there(graph):
+    made = graph(replica_region="eu-central-1")
+    replica = made.one(S3ArtifactStore)
+    below = made.children(replica, deep=True)
+    abroad = [each for each in below if each.get("region", None) == "eu-central-1"]
+    assert {each.type.rsplit(":", 1)[-1] for each in abroad} == {"Alias", "Bucket", "Key"} | {
+        kind.__name__ for kind in PER_BUCKET
+    }
+    rule = made.one(s3.BucketReplicationConfig).get("rules")[0]
+    key = made.one(kms.Key, "artifact-store-replica-key")
+    assert rule["destination"]["encryptionConfiguration"] == {"replicaKmsKeyId": key.outputs["arn"]}
+    assert rule["sourceSelectionCriteria"] == {"sseKmsEncryptedObjects": {"status": "Enabled"}}
+    assert rule["deleteMarkerReplication"] == {"status": "Disabled"}
+
+
+def test_the_copier_reads_here_writes_there_and_deletes_nowhere(graph):
+    made = graph(replica_region="eu-central-1")
+    rights = statements(made.one(iam.RolePolicy).get("policy"))
+    actions = [action for each in rights.values() for action in each["Action"]]
+    assert not [action for action in actions if "Delete" in action or "*" in action]
+    assert rights["Decrypt"]["Condition"] == {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}}
+    assert rights["Encrypt"]["Condition"] == {"StringEquals": {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}}
+    assert "*" not in [resource for each in rights.values() for resource in each["Resource"]]
+
+
+def test_without_a_replica_there_is_none(graph):
+    made = graph()
+    assert not made.all(s3.BucketReplicationConfig)
+    assert not made.all(iam.Role)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"abort_upload_days": 0}, "abort_upload_days\n.*greater than or equal to 1"),
+        ({"abort_upload_days": 31}, "abort_upload_days\n.*less than or equal to 30"),
+        ({"noncurrent_days": 0}, "noncurrent_days"),
+        ({"expire_days": {"/captures/": 1}}, "expire_days"),
+        ({"expire_days": {"captures": 1}}, "expire_days"),
+        ({"expire_days": {"captures/": 0}}, "expire_days"),
+        ({"replica_region": "europe"}, "replica_region"),
+        ({"protection": "maybe"}, "'protect', 'retain' or 'delete'"),
+        ({"region": "eu-west-1"}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_store_is_refused_with_what_is_allowed(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        settings(**changes)
+
+
+def test_a_replica_in_the_stacks_own_region_is_refused_before_anything_is_registered(graph):
+    with pytest.raises(ValueError, match=r"artifact_store\.replica_region is 'eu-west-1', the stack's own region"):
+        graph(replica_region=REGION)

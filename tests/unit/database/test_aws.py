@@ -1,0 +1,199 @@
+"""Databases on RDS as a graph, and what a stack file may say about them."""
+
+import json
+
+import pulumi
+import pytest
+from pulumi_aws import cloudwatch, ec2, eks, iam, kms, rds, vpc
+from pydantic import ValidationError
+
+from infra import database
+from infra.database.settings import RdsPostgresSettings
+from tests.aws import ACCOUNT, ANSWERS, Outputs
+from tests.clusters import loose, pods
+from tests.stores_on_aws import on_aws
+
+
+@pytest.fixture
+def pulumi_answers():
+    return ANSWERS
+
+
+@pytest.fixture
+def pulumi_outputs(pulumi_outputs):
+    return Outputs(pulumi_outputs)
+
+
+def settings(**changes):
+    return RdsPostgresSettings.model_validate({"kind": "rds-postgres", **changes})
+
+
+@pytest.fixture
+def graph(pulumi_run):
+    def run(*names, **changes):
+        def build(substrate, opts):
+            made = database.build("database", settings(**changes), substrate, opts)
+            for name in names or ("tracking-database",):
+                pulumi.export(name, made.create(name, opts))
+
+        return pulumi_run(on_aws(build))
+
+    return run
+
+
+def test_a_database_has_its_own_role_and_its_url_is_secret(graph):
+    made = graph()
+    host = made.one(rds.Instance).outputs["address"]
+    assert made.outputs["tracking-database"] == (
+        f"postgresql+psycopg://tracking_database:tracking-database-password-value@{host}:5432/tracking_database"
+        "?sslmode=require"
+    )
+    assert made.secret_outputs == {"tracking-database"}
+
+
+def test_where_the_certificate_is_known_it_is_checked(graph):
+    made = graph(root_certificate="/etc/ssl/rds.pem")
+    assert made.outputs["tracking-database"].endswith("?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem")
+    environment = {
+        each["name"]: each.get("value")
+        for each in pods(made)["tracking-database-provision-job"]["containers"][0]["env"]
+    }
+    assert (environment["SSLMODE"], environment["SSLROOTCERT"]) == ("verify-full", "/etc/ssl/rds.pem")
+
+
+def test_the_masters_password_is_managed_by_aws_and_nowhere_in_the_program(graph):
+    made = graph()
+    instance = made.one(rds.Instance)
+    assert instance.get("manageMasterUserPassword") is True
+    assert "password" not in instance.inputs
+    assert instance.get("masterUserSecretKmsKeyId") == made.one(kms.Key).outputs["arn"]
+    assert {each.name for each in made.resources if each.secret_inputs} == {"tracking-database-provision-secrets"}
+
+
+def test_only_the_jobs_that_make_databases_may_read_the_masters_password(graph):
+    made = graph("tracking-database", "feature-store-registry")
+    (reader,) = made.all(iam.Role)
+    trust = json.loads(reader.get("assumeRolePolicy"))["Statement"][0]["Condition"]["StringEquals"]
+    assert trust["aws:RequestTag/kubernetes-namespace"] == "mlplatform"
+    assert trust["aws:RequestTag/kubernetes-service-account"] == "database-master"
+    rights = {each["Sid"]: each for each in json.loads(made.one(iam.RolePolicy).get("policy"))["Statement"]}
+    assert rights["Read"]["Resource"] == [made.one(rds.Instance).outputs["masterUserSecrets"][0]["secretArn"]]
+    assert rights["Decrypt"]["Condition"] == {
+        "StringEquals": {"kms:ViaService": f"secretsmanager.{ACCOUNT.region}.amazonaws.com"}
+    }
+    made.one(eks.PodIdentityAssociation).assert_inputs(
+        {"namespace": "mlplatform", "serviceAccount": "database-master", "clusterName": "theirs"}
+    )
+    assert {pod["serviceAccountName"] for pod in pods(made).values()} == {"database-master"}
+
+
+def test_a_job_starts_once_the_instance_answers_and_its_rights_are_bound(graph):
+    made = graph()
+    waits_for = {each.type.rsplit(":", 1)[-1] for each in made.dependencies(made.one("Job"))}
+    assert {"Instance", "RolePolicy", "PodIdentityAssociation", "ServiceAccount", "NetworkPolicy"} <= waits_for
+
+
+def test_a_job_is_restricted_and_reaches_the_instance_aws_and_nobody_else(graph):
+    made = graph()
+    (pod,) = pods(made).values()
+    assert loose(pod) == []
+    ways = made.one("NetworkPolicy").get("spec.egress")
+    reached = [(peer["ipBlock"]["cidr"], port["port"]) for way in ways for peer in way["to"] for port in way["ports"]]
+    assert reached == [
+        *((f"10.40.2{number}.0/24", 5432) for number in range(3)),
+        ("10.40.0.0/16", 443),
+        ("169.254.170.23/32", 80),
+    ]
+
+
+def test_another_generation_draws_another_password_and_runs_the_job_again(graph):
+    first, second = graph(), graph(password_generation=2)
+    assert first.one("RandomPassword").get("keepers") != second.one("RandomPassword").get("keepers")
+
+
+def test_data_are_encrypted_by_a_key_of_our_own_and_reached_over_tls_only(graph):
+    made = graph()
+    key = made.one(kms.Key)
+    made.one(rds.Instance).assert_inputs(
+        {"storageEncrypted": True, "kmsKeyId": key.outputs["arn"], "publiclyAccessible": False}
+    )
+    assert {"name": "rds.force_ssl", "value": "1", "applyMethod": "pending-reboot"} in made.one(rds.ParameterGroup).get(
+        "parameters"
+    )
+
+
+def test_a_standby_backups_and_deletion_protection_are_on(graph):
+    graph(backup_days=20).one(rds.Instance).assert_inputs(
+        {
+            "multiAz": True,
+            "backupRetentionPeriod": 20,
+            "deletionProtection": True,
+            "skipFinalSnapshot": False,
+            "finalSnapshotIdentifier": "database-0a1b2c3d-final",
+            "iamDatabaseAuthenticationEnabled": True,
+            "performanceInsightsEnabled": True,
+            "performanceInsightsRetentionPeriod": 7,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("protection", "protect", "retain", "snapshot"),
+    [("protect", True, False, True), ("retain", False, True, True), ("delete", False, False, False)],
+)
+def test_data_and_their_key_are_protected_as_the_stack_file_says(graph, protection, protect, retain, snapshot):
+    made = graph(protection=protection)
+    instance = made.one(rds.Instance)
+    for kept in (instance, made.one(kms.Key)):
+        assert (kept.protect, kept.options.get("retainOnDelete", False)) == (protect, retain)
+    assert instance.get("deletionProtection") is protect
+    assert instance.get("skipFinalSnapshot") is not snapshot
+
+
+def test_logs_are_made_before_the_instance_so_that_they_are_encrypted_and_forgotten_in_time(graph):
+    made = graph(logs_days=30)
+    groups = made.all(cloudwatch.LogGroup)
+    assert {each.get("name") for each in groups} == {
+        f"/aws/rds/instance/database-0a1b2c3d/{log}" for log in ("postgresql", "upgrade")
+    }
+    assert {each.get("retentionInDays") for each in groups} == {30}
+    assert set(groups) <= set(made.dependencies(made.one(rds.Instance)))
+
+
+def test_another_major_version_has_parameters_of_its_own(graph):
+    newer = graph(version="18").one(rds.ParameterGroup)
+    newer.assert_inputs({"family": "postgres18"})
+    assert newer.name != graph().one(rds.ParameterGroup).name
+
+
+def test_only_nodes_and_pods_of_the_cluster_reach_it_on_its_port(graph):
+    made = graph()
+    made.one(ec2.SecurityGroup)
+    made.one(vpc.SecurityGroupIngressRule).assert_inputs(
+        {"referencedSecurityGroupId": "sg-1", "fromPort": 5432, "toPort": 5432, "ipProtocol": "tcp"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"instance_class": "db.t2.micro"}, "instance_class\n.*'db.t4g.medium'"),
+        ({"version": "12"}, "'16', '17' or '18'"),
+        ({"storage_gib": 10}, "greater than or equal to 20"),
+        ({"storage_gib": 500}, "storage_max_gib 500 is less than a tenth above storage_gib 500: give 551 or more"),
+        ({"backup_days": 0}, "greater than or equal to 1"),
+        ({"backup_days": 36}, "less than or equal to 35"),
+        ({"backup_window": "03:30-04:30"}, "the backup window 03:30-04:30 overlaps the maintenance window"),
+        ({"root_certificate": "rds.pem"}, "root_certificate"),
+        ({"insights": "none"}, "'standard' or 'advanced'"),
+        ({"protection": "no"}, "'protect', 'retain' or 'delete'"),
+    ],
+)
+def test_a_wrong_database_is_refused_with_what_is_allowed(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        settings(**changes)
+
+
+def test_a_name_that_postgres_cannot_have_is_refused(graph):
+    with pytest.raises(ValueError, match="64 characters, at most 63"):
+        graph("x" * 64)

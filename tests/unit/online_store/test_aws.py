@@ -1,0 +1,154 @@
+"""An online store on ElastiCache as a graph, and what a stack file may say about it."""
+
+import json
+
+import pulumi
+import pytest
+from pulumi_aws import cloudwatch, ec2, elasticache, kms, vpc
+from pydantic import ValidationError
+
+from infra import online_store
+from infra.feature_store.connection import redis_connection
+from infra.online_store.settings import ElastiCacheSettings
+from tests.aws import ANSWERS, Outputs
+from tests.stores_on_aws import on_aws
+
+
+@pytest.fixture
+def pulumi_answers():
+    return ANSWERS
+
+
+@pytest.fixture
+def pulumi_outputs(pulumi_outputs):
+    return Outputs(pulumi_outputs)
+
+
+def settings(**changes):
+    return ElastiCacheSettings.model_validate({"kind": "elasticache", **changes})
+
+
+@pytest.fixture
+def graph(pulumi_run):
+    def run(**changes):
+        def build(substrate, opts):
+            store = online_store.build("online-store", settings(**changes), substrate, opts)
+            pulumi.export("url", store.url)
+            pulumi.export("address", store.address)
+            pulumi.export("feast", redis_connection(store))
+
+        return pulumi_run(on_aws(build))
+
+    return run
+
+
+def test_clients_are_sent_to_the_primary_over_tls_with_the_token(graph):
+    made = graph()
+    address = made.one(elasticache.ReplicationGroup).outputs["primaryEndpointAddress"] + ":6379"
+    token = made.one("RandomPassword").outputs["result"]
+    assert made.outputs == {
+        "url": f"rediss://{address}",
+        "address": address,
+        "feast": f"{address},password={token},ssl=true",
+    }
+    assert made.secret_outputs == {"feast"}
+
+
+def test_the_token_is_secret_wherever_it_goes(graph):
+    made = graph()
+    made.one(elasticache.ReplicationGroup).assert_secret("authToken")
+    assert made.one("RandomPassword").get("length") == 64
+    holders = [each.name for each in made.resources if each.secret_inputs]
+    assert holders == ["online-store-nodes"]
+
+
+def test_another_generation_draws_another_token_which_takes_over_from_the_old_one(graph):
+    assert graph().one("RandomPassword").get("keepers") != graph(token_generation=2).one("RandomPassword").get(
+        "keepers"
+    )
+    assert graph().one(elasticache.ReplicationGroup).get("authTokenUpdateStrategy") == "ROTATE"
+
+
+def test_data_are_encrypted_on_their_way_and_at_rest_by_a_key_of_our_own(graph):
+    made = graph()
+    key = made.one(kms.Key)
+    made.one(elasticache.ReplicationGroup).assert_inputs(
+        {
+            "transitEncryptionEnabled": True,
+            "transitEncryptionMode": "required",
+            "atRestEncryptionEnabled": True,
+            "kmsKeyId": key.outputs["arn"],
+        }
+    )
+    assert key.get("enableKeyRotation") is True
+
+
+def test_a_standby_in_another_zone_takes_over(graph):
+    graph(nodes=3).one(elasticache.ReplicationGroup).assert_inputs(
+        {"numCacheClusters": 3, "automaticFailoverEnabled": True, "multiAzEnabled": True}
+    )
+
+
+def test_only_nodes_and_pods_of_the_cluster_reach_it_on_its_port_and_it_reaches_nobody(graph):
+    made = graph()
+    (group,) = made.all(ec2.SecurityGroup)
+    assert "egress" not in group.inputs
+    assert not made.all(vpc.SecurityGroupEgressRule)
+    made.one(vpc.SecurityGroupIngressRule).assert_inputs(
+        {"referencedSecurityGroupId": "sg-1", "fromPort": 6379, "toPort": 6379, "ipProtocol": "tcp"}
+    )
+
+
+def test_it_is_in_the_subnets_for_data(graph):
+    subnets = graph().one(elasticache.SubnetGroup).get("subnetIds")
+    assert subnets == [f"subnet-2{number:07x}" for number in range(3)]
+
+
+def test_a_full_store_refuses_writes_and_loses_nothing(graph):
+    parameters = graph(engine="redis", engine_version="7.1").one(elasticache.ParameterGroup)
+    parameters.assert_inputs({"family": "redis7", "parameters": [{"name": "maxmemory-policy", "value": "noeviction"}]})
+
+
+def test_logs_are_encrypted_and_kept_for_their_time(graph):
+    made = graph(logs_days=30)
+    groups = made.all(cloudwatch.LogGroup)
+    assert {each.get("retentionInDays") for each in groups} == {30}
+    assert {each.get("kmsKeyId") for each in groups} == {made.one(kms.Key).outputs["arn"]}
+    delivered = made.one(elasticache.ReplicationGroup).get("logDeliveryConfigurations")
+    assert {each["logType"] for each in delivered} == {"engine-log", "slow-log"}
+    key_policy = json.loads(made.one(kms.Key).get("policy"))["Statement"]
+    assert any(each.get("Principal") == {"Service": ["logs.eu-west-1.amazonaws.com"]} for each in key_policy)
+
+
+@pytest.mark.parametrize(("protection", "protect", "retain"), [("protect", True, False), ("retain", False, True)])
+def test_features_and_their_key_are_protected_as_the_stack_file_says(graph, protection, protect, retain):
+    made = graph(protection=protection)
+    for kept in (made.one(elasticache.ReplicationGroup), made.one(kms.Key)):
+        assert (kept.protect, kept.options.get("retainOnDelete", False)) == (protect, retain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"node_type": "cache.t2.micro"}, "node_type\n.*'cache.t4g.small'"),
+        ({"nodes": 1}, "greater than or equal to 2"),
+        ({"nodes": 7}, "less than or equal to 6"),
+        ({"engine": "memcached"}, "'valkey' or 'redis'"),
+        ({"engine": "redis"}, "engine_version 8.1 is none of redis's: give 7.1"),
+        ({"engine_version": "7.1"}, "engine_version 7.1 is none of valkey's: give 7.2 or 8.0 or 8.1"),
+        ({"snapshot_days": 36}, "less than or equal to 35"),
+        ({"snapshot_window": "2am"}, "'2am' is no daily window; give e.g. `02:00-03:00`"),
+        ({"snapshot_window": "02:00-02:30"}, "lasts 30 minutes; give 60 to 1440"),
+        ({"maintenance_window": "someday"}, "'someday' is no weekly window"),
+        (
+            {"snapshot_window": "03:00-04:00"},
+            "the backup window 03:00-04:00 overlaps the maintenance window sun:03:30-",
+        ),
+        ({"snapshot_window": "23:30-00:30", "maintenance_window": "mon:00:00-mon:01:00"}, "overlaps"),
+        ({"logs_days": 2}, "logs_days"),
+        ({"protection": "no"}, "'protect', 'retain' or 'delete'"),
+    ],
+)
+def test_a_wrong_store_is_refused_with_what_is_allowed(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        settings(**changes)
