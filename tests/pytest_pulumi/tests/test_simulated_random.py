@@ -45,6 +45,7 @@ def test_every_kind_comes_up_changes_nothing_and_is_replaced_by_new_keepers(pulu
             random.RandomInteger("twin", min=1, max=1, **common)
             random.RandomInteger("twin2", min=1, max=1, **common)
             pulumi.export("password", random.RandomPassword("password", length=9, **common).result)
+            random.RandomPassword("longer", length=12, **common)
             random.RandomPet("pet", **common)
             random.RandomShuffle("shuffle", inputs=["a", "b"], **common)
             random.RandomString("string", length=9, **common)
@@ -58,4 +59,4 @@ def test_every_kind_comes_up_changes_nothing_and_is_replaced_by_new_keepers(pulu
     stack.assert_no_changes()
     assert stack.refresh().counts == {}
     stack.program = program("2")
-    assert stack.preview().counts == {"create-replacement": 10, "delete-replaced": 10, "replace": 10}
+    assert stack.preview().counts == {"create-replacement": 11, "delete-replaced": 11, "replace": 11}

@@ -14,6 +14,8 @@ from pytest_pulumi.providers.base import Item, Planned, RefusedError, SimulatedP
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from google.protobuf.struct_pb2 import Struct
+
 _PETS = ("albatross", "badger", "crane", "dingo", "egret", "ferret", "gecko", "heron")
 _SPECIAL = "!@#$%&*()-_=+[]{}<>:?"
 """Source: https://registry.terraform.io/providers/hashicorp/random/latest/docs/resources/password."""
@@ -35,8 +37,17 @@ class Random(SimulatedProvider):
         return str(drawn.get("result") or drawn.get("b64Url") or drawn.get("hex") or drawn.get("id"))
 
     def remember(self, item: Item) -> None:
-        """Keep a value; two resources may have drawn the same."""
-        self.items[item.type, item.id] = item
+        """Keep a value by its resource: two may have drawn the same, and all passwords have one id."""
+        self.items[item.type, item.urn] = item
+
+    def read(self, planned: Planned, inputs: Struct) -> Item | None:
+        """Give what the resource drew."""
+        del inputs
+        return self.items.get((planned.type, planned.urn))
+
+    def lose(self, item: Item) -> None:
+        """Delete an object behind Pulumi's back."""
+        del self.items[item.type, item.urn]
 
     def delete(self, planned: Planned) -> None:
         """Forget nothing: another resource may have drawn the same value."""
