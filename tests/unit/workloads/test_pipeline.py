@@ -75,6 +75,7 @@ def test_every_stage_gets_every_variable_and_secrets_only_from_the_secret(spec):
         "WORK_DIR",
         "APPROVER",
         "PORT",
+        "LISTEN_ADDRESS",
         *NOT_OF_STAGES,
     }
     aws = {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
