@@ -28,7 +28,7 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview policy policy-state drift down doctor outputs env drill retrain rollback test soak check wheel lock images bench
+.PHONY: help install up preview policy policy-state drift down doctor outputs env drill retrain status stage rollback test soak check wheel lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -92,6 +92,12 @@ drill: ## fire drills on STACK: a bad release must go back, drift must lead to a
 
 retrain: ## retrain the model on the running STACK by hand and wait for the outcome
 	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client retrain --outputs - --wait
+
+status: ## what the retraining service of the running STACK did and does, as JSON
+	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client status --outputs -
+
+stage: ## run a command with the variables of a stage of the running STACK: RUN="python -m ..."
+	@$(PYTHON) -m tools.stage --stack $(STACK) -- $(RUN)
 
 rollback: ## put the previous model version back on the running STACK
 	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client rollback --outputs -

@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from infra.host.supervision import WATCHDOG, Supervision
 REAL_DATA = paths.CHECKOUT.parent / "shared" / "data" / "uci_credit_card_default.csv"
 UP_SECONDS = 900
 ANSWER_SECONDS = 30
+RECOVERY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,55 @@ class LocalStack:
         info: Any = Supervision(self.folder)._call("getProcessInfo", f"{program}:{program}")
         return int(info["pid"])
 
+    @contextmanager
+    def without(self, program: str) -> Iterator[None]:
+        """Keep a program ended: the supervisor does not start what it was told to stop."""
+        supervision = Supervision(self.folder)
+        supervision._call("stopProcess", f"{program}:{program}")
+        try:
+            yield
+        finally:
+            supervision._call("startProcess", f"{program}:{program}")
+
+    def sh(self, command: str) -> str:
+        """Run a command line of a document in the checkout and give what it printed."""
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=paths.CHECKOUT,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=UP_SECONDS,
+        )
+        if done.returncode:
+            raise AssertionError(f"{command} exited with {done.returncode}:\n{done.stdout[-6000:]}")
+        return done.stdout
+
+    def specification(self, program: str) -> dict[str, Any]:
+        """What a program is started with: `command` and `environment`."""
+        found: dict[str, Any] = json.loads((self.folder / "supervisor" / "specs" / f"{program}.json").read_text())
+        return found
+
     def processes(self) -> list[psutil.Process]:
         """Every process of the stack: the supervisor and all below it."""
         supervisor = psutil.Process(int((self.folder / "supervisor" / "supervisord.pid").read_text()))
         return [supervisor, *supervisor.children(recursive=True)]
+
+
+def wait_until(condition, what, seconds=RECOVERY_SECONDS):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+def checkout_status():
+    """What a command left in the checkout."""
+    command = ["git", "status", "--porcelain", "--", ".", ":!tests", ":!workloads"]
+    return subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=True).stdout
 
 
 def ask(url: str, body: object = None) -> Answer:

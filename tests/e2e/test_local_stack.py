@@ -3,10 +3,8 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import time
 
 import psutil
 import pytest
@@ -14,44 +12,11 @@ import pytest
 from infra.core import paths
 
 from . import browser
-from .stack import REAL_DATA, LocalStack, ask
+from .stack import REAL_DATA, ask, checkout_status, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 SAMPLE = {"instances": [[45, 72000, 680, 3]]}
-RECOVERY_SECONDS = 60
-
-
-def wait_until(condition, what, seconds=RECOVERY_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
-
-
-def checkout_status():
-    command = ["git", "status", "--porcelain", "--", ".", ":!tests", ":!workloads"]
-    return subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.fixture(scope="module")
-def stack():
-    stack = LocalStack()
-    yield stack
-    stack.make("down")
-    shutil.rmtree(stack.state)
-
-
-@pytest.fixture(scope="module")
-def first_up(stack):
-    stack.before = checkout_status()
-    return stack.up()
-
-
-@pytest.fixture(scope="module")
-def outputs(stack, first_up):
-    assert first_up
-    return stack.outputs()
 
 
 def test_the_last_lines_of_up_are_a_request_and_its_answer(first_up, outputs):

@@ -187,6 +187,48 @@ def test_a_registry_that_is_down_after_the_pipeline_is_asked_again(make, registr
     assert done(worker, submitted(worker)).status == "promoted"
 
 
+def test_a_registry_that_is_down_when_the_alert_comes_is_asked_again(make, registry):
+    worker = make(SUCCEEDED)
+    retrain = submitted(worker)
+    registry.down = 1
+    assert done(worker, retrain).status == "promoted"
+
+
+def test_a_registry_that_goes_away_during_an_attempt_costs_that_attempt_only(make, registry):
+    def fall(_noted):
+        registry.down = 2
+        return FAILED
+
+    worker = make(fall, SUCCEEDED)
+    ended = done(worker, submitted(worker))
+    assert (ended.status, ended.attempts) == ("promoted", 2)
+
+
+def test_a_registry_that_stays_away_fails_the_retrain_after_its_attempts(make, registry):
+    def fall(_noted):
+        registry.down = 100
+        return FAILED
+
+    worker = make(fall, FAILED)
+    ended = done(worker, submitted(worker))
+    assert (ended.status, ended.attempts) == ("failed", 2)
+    assert "MLflow is down (MLflow does not answer)" in ended.detail
+
+
+def test_a_service_killed_right_after_its_pipeline_promoted_watches_and_trains_no_second_time(make, registry):
+    def die(_noted):
+        registry.promote()
+        raise KeyboardInterrupt
+
+    first = make(die)
+    with pytest.raises(KeyboardInterrupt):
+        first.do(submitted(first))
+    second = make()
+    ended = done(second, second.fakes[0].left())
+    assert (ended.status, ended.version_after, ended.attempts) == ("promoted", "2", 1)
+    assert second.fakes[1].runs == []
+
+
 def test_a_bug_fails_one_retrain_and_not_the_worker(make):
     def bug(_noted):
         raise ZeroDivisionError("oops")
@@ -232,7 +274,7 @@ def test_a_service_killed_in_the_middle_goes_on_and_uses_up_its_attempts(make):
     with pytest.raises(KeyboardInterrupt):
         first.do(retrain)
     second = make(SUCCEEDED)
-    left = second.fakes[0].running()
+    left = second.fakes[0].left()
     ended = done(second, left)
     assert (ended.status, ended.attempts, second.fakes[1].cleared) == ("promoted", 2, [retrain.id])
 
@@ -242,7 +284,7 @@ def test_a_service_killed_in_its_last_attempt_fails_the_retrain(make):
     with pytest.raises(KeyboardInterrupt):
         first.do(submitted(first))
     second = make(attempts=1)
-    ended = done(second, second.fakes[0].running())
+    ended = done(second, second.fakes[0].left())
     assert (ended.status, second.fakes[1].runs) == ("failed", [])
 
 
@@ -251,7 +293,7 @@ def test_a_service_killed_in_the_watch_watches_again_and_trains_nothing(make):
     retrain = submitted(first)
     first.fakes[0].note(retrain, version_after="1", status="watching", attempts=1)
     second = make()
-    assert done(second, second.fakes[0].running()).status == "promoted"
+    assert done(second, second.fakes[0].left()).status == "promoted"
     assert second.fakes[1].runs == []
 
 
@@ -264,7 +306,7 @@ def test_a_run_that_a_server_has_is_gone_on_with_by_its_handle(make):
     with pytest.raises(KeyboardInterrupt):
         first.do(submitted(first))
     second = make(SUCCEEDED)
-    ended = done(second, second.fakes[0].running())
+    ended = done(second, second.fakes[0].left())
     assert (second.fakes[1].runs, ended.attempts) == ([("", "kfp-run-1")], 1)
 
 

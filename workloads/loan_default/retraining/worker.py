@@ -187,33 +187,47 @@ class Worker(threading.Thread):
             self._end(retrain, "failed", f"{type(error).__name__}: {error}")
 
     def _retrain(self, retrain: Retrain) -> None:
-        champion = reference.champion(self._environment).version if retrain.attempts == 0 else ""
-        if retrain.from_alert and champion and champion != retrain.version_before:
-            self._end(retrain, "superseded", f"version {champion} was promoted after the alert; it is judged anew")
-            return
-        while True:
-            outcome = self._attempt(retrain)
-            if self._stopping.is_set():
+        if retrain.from_alert and retrain.attempts == 0:
+            champion = self._patiently(lambda: reference.champion(self._environment).version)
+            if champion != retrain.version_before:
+                detail = f"version {champion} was promoted after the alert; it is judged anew"
+                self._end(retrain, "superseded", detail)
                 return
-            retrain = self._ledger.left() or retrain
-            promoted = self._patiently(partial(self._promoted, retrain))
+        outcome = Outcome("failed", "the service died during the last attempt")
+        while not self._stopping.is_set():
+            promoted, outcome = self._promotion(retrain, outcome)
             if promoted is not None:
-                retrain = self._ledger.note(retrain, version_after=promoted, status="watching")
-                self._watch(retrain)
+                self._watch(self._ledger.note(retrain, version_after=promoted, status="watching"))
                 return
             if outcome.ended == "refused":
                 self._end(retrain, "refused", outcome.detail)
                 return
-            if retrain.attempts >= self._settings.attempts:
+            if retrain.handle is None and retrain.attempts >= self._settings.attempts:
                 raise WorkloadError(f"{retrain.attempts} attempts failed, the last: {outcome.detail}")
+            if not self._stopping.is_set():
+                outcome = self._attempt(retrain)
+                retrain = self._ledger.left() or retrain
+
+    def _promotion(self, retrain: Retrain, outcome: Outcome) -> tuple[str | None, Outcome]:
+        """Version that an attempt promoted, also when a later stage failed or the service died; pauses after none.
+
+        Asked before each further attempt, so that none follows a promotion. While the registry cannot be asked, the
+        attempt counts as failed.
+        """
+        if retrain.attempts == 0:
+            return None, outcome
+        try:
+            promoted = self._patiently(partial(self._promoted, retrain))
+        except WorkloadError as error:
+            return None, outcome if outcome.ended == "refused" else Outcome("failed", f"{outcome.detail} ({error})")
+        if promoted is None and outcome.ended != "refused":
             _log.warning("retrain %s, attempt %s: %s", retrain.id, retrain.attempts, outcome.detail)
             self._stopping.wait(self._settings.retry_pause_seconds)
+        return promoted, outcome
 
     def _attempt(self, retrain: Retrain) -> Outcome:
         """One run of the pipeline; a run that a server still has is no new attempt."""
         if retrain.handle is None:
-            if retrain.attempts >= self._settings.attempts:
-                return Outcome("failed", "the service died during the last attempt")
             retrain = self._ledger.note(retrain, attempts=retrain.attempts + 1)
         try:
             if retrain.attempts == 1 and retrain.handle is None:
@@ -246,7 +260,7 @@ class Worker(threading.Thread):
         return read_offline(self._environment)
 
     def _promoted(self, retrain: Retrain) -> str | None:
-        """Version that the pipeline made champion, even when a later stage failed or the service died."""
+        """Version that became champion since the retrain began; nothing else promotes while it runs."""
         champion = reference.champion(self._environment)
         ours = champion.version != retrain.version_before and champion.registered_at >= (retrain.begun_at or math.inf)
         return champion.version if ours else None

@@ -1,0 +1,48 @@
+import json
+import os
+
+import pytest
+
+from infra.core import paths
+from tools import stack_files, stage
+from tools.console import ToolError
+
+
+@pytest.fixture(autouse=True)
+def _stack(checkout, monkeypatch):
+    (checkout / "Pulumi.local.yaml").write_text("config: {}\n")
+    monkeypatch.setattr(stack_files.stacks, "__defaults__", (checkout,))
+    monkeypatch.setattr(stack_files.source, "__defaults__", (checkout,))
+
+
+@pytest.fixture
+def running(commands):
+    """A local stack whose drift job has variables, and a program that shows what it was given."""
+    commands.add("show", "env")
+    specs = paths.state_dir() / "local" / "supervisor" / "specs"
+    specs.mkdir(parents=True)
+    environment = {"PATH": f"{commands.folder}:{os.defpath}", "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}
+    (specs / "loan-default-monitoring-timer.json").write_text(json.dumps({"environment": environment}))
+    return environment
+
+
+def test_a_command_runs_with_the_stages_variables_and_none_of_the_shells(running, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    monkeypatch.setenv("PULUMI_STACK", "local")
+    shown = {}
+    monkeypatch.setattr(os, "execvpe", lambda program, _, environment: shown.update(environment, program=program))
+    stage.main(["--", "show", "it"])
+    assert shown.pop("program") == "show"
+    assert running.items() <= shown.items()
+    assert "PULUMI_STACK" not in shown
+
+
+@pytest.mark.usefixtures("running")
+def test_a_command_that_does_not_exist_is_one_line():
+    with pytest.raises(ToolError, match="there is no command 'nothing'"):
+        stage.main(["--", "nothing"])
+
+
+def test_a_stack_that_is_not_up_is_one_line_with_both_ways_out():
+    with pytest.raises(ToolError, match=r"make up STACK=local.*kubectl create job --from=cronjob/loan-"):
+        stage.variables("local")
