@@ -91,6 +91,15 @@ def test_drift_that_was_not_measured_any_more_is_another_alert(tmp_path):
     assert fired(tmp_path, series, 10 * MINUTE) == {metrics.ALERT_DRIFT_NOT_MEASURED}
 
 
+def test_a_stack_that_nobody_asks_is_no_reason_to_page_anybody(tmp_path):
+    quiet = {key: "0x400" for key in healthy() if key.startswith((metrics.PREDICTIONS, metrics.CAPTURE_ROWS))}
+    quiet |= {FAST: "0x400", ALL: "0x400", metrics.DRIFT_MEASURED: "0x400"}
+    series = healthy() | quiet
+    del series[metrics.DATA_DRIFT_SCORE]
+    names = fired(tmp_path, series, 24 * HOUR, "5m")
+    assert {rule["labels"]["severity"] for rule in loaded() if rule["alert"] in names} == {"info"}
+
+
 def test_a_drift_job_that_stopped_running_fires(tmp_path):
     assert fired(tmp_path, healthy(), 27 * HOUR, "10m") >= {metrics.ALERT_DRIFT_JOB_MISSING}
 
