@@ -1,7 +1,7 @@
 """`python3 -m tools.stage -- COMMAND`: runs a command as a stage of the local stack runs, with that stage's variables.
 
-For what a runbook asks a person to do by hand: addresses and credentials come from the stack's drift job, which has
-them all. A cluster keeps them to its pods; there the same command runs in a Job made from the drift job's CronJob.
+For what a runbook asks a person to do by hand: settings, addresses and credentials are those of the retraining service,
+which runs every stage. A cluster keeps them to its pods; there the same command runs inside one.
 """
 
 import argparse
@@ -14,11 +14,13 @@ from infra.core import paths
 from tools import stack_files
 from tools.console import ToolError, exit_with_errors_in_one_line
 
-JOB = "loan-default-monitoring"
+SERVICE = "loan-default-retraining"
+OF_THE_SERVICE = ("PORT", "RETRAIN_DATABASE", "RETRAIN_TOKEN")
+"""Variables that no stage has."""
 
 
 def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Variables of the drift job of a local stack.
+    """Variables of a stage of a local stack, with a scratch folder of its own.
 
     Raises: ToolError when the stack does not run on this machine.
     """
@@ -28,14 +30,15 @@ def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, 
         found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["environment"]
     except FileNotFoundError as error:
         raise ToolError(
-            f"the stack {stack} does not run on this machine: run `make up STACK={stack}`, or, on a cluster, run the "
-            f"command in a Job made by `kubectl create job --from=cronjob/{JOB} by-hand`"
+            f"the stack {stack} does not run on this machine: run `make up STACK={stack}`, or, on a cluster, "
+            f"`kubectl exec deploy/{SERVICE} -- COMMAND`"
         ) from error
-    return found
+    stages = {name: value for name, value in found.items() if name not in OF_THE_SERVICE}
+    return stages | {"WORK_DIR": f"{found['WORK_DIR']}/by-hand"}
 
 
 def _specification(stack: str, environ: Mapping[str, str]) -> Path:
-    return paths.state_dir(environ) / stack / "supervisor" / "specs" / f"{JOB}-timer.json"
+    return paths.state_dir(environ) / stack / "supervisor" / "specs" / f"{SERVICE}-process.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -145,6 +145,7 @@ EXPECTED = {
     'make stage RUN="python -m workloads.loan_default.registry --rollback"': '"version"',
     'make stage RUN="python -m workloads.loan_default.evidence"': "the chain holds",
     'make stage RUN="python -m workloads.loan_default.monitoring"': '"rows"',
+    'make stage RUN="python -m workloads.loan_default.nightly"': '"parity_checked"',
     'make stage RUN="python -m workloads.loan_default.labels --import outcomes.json"': "1 outcomes stored",
 }
 """What a command must print, where its exit status does not say enough."""

@@ -17,12 +17,13 @@ def _stack(checkout, monkeypatch):
 
 @pytest.fixture
 def running(commands):
-    """A local stack whose drift job has variables, and a program that shows what it was given."""
+    """A local stack whose retraining service has variables, and a program that shows what it was given."""
     commands.add("show", "env")
     specs = paths.state_dir() / "local" / "supervisor" / "specs"
     specs.mkdir(parents=True)
     environment = {"PATH": f"{commands.folder}:{os.defpath}", "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}
-    (specs / "loan-default-monitoring-timer.json").write_text(json.dumps({"environment": environment}))
+    told = environment | {"RETRAIN_TOKEN": "a-token-of-the-service", "PORT": "8080", "WORK_DIR": "/stack/work"}
+    (specs / "loan-default-retraining-process.json").write_text(json.dumps({"environment": told}))
     return environment
 
 
@@ -34,7 +35,8 @@ def test_a_command_runs_with_the_stages_variables_and_none_of_the_shells(running
     stage.main(["--", "show", "it"])
     assert shown.pop("program") == "show"
     assert running.items() <= shown.items()
-    assert "PULUMI_STACK" not in shown
+    assert not shown.keys() & {"PULUMI_STACK", "RETRAIN_TOKEN", "PORT"}
+    assert shown["WORK_DIR"] == "/stack/work/by-hand"
 
 
 @pytest.mark.usefixtures("running")
@@ -44,5 +46,5 @@ def test_a_command_that_does_not_exist_is_one_line():
 
 
 def test_a_stack_that_is_not_up_is_one_line_with_both_ways_out():
-    with pytest.raises(ToolError, match=r"make up STACK=local.*kubectl create job --from=cronjob/loan-"):
+    with pytest.raises(ToolError, match=r"make up STACK=local.*kubectl exec deploy/loan-default-retraining"):
         stage.variables("local")
