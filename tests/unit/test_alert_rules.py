@@ -142,6 +142,12 @@ def test_no_model_server_fires(tmp_path):
     assert fired(tmp_path, series, 10 * MINUTE) == {metrics.ALERT_NOT_SERVING}
 
 
+def test_a_retraining_service_that_does_not_answer_fires(tmp_path):
+    series = healthy()
+    del series[metrics.LAST_RETRAIN_FAILED]
+    assert fired(tmp_path, series, 10 * MINUTE) == {metrics.ALERT_RETRAINING_DOWN}
+
+
 def test_an_old_champion_fires(tmp_path):
     settings = SETTINGS.model_copy(update={"model_age_days": 0.5})
     assert fired(tmp_path, healthy(), 13 * HOUR, "5m", settings) == {metrics.ALERT_MODEL_AGE}
@@ -154,6 +160,7 @@ def test_every_alert_has_a_test_that_makes_it_fire():
         metrics.ALERT_DRIFT_JOB_MISSING,
         metrics.ALERT_NOT_SERVING,
         metrics.ALERT_MODEL_AGE,
+        metrics.ALERT_RETRAINING_DOWN,
     }
     assert {rule["alert"] for rule in loaded()} == set(CONDITIONS) | elsewhere
 

@@ -21,7 +21,7 @@ def rules(settings: AlertSettings) -> str:
     found = [
         *(_drift(settings), _not_measured(settings), *_job(settings), _capture(settings)),
         *(_errors(settings), _absent(settings), _latency(settings)),
-        *(_bias(settings), _age(settings), _live_quality(settings), _retrain_failed(settings)),
+        *(_bias(settings), _age(settings), _live_quality(settings), *_retraining(settings)),
     ]
     return json.dumps({"groups": [{"name": "loan-default", "rules": found}]}, indent=1)
 
@@ -159,14 +159,16 @@ def _live_quality(settings: AlertSettings) -> dict[str, Any]:
     )
 
 
-def _retrain_failed(settings: AlertSettings) -> dict[str, Any]:
-    return _alert(
-        metrics.ALERT_RETRAIN_FAILED,
-        f"{metrics.LAST_RETRAIN_FAILED} == 1",
-        settings.for_seconds,
-        "critical",
-        "The last retrain of loan-default failed or was rolled back; the champion before it keeps serving",
+def _retraining(settings: AlertSettings) -> list[dict[str, Any]]:
+    failed = "The last retrain of loan-default failed or was rolled back; the champion before it keeps serving"
+    down = "The retraining service of loan-default does not answer: drift starts nothing, no release is watched"
+    conditions = (
+        (metrics.ALERT_RETRAIN_FAILED, f"{metrics.LAST_RETRAIN_FAILED} == 1", failed),
+        (metrics.ALERT_RETRAINING_DOWN, f"absent({metrics.LAST_RETRAIN_FAILED})", down),
     )
+    return [
+        _alert(name, expression, settings.for_seconds, "critical", summary) for name, expression, summary in conditions
+    ]
 
 
 def _alert(name: str, expression: str, seconds: int, severity: str, summary: str) -> dict[str, Any]:

@@ -97,6 +97,7 @@ ALERT_BIAS = "LoanDefaultBiasGap"
 ALERT_MODEL_AGE = "LoanDefaultModelAge"
 ALERT_LIVE_QUALITY = "LoanDefaultLiveQuality"
 ALERT_RETRAIN_FAILED = "LoanDefaultRetrainFailed"
+ALERT_RETRAINING_DOWN = "LoanDefaultRetrainingDown"
 
 ALERTS_THAT_RETRAIN = (ALERT_DATA_DRIFT,)
 """Alerts that are sent to the retraining service; it ignores every other."""
