@@ -7,12 +7,14 @@ import pulumi
 from infra.cluster.kubeconfig import KubeconfigError
 from infra.core import images
 from stacks import composition, settings
+from stacks.surroundings import Surroundings
 
 
 def main() -> None:
     """Declare the stack."""
     try:
-        surroundings = composition.Surroundings(
+        surroundings = Surroundings(
+            stack=pulumi.get_stack(),
             folder=settings.stack_dir(pulumi.get_stack()),
             image=partial(images.reference, file=settings.images_file()),
         )

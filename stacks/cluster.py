@@ -1,23 +1,24 @@
 """What a stack on a Kubernetes cluster stands on: the cluster, its namespaces, its nodes, and the way in."""
 
-from collections.abc import Callable
+import datetime as dt
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes
 import pulumi_random
 
-from infra import cluster, exposure, gpu_node_pool
-from infra.cluster.settings import KindClusterSettings
+from infra import admission, cluster, controllers, exposure, gpu_node_pool
+from infra.cluster.settings import KindClusterSettings, PlainClusterSettings
 from infra.core import names
-from infra.core.images import Target
+from infra.core.kubernetes import OURS
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Kubernetes
 from infra.exposure import Exposure
 from infra.host import HostProvider
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
+from policies import exemptions, gatekeeper
 from stacks.settings import KubernetesStack
+from stacks.surroundings import Surroundings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,9 @@ class Substrates:
     kubeconfig: pulumi.Output[str]
 
 
-def substrates(settings: KubernetesStack, folder: Path, image: Callable[[Target], str]) -> Substrates:
-    """Make them; `folder`: where this machine's part of a cluster in Docker is kept."""
-    host = isinstance(settings.cluster, KindClusterSettings)
-    on_host = pulumi.ResourceOptions(providers=[HostProvider("host", root=str(folder))]) if host else None
-    made = cluster.build("cluster", settings.cluster, on_host)
+def substrates(settings: KubernetesStack, surroundings: Surroundings) -> Substrates:
+    """Make the cluster where it is the stack's own, then what everything on it needs first."""
+    made = cluster.build("cluster", settings.cluster, _host(settings.cluster, surroundings))
     provider = pulumi_kubernetes.Provider(
         "kubernetes",
         kubeconfig=made.kubeconfig,
@@ -49,29 +48,46 @@ def substrates(settings: KubernetesStack, folder: Path, image: Callable[[Target]
         opts=pulumi.ResourceOptions(depends_on=list(made.ready)),
     )
     opts = pulumi.ResourceOptions(providers=[provider, pulumi_random.Provider("random")])
-    platform = GuardedNamespace(
-        "platform-namespace",
-        GuardedNamespaceArgs(name=names.PLATFORM, quota=settings.namespaces.platform_quota),
-        opts,
+    ours, theirs = (
+        GuardedNamespace(f"{name}-namespace", GuardedNamespaceArgs(name=name, quota=quota), opts)
+        for name, quota in (
+            (names.PLATFORM, settings.namespaces.platform_quota),
+            (names.LOAN_DEFAULT, settings.namespaces.workload_quota),
+        )
     )
-    workloads = GuardedNamespace(
-        "loan-default-namespace",
-        GuardedNamespaceArgs(name=names.LOAN_DEFAULT, quota=settings.namespaces.workload_quota),
-        opts,
-    )
-    substrate = Kubernetes(
+    bare = Kubernetes(
         provider=provider,
-        namespace=platform.namespace,
+        namespace=ours.namespace,
         checkout=CHECKOUT,
-        image=image,
+        image=surroundings.image,
         supply=settings.substrate.supply,
-        ready=platform.ready,
     )
-    pool = gpu_node_pool.build("gpu-node-pool", settings.gpu_node_pool, substrate, opts)
+    rules = admission.build("admission", settings.admission, bare, _rules(settings, surroundings), opts)
+    operators = controllers.build("controllers", settings.controllers, bare, opts)
+    pool = gpu_node_pool.build("gpu-node-pool", settings.gpu_node_pool, bare, opts)
+    platform = bare.within(ours.namespace, *ours.ready, *rules.ready)
+    gates = platform.within(ours.namespace, *platform.ready, *operators.ready)
     return Substrates(
-        platform=substrate,
-        workloads=substrate.within(workloads.namespace, *workloads.ready, *pool.ready),
+        platform=platform,
+        workloads=bare.within(theirs.namespace, *theirs.ready, *rules.ready, *operators.ready, *pool.ready),
         opts=opts,
-        exposure=exposure.build("exposure", settings.exposure, substrate, opts),
+        exposure=exposure.build("exposure", settings.exposure, gates, opts),
         kubeconfig=made.kubeconfig,
+    )
+
+
+def _host(settings: PlainClusterSettings, surroundings: Surroundings) -> pulumi.ResourceOptions | None:
+    """This machine's provider, where the cluster runs on it."""
+    if not isinstance(settings, KindClusterSettings):
+        return None
+    return pulumi.ResourceOptions(providers=[HostProvider("host", root=str(surroundings.folder))])
+
+
+def _rules(settings: KubernetesStack, surroundings: Surroundings) -> admission.Rules:
+    """The policies on namespaces of ours."""
+    today = surroundings.today or dt.datetime.now(dt.UTC).date()
+    return admission.Rules(
+        templates=gatekeeper.templates(),
+        constraints=gatekeeper.constraints(settings.policies, exemptions.load(), OURS, surroundings.stack, today),
+        inventory=[gatekeeper.inventory()],
     )

@@ -1,8 +1,6 @@
 """What a stack consists of: the substrate, on it one realization of every role, the workloads, and the outputs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import assert_never
 
 import pulumi
@@ -21,7 +19,6 @@ from infra import (
     serving,
     tracking,
 )
-from infra.core import images
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Local, Substrate
 from infra.exposure import Exposure
@@ -29,23 +26,10 @@ from infra.exposure.direct import Direct
 from infra.host import HostProvider, Supervisor
 from infra.platform import Platform
 from stacks import outputs
-from stacks.settings import KubernetesStack, LocalStack, LocalSubstrateSettings, StackSettings, search_path
+from stacks.settings import KubernetesStack, LocalStack, LocalSubstrateSettings, StackSettings
+from stacks.surroundings import Surroundings
 from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
 from workloads.loan_default.start_page.component import StartPage, StartPageArgs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What the stack finds on this machine; tests give others."""
-
-    folder: Path
-    """Where a local stack keeps everything."""
-
-    path: Callable[[], str] = search_path
-    """PATH of a local stack's processes."""
-
-    image: Callable[[images.Target], str] = images.reference
-    """Image of a target, by digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +91,7 @@ def _local(settings: LocalSubstrateSettings, provider: HostProvider, path: str) 
 def _on_a_cluster(settings: KubernetesStack, surroundings: Surroundings) -> Base:
     from stacks.cluster import substrates  # noqa: PLC0415  needs SDKs that `local` does not have
 
-    made = substrates(settings, surroundings.folder, surroundings.image)
+    made = substrates(settings, surroundings)
     return Base(
         platform=_platform(settings, made.platform, made.workloads, made.opts),
         opts=made.opts,

@@ -10,25 +10,27 @@ from typing import Any, Literal
 import pulumi
 from pydantic import ValidationError, model_validator
 
+from infra.admission.settings import AdmissionSettings
 from infra.artifact_store.settings import VersitygwOnHostSettings, VersitygwOnKubernetesSettings
 from infra.cluster.settings import PlainClusterSettings
 from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings
+from infra.controllers.settings import ControllersSettings
 from infra.core import images, paths
 from infra.core.settings import Settings
 from infra.core.supply import Supply
 from infra.credentials.settings import GeneratedOnHostSettings, RandomCredentialsSettings
 from infra.database.settings import PostgresOnKubernetesSettings, SqliteOnHostSettings
 from infra.exposure.settings import ExposureSettings
-from infra.feature_store.settings import FeastOnHostSettings, FeatureStoreSettings
+from infra.feature_store.settings import FeastOnHostSettings, FeastOnKubernetesSettings
 from infra.gpu_node_pool.settings import GpuNodePoolSettings
 from infra.identity.settings import StoreKeysSettings
-from infra.monitoring.settings import MonitoringSettings, PrometheusOnHostSettings
+from infra.monitoring.settings import PrometheusOnHostSettings, PrometheusOnKubernetesSettings
 from infra.namespaces.settings import NamespacesSettings
 from infra.online_store.settings import RedisOnHostSettings, RedisOnKubernetesSettings
 from infra.pipelines.settings import KfpInProcessSettings, PipelinesSettings
-from infra.policy_server.settings import OpaOnHostSettings, PolicyServerSettings
+from infra.policy_server.settings import OpaOnHostSettings, OpaOnKubernetesSettings
 from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSettings
-from infra.tracking.settings import MlflowOnHostSettings, TrackingSettings
+from infra.tracking.settings import MlflowOnHostSettings, MlflowOnKubernetesSettings
 from policies.settings import PolicySettings
 from workloads.loan_default.component import LoanDefaultStackSettings
 from workloads.loan_default.settings import STORED, drill_profile
@@ -106,6 +108,8 @@ class KubernetesStack(Settings):
 
     substrate: KubernetesSubstrateSettings
     cluster: PlainClusterSettings
+    admission: AdmissionSettings
+    controllers: ControllersSettings
     namespaces: NamespacesSettings
     gpu_node_pool: GpuNodePoolSettings
     exposure: ExposureSettings
@@ -114,11 +118,11 @@ class KubernetesStack(Settings):
     database: PostgresOnKubernetesSettings
     artifact_store: VersitygwOnKubernetesSettings
     online_store: RedisOnKubernetesSettings
-    feature_store: FeatureStoreSettings
-    tracking: TrackingSettings
+    feature_store: FeastOnKubernetesSettings
+    tracking: MlflowOnKubernetesSettings
     pipelines: PipelinesSettings
-    policy_server: PolicyServerSettings
-    monitoring: MonitoringSettings
+    policy_server: OpaOnKubernetesSettings
+    monitoring: PrometheusOnKubernetesSettings
     compute: ComputeOnKubernetesSettings
     serving: KserveOnKubernetesSettings
     loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()

@@ -54,4 +54,4 @@ class NodePortSettings(Settings):
     """Name of cert-manager's ClusterIssuer that signs the gateway's certificate."""
 
 
-ExposureSettings = PortForwardSettings | GatewaySettings | NodePortSettings
+ExposureSettings = Annotated[PortForwardSettings | GatewaySettings | NodePortSettings, Field(discriminator="kind")]

@@ -90,7 +90,7 @@ class KarpenterGpuNodesSettings(_GpuPoolSettings, KarpenterPoolSettings):
     kind: Literal["karpenter-gpu-nodes"]
 
 
-GpuNodePoolSettings = NoGpuNodesSettings | LabelledNodesSettings
+GpuNodePoolSettings = Annotated[NoGpuNodesSettings | LabelledNodesSettings, Field(discriminator="kind")]
 EksGpuNodePoolSettings = Annotated[
     NoGpuNodesSettings | ManagedGpuNodesSettings | KarpenterGpuNodesSettings, Field(discriminator="kind")
 ]

@@ -22,6 +22,18 @@ BROKEN = {
     "a time is no cron expression": {"mlplatform:loan_default": {"nightly_cron": "every night"}},
     "a block is a word": {"mlplatform:substrate": "local"},
 }
+BROKEN_ON_A_CLUSTER = {
+    "no context is named": {"mlplatform:cluster": {"kind": "existing-cluster"}},
+    "a realization stands on a host": {"mlplatform:online_store": {"kind": "redis-on-host"}},
+    "a gateway without a domain": {"mlplatform:exposure": {"kind": "gateway", "issuer": "letsencrypt"}},
+    "a port that no node has": {
+        "mlplatform:exposure": {"kind": "node-port", "domain": "a.example.org", "issuer": "own", "port": 443}
+    },
+    "a way out that does not exist": {"mlplatform:exposure": {"kind": "tunnel"}},
+    "a quota of nothing": {"mlplatform:namespaces": {"kind": "guarded-namespaces", "workload_quota": {"pods": 0}}},
+    "GPU nodes without names": {"mlplatform:gpu_node_pool": {"kind": "labelled-nodes", "nodes": []}},
+    "a model server that scales to none": {"mlplatform:serving": {"kind": "kserve-on-kubernetes", "min_replicas": 0}},
+}
 
 
 def config(path):
@@ -47,12 +59,31 @@ def test_a_stack_file_tells_editors_its_schema(path):
     assert path.read_text().startswith("# yaml-language-server: $schema=stacks/schema.json\n")
 
 
-@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_stack_file_is_refused_in_one_line_and_in_the_editor(change):
-    broken = config(CHECKOUT / "Pulumi.local.yaml") | change
+@pytest.mark.parametrize(
+    ("stack", "change"),
+    [
+        *(pytest.param("local", change, id=name) for name, change in BROKEN.items()),
+        *(pytest.param("dev", change, id=name) for name, change in BROKEN_ON_A_CLUSTER.items()),
+    ],
+)
+def test_a_broken_stack_file_is_refused_in_one_line_and_in_the_editor(stack, change):
+    broken = config(CHECKOUT / f"Pulumi.{stack}.yaml") | change
     with pytest.raises(StackFileError) as error:
-        parse(texts(broken), "local")
+        parse(texts(broken), stack)
     assert len(str(error.value).splitlines()) == 1
     assert next(iter(change)) in str(error.value)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"config": broken}, json.loads(schema.text()))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data": "/home/me/loans.csv"}, "no pod can read: put it into the artifact store"),
+        ({"serving": {"model_version": "7"}}, "retraining: {enabled: false}"),
+    ],
+)
+def test_what_cannot_work_together_is_refused_with_the_fix(change, said):
+    broken = config(CHECKOUT / "Pulumi.dev.yaml") | {"mlplatform:loan_default": change}
+    with pytest.raises(StackFileError, match=said):
+        parse(texts(broken), "dev")

@@ -30,7 +30,8 @@ from infra.platform import Platform
 from infra.serving import ModelServerSpec
 from stacks import composition
 from stacks.settings import parse
-from tests.clusters import image
+from stacks.surroundings import Surroundings
+from tests.clusters import image, pods
 
 PROTOCOLS = {
     "credentials": credentials.Credentials,
@@ -45,7 +46,7 @@ PROTOCOLS = {
     "compute": compute.Compute,
     "serving": serving.Serving,
 }
-STACKS = ["local"]
+STACKS = ["local", "dev"]
 
 
 def settings_of(stack):
@@ -54,12 +55,24 @@ def settings_of(stack):
 
 
 @pytest.fixture(params=STACKS)
-def built(request, pulumi_run):
+def built(request, pulumi_run, kept):
     """The platform of a stack, and the graph it left."""
-    made = {}
+    if request.param not in kept:
+        kept[request.param] = build(request, pulumi_run)
+    return kept[request.param]
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """What `built` gave, by stack: nothing changes it."""
+    return {}
+
+
+def build(request, pulumi_run):
+    made = {"stack": request.param}
 
     def program():
-        surroundings = composition.Surroundings(folder=Path("/stack"), path=lambda: "/usr/bin", image=image)
+        surroundings = Surroundings(stack=request.param, folder=Path("/stack"), path=lambda: "/usr/bin", image=image)
         base = composition.build(settings_of(request.param), surroundings)
         platform, opts = base.platform, base.opts
         needs = [Need(store=platform.artifact_store, prefix="x/", access="rw")]
@@ -76,8 +89,11 @@ def built(request, pulumi_run):
         targets = {"m": made["model"].metrics_target}
         platform.monitoring.watch("watch", WatchSpec(targets=targets, rules="groups: []", webhook=webhook), opts)
         platform.monitoring.start_alerting()
+        pulumi.export("service_url", made["service"].url)
 
-    return made, pulumi_run(program)
+    graph = pulumi_run(program)
+    made["service_url"] = graph.outputs["service_url"]
+    return made, graph
 
 
 def missing(thing, protocol):
@@ -124,42 +140,77 @@ def test_what_a_role_makes_gives_what_its_protocol_promises(built, thing, protoc
     assert missing(made[thing], protocol) == []
 
 
+TASKS = {
+    "local": {"service-process", "job-run", "model-service-process", "schedule-timer"},
+    "dev": {"service-pods", "job-run", "model-predictor", "schedule-times"},
+}
+"""Logical names of what runs the tasks."""
+
+
+def variables(graph, stack):
+    """What each task is told: plain variables, and the names of those that hold a credential."""
+    if stack == "local":
+        processes = [each for each in graph.resources if each.name in TASKS[stack]]
+        told = [each.inputs["environment"] for each in processes]
+        hidden = [{path.removeprefix("environment.") for path in each.secret_inputs} for each in processes]
+        return list(zip(told, hidden, strict=True))
+    containers = [pod["containers"][0] for name, pod in pods(graph).items() if name in TASKS[stack]]
+    told = [{each["name"]: each.get("value") for each in container["env"]} for container in containers]
+    hidden = [{each["name"] for each in container["env"] if "valueFrom" in each} for container in containers]
+    return list(zip(told, hidden, strict=True))
+
+
 def test_a_task_gets_its_own_variables_and_the_credentials_of_the_stores_it_needs(built):
-    _, graph = built
-    environments = [
-        resource.inputs["environment"]
-        for resource in graph.resources
-        if resource.name in {"service-process", "job-run", "model-service-process", "schedule-timer"}
-    ]
-    assert len(environments) == 4
-    for environment in environments:
-        assert environment["A"] == "b"
-        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"} <= set(environment)
+    made, graph = built
+    tasks = variables(graph, made["stack"])
+    assert len(tasks) == 4
+    for told, _ in tasks:
+        assert told["A"] == "b"
+        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"} <= set(told)
 
 
 def test_a_stores_credentials_are_secret_and_its_addresses_are_not(built):
     made, graph = built
-    process = graph.one("host:index:Process", "service-process")
     store = made["platform"].artifact_store
-    names = [*store.client_env, *store.client_secrets]
-    secret = {name for name in names if process.is_secret(f"environment.{name}")}
-    assert secret == set(store.client_secrets) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    for told, hidden in variables(graph, made["stack"]):
+        assert {*store.client_env, *store.client_secrets} <= set(told)
+        assert hidden == set(store.client_secrets) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 
 
 def test_a_generated_credential_is_secret(built):
-    _, graph = built
-    assert graph.one("host:index:File", "monitoring-watch-token").is_secret("content")
+    made, graph = built
+    if made["stack"] == "local":
+        assert graph.one("host:index:File", "monitoring-watch-token").is_secret("content")
+    else:
+        graph.one("kubernetes:core/v1:Secret", "monitoring-watch-token").assert_secret("stringData.token")
 
 
 def test_alerts_reach_the_webhook_with_its_token_and_no_secret_is_in_the_configuration(built):
-    _, graph = built
+    made, graph = built
+    route, hook = (local_route if made["stack"] == "local" else cluster_route)(graph)
+    assert route == {"alertname": "A"}
+    assert hook == made["service_url"]
+
+
+def local_route(graph):
     file = graph.one("host:index:File", "monitoring-alertmanager-configuration")
     assert not file.is_secret("content")
     configuration = json.loads(file.inputs["content"])
     (route,) = configuration["route"]["routes"]
-    assert route["matchers"] == ['alertname="A"']
     (hook,) = next(each for each in configuration["receivers"] if each["name"] == route["receiver"])["webhook_configs"]
-    health = graph.one("host:index:Process", "service-process").inputs["health"]
-    assert health["http_url"] == f"{hook['url']}/healthz"
     token = graph.one("host:index:File", "monitoring-watch-token")
     assert hook["http_config"]["authorization"]["credentials_file"] == token.outputs["absolute_path"]
+    (matcher,) = route["matchers"]
+    name, _, value = matcher.partition("=")
+    return {name: value.strip('"')}, hook["url"]
+
+
+def cluster_route(graph):
+    config = graph.one("*:AlertmanagerConfig")
+    assert not config.secret_inputs
+    (hook,) = config.get("spec.receivers[0].webhookConfigs")
+    token = graph.one("kubernetes:core/v1:Secret", "monitoring-watch-token")
+    assert hook["httpConfig"]["authorization"]["credentials"]["name"] == token.outputs["metadata"]["name"]
+    (matcher,) = config.get("spec.route.matchers")
+    assert matcher["matchType"] == "="
+    return {matcher["name"]: matcher["value"]}, hook["url"]

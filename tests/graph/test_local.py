@@ -10,6 +10,7 @@ import yaml
 from infra.core import paths
 from stacks import composition
 from stacks.settings import parse
+from stacks.surroundings import Surroundings
 
 SEARCH_PATH = "/tools/bin:/usr/bin"
 
@@ -21,7 +22,7 @@ def program(**blocks):
         config = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
         config |= {f"mlplatform:{key}": value for key, value in blocks.items()}
         settings = parse({key: json.dumps(value) for key, value in config.items()}, "local")
-        composition.declare(settings, composition.Surroundings(folder=Path("/stack"), path=lambda: SEARCH_PATH))
+        composition.declare(settings, Surroundings(stack="local", folder=Path("/stack"), path=lambda: SEARCH_PATH))
 
     return run
 
