@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_pulumi.facts import Answer, Facts, Outputs
     from pytest_pulumi.golden import Golden
     from pytest_pulumi.graph import Graph
-    from pytest_pulumi.kube import ControlPlane, KubeTools
+    from pytest_pulumi.kube import ControlPlane, Gatekeeper, KServe, KubeTools
     from pytest_pulumi.kube.control_plane import Options
 
 
@@ -203,6 +203,49 @@ def kube_cluster(kube_apiserver: ControlPlane) -> Iterator[ControlPlane]:
     """Give the control plane of `kube_apiserver`, emptied after the test, however the test left it."""
     yield kube_apiserver
     kube_apiserver.reset()
+
+
+@pytest.fixture(scope="session")
+def kube_crds(request: pytest.FixtureRequest, kube_apiserver: ControlPlane) -> Callable[..., None]:
+    """Give a function that installs definitions of custom resources by project, until the session ends.
+
+    `kube_crds("kserve", "gateway-api")`; the names are the keys of `pytest_pulumi.kube.crds.CRDS`.
+    """
+    from pytest_pulumi.kube import MissingToolError  # noqa: PLC0415
+
+    def install(*names: str) -> None:
+        try:
+            kube_apiserver.install_definitions(*names)
+        except MissingToolError as error:
+            _missing(request, str(error))
+
+    return install
+
+
+@pytest.fixture
+def kube_gatekeeper(request: pytest.FixtureRequest, kube_cluster: ControlPlane) -> Iterator[Gatekeeper]:
+    """Give the real Gatekeeper in front of the control plane, for one test."""
+    from pytest_pulumi.kube import Gatekeeper, MissingToolError  # noqa: PLC0415
+
+    try:
+        gatekeeper = Gatekeeper(kube_cluster)
+    except MissingToolError as error:
+        _missing(request, str(error))
+    with gatekeeper:
+        yield gatekeeper
+
+
+@pytest.fixture
+def kube_kserve(request: pytest.FixtureRequest, kube_cluster: ControlPlane) -> Iterator[KServe]:
+    """Give the real KServe controller manager in Standard mode with Gateway API, for one test."""
+    from pytest_pulumi.kube import KServe, MissingToolError  # noqa: PLC0415
+
+    try:
+        kserve = KServe(kube_cluster)
+    except MissingToolError as error:
+        _missing(request, str(error))
+    with kserve:
+        yield kserve
 
 
 def _clear_away(stacks: list[Stack], config: pytest.Config) -> None:

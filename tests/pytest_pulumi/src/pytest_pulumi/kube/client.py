@@ -28,6 +28,10 @@ _ANSWER_SECONDS = 60.0
 """How long a request may take; a webhook may use up to 30 s of it."""
 
 
+_BUSY_PAUSES = (0.2, 0.5, 1, 2, 2, None)
+"""Seconds before a request is repeated that the server was too busy for, as it is while it learns of a new kind."""
+
+
 class ApiError(Exception):
     """The API server refused a request; the message is the server's."""
 
@@ -86,7 +90,11 @@ class Client:
         payload = None
         if body is not None:
             payload, headers["Content-Type"] = json.dumps(body).encode(), content_type
-        code, answer = self._send(method, target, payload, headers)
+        for pause in _BUSY_PAUSES:
+            code, answer = self._send(method, target, payload, headers)
+            if code != http.client.TOO_MANY_REQUESTS or pause is None:
+                break
+            time.sleep(pause)
         try:
             decoded = json.loads(answer) if answer else {}
         except ValueError:

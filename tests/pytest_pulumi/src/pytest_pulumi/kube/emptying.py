@@ -21,16 +21,22 @@ _GATES = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "Val
 
 _LAST = ("CustomResourceDefinition", "Namespace")
 
-_BY_THEMSELVES = ("APIService", "ComponentStatus", "Event")
+_BY_THEMSELVES = ("APIService", "ComponentStatus", "EndpointSlice", "Endpoints", "Event")
 """They follow something else, or vanish with time."""
 
-_SECONDS = 90.0
+_IN_EVERY_NAMESPACE = (("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default"))
+"""What controllers put into each namespace, and put there again."""
+
+_PASSING = (404, 405, 409, 429, 500, 503, 504)
+"""Gone meanwhile, not deletable, changed meanwhile, or the server is busy: the next round decides."""
+
+_SECONDS = 120.0
 
 
 def everything(client: Client) -> Iterator[Key]:
     """List the key of every object that can be deleted."""
     for found in _objects(client):
-        yield _key(found)
+        yield key(found)
 
 
 def empty(client: Client, kept: frozenset[Key]) -> None:
@@ -40,11 +46,11 @@ def empty(client: Client, kept: frozenset[Key]) -> None:
     """
     deadline = time.monotonic() + _SECONDS
     while True:
-        left = [found for found in _objects(client) if _key(found) not in kept]
+        left = [found for found in _objects(client) if key(found) not in kept and not _belongs(found, kept)]
         if not left:
             return
         if time.monotonic() > deadline:
-            names = ", ".join(f"{found['kind']} {_key(found)[2]}/{_key(found)[3]}" for found in left[:10])
+            names = ", ".join(f"{found['kind']} {key(found)[2]}/{key(found)[3]}" for found in left[:10])
             raise ClusterError(f"{len(left)} objects cannot be deleted within {_SECONDS:g} s: {names}")
         for found in sorted(left, key=_order):
             _delete(client, found)
@@ -57,13 +63,19 @@ def _objects(client: Client) -> Iterator[Object]:
             try:
                 yield from client.list(resource.api_version, resource.kind)
             except ApiError as error:
-                if error.code not in (404, 405):  # its definition has just been deleted
+                if error.code not in _PASSING:  # 404: its definition has just been deleted
                     raise
 
 
-def _key(found: Object) -> Key:
+def key(found: Object) -> Key:
+    """Give the key of an object."""
     metadata = found["metadata"]
     return found["apiVersion"], found["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def _belongs(found: Object, kept: frozenset[Key]) -> bool:
+    _, kind, namespace, name = key(found)
+    return (kind, name) in _IN_EVERY_NAMESPACE and ("v1", "Namespace", "", namespace) in kept
 
 
 def _order(found: Object) -> tuple[int, str]:
@@ -80,5 +92,5 @@ def _delete(client: Client, found: Object) -> None:
         elif metadata.get("finalizers"):
             client.patch(found, {"metadata": {"finalizers": None}})
     except ApiError as error:
-        if error.code not in (404, 405, 409):  # gone meanwhile, not deletable, or changed meanwhile: the next round
+        if error.code not in _PASSING:
             raise

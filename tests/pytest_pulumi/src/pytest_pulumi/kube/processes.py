@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,11 +11,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 _TAIL_BYTES = 4000
 _STOP_SECONDS = 10.0
@@ -58,14 +58,19 @@ class Process:
             return file.read().decode(errors="replace").strip()
 
     def memory_mib(self) -> float:
-        """Give its resident memory in MiB."""
-        if not self.running or self.popen is None:
-            return 0.0
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/{self.popen.pid}/status") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1]) / 1024
+        """Give the resident memory of it and of what it started, in MiB."""
+        return 0.0 if self.popen is None else _memory_mib(self.popen.pid)
+
+
+def _memory_mib(pid: int) -> float:
+    root = Path(f"/proc/{pid}")
+    try:
+        status = (root / "status").read_text()
+        children = (root / f"task/{pid}/children").read_text().split()
+    except OSError:  # it has ended
         return 0.0
+    own = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+    return (int(own[1]) / 1024 if own else 0.0) + sum(_memory_mib(int(child)) for child in children)
 
 
 class Processes:
@@ -77,7 +82,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="pytest-pulumi-processes")
-        self._all: list[Process] = []
+        self.all: list[Process] = []
         self._lock = threading.Lock()
 
     def start(self, process: Process) -> None:
@@ -86,8 +91,8 @@ class Processes:
         Raises: ClusterError.
         """
         with self._lock:
-            if process not in self._all:
-                self._all.append(process)
+            if process not in self.all:
+                self.all.append(process)
         process.popen = self._starter.submit(_start, process).result()
         process.wanted = True
 
@@ -109,7 +114,7 @@ class Processes:
 
     def check(self) -> None:
         """Raise ClusterError for a server that ended by itself."""
-        for process in self._all:
+        for process in self.all:
             if process.wanted and process.popen is not None and not process.running:
                 code = process.popen.returncode
                 raise ClusterError(f"{process.name} ended with status {code}; its log ends:\n{process.tail()}")
@@ -128,11 +133,11 @@ class Processes:
 
     def memory_mib(self) -> dict[str, float]:
         """Give the resident memory of every running server in MiB."""
-        return {process.name: process.memory_mib() for process in self._all if process.running}
+        return {process.name: process.memory_mib() for process in self.all if process.running}
 
     def close(self) -> None:
         """End everything at once: what the servers hold is thrown away."""
-        for process in self._all:
+        for process in self.all:
             process.wanted = False
             if process.popen is not None:
                 process.popen.kill()

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,12 +52,31 @@ class KubeTools:
         if home is None:
             known = ", ".join(sorted(str(folder) for folder in self.modules)) or "no folder was given"
             raise MissingToolError(f"no go.mod requires {module} (looked in: {known})")
+        found = self._download(module, home)
+        if "Dir" not in found:
+            raise MissingToolError(f"the sources of the Go module {module} cannot be had: {found.get('Error')}")
+        return Path(found["Dir"])
+
+    def archive(self, module: str, version: str, sum_: str) -> Path:
+        """Give the zip file of a Go module whose checksum, as in a go.sum, is known; downloads it once.
+
+        Raises: MissingToolError.
+        """
+        found = self._download(f"{module}@{version}", Path(tempfile.gettempdir()))
+        if "Zip" not in found:
+            raise MissingToolError(f"the Go module {module} {version} cannot be had: {found.get('Error')}")
+        if found.get("Sum") != sum_:
+            raise MissingToolError(f"the Go module {module} {version} has the sum {found.get('Sum')}, not {sum_}")
+        return Path(found["Zip"])
+
+    @staticmethod
+    def _download(module: str, folder: Path) -> dict[str, str]:
         go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
         if go is None:
-            raise MissingToolError(f"there is no Go to get the sources of {module} with: see https://go.dev/dl/")
+            raise MissingToolError(f"there is no Go to get the module {module} with: see https://go.dev/dl/")
         answer = subprocess.run(
             [go, "mod", "download", "-json", module],
-            cwd=home,
+            cwd=folder,
             env=os.environ | {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=mod"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -64,11 +84,7 @@ class KubeTools:
             check=False,
             timeout=_DOWNLOAD_SECONDS,
         )
-        found = json.loads(answer.stdout) if answer.stdout else {}
-        if "Dir" not in found:
-            reason = found.get("Error") or answer.stderr.strip()
-            raise MissingToolError(f"the sources of the Go module {module} cannot be had: {reason}")
-        return Path(found["Dir"])
+        return dict(json.loads(answer.stdout)) if answer.stdout else {"Error": answer.stderr.strip()}
 
     @cached_property
     def _pinned(self) -> dict[str, Path]:

@@ -1,8 +1,11 @@
-"""What a cloud's controllers do, in small: volumes for claims, addresses for load balancers."""
+"""What controllers of a cloud and of a gateway do, simulated: volumes, addresses, accepted routes."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_pulumi.kube.client import ApiError, UnreachableError
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 PROVISIONER = "volumes.pytest-pulumi.example"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _SELECTED = "volume.kubernetes.io/selected-node"
+_LISTENS = ("Accepted", "Programmed", "ResolvedRefs")
 _PERIOD_SECONDS = 0.25
 _PASSING = (404, 409, 429, 500, 503, 504)
 """An object went away or changed meanwhile, or the server is starting or stopping: the next round decides."""
@@ -49,6 +53,9 @@ class CloudControllers:
         self.provisioning = True
         """Set to False to leave claims pending."""
 
+        self.routing = True
+        """Set to False to leave Gateways and HTTPRoutes without a controller."""
+
         self.refused: set[str] = set()
         """What the API server said against the thread's own requests; empty unless something is wrong here."""
 
@@ -69,6 +76,7 @@ class CloudControllers:
                 if self.provisioning:
                     self._provision()
                 self._reclaim()
+                self._route()
                 if self.load_balancer_address is not None:
                     self._balance(self.load_balancer_address)
             except UnreachableError:
@@ -109,6 +117,56 @@ class CloudControllers:
             if not item.get("status", {}).get("loadBalancer"):
                 change = {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}
                 self._client.patch(item, change, subresource="status")
+
+    def _route(self) -> None:
+        """Say of every Gateway that it is programmed and of every HTTPRoute that its gateways accept it."""
+        for gateway in self._list_gateway("Gateway"):
+            listeners = [
+                {
+                    "name": one["name"],
+                    "attachedRoutes": 0,
+                    "supportedKinds": [],
+                    "conditions": _conditions(gateway, *_LISTENS),
+                }
+                for one in gateway["spec"]["listeners"]
+            ]
+            self._say(gateway, {"conditions": _conditions(gateway, "Accepted", "Programmed"), "listeners": listeners})
+        for route in self._list_gateway("HTTPRoute"):
+            parents = [
+                {
+                    "parentRef": parent,
+                    "controllerName": f"{PROVISIONER}/gateway",
+                    "conditions": _conditions(route, "Accepted", "ResolvedRefs"),
+                }
+                for parent in route["spec"].get("parentRefs") or ()
+            ]
+            self._say(route, {"parents": parents})
+
+    def _list_gateway(self, kind: str) -> list[Object]:
+        try:
+            return self._client.list("gateway.networking.k8s.io/v1", kind)
+        except ApiError as error:
+            if error.code == http.client.NOT_FOUND:  # the Gateway API is not installed
+                return []
+            raise
+
+    def _say(self, item: Object, status: Object) -> None:
+        generation = item["metadata"]["generation"]
+        said = json.dumps(item.get("status") or {})
+        if self.routing and f'"observedGeneration": {generation}, "reason": "Simulated"' not in said:
+            self._client.patch(item, {"status": status}, subresource="status")
+
+
+def _conditions(item: Object, *types: str) -> list[Object]:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    common = {
+        "status": "True",
+        "message": "simulated: nothing is routed",
+        "lastTransitionTime": now,
+        "observedGeneration": item["metadata"]["generation"],
+        "reason": "Simulated",
+    }
+    return [{"type": type_} | common for type_ in types]
 
 
 def _volume(name: str, claim: Object, storage_class: Object, node: str | None) -> Object:
