@@ -19,6 +19,7 @@ from infra.core.pod import Serving, http_health
 from infra.core.resources import Resources
 from infra.core.server import Data, Server, ServerArgs
 from infra.core.substrate import Kubernetes
+from infra.monitoring import dashboards
 from infra.monitoring.settings import PrometheusOnKubernetesSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 from infra.monitoring.stack_values import ALERTMANAGER_PORT, GRAFANA_PORT, METRICS_PORTS, PROMETHEUS_PORT, stack_values
@@ -76,6 +77,7 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
         # Labels that were pushed name the job that pushed them.
         self._custom(f"{name}-pushgateway-scrape", scrape_config("pushgateway", scraped, honor_labels=True), self)
         open_to_monitoring(f"{name}-pushgateway-scrape", scraped, substrate, self)
+        _dashboard(f"{name}-cluster", dashboards.cluster(), substrate, self)
         self.register_outputs(
             {
                 "prometheus_url": self.prometheus_url,
@@ -154,16 +156,15 @@ class _WatchOnKubernetes(pulumi.ComponentResource):
             open_to_monitoring(f"{name}-{job}-scrape", known, substrate, self)
         monitoring._custom(f"{name}-rules", prometheus_rule(spec.rules), self)  # noqa: SLF001
         for dashboard, text in spec.dashboards.items():
-            core.v1.ConfigMap(
-                f"{name}-{dashboard}-dashboard",
-                metadata=meta.v1.ObjectMetaArgs(
-                    namespace=substrate.namespace, labels={**labels(name), **DASHBOARD_LABEL}
-                ),
-                data={f"{dashboard}.json": text},
-                opts=substrate.child(self),
-            )
+            _dashboard(f"{name}-{dashboard}", text, substrate, self)
 
         self.register_outputs({})
+
+
+def _dashboard(name: str, text: str, substrate: Kubernetes, parent: pulumi.Resource) -> None:
+    """A dashboard where Grafana's sidecar looks for them."""
+    metadata = meta.v1.ObjectMetaArgs(namespace=substrate.namespace, labels={**labels(name), **DASHBOARD_LABEL})
+    core.v1.ConfigMap(f"{name}-dashboard", metadata=metadata, data={f"{name}.json": text}, opts=substrate.child(parent))
 
 
 def _pushgateway(args: PrometheusOnKubernetesArgs) -> ServerArgs:

@@ -16,7 +16,7 @@ from infra.core.paths import CHECKOUT
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec
-from workloads.loan_default import SERVED_NAME, alerts
+from workloads.loan_default import SERVED_NAME, alerts, dashboards
 from workloads.loan_default.settings import SETTINGS_VARIABLE, STORED, LoanDefaultSettings
 
 FEATURE_REPOSITORY = "workloads/loan_default/feature_repo"
@@ -272,9 +272,10 @@ class LoanDefault(pulumi.ComponentResource):
             SERVED_NAME: server.metrics_target,
             f"{SERVED_NAME}-retraining": retraining.url.apply(lambda url: url.removeprefix("http://")),
         }
-        self._args.platform.monitoring.watch(
-            f"{self._name}-watch", WatchSpec(targets=targets, rules=alerts.rules(rules), webhook=webhook), self._child
+        spec = WatchSpec(
+            targets=targets, rules=alerts.rules(rules), webhook=webhook, dashboards=dashboards.dashboards(rules)
         )
+        self._args.platform.monitoring.watch(f"{self._name}-watch", spec, self._child)
 
     def _environment(self, parts: set[str]) -> dict[str, pulumi.Input[str]]:
         """What every process is told: where the platform's servers are, and its parts of the settings."""
