@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, Self
 from pytest_pulumi.kube import crds, kubeconfig
 from pytest_pulumi.kube.certificates import Authority
 from pytest_pulumi.kube.client import ApiError, Client, UnreachableError
+from pytest_pulumi.kube.cloud import STORAGE_CLASSES, CloudControllers
 from pytest_pulumi.kube.emptying import empty, everything, key
 from pytest_pulumi.kube.nodes import CPU_NODE, GPU_NODE, Node
 from pytest_pulumi.kube.processes import Process, Processes, free_port
-from pytest_pulumi.kube.cloud import STORAGE_CLASSES, CloudControllers
 from pytest_pulumi.kube.tools import KubeTools
 
 if TYPE_CHECKING:
