@@ -175,6 +175,7 @@ def test_what_an_images_entry_points_import_is_named_among_its_requirements(targ
 
 
 @pytest.mark.images
+@pytest.mark.timeout(1800)  # a gigabyte to download the first time
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_images_entry_points_import_with_its_packages_alone(target):
     """In an environment of uv's with exactly the image's lock; Linux and this Python stand in for the base image."""
