@@ -14,11 +14,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pytest_pulumi.backend import TemporaryBackend
 from pytest_pulumi.engine import copy_project
-from pytest_pulumi.providers import Aws, Kubernetes, Random, simulate
+from pytest_pulumi.providers import Aws, Kubernetes, Random, SimulatedProvider, simulate
+from pytest_pulumi.providers.base import Planned
 
 from infra.core import images
 from infra.core.paths import CHECKOUT
@@ -26,6 +27,17 @@ from stacks.settings import IMAGES_VARIABLE
 
 MADE_UP = "simulated.invalid/mlplatform"
 """Repository of an image that `make images` has not pushed; its digest is made up, too."""
+
+
+class Machine(SimulatedProvider):
+    """Stands in for `infra.host`: a preview makes no cluster in Docker."""
+
+    package = "host"
+    ignored_config = ("root",)
+
+    def compute(self, planned: Planned) -> dict[str, Any]:
+        """What others are told of a cluster."""
+        return {"kubeconfig": "apiVersion: v1\nkind: Config\n"} if planned.type == "host:index:KindCluster" else {}
 
 
 class SimulationError(Exception):
@@ -53,7 +65,7 @@ def run(stack: str, base: str, command: Sequence[str], folder: Path) -> int:
     Raises: SimulationError when there is no such stack or revision, or the revision's program fails.
     """
     backend = TemporaryBackend(folder / "backend")
-    with simulate(backend, Aws(), Kubernetes(), Random()) as variables:
+    with simulate(backend, Aws(), Kubernetes(), Random(), Machine()) as variables:
         environment = _environment(variables, folder, stack)
         project = _project(CHECKOUT, folder / "project", stack)
         _pulumi(["stack", "init", stack], project, environment)

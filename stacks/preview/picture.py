@@ -6,7 +6,7 @@ import networkx as nx
 
 from stacks.preview.plan import OUTSIDE, Plan
 
-BOX_WIDTH, BOX_HEIGHT = 190, 58
+BOX_WIDTH, BOX_HEIGHT = 228, 58
 GAP_X, GAP_Y = 70, 26
 MARGIN, TITLE_HEIGHT = 28, 46
 SWEEPS = 8

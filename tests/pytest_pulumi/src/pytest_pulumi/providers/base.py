@@ -120,6 +120,9 @@ class SimulatedProvider:
     immutable: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Type pattern to input paths whose change replaces the resource."""
 
+    ignored_config: ClassVar[tuple[str, ...]] = ()
+    """Settings of the provider itself whose change is none, such as a path on the machine at hand."""
+
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """Functions by token: a dictionary, or a function of the arguments."""
 

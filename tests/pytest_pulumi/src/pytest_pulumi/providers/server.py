@@ -56,7 +56,8 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
 
     def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
         changed = compare(values.decode(request.olds).value, values.decode(request.news).value)
-        changed.pop("version", None)
+        for name in ("version", *self._provider.ignored_config):
+            changed.pop(name, None)
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=sorted(changed),
