@@ -48,16 +48,9 @@ def substrates(settings: KubernetesStack, surroundings: Surroundings) -> Substra
         opts=pulumi.ResourceOptions(depends_on=list(made.ready)),
     )
     opts = pulumi.ResourceOptions(providers=[provider, pulumi_random.Provider("random")])
-    ours, theirs = (
-        GuardedNamespace(f"{name}-namespace", GuardedNamespaceArgs(name=name, quota=quota), opts)
-        for name, quota in (
-            (names.PLATFORM, settings.namespaces.platform_quota),
-            (names.LOAN_DEFAULT, settings.namespaces.workload_quota),
-        )
-    )
     bare = Kubernetes(
         provider=provider,
-        namespace=ours.namespace,
+        namespace=pulumi.Output.from_input(names.PLATFORM),
         checkout=CHECKOUT,
         image=surroundings.image,
         supply=settings.substrate.supply,
@@ -65,15 +58,26 @@ def substrates(settings: KubernetesStack, surroundings: Surroundings) -> Substra
     rules = admission.build("admission", settings.admission, bare, _rules(settings, surroundings), opts)
     operators = controllers.build("controllers", settings.controllers, bare, opts)
     pool = gpu_node_pool.build("gpu-node-pool", settings.gpu_node_pool, bare, opts)
-    platform = bare.within(ours.namespace, *ours.ready, *rules.ready)
-    gates = platform.within(ours.namespace, *platform.ready, *operators.ready)
+    ours = GuardedNamespaceArgs(
+        name=names.PLATFORM, quota=settings.namespaces.platform_quota, needs=[*rules.ready, *operators.ready]
+    )
+    theirs = GuardedNamespaceArgs(
+        name=names.LOAN_DEFAULT, quota=settings.namespaces.workload_quota, needs=[*ours.needs, *pool.ready]
+    )
+    platform = _within(bare, ours, opts)
     return Substrates(
         platform=platform,
-        workloads=bare.within(theirs.namespace, *theirs.ready, *rules.ready, *operators.ready, *pool.ready),
+        workloads=_within(bare, theirs, opts),
         opts=opts,
-        exposure=exposure.build("exposure", settings.exposure, gates, opts),
+        exposure=exposure.build("exposure", settings.exposure, platform, opts),
         kubeconfig=made.kubeconfig,
     )
+
+
+def _within(bare: Kubernetes, args: GuardedNamespaceArgs, opts: pulumi.ResourceOptions) -> Kubernetes:
+    """The cluster, in a namespace of ours."""
+    made = GuardedNamespace(f"{args.name}-namespace", args, opts)
+    return bare.within(made.namespace, made.ready)
 
 
 def _host(settings: PlainClusterSettings, surroundings: Surroundings) -> pulumi.ResourceOptions | None:

@@ -1,5 +1,6 @@
 """A namespace with its guards. What pods may connect to is said by whoever makes them: see `infra.core.kubernetes`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -25,6 +26,9 @@ class GuardedNamespaceArgs:
 
     quota: Quota
 
+    needs: Sequence[pulumi.Resource] = ()
+    """What must be there before anything is put into the namespace, such as admission policies and controllers."""
+
 
 class GuardedNamespace(pulumi.ComponentResource):
     """Pod Security `restricted`, a quota, default requests, and no connection but along open paths.
@@ -34,8 +38,8 @@ class GuardedNamespace(pulumi.ComponentResource):
 
     namespace: pulumi.Output[str]
 
-    ready: list[pulumi.Resource]
-    """Namespace and guards; whatever is put into the namespace depends on them."""
+    ready: pulumi.Resource
+    """The quota, which is made last and deleted first; whatever is put into the namespace depends on it."""
 
     def __init__(self, name: str, args: GuardedNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:GuardedNamespace", name, None, opts)
@@ -56,18 +60,18 @@ class GuardedNamespace(pulumi.ComponentResource):
         )
         self.namespace = namespace.metadata.name
         guards = [
-            self._quota(name, args.quota, child),
             self._defaults(name, child),
             self._policy(f"{name}-closed", {}, ["Ingress", "Egress"], child),
             self._policy(f"{name}-dns", {}, ["Egress"], child, _dns()),
             self._policy(f"{name}-api-server", CALLS_API_SERVER, ["Egress"], child, _api_server()),
             *open_to_roles(name, get_args(Role), self.namespace, child),
         ]
-        self.ready = [namespace, *guards]
+        last = pulumi.ResourceOptions(parent=self, depends_on=[*guards, *args.needs])
+        self.ready = self._quota(name, args.quota, last)
 
         self.register_outputs({"namespace": self.namespace})
 
-    def _quota(self, name: str, quota: Quota, child: pulumi.ResourceOptions) -> core.v1.ResourceQuota:
+    def _quota(self, name: str, quota: Quota, last: pulumi.ResourceOptions) -> core.v1.ResourceQuota:
         """Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/."""
         return core.v1.ResourceQuota(
             f"{name}-quota",
@@ -84,7 +88,7 @@ class GuardedNamespace(pulumi.ComponentResource):
                     "services.nodeports": "0",
                 }
             ),
-            opts=child,
+            opts=last,
         )
 
     def _defaults(self, name: str, child: pulumi.ResourceOptions) -> core.v1.LimitRange:
