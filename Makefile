@@ -72,12 +72,18 @@ drift: ## fail when what STACK consists of was changed behind its back; changes 
 down: ## destroy STACK and what is kept about it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
+ifneq ($(STACK),local)
+	@$(INFRA)/python -m stacks.sweep --stack $(STACK)
+endif
 
 doctor: ## ask every part of STACK whether it does its work; prints cause and fix
 	@$(WITH) pulumi stack output --stack $(STACK) --json | $(INFRA)/python -m workloads.loan_default.doctor $(ARGS)
 
 outputs: ## where everything is, as JSON
 	@$(WITH) pulumi stack output --stack $(STACK) --json
+
+forward: ## open loopback ports to the servers of STACK on a cluster, until interrupted
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.forward
 
 env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)

@@ -1,0 +1,96 @@
+"""`python -m stacks.forward`: opens the loopback ports that a stack's outputs name, until it is interrupted.
+
+Reads the stack's outputs as JSON from standard input (`pulumi stack output --json --show-secrets`). A connection that
+breaks, because a pod was replaced, is opened again.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from infra.exposure.spec import Address
+
+PAUSE_SECONDS = 1.0
+"""Between two looks at the connections, and before one is opened again."""
+
+
+class ForwardError(Exception):
+    """Nothing can be forwarded; one line that says why."""
+
+
+def commands(outputs: Mapping[str, Any], kubeconfig: Path) -> dict[str, list[str]]:
+    """The command that opens each server's port; raises ForwardError when the outputs name none."""
+    if "forwards" not in outputs or "kubeconfig" not in outputs:
+        raise ForwardError("this stack names no ports to forward: its servers are reached as `make outputs` says")
+    return {
+        name: [
+            *("kubectl", "--kubeconfig", str(kubeconfig), "--namespace", Address.of(each["url"]).namespace),
+            *("port-forward", "--address", "127.0.0.1", f"service/{Address.of(each['url']).service}"),
+            f"{each['local_port']}:{Address.of(each['url']).port}",
+        ]
+        for name, each in outputs["forwards"].items()
+    }
+
+
+def run(outputs: Mapping[str, Any], folder: Path) -> None:
+    """Keep every port open until a signal ends this process; raises ForwardError."""
+    kubeconfig = folder / "kubeconfig"
+    chosen = commands(outputs, kubeconfig)
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(outputs["kubeconfig"])
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        while True:
+            for name, command in chosen.items():
+                if name not in running or running[name].poll() is not None:
+                    running[name] = _start(command)
+                    port = outputs["forwards"][name]["local_port"]
+                    sys.stdout.write(f"{name}: 127.0.0.1:{port}\n")
+                    sys.stdout.flush()
+            time.sleep(PAUSE_SECONDS)
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    except FileNotFoundError as error:
+        raise ForwardError("there is no `kubectl`: install it (https://kubernetes.io/docs/tasks/tools)") from error
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Forward until interrupted."""
+    signal.signal(signal.SIGTERM, _end)
+    given = sys.stdin.read()
+    if not given:
+        return 1  # the command that should have given the outputs said why it did not
+    os.umask(0o077)
+    with tempfile.TemporaryDirectory(prefix="mlp-forward-") as folder:
+        try:
+            run(json.loads(given), Path(folder))
+        except ForwardError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

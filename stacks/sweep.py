@@ -1,0 +1,156 @@
+"""`python -m stacks.sweep --stack NAME`: lists what a stack that is down left behind on its cluster; exits with 1 then.
+
+Only looks. Kept by choice, and named apart: definitions of custom resources, which other stacks may use.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.cluster import kubeconfig
+from infra.cluster.settings import ExistingClusterSettings, KindClusterSettings
+from infra.core import names
+from infra.core.paths import CHECKOUT
+from stacks.settings import KubernetesStack, StackFileError, parse
+
+LABEL = "app.kubernetes.io/part-of=mlplatform"
+"""On everything of ours, controllers' namespaces included."""
+WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
+GROUPS = (
+    "cert-manager.io",
+    "envoyproxy.io",
+    "gatekeeper.sh",
+    "gateway.networking.k8s.io",
+    "monitoring.coreos.com",
+    "serving.kserve.io",
+    "sparkoperator.k8s.io",
+)
+"""Whose definitions of custom resources Helm leaves behind."""
+
+
+class SweepError(Exception):
+    """It cannot be told what is left; one line that says why."""
+
+
+class Cluster:
+    """A cluster by one context of a kubeconfig."""
+
+    def __init__(self, settings: ExistingClusterSettings, folder: Path) -> None:
+        chosen = kubeconfig.only(Path(settings.kubeconfig).expanduser(), settings.context)
+        self._file = folder / "kubeconfig"
+        self._file.touch(mode=0o600)
+        self._file.write_text(yaml.safe_dump(chosen))
+
+    def orphans(self) -> Iterator[str]:
+        """What is left of the stack, each as `Kind/namespace/name` with what is wrong about it."""
+        namespaces = {each["metadata"]["name"] for each in self._get("namespaces")}
+        kinds = ",".join(self._listable())
+        for found in self._get(kinds, "--all-namespaces", "--selector", LABEL):
+            yield _name(found) + _finalizers(found)
+        for webhook in self._get(",".join(WEBHOOKS)):
+            gone = {space for space in _asked(webhook) if space not in namespaces}
+            if gone:
+                yield f"{_name(webhook)}: asks a Service in {', '.join(sorted(gone))}, which is gone"
+        for volume in self._get("persistentvolumes"):
+            claim = volume["spec"].get("claimRef") or {}
+            if claim.get("namespace") in {names.PLATFORM, names.LOAN_DEFAULT} - namespaces:
+                yield f"{_name(volume)}: data of {claim['namespace']}/{claim['name']}, and its bill"
+
+    def definitions(self) -> list[str]:
+        """Definitions of custom resources of the stack's controllers."""
+        found = (each["metadata"]["name"] for each in self._get("customresourcedefinitions"))
+        return [name for name in found if name.endswith(GROUPS)]
+
+    def _listable(self) -> list[str]:
+        return self._kubectl("api-resources", "--verbs=list,delete", "--output=name").split()
+
+    def _get(self, kinds: str, *flags: str) -> list[Mapping[str, Any]]:
+        text = self._kubectl("get", kinds, *flags, "--output=json", "--ignore-not-found")
+        return list(json.loads(text)["items"]) if text.strip() else []
+
+    def _kubectl(self, *arguments: str) -> str:
+        command = ["kubectl", "--kubeconfig", str(self._file), "--request-timeout=60s", *arguments]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        except FileNotFoundError as error:
+            raise SweepError("there is no `kubectl`: install it (https://kubernetes.io/docs/tasks/tools)") from error
+        if done.returncode != 0:
+            raise SweepError(f"the cluster cannot be asked what is left: {done.stderr.strip().splitlines()[-1]}")
+        return done.stdout
+
+
+def kind_orphans(settings: KindClusterSettings) -> list[str]:
+    """The cluster itself, if it is there still."""
+    try:
+        done = subprocess.run(["kind", "get", "clusters"], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise SweepError("there is no `kind`, so that it cannot be told whether its cluster is gone") from error
+    return [f"kind cluster {settings.name}"] if settings.name in done.stdout.split() else []
+
+
+def _name(found: Mapping[str, Any]) -> str:
+    metadata = found["metadata"]
+    return "/".join(filter(None, (found["kind"], metadata.get("namespace"), metadata["name"])))
+
+
+def _finalizers(found: Mapping[str, Any]) -> str:
+    left = found["metadata"].get("finalizers")
+    return f": waits for {', '.join(left)}" if left and found["metadata"].get("deletionTimestamp") else ""
+
+
+def _asked(webhook: Mapping[str, Any]) -> set[str]:
+    services = ((each.get("clientConfig") or {}).get("service") or {} for each in webhook.get("webhooks") or [])
+    return {service["namespace"] for service in services if "namespace" in service}
+
+
+def _settings(stack: str) -> KubernetesStack | None:
+    config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    chosen = parse(
+        {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}, stack
+    )
+    return chosen if isinstance(chosen, KubernetesStack) else None
+
+
+def _swept(stack: str) -> tuple[list[str], list[str]] | None:
+    """What is left, and what is kept; None for a stack that is on no cluster that a kubeconfig leads to."""
+    chosen = _settings(stack)
+    if chosen is None:
+        return None
+    if isinstance(chosen.cluster, KindClusterSettings):
+        return kind_orphans(chosen.cluster), []
+    with tempfile.TemporaryDirectory(prefix="mlp-sweep-") as folder:
+        cluster = Cluster(chosen.cluster, Path(folder))
+        return list(cluster.orphans()), cluster.definitions()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit with 0 when nothing is left, 1 when something is, 2 when it cannot be told."""
+    parser = argparse.ArgumentParser(prog="python -m stacks.sweep", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    stack = parser.parse_args(arguments).stack
+    try:
+        swept = _swept(stack)
+    except (SweepError, StackFileError, kubeconfig.KubeconfigError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if swept is None:
+        return 0
+    left, kept = swept
+    if kept:
+        sys.stdout.write(f"kept: {len(kept)} definitions of custom resources, e.g. {kept[0]}\n")
+    for each in left:
+        sys.stderr.write(f"left behind by {stack}: {each}\n")
+    if not left:
+        sys.stdout.write(f"nothing of {stack} is left\n")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from infra.core.paths import CHECKOUT
+from stacks.forward import ForwardError, commands
+
+OUTPUTS = {
+    "kubeconfig": "kind: Config\n",
+    "forwards": {
+        "model": {"url": "http://m.loan-default.svc.cluster.local:8080/v1/models/x", "local_port": 18080},
+        "mlflow": {"url": "http://tracking.mlplatform.svc.cluster.local:5000", "local_port": 18081},
+    },
+}
+FAKE = """#!/bin/sh
+# Stands in for kubectl: notes each call; the first connection to the model breaks at once.
+echo "$*" >> "{folder}/calls"
+case "$*" in *service/m\\ *) [ -e "{folder}/broken" ] || {{ touch "{folder}/broken"; exit 1; }} ;; esac
+exec sleep 60
+"""
+
+
+@pytest.fixture
+def kubectl(tmp_path):
+    program = tmp_path / "kubectl"
+    program.write_text(FAKE.format(folder=tmp_path))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return tmp_path
+
+
+def calls(folder):
+    file = folder / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_each_server_gets_its_port_on_loopback_only(tmp_path):
+    command = commands(OUTPUTS, tmp_path / "kubeconfig")["model"]
+    assert command[command.index("--address") + 1] == "127.0.0.1"
+    assert command[command.index("--namespace") + 1] == "loan-default"
+    assert command[-2:] == ["service/m", "18080:8080"]
+
+
+def test_a_stack_that_forwards_nothing_says_so(tmp_path):
+    with pytest.raises(ForwardError, match="make outputs"):
+        commands({"kubeconfig": ""}, tmp_path / "kubeconfig")
+
+
+def test_a_broken_connection_is_opened_again_and_all_end_with_the_command(kubectl):
+    environment = os.environ | {"PATH": f"{kubectl}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(kubectl)}
+    command = [sys.executable, "-m", "stacks.forward"]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        process.stdin.write(json.dumps(OUTPUTS))
+        process.stdin.close()
+        deadline = time.monotonic() + 30
+        while len(calls(kubectl)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert len([call for call in calls(kubectl) if "service/m " in call]) == 2
+    assert len([call for call in calls(kubectl) if "service/tracking " in call]) == 1
+    assert list(kubectl.glob("mlp-forward-*")) == []
