@@ -28,7 +28,7 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview policy policy-state review drift down doctor outputs env drill retrain status stage rollback test soak check wheel lock images bench
+.PHONY: help install up preview policy policy-state review drift cost down doctor outputs env drill retrain status stage rollback test soak check wheel lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -68,6 +68,9 @@ policy-state: install ## judge what the last `up` made of STACK, without running
 review: install ## what a pull request is told about STACK since BASE: preview, policies, cost; into the folder REPORT
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.review --stack $(STACK) $(if $(BASE),--base $(BASE)) \
 	  --reports "$(abspath $(or $(REPORT),reports))"
+
+cost: install ## what STACK costs in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
+	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.cost --stack $(STACK) $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")
 
 drift: ## fail when what STACK consists of was changed behind its back; changes nothing
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi

@@ -21,7 +21,7 @@ DatabaseInstanceClass = Literal[
     "db.r7g.xlarge",
     "db.r7g.2xlarge",
 ]
-"""Classes that take Postgres 16 to 18, encryption and Performance Insights. Each has a price in `stacks/prices.yaml`.
+"""Classes that take Postgres 16 to 18, encryption and Performance Insights.
 Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Concepts.DBInstanceClass.Support.html"""
 
 

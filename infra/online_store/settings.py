@@ -24,7 +24,7 @@ CacheNodeType = Literal[
     "cache.r7g.2xlarge",
     "cache.r7g.4xlarge",
 ]
-"""Node types that take TLS, an AUTH token and a standby, with 1.4 to 105 GiB; each has a price in `stacks/prices.yaml`.
+"""Node types that take TLS, an AUTH token and a standby, with 1.4 to 105 GiB.
 Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/CacheNodes.SupportedTypes.html"""
 
 

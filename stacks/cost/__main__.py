@@ -1,0 +1,47 @@
+"""`python -m stacks.cost --stack NAME [--base NAME] [--json FILE]`: estimates what a stack costs in a month.
+
+Runs `pulumi preview --json` where the caller has set it up: on a real backend, or below `python -m stacks.simulated`.
+With `--base` it tells the difference between the stack's state and what the preview would make of it.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stacks.cost.graph import before_and_after
+from stacks.cost.prices import PriceError, load
+from stacks.cost.pricing import lines
+from stacks.cost.report import Estimate, as_json, as_text
+from stacks.preview.__main__ import preview
+from stacks.preview.plan import PreviewError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit with 1 where the preview failed or something has no price."""
+    parser = argparse.ArgumentParser(prog="python -m stacks.cost", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--base", default="", help="what the stack's state is of; none: only the estimate")
+    parser.add_argument("--json", type=Path, help="file for the estimate as JSON")
+    given = parser.parse_args(arguments)
+    try:
+        prices = load()
+        before, after = before_and_after(preview(given.stack, []))
+        estimate = Estimate(
+            stack=given.stack,
+            prices=prices,
+            lines=lines(after, prices),
+            base=given.base,
+            before=lines(before, prices) if given.base else (),
+        )
+    except (PreviewError, PriceError) as error:
+        sys.stderr.write(f"{given.stack}: {error}\n")
+        return 1
+    sys.stdout.write(as_text(estimate))
+    if given.json:
+        given.json.write_text(as_json(estimate), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

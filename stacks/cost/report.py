@@ -1,0 +1,114 @@
+"""The estimate as text and as JSON, of one stack or of what an update would change."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stacks.cost.prices import Prices
+from stacks.cost.pricing import Line
+
+Money = tuple[float, float]
+"""US dollars a month, as expected and at worst."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A stack's bill after an update, and before it where that was asked for."""
+
+    stack: str
+
+    prices: Prices
+
+    lines: Sequence[Line]
+
+    base: str = ""
+    """What it is compared with; empty for nothing."""
+
+    before: Sequence[Line] = ()
+
+
+def total(lines: Sequence[Line]) -> Money:
+    """Sum of some lines."""
+    return sum(line.expected for line in lines), sum(line.worst for line in lines)
+
+
+def by_role(lines: Sequence[Line]) -> dict[str, Money]:
+    """Sum of each role's lines."""
+    return {role: total([each for each in lines if each.role == role]) for role in sorted({x.role for x in lines})}
+
+
+def unconfirmed(estimate: Estimate) -> float:
+    """Share of the expected total that rests on prices which nobody confirmed."""
+    open_ = [x for x in estimate.lines if not all(estimate.prices.sources[each].confirmed for each in x.sources)]
+    whole = total(estimate.lines)[0]
+    return total(open_)[0] / whole if whole else 0.0
+
+
+def as_text(estimate: Estimate) -> str:
+    """For a terminal."""
+    prices, usage = estimate.prices, estimate.prices.usage
+    now, then = by_role(estimate.lines), by_role(estimate.before)
+    rows = [(role, now.get(role, (0.0, 0.0)), then.get(role, (0.0, 0.0))) for role in sorted({*now, *then})]
+    rows.append(("total", total(estimate.lines), total(estimate.before)))
+    title = f"{estimate.stack}: US dollars a month in {prices.region}, without tax"
+    header = f"{'role':<24}{'expected':>12}{'worst case':>12}"
+    if estimate.base:
+        title += f"; the difference is to {estimate.base}"
+        header += f"{'difference':>14}{'worst case':>12}"
+    table = [
+        f"{role:<24}{money[0]:>12,.2f}{money[1]:>12,.2f}"
+        + (f"{money[0] - old[0]:>+14,.2f}{money[1] - old[1]:>+12,.2f}" if estimate.base else "")
+        for role, money, old in rows
+    ]
+    return "\n".join(
+        [
+            title,
+            "",
+            header,
+            *table,
+            "",
+            (
+                f"Expected: CPU pools at {usage.cpu_pool_share:.0%} of their limits and GPU pools at "
+                f"{usage.gpu_pool_share:.0%}, spot at {usage.spot_price_share:.0%} of the on-demand price."
+            ),
+            "Worst case: every pool at its limit all month, on demand, and storage grown to its limit.",
+            (
+                f"Prices nobody confirmed make up {unconfirmed(estimate):.0%} of what is expected; "
+                "prices, sources and all assumptions: stacks/cost/prices.yaml"
+            ),
+            "",
+        ]
+    )
+
+
+def as_json(estimate: Estimate) -> str:
+    """For machines: totals, roles, lines, and the difference."""
+    now, then = total(estimate.lines), total(estimate.before)
+    roles = {role: _money(money) for role, money in by_role(estimate.lines).items()}
+    told = {
+        "stack": estimate.stack,
+        "region": estimate.prices.region,
+        "unit": "US dollars a month, without tax",
+        "total": _money(now),
+        "roles": roles,
+        "unconfirmed_share": round(unconfirmed(estimate), 3),
+        "lines": [
+            {
+                "role": each.role,
+                "name": each.name,
+                "what": each.what,
+                **_money((each.expected, each.worst)),
+                "sources": sorted(each.sources),
+            }
+            for each in estimate.lines
+        ],
+    }
+    if estimate.base:
+        told["base"] = estimate.base
+        told["before"] = _money(then)
+        told["difference"] = _money((now[0] - then[0], now[1] - then[1]))
+    return json.dumps(told, indent=1) + "\n"
+
+
+def _money(money: Money) -> dict[str, float]:
+    return {"expected": round(money[0], 2), "worst": round(money[1], 2)}
