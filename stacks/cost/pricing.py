@@ -37,11 +37,13 @@ Pricer = Callable[[Resource, Graph, Prices], Costs]
 
 
 def lines(graph: Graph, prices: Prices) -> list[Line]:
-    """The bill of a stack.
+    """The bill of a stack; one without an account's provider has none.
 
     Raises: PriceError naming every type of AWS that is neither priced nor said to be free, or a machine without price.
     """
-    if graph.region not in (None, prices.region):
+    if graph.region is None:
+        return []
+    if graph.region != prices.region:
         raise PriceError(
             f"the stack is in {graph.region}, the prices are of {prices.region}: write a file for its region"
         )

@@ -40,6 +40,8 @@ def step(type_, inputs, name="thing", op="create", old=None):
 
 
 def preview(*steps):
+    if not any("pulumi:providers:aws" in each["urn"] for each in steps):
+        steps = (step("pulumi:providers:aws", {"region": "eu-west-1"}, "aws", "same"), *steps)
     role = {"urn": ROLE, "custom": False, "type": "mlplatform:index:Role", "parent": STACK}
     return json.dumps({"steps": [{"op": "same", "urn": ROLE, "oldState": role, "newState": role}, *steps]})
 
@@ -177,6 +179,13 @@ def test_prices_of_another_region_are_not_used(prices):
     provider = step("pulumi:providers:aws", {"region": "us-east-1"})
     with pytest.raises(PriceError, match="the stack is in us-east-1, the prices are of eu-west-1"):
         bill(prices, provider)
+
+
+def test_volumes_of_a_cluster_that_is_not_in_an_account_cost_nothing_there(prices):
+    claim = step("kubernetes:core/v1:PersistentVolumeClaim", {"spec": {"resources": {"requests": {"storage": "9Gi"}}}})
+    without = json.loads(preview(claim))
+    without["steps"] = [each for each in without["steps"] if "pulumi:providers" not in each["urn"]]
+    assert lines(before_and_after(json.dumps(without))[1], prices) == []
 
 
 def test_no_type_is_both_priced_and_free(prices):
