@@ -1,9 +1,10 @@
-"""`python -m stacks.schema`: writes the JSON Schema of stack files, generated from the settings, for editors."""
+"""`python -m stacks.schema`: writes what is made from the settings: a JSON Schema for editors, and the reference."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from stacks import reference
 from stacks.settings import PROJECT, STACKS, StackModel
 
 PATH = Path(__file__).with_name("schema.json")
@@ -58,3 +59,4 @@ def text() -> str:
 
 if __name__ == "__main__":
     PATH.write_text(text(), encoding="utf-8")
+    reference.FILE.write_text(reference.text(), encoding="utf-8")

@@ -1,6 +1,6 @@
 import json
 
-from stacks import schema
+from stacks import reference, schema
 
 
 def test_the_committed_schema_is_the_one_that_the_settings_give():
@@ -16,3 +16,13 @@ def test_every_field_is_described_in_the_editor():
         if name != "kind" and "$ref" not in each and "description" not in each
     ]
     assert bare == []
+
+
+def test_the_committed_reference_is_the_one_that_the_definitions_give():
+    assert reference.FILE.read_text() == reference.text(), "run `python -m stacks.schema`"
+
+
+def test_every_key_of_a_stack_file_is_explained():
+    rows = [line for line in reference.text().splitlines() if line.startswith("| `")]
+    assert len(rows) > 150
+    assert [row for row in rows if row.endswith("|  |")] == []
