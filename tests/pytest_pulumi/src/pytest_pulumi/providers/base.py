@@ -2,7 +2,7 @@
 
 A subclass says its package and, as far as wanted, how it names, identifies and computes; the rest is here: checks
 against the SDK's types, diffs with replacements, previews with unknowns, secrets, lookups, faults, and the refusal to
-change anything outside of a temporary backend. Resource methods of the protocol (`Call`, `Construct`) are left out.
+change anything outside of a temporary backend. Resource methods of the protocol (`Call`) are left out.
 """
 
 from __future__ import annotations
@@ -240,6 +240,14 @@ class SimulatedProvider:
 
     def close(self) -> None:
         """Let go of what is open; the engine asks nothing any more."""
+
+    def construct(self, planned: Planned, request: Any) -> Any:
+        """Make a component of the provider's own with what is in it; `request` is the protocol's, for the engine.
+
+        Raises: RefusedError.
+        """
+        del request
+        raise RefusedError(f"the simulated provider {self.package!r} makes no components: {planned.type}")
 
     # What the server asks.
 

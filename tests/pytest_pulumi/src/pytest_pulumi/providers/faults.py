@@ -20,7 +20,7 @@ class Operation:
     """One request to a provider."""
 
     kind: str
-    """`check`, `diff`, `create`, `read`, `update`, `delete` or `invoke`."""
+    """`check`, `diff`, `create`, `read`, `update`, `delete`, `invoke` or `construct`."""
 
     type: str
     name: str

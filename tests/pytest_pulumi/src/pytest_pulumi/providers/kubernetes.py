@@ -199,6 +199,11 @@ class Kubernetes(SimulatedProvider):
         return given
 
 
+def is_cluster_scoped(kind: str) -> bool:
+    """Say whether objects of a kind belong to no namespace, as far as that is known without a server."""
+    return kind in _CLUSTER_SCOPED
+
+
 def _kind(planned: Planned) -> str:
     return planned.type.rsplit(":", 1)[-1].removesuffix("Patch")
 

@@ -1,8 +1,7 @@
 """The simulated Kubernetes provider that applies to a real API server: the test control plane of `pytest_pulumi.kube`.
 
 The API server's answers are real: admission, defaults, quotas, schemas of custom resources, conflicts of managers. What
-stands around them follows the behaviour of the official provider (names, previews, waits, drift, deletions). A
-Helm release is only recorded, see `KubernetesApi.unproven`.
+stands around them follows the behaviour of the official provider: names, previews, waits, drift, deletions.
 """
 
 from __future__ import annotations
@@ -19,25 +18,28 @@ from urllib.parse import urlsplit
 from pytest_pulumi import values
 from pytest_pulumi.kube import kubeconfig
 from pytest_pulumi.kube.client import ApiError, Client, Object, UnreachableError
-from pytest_pulumi.providers import objects
+from pytest_pulumi.kube.tools import KubeTools
+from pytest_pulumi.providers import manifests, objects, releases
 from pytest_pulumi.providers.awaiting import FailedError, circumstances, waiting_for
 from pytest_pulumi.providers.base import Item, NotReadyError, Planned, RefusedError
 from pytest_pulumi.providers.drift import live_inputs
-from pytest_pulumi.providers.kubernetes import RELEASE, Kubernetes
+from pytest_pulumi.providers.kubernetes import RELEASE, Kubernetes, is_cluster_scoped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from google.protobuf.struct_pb2 import Struct
 
-_TIMEOUT_SECONDS = 600.0
-"""How long the provider waits for an object unless it is told otherwise."""
+    from pytest_pulumi.providers import schema
 
 _POLL_SECONDS = 0.2
 _RETRY_SECONDS = (0.5, 1, 2, 4)
 """Pauses before a creation is tried again whose namespace or definition is not there yet."""
 
 _MANAGER = "__fieldManager"
+_MEMBERS = "__members"
+"""Outputs of ours: who owns an object's fields, and what a release consists of."""
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONFLICTS = (
     "https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply/"
@@ -53,10 +55,14 @@ class KubernetesApi(Kubernetes):
     known (before the cluster exists), previews show the inputs only.
     """
 
+    tools: KubeTools = field(default_factory=KubeTools)
+    """Where Helm and kubectl are, to render charts and overlays with."""
+
     unproven: list[str] = field(default_factory=list)
-    """What was only recorded and never reached the API server, as `Release namespace/name`."""
+    """Releases that were only recorded, because their chart is not on this machine: `Release namespace/name`."""
 
     _clients: dict[tuple[str, str], Client] = field(default_factory=dict)
+    _applied: dict[str, list[Object]] = field(default_factory=dict)
 
     def suffix(self, planned: Planned) -> str:
         """Draw the digits of a generated name from the engine's seed."""
@@ -76,11 +82,39 @@ class KubernetesApi(Kubernetes):
                 metadata["namespace"] = client.connection.namespace
         return given
 
+    def check(self, planned: Planned) -> list[schema.Problem]:
+        """Leave the types to the API server, which knows them better, unless none can be asked yet."""
+        return super().check(planned) if self._client(planned) is None or planned.type == RELEASE else []
+
+    def call(self, token: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Decode YAML and render kustomize overlays, for the components of the SDK's first generation."""
+        match token.removeprefix("kubernetes:"):
+            case "yaml:decode":
+                return {"result": manifests.decode(args["text"], "the manifest")}
+            case "kustomize:directory":
+                return {"result": manifests.render(args["directory"], self.tools)}
+            case _:
+                return super().call(token, args)
+
+    def construct(self, planned: Planned, request: Any) -> Any:
+        """Make resources out of YAML files, texts or a kustomize overlay."""
+        if planned.type not in manifests.COMPONENTS:
+            return super().construct(planned, request)
+        known = not objects.unknown(planned.inputs)
+        items = manifests.read(planned.type, planned.inputs, self.tools) if known else []
+        client = self._client(planned)
+        space = planned.inputs.get("namespace") or planned.config.get("namespace")
+        for item in items:
+            if self._namespaced(client, Planned("", item)) is not False and not is_cluster_scoped(item["kind"]):
+                default = space or ("default" if client is None else client.connection.namespace)
+                item["metadata"].setdefault("namespace", default)
+        return manifests.Construction(request, self.version).run(items)
+
     def create(self, planned: Planned, inputs: Struct) -> Item:
         """Create an object that must not be there yet, or patch one that must (`…Patch` resources)."""
-        if planned.type == RELEASE:
-            return self._record(planned, inputs)
         client = self._client(planned)
+        if planned.type == RELEASE:
+            return self._release(planned, inputs, client)
         if planned.preview:
             return self._preview_creation(planned, inputs, client)
         client = self._required(client)
@@ -91,9 +125,9 @@ class KubernetesApi(Kubernetes):
 
     def update(self, planned: Planned, inputs: Struct) -> Item:
         """Apply the new inputs to an object that is there."""
-        if planned.type == RELEASE:
-            return super().update(planned, inputs)
         client = self._client(planned)
+        if planned.type == RELEASE:
+            return self._release(planned, inputs, client)
         if planned.preview and (client is None or objects.unknown(planned.inputs)):
             outputs = objects.merged(planned.old_outputs, planned.inputs)
             return self._item(planned, inputs, outputs, self._manager(planned))
@@ -106,15 +140,15 @@ class KubernetesApi(Kubernetes):
                     f"{objects.title(wanted)} does not exist any more: `pulumi refresh` makes the state say so"
                 )
             objects.take_ignored(wanted, live, planned.ignored)
-            force = planned.preview or _forces(planned)
+            force = planned.preview or objects.forces(planned)
             live = client.apply(wanted, manager, force=force, dry_run=planned.preview)
         return self._item(planned, inputs, live, manager)
 
     def read(self, planned: Planned, inputs: Struct) -> Item | None:
         """Give an object as it is now; fields that we own and somebody changed show in its inputs."""
-        if planned.type == RELEASE:
-            return super().read(planned, inputs)
         client = self._required(self._client(planned))
+        if planned.type == RELEASE:
+            return self._read_release(planned, inputs, client)
         target = objects.identity(planned)
         with _said(planned, "read"):
             live = self._find(client, target)
@@ -129,10 +163,11 @@ class KubernetesApi(Kubernetes):
 
     def delete(self, planned: Planned) -> None:
         """Delete an object and wait until it is gone; a `…Patch` only gives up what it owns."""
-        if planned.type == RELEASE:
-            super().delete(planned)
-            return
         client = self._required(self._client(planned))
+        if planned.type == RELEASE:
+            with _said(planned, "deleted"):
+                releases.uninstall(client, planned.old_outputs.get(_MEMBERS) or (), objects.timeout_seconds(planned))
+            return
         target = objects.identity(planned)
         with _said(planned, "deleted"):
             live = self._find(client, target)
@@ -144,7 +179,11 @@ class KubernetesApi(Kubernetes):
                 return
             metadata = live["metadata"]
             client.delete(
-                live["apiVersion"], live["kind"], metadata["name"], metadata.get("namespace"), _propagation(planned)
+                live["apiVersion"],
+                live["kind"],
+                metadata["name"],
+                metadata.get("namespace"),
+                objects.propagation(planned),
             )
             self._await_deletion(client, planned, live)
 
@@ -152,10 +191,13 @@ class KubernetesApi(Kubernetes):
         """Wait for what the official provider waits for."""
         super().settle(planned, item)
         skips = objects.annotated(planned, "skipAwait") == "true"
-        if planned.type == RELEASE or planned.preview or skips or objects.is_patch(planned):
+        if planned.preview or skips or objects.is_patch(planned):
             return
         client = self._required(self._client(planned))
-        deadline = time.monotonic() + _timeout(planned)
+        if planned.type == RELEASE:
+            releases.await_ready(client, self._applied.pop(item.id, ()), releases.timeout_seconds(planned.inputs))
+            return
+        deadline = time.monotonic() + objects.timeout_seconds(planned)
         identity = objects.identity(planned, item.id)
         title, manager = objects.title(identity), str(item.values.get(_MANAGER) or "")
         while True:
@@ -166,7 +208,9 @@ class KubernetesApi(Kubernetes):
                 return
             if time.monotonic() > deadline:
                 more = "" if live is None else circumstances(live, client)
-                raise NotReadyError(f"{title} did not become ready in {_timeout(planned):g} s: {reason}{more}")
+                raise NotReadyError(
+                    f"{title} did not become ready in {objects.timeout_seconds(planned):g} s: {reason}{more}"
+                )
             if self.faults.released.wait(_POLL_SECONDS):
                 raise NotReadyError(f"{title} is not ready, and the update was cancelled: {reason}")
 
@@ -253,7 +297,7 @@ class KubernetesApi(Kubernetes):
             raise NotReadyError(f"{objects.title(identity)} does not become ready: {error}") from error
 
     def _create(self, client: Client, planned: Planned, wanted: Object, manager: str) -> Object:
-        upserts = objects.is_patch(planned) or _truth(planned.config.get("upsertExistingObjects"))
+        upserts = objects.is_patch(planned) or objects.truth(planned.config.get("upsertExistingObjects"))
         for pause in (*_RETRY_SECONDS, None):
             try:
                 if not upserts and self._find(client, wanted) is not None:
@@ -261,7 +305,7 @@ class KubernetesApi(Kubernetes):
                         f"{objects.title(wanted)} already exists: use an alias if the resource was renamed, a Patch "
                         "resource to manage some of its fields, or `pulumi import`"
                     )
-                return client.apply(wanted, manager, force=_forces(planned))
+                return client.apply(wanted, manager, force=objects.forces(planned))
             except ApiError as error:
                 if error.code != http.client.NOT_FOUND or pause is None or self.faults.released.wait(pause):
                     raise
@@ -282,7 +326,7 @@ class KubernetesApi(Kubernetes):
         return self._item(planned, inputs, outputs, self._manager(planned))
 
     def _await_deletion(self, client: Client, planned: Planned, live: Object) -> None:
-        uid, deadline = live["metadata"].get("uid"), time.monotonic() + _timeout(planned)
+        uid, deadline = live["metadata"].get("uid"), time.monotonic() + objects.timeout_seconds(planned)
         while True:
             found = self._find(client, live)
             if found is None or found["metadata"].get("uid") != uid:
@@ -290,15 +334,56 @@ class KubernetesApi(Kubernetes):
             if time.monotonic() > deadline:
                 finalizers = ", ".join(found["metadata"].get("finalizers") or ()) or "none"
                 raise RefusedError(
-                    f"{objects.title(live)} is not gone after {_timeout(planned):g} s; finalizers left: {finalizers}"
+                    f"{objects.title(live)} is not gone after {objects.timeout_seconds(planned):g} s; finalizers left: {finalizers}"
                 )
             if self.faults.released.wait(_POLL_SECONDS):
                 raise RefusedError(f"{objects.title(live)} is not gone yet, and the update was cancelled")
 
-    def _record(self, planned: Planned, inputs: Struct) -> Item:
-        if not planned.preview:
-            self.unproven.append(f"Release {self.claim(planned)}")
-        return super().create(planned, inputs)
+    def _release(self, planned: Planned, inputs: Struct, client: Client | None) -> Item:
+        """Install or upgrade a release, or note that it was only recorded."""
+        title = f"Release {self.claim(planned)}"
+        members = list(planned.old_outputs.get(_MEMBERS) or ())
+        applied: list[Object] = []
+        if planned.preview and releases.has_chart(planned.inputs) and not objects.unknown(planned.inputs):
+            releases.render(planned.inputs, self.tools)
+        elif not planned.preview and releases.has_chart(planned.inputs):
+            with _said(planned, "installed"):
+                client = self._required(client)
+                items = releases.render(planned.inputs, self.tools)
+                releases.ensure_namespace(client, planned.inputs)
+                applied = releases.install(client, planned.inputs, items)
+                kept = [releases.member(item) for item in applied]
+                gone = [item for item in members if item not in kept]
+                releases.uninstall(client, gone, releases.timeout_seconds(planned.inputs))
+                members = kept
+        elif not planned.preview:
+            with _said(planned, "installed"):
+                releases.ensure_namespace(self._required(client), planned.inputs)
+            self.unproven.append(title)
+        item = self._release_item(planned, inputs, members)
+        if applied and not planned.inputs.get("skipAwait"):
+            self._applied[item.id] = applied
+        return item
+
+    def _release_item(self, planned: Planned, inputs: Struct, members: list[Object]) -> Item:
+        item = Item(
+            planned.urn, planned.type, planned.id or self.identify(planned), inputs, self.outputs(planned, inputs)
+        )
+        if planned.preview:
+            return item
+        named: dict[str, list[str]] = {}
+        for one in members:
+            named.setdefault(f"{one['kind']}/{one['apiVersion']}", []).append("/".join(objects.names(one).values()))
+        item.outputs.MergeFrom(values.encode_bag({"resourceNames": named, _MEMBERS: members}))
+        return item
+
+    def _read_release(self, planned: Planned, inputs: Struct, client: Client) -> Item | None:
+        """Give a release as it was recorded; none if everything that was applied for it is gone."""
+        members = planned.old_outputs.get(_MEMBERS) or []
+        with _said(planned, "read"):
+            if members and all(self._find(client, member) is None for member in members):
+                return None
+        return self._release_item(planned, inputs, members)
 
     @staticmethod
     def _manager(planned: Planned) -> str:
@@ -330,24 +415,6 @@ def _said(planned: Planned, what: str) -> Iterator[None]:
         if error.code == http.client.CONFLICT and error.reason == "Conflict":
             reason = f"{reason}\nserver-side apply field conflict detected, see {_CONFLICTS}"
         raise RefusedError(reason) from error
-
-
-def _forces(planned: Planned) -> bool:
-    return objects.annotated(planned, "patchForce") == "true" or _truth(planned.config.get("enablePatchForce"))
-
-
-def _truth(given: Any) -> bool:
-    return str(given).lower() == "true"
-
-
-def _timeout(planned: Planned) -> float:
-    given = planned.timeout_seconds or objects.annotated(planned, "timeoutSeconds")
-    return float(given) if given else _TIMEOUT_SECONDS
-
-
-def _propagation(planned: Planned) -> str:
-    given = objects.annotated(planned, "deletionPropagationPolicy").capitalize()
-    return given if given in ("Orphan", "Background") else "Foreground"
 
 
 def _passes_at_preview(cause: BaseException | None, planned: Planned) -> bool:

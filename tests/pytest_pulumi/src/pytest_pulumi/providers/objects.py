@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pytest_pulumi.kube.client import Object
     from pytest_pulumi.providers.base import Planned
 
+_TIMEOUT_SECONDS = 600.0
+"""What the provider waits unless it is told otherwise."""
+
 
 def wanted(inputs: Object) -> Object:
     """Give what is sent: the inputs without what is ours alone and without nulls, a Secret's texts encoded."""
@@ -128,3 +131,25 @@ def _take(sent: Object, live: Any, ignored: tuple[str, ...], path: str) -> None:
                 sent[key] = copy.deepcopy(now)
         elif isinstance(sent[key], dict):
             _take(sent[key], now, ignored, here)
+
+
+def forces(planned: Planned) -> bool:
+    """Say whether a conflict with another field manager is won by force."""
+    return annotated(planned, "patchForce") == "true" or truth(planned.config.get("enablePatchForce"))
+
+
+def truth(given: Any) -> bool:
+    """Read a setting of the provider, which the engine hands over as text."""
+    return str(given).lower() == "true"
+
+
+def timeout_seconds(planned: Planned) -> float:
+    """Give how long the provider waits for an object to become ready, or to go."""
+    given = planned.timeout_seconds or annotated(planned, "timeoutSeconds")
+    return float(given) if given else _TIMEOUT_SECONDS
+
+
+def propagation(planned: Planned) -> str:
+    """Give what a deletion does to dependants."""
+    given = annotated(planned, "deletionPropagationPolicy").capitalize()
+    return given if given in ("Orphan", "Background") else "Foreground"

@@ -133,6 +133,16 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
             self._provider.delete(planned)
             return empty_pb2.Empty()
 
+    def Construct(self, request: Any, context: Any) -> Any:  # noqa: N802
+        planned = Planned(
+            f"::::{request.type}::{request.name}",
+            values.decode(request.inputs).value,
+            preview=request.dryRun,
+            config=self._configs.get(context.peer(), self._provider.config),
+        )
+        with self._operation("construct", planned, context):
+            return self._provider.construct(planned, request)
+
     def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
         planned = Planned(f"::::{request.tok}::", {})
         with self._operation("invoke", planned, context):
