@@ -1,0 +1,231 @@
+"""What an AWS account must allow before a stack's pools can reach their limits: quotas, and types sold in the zones.
+
+Asks, and changes nothing. Whatever is asked of AWS goes through `Account`, so that tests need none.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from infra.cluster.settings import EksClusterSettings, EksSettings
+from infra.gpu_node_pool.gpu_types import GPU_TYPES
+from infra.gpu_node_pool.settings import (
+    EksGpuNodePoolSettings,
+    KarpenterGpuNodesSettings,
+    ManagedGpuNodesSettings,
+    NoGpuNodesSettings,
+)
+from infra.node_pool.settings import Capacity, KarpenterNodesSettings, NodePoolSettings
+
+QUOTAS: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("standard", "on-demand"): ("L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"),
+    ("standard", "spot"): ("L-34B43A08", "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests"),
+    ("g", "on-demand"): ("L-DB2E81BA", "Running On-Demand G and VT instances"),
+    ("g", "spot"): ("L-3819A6DF", "All G and VT Spot Instance Requests"),
+    ("p", "on-demand"): ("L-417A185B", "Running On-Demand P instances"),
+    ("p", "spot"): ("L-7212CCBC", "All P Spot Instance Requests"),
+}
+"""Family and way of buying to the code and name of the quota, which counts vCPUs.
+Source: https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html"""
+
+WAYS: Mapping[Capacity, tuple[str, ...]] = {
+    "on-demand": ("on-demand",),
+    "spot": ("spot",),
+    "spot-then-on-demand": ("spot", "on-demand"),
+}
+_TYPE = re.compile(r"(?P<family>[a-z]+)[0-9][a-z0-9-]*\.(?:(?P<times>[0-9]*)x)?(?P<size>medium|large)")
+_FAMILIES = {"standard": set("acdhimrtz"), "g": {"g", "gr", "vt"}, "p": {"p"}}
+CALL_SECONDS = 60
+
+
+class PreflightError(Exception):
+    """The account cannot be asked; one line that says why."""
+
+
+class Account(Protocol):
+    """What is asked about an account's region."""
+
+    def quota(self, code: str) -> float:
+        """The value of a quota of EC2; raises PreflightError."""
+
+    def zones_of(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Type to the zones that it is sold in, without those that it is sold nowhere in; raises PreflightError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Nodes that a stack may start."""
+
+    name: str
+
+    instance_types: tuple[str, ...]
+
+    ways: tuple[str, ...]
+    """`spot`, `on-demand` or both, the preferred one first."""
+
+    zones: tuple[str, ...]
+
+    vcpus: int
+    """vCPUs at the pool's limit, on the types with the fewest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that keeps a pool from its limit."""
+
+    blocks: bool
+    """Whether the pool cannot do its work; else only something worth knowing."""
+
+    text: str
+    """What is wrong, what would be right, and what to do."""
+
+
+def vcpus(instance_type: str) -> int:
+    """Number of vCPUs of an instance, which its size tells for the families in `QUOTAS`; raises ValueError for others.
+
+    Source: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html
+    """
+    found = _TYPE.fullmatch(instance_type)
+    if found is None:
+        raise ValueError(f"{instance_type!r} is no instance type whose size is known; give e.g. `m7i.xlarge`")
+    if found["times"] is not None:
+        return 4 * int(found["times"] or 1)
+    return {"medium": 1, "large": 2}[found["size"]]
+
+
+def family(instance_type: str) -> str:
+    """`standard`, `g` or `p`; raises ValueError for a family whose quota is not known here."""
+    letters = re.match("[a-z]*", instance_type)
+    for name, members in _FAMILIES.items():
+        if letters and letters[0] in members:
+            return name
+    raise ValueError(f"{instance_type!r} is of a family without a known quota; give one of {', '.join(_FAMILIES)}")
+
+
+def pools(
+    cluster: EksClusterSettings, cpu: NodePoolSettings, gpu: EksGpuNodePoolSettings, zones: Sequence[str]
+) -> Iterator[Pool]:
+    """The pools of a stack on AWS, whose network has these zones."""
+    everywhere = tuple(zones)
+    if isinstance(cluster, EksSettings):
+        system = cluster.system_nodes
+        most = system.nodes_max * max(map(vcpus, system.instance_types))
+        yield Pool(
+            name="cluster.system_nodes",
+            instance_types=system.instance_types,
+            ways=("on-demand",),
+            zones=everywhere,
+            vcpus=most,
+        )
+    limit = (
+        cpu.cpus_max if isinstance(cpu, KarpenterNodesSettings) else cpu.nodes_max * max(map(vcpus, cpu.instance_types))
+    )
+    yield Pool(
+        name="node_pool",
+        instance_types=cpu.instance_types,
+        ways=WAYS[cpu.capacity],
+        zones=cpu.zones or everywhere,
+        vcpus=limit,
+    )
+    if not isinstance(gpu, NoGpuNodesSettings):
+        yield Pool(
+            name="gpu_node_pool",
+            instance_types=gpu.instance_types,
+            ways=WAYS[gpu.capacity],
+            zones=gpu.zones or everywhere,
+            vcpus=_gpu_vcpus(gpu),
+        )
+
+
+def _gpu_vcpus(gpu: ManagedGpuNodesSettings | KarpenterGpuNodesSettings) -> int:
+    return min(vcpus(each) * -(-gpu.gpus_max // GPU_TYPES[each].gpus) for each in gpu.instance_types)
+
+
+def findings(asked: Iterable[Pool], account: Account) -> list[Finding]:
+    """What the account does not allow; raises PreflightError when it cannot be asked."""
+    every = list(asked)
+    sold = account.zones_of(sorted({each for pool in every for each in pool.instance_types}))
+    return [found for pool in every for found in _unsold(pool, sold)] + list(_short(every, account))
+
+
+def _unsold(pool: Pool, sold: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+    offers = {each: sold.get(each, frozenset()) & set(pool.zones) for each in pool.instance_types}
+    zones = ", ".join(pool.zones)
+    none = [each for each, found in offers.items() if not found]
+    if none:
+        yield Finding(
+            blocks=len(none) == len(offers),
+            text=f"{pool.name}.instance_types: {', '.join(none)} is sold in none of {zones}: give types that are",
+        )
+    bare = [zone for zone in pool.zones if not any(zone in found for found in offers.values())]
+    if bare and len(none) < len(offers):
+        yield Finding(
+            blocks=False,
+            text=f"{pool.name}.zones: none of its types is sold in {', '.join(bare)}: give a type that is, or leave "
+            "the zone out",
+        )
+
+
+def _short(every: Sequence[Pool], account: Account) -> Iterator[Finding]:
+    """Quotas that all pools together exceed; a pool that buys in two ways may do so in either."""
+    keys = sorted({(family(each), way) for pool in every for each in pool.instance_types for way in pool.ways})
+    for kind, way in keys:
+        code, name = QUOTAS[kind, way]
+        users = [pool for pool in every if way in pool.ways and kind in map(family, pool.instance_types)]
+        needed, allowed = sum(pool.vcpus for pool in users), account.quota(code)
+        if allowed >= needed:
+            continue
+        stands_in = way == "spot" and all("on-demand" in pool.ways for pool in users)
+        yield Finding(
+            blocks=not stands_in,
+            text=(
+                f"{' and '.join(pool.name for pool in users)}: {needed} vCPUs at the limit, but the quota {name!r} "
+                f"({code}) is {allowed:g}: `aws service-quotas request-service-quota-increase --service-code ec2 "
+                f"--quota-code {code} --desired-value {needed}`, or lower limits"
+                + ("; until then on-demand capacity stands in" if stands_in else "")
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsCli:
+    """An account as the program `aws` sees it, with the credentials of the shell."""
+
+    region: str
+
+    program: str = "aws"
+
+    def quota(self, code: str) -> float:
+        """Source: https://docs.aws.amazon.com/cli/latest/reference/service-quotas/get-service-quota.html."""
+        told = self._ask("service-quotas", "get-service-quota", "--service-code", "ec2", "--quota-code", code)
+        return float(told["Quota"]["Value"])
+
+    def zones_of(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Source: https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-instance-type-offerings.html."""
+        told = self._ask(
+            "ec2",
+            "describe-instance-type-offerings",
+            "--location-type",
+            "availability-zone",
+            "--filters",
+            f"Name=instance-type,Values={','.join(instance_types)}",
+        )
+        found: dict[str, set[str]] = {}
+        for offer in told["InstanceTypeOfferings"]:
+            found.setdefault(offer["InstanceType"], set()).add(offer["Location"])
+        return {each: frozenset(zones) for each, zones in found.items()}
+
+    def _ask(self, *words: str) -> Any:
+        command = [self.program, *words, "--region", self.region, "--output", "json"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CALL_SECONDS)
+        except FileNotFoundError:
+            raise PreflightError(f"{self.program} is not installed: see https://aws.amazon.com/cli/") from None
+        except subprocess.TimeoutExpired:
+            raise PreflightError(f"`{' '.join(command)}` took longer than {CALL_SECONDS} s") from None
+        if done.returncode != 0:
+            raise PreflightError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+        return json.loads(done.stdout)
