@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from starlette.testclient import TestClient
 
-from workloads.loan_default import MODEL_NAME, labels, metrics
+from workloads.loan_default import MODEL_NAME, labels, metrics, monitoring
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.service import ALERT_OUTCOMES, MAX_BODY_BYTES, Parts, Service
@@ -233,3 +233,14 @@ def test_a_store_that_is_down_is_a_503_with_a_reason(world, monkeypatch):
     monkeypatch.setattr(labels, "strike", down)
     answer = world.post({"prefix": "loadtest-"}, "/strike")
     assert (answer.status_code, answer.json()["error"]) == (503, "artifact store s3://x: down")
+
+
+def test_the_ledger_can_be_read_while_the_store_is_down(world, monkeypatch):
+    def down(*_):
+        raise WorkloadError("artifact store s3://x: down")
+
+    world.outcomes(alert())
+    monkeypatch.setattr(monitoring, "latest", down)
+    status = world.http.get("/status", headers=HEADERS).json()
+    assert (status["latest_check"], status["trouble"]) == (None, "artifact store s3://x: down")
+    assert status["queued"]["version_before"] == "1"

@@ -196,7 +196,11 @@ class Service:
         ledger = self._parts.ledger
         running, queued = ledger.running(), ledger.queued()
         checks = self._parts.checks
-        found = monitoring.latest(self._parts.environment)
+        found, trouble = None, None
+        try:
+            found = monitoring.latest(self._parts.environment)
+        except WorkloadError as error:  # a store that is down is when people ask
+            trouble = str(error)
         return {
             "champion": self._parts.champion.version,
             "enabled": self._settings.enabled,
@@ -206,6 +210,7 @@ class Service:
             "recent": [asdict(item) for item in ledger.recent(_SHOWN)],
             "checks": {"running": checks.running, "finished": checks.finished, "last": checks.last},
             "latest_check": found.model_dump(mode="json") if found else None,
+            "trouble": trouble,
         }
 
     async def snapshot(self, _request: Request, _body: bytes) -> Response:
