@@ -46,6 +46,22 @@ def wait_for_pipelines(host: str, seconds: float) -> None:
     wait_for("KFP", host, lambda: _answers(f"{host}/apis/v2beta1/healthz"), seconds)
 
 
+def wait_for_store(environment: Environment) -> None:
+    """Wait until the artifact store answers."""
+    from workloads.loan_default.store import Store  # noqa: PLC0415  imports pyarrow
+
+    store = Store.open(environment)
+
+    def answers() -> bool:
+        try:
+            store.names("")
+        except WorkloadError:
+            return False
+        return True
+
+    wait_for("the artifact store", store.uri, answers, environment.settings.deployment.server_wait_seconds)
+
+
 def wait_for_online_store(environment: Environment) -> None:
     """Wait until Redis takes connections; sqlite needs no server."""
     online = environment.need("feast_online_store")

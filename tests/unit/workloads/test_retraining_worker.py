@@ -248,6 +248,21 @@ def test_labels_that_are_not_believed_refuse_the_retrain_before_any_training(mak
     assert (ended.status, worker.fakes[1].runs) == ("refused", [])
 
 
+def test_labels_that_could_not_be_read_in_one_attempt_are_learnt_from_in_the_next(make, monkeypatch):
+    found = iter([WorkloadError("artifact store: down"), labels.Window(name="w1", rows=1, champion_auc=1, old_share=0)])
+
+    def window(*_):
+        item = next(found)
+        if isinstance(item, WorkloadError):
+            raise item
+        return item
+
+    monkeypatch.setattr(labels, "window", window)
+    worker = make(SUCCEEDED)
+    ended = done(worker, submitted(worker))
+    assert (ended.status, ended.attempts, worker.fakes[1].runs) == ("promoted", 2, [("w1", None)])
+
+
 def test_an_alert_about_a_champion_that_is_gone_is_superseded(make, registry):
     worker = make()
     retrain = submitted(worker)

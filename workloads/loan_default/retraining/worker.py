@@ -20,6 +20,7 @@ from workloads.loan_default.errors import DataError, WorkloadError
 from workloads.loan_default.retraining.ledger import Ledger, Retrain, Status
 from workloads.loan_default.retraining.runner import SECRETS_OF_THE_SERVICE, Outcome, Runner
 from workloads.loan_default.retraining.watch import Watch, wait_until_served
+from workloads.loan_default.servers import wait_for_store
 from workloads.loan_default.settings import Environment
 
 if TYPE_CHECKING:
@@ -230,7 +231,8 @@ class Worker(threading.Thread):
         if retrain.handle is None:
             retrain = self._ledger.note(retrain, attempts=retrain.attempts + 1)
         try:
-            if retrain.attempts == 1 and retrain.handle is None:
+            if not retrain.labelled_window and retrain.handle is None:
+                wait_for_store(self._environment)
                 found = labels.window(self._environment, self._attributes())
                 retrain = self._ledger.note(retrain, labelled_window=found.name if found else "")
             begun = time.monotonic()
