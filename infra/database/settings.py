@@ -55,7 +55,8 @@ class RdsPostgresSettings(Settings):
     """What becomes of the databases when the instance is to be deleted; `delete` leaves not even a last snapshot."""
 
     version: Literal["16", "17", "18"] = "17"
-    """Major version; the newest minor one is installed, and kept up in the maintenance window."""
+    """Major version; the newest minor one is installed, and kept up in the maintenance window. Another one has
+    parameters of its own, so that it is to be given together with `apply_immediately`."""
 
     instance_class: DatabaseInstanceClass = "db.m7g.large"
 

@@ -71,7 +71,7 @@ class ElastiCacheSettings(Settings):
     """Who serves Redis' protocol; Valkey costs a fifth less. The way back to Redis is a replacement."""
 
     engine_version: Literal["7.1", "7.2", "8.0", "8.1"] = "8.1"
-    """Redis: 7.1; Valkey: 7.2, 8.0, 8.1.
+    """Redis: 7.1; Valkey: 7.2, 8.0, 8.1. A change from 7 to 8 is to be given together with `apply_immediately`.
     Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/engine-versions.html"""
 
     node_type: CacheNodeType = "cache.m7g.large"

@@ -149,11 +149,18 @@ def test_every_setting_is_edited_once_and_nothing_that_holds_data_is_replaced(st
     assert replaced == REPLACED
 
 
-def test_a_protected_store_is_neither_destroyed_nor_replaced(stack):
+def test_a_protected_store_is_not_destroyed(stack):
     stack.up()
     with pytest.raises(EngineError, match="protect"):
         stack.destroy()
     assert {item["type"] for item in kept(stack)} >= {*DATA, KEY}
+
+
+def test_a_change_that_would_replace_a_protected_store_is_refused(stack, monkeypatch):
+    stack.up()
+    monkeypatch.setattr("infra.database.aws.MASTER", "somebody")
+    with pytest.raises(EngineError, match=r"(?s)unable to replace resource .*database-instance.*marked for protection"):
+        stack.preview()
 
 
 def test_a_stack_without_protection_goes_away_as_a_whole(stack):
