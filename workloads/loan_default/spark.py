@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,9 +52,18 @@ class Driver:
 
     @classmethod
     def here(cls) -> "Driver":
-        """The pod that this runs in: its host name is the pod's, and resolves to the pod's address."""
+        """The pod that this runs in: its host name is the pod's, and resolves to the pod's address.
+
+        Raises: WorkloadError when it does not, because this is no pod.
+        """
         name = socket.gethostname()
-        return cls(socket.gethostbyname(name), name)
+        try:
+            return cls(socket.gethostbyname(name), name)
+        except OSError as error:
+            raise WorkloadError(
+                f"the host name {name} has no address ({error.strerror}): a driver with executors on Kubernetes runs "
+                "in a pod of the cluster; elsewhere set ingestion.spark_master to local[*]"
+            ) from error
 
 
 def start(settings: IngestionSettings, work: Path) -> "SparkSession":
@@ -73,11 +82,15 @@ def start(settings: IngestionSettings, work: Path) -> "SparkSession":
     try:
         return builder.getOrCreate()
     except Exception as error:  # py4j raises what the JVM raised, with its whole trace as text
-        first = str(error).strip().splitlines()
         raise WorkloadError(
-            f"Spark does not start with ingestion.spark_master={settings.spark_master}: "
-            f"{first[-1 if len(first) == 1 else 1].strip() if first else type(error).__name__}"
+            f"Spark does not start with ingestion.spark_master={settings.spark_master}: {_said(error)}"
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """What the JVM said, or the error's first line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line.removeprefix(": ") for line in lines if line.startswith(": ")), lines[0])
 
 
 def options_here(settings: IngestionSettings, work: Path) -> dict[str, str]:
@@ -92,7 +105,7 @@ def options_here(settings: IngestionSettings, work: Path) -> dict[str, str]:
 
 
 def options_on_kubernetes(
-    settings: IngestionSettings, pods: SparkOnKubernetes, work: Path, driver: Driver, environ: "os._Environ[str]"
+    settings: IngestionSettings, pods: SparkOnKubernetes, work: Path, driver: Driver, environ: Mapping[str, str]
 ) -> dict[str, str]:
     """Options of a driver in a pod whose executors are pods; what they need of the store comes from `environ`."""
     template = work / "executor.json"
