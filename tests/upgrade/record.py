@@ -1,0 +1,63 @@
+"""`python -m tests.upgrade.record VERSION`: records the state that today's program leaves, for upgrades from it.
+
+Run at each release. The engine is real, the providers are simulated: ids and passwords are made up and nobody's.
+"""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from infra.core.paths import CHECKOUT
+
+FOLDER = Path(__file__).parent
+STACKS = tuple(stack for stack in ("dev", "prod") if (CHECKOUT / f"Pulumi.{stack}.yaml").exists())
+"""`local` is left out: what it keeps are folders, and a preview of it needs this machine's ports."""
+
+
+def simulated(stack, script):
+    """Run a shell script about a simulated stack; what it prints."""
+    command = [sys.executable, "-m", "stacks.simulated", "--stack", stack, "--", "sh", "-ec", script]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def main(version):
+    """Write one file for each stack."""
+    folder = FOLDER / version
+    folder.mkdir(exist_ok=True)
+    for stack in STACKS:
+        script = "pulumi up --yes --skip-preview >&2; pulumi stack export --show-secrets"
+        state = json.loads(simulated(stack, script))
+        del state["deployment"]["secrets_providers"]  # whoever imports it has a passphrase of its own
+        write(folder / f"{stack}.json.gz", state)
+
+
+def adopt(file):
+    """Let a recorded state be read with the passphrase of the stack in the current folder."""
+    (settings,) = Path.cwd().glob("Pulumi.*.yaml")
+    salt = yaml.safe_load(settings.read_text())["encryptionsalt"]
+    state = json.loads(file.read_text())
+    state["deployment"]["secrets_providers"] = {"type": "passphrase", "state": {"salt": salt}}
+    file.write_text(json.dumps(state))
+
+
+def write(file, state):
+    """The same state gives the same bytes."""
+    file.write_bytes(gzip.compress(json.dumps(state, sort_keys=True).encode(), mtime=0))
+
+
+def read(file):
+    """What `write` wrote."""
+    return json.loads(gzip.decompress(file.read_bytes()))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--adopt":
+        adopt(Path(sys.argv[2]))
+    else:
+        main(sys.argv[1])
