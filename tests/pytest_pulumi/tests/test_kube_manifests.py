@@ -171,11 +171,11 @@ def test_a_release_of_a_chart_elsewhere_is_recorded_and_listed_as_unproven(stack
 
 
 def test_a_release_without_its_namespace_is_refused(stack):
-    with pytest.raises(OperationError, match='Release .* was not installed.*namespaces "team" not found'):
+    with pytest.raises(OperationError, match=r'Release .* was not installed.*namespaces "team" not found'):
         stack(release("oci://registry.example/charts/web", extra=False)).up()
 
 
 def test_a_chart_that_helm_cannot_render_is_refused_at_preview(stack, chart):
     (chart / "templates" / "all.yaml").write_text('{{ fail "no image given" }}')
-    with pytest.raises(OperationError, match="helm template: .*no image given"):
+    with pytest.raises(OperationError, match=r"helm template: .*no image given"):
         stack(release(chart, extra=True, create_namespace=True)).preview()

@@ -334,7 +334,8 @@ class KubernetesApi(Kubernetes):
             if time.monotonic() > deadline:
                 finalizers = ", ".join(found["metadata"].get("finalizers") or ()) or "none"
                 raise RefusedError(
-                    f"{objects.title(live)} is not gone after {objects.timeout_seconds(planned):g} s; finalizers left: {finalizers}"
+                    f"{objects.title(live)} is not gone after {objects.timeout_seconds(planned):g} s; "
+                    f"finalizers left: {finalizers}"
                 )
             if self.faults.released.wait(_POLL_SECONDS):
                 raise RefusedError(f"{objects.title(live)} is not gone yet, and the update was cancelled")
