@@ -66,7 +66,7 @@ class ControllerNamespace(pulumi.ComponentResource):
             f"{self._name}-{part}",
             metadata=meta.v1.ObjectMetaArgs(namespace=self._namespace),
             spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels={}),
+                pod_selector=meta.v1.LabelSelectorArgs(),
                 policy_types=["Ingress", "Egress"],
                 ingress=ingress,
                 egress=egress,
@@ -76,7 +76,7 @@ class ControllerNamespace(pulumi.ComponentResource):
 
 
 def _inside() -> list[networking.v1.NetworkPolicyPeerArgs]:
-    return [networking.v1.NetworkPolicyPeerArgs(pod_selector=meta.v1.LabelSelectorArgs(match_labels={}))]
+    return [networking.v1.NetworkPolicyPeerArgs(pod_selector=meta.v1.LabelSelectorArgs())]
 
 
 def _from_inside() -> networking.v1.NetworkPolicyIngressRuleArgs:

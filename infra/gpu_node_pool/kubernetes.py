@@ -8,6 +8,7 @@ from pulumi_kubernetes import core, meta
 
 from infra.core.kubernetes import GPU
 from infra.core.substrate import Kubernetes
+from infra.gpu_node_pool.nvidia import device_plugin
 from infra.gpu_node_pool.settings import LabelledNodesSettings
 
 
@@ -41,7 +42,8 @@ class LabelledNodes(pulumi.ComponentResource):
     def __init__(self, name: str, args: LabelledNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:LabelledNodes", name, None, opts)
 
-        self.ready = [
+        settings = args.settings
+        nodes = [
             core.v1.NodePatch(
                 f"{name}-{node}",
                 metadata=meta.v1.ObjectMetaPatchArgs(name=node, labels={f"{GPU}.present": "true"}),
@@ -50,6 +52,9 @@ class LabelledNodes(pulumi.ComponentResource):
                 ),
                 opts=pulumi.ResourceOptions(parent=self),
             )
-            for node in args.settings.nodes
+            for node in settings.nodes
         ]
+        self.ready = nodes
+        if settings.device_plugin:
+            self.ready = [*nodes, device_plugin(f"{name}-plugin", self, nodes, time_slices=settings.time_slices)]
         self.register_outputs({})

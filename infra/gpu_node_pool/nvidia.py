@@ -1,5 +1,6 @@
 """NVIDIA's parts of a cluster with GPU nodes: the plugin that makes GPUs known, the exporter of their metrics."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,13 +31,15 @@ ONLY_GPU_NODES: Mapping[str, Any] = {
 }
 
 
-def device_plugin(name: str, parent: pulumi.Resource, needs: Sequence[pulumi.Resource]) -> helm.v3.Release:
-    """NVIDIA's device plugin on GPU nodes.
+def device_plugin(
+    name: str, parent: pulumi.Resource, needs: Sequence[pulumi.Resource], *, time_slices: int = 1
+) -> helm.v3.Release:
+    """NVIDIA's device plugin on GPU nodes; with `time_slices` above 1 as many tasks share one GPU in turn.
 
     Source: https://github.com/NVIDIA/k8s-device-plugin
     """
     # The chart's own affinity looks for labels of Node Feature Discovery, which is not there.
-    values = {**ONLY_GPU_NODES, "affinity": {}, "gfd": {"enabled": False}}
+    values = {**ONLY_GPU_NODES, "affinity": {}, "gfd": {"enabled": False}, **_sharing(time_slices)}
     return _release(name, PLUGIN, values, parent, needs)
 
 
@@ -48,6 +51,18 @@ def metrics_exporter(name: str, parent: pulumi.Resource, needs: Sequence[pulumi.
     annotations = {"prometheus.io/scrape": "true", "prometheus.io/port": "9400"}
     values = {**ONLY_GPU_NODES, "serviceMonitor": {"enabled": False}, "podAnnotations": annotations}
     return _release(name, EXPORTER, values, parent, needs)
+
+
+def _sharing(time_slices: int) -> dict[str, Any]:
+    """Source: https://github.com/NVIDIA/k8s-device-plugin#with-cuda-time-slicing."""
+    if time_slices == 1:
+        return {}
+    resources = [{"name": GPU, "replicas": time_slices}]
+    return {
+        "config": {
+            "map": {"default": json.dumps({"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}})}
+        }
+    }
 
 
 def _release(

@@ -121,7 +121,7 @@ class GuardedNamespace(pulumi.ComponentResource):
             name,
             metadata=meta.v1.ObjectMetaArgs(namespace=self.namespace),
             spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels=pods),
+                pod_selector=meta.v1.LabelSelectorArgs(match_labels=pods or None),
                 policy_types=types,
                 egress=[egress] if egress else None,
             ),

@@ -117,14 +117,14 @@ def test_every_path_has_both_its_ends(graph):
     out = {
         key.split("calls-")[1]
         for each in policies(graph, "egress")
-        for key in each.get("spec.podSelector.matchLabels") or {}
+        for key in each.get("spec.podSelector.matchLabels", {})
         if "/calls-" in key
     }
     assert called - out == set()
     served = {
         value
         for each in policies(graph, "ingress")
-        for key, value in (each.get("spec.podSelector.matchLabels") or {}).items()
+        for key, value in each.get("spec.podSelector.matchLabels", {}).items()
         if key == f"{LABEL_PREFIX}/serves"
     }
     assert called - served - {"pipelines"} == set()

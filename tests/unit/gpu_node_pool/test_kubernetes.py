@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from pydantic import ValidationError
 
@@ -24,6 +26,21 @@ def test_nodes_get_the_label_that_gpu_tasks_ask_for_and_the_taint_that_they_tole
     for patch in patches:
         assert patch.get("metadata.labels") == asked
         assert [taint["key"] for taint in patch.get("spec.taints")] == [tolerated.key]
+
+
+def test_the_device_plugin_lets_tasks_share_a_gpu_only_when_it_is_told_to(pulumi_run):
+    def release(**settings):
+        return pulumi_run(pool(nodes=["a"], **settings)).one("*:Release")
+
+    assert "config" not in release().get("values")
+    (shared,) = json.loads(release(time_slices=4).get("values.config.map.default"))["sharing"]["timeSlicing"][
+        "resources"
+    ]
+    assert shared == {"name": "nvidia.com/gpu", "replicas": 4}
+
+
+def test_a_cluster_whose_operator_brings_the_device_plugin_gets_no_second_one(pulumi_run):
+    assert not pulumi_run(pool(nodes=["a"], device_plugin=False)).all("*:Release")
 
 
 def test_a_pool_of_no_nodes_is_refused():
