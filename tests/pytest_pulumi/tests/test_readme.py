@@ -31,6 +31,7 @@ def test_the_files_are_found():
         "test_facts.py",
         "test_store_on_the_engine.py",
         "test_own_provider.py",
+        "test_web.py",
         "preview.py",
     }
 
@@ -47,6 +48,23 @@ def test_the_examples_without_an_engine_pass(pytester):
 def test_the_examples_on_the_engine_pass(pytester, pulumi_cli):
     run(pytester, "test_store_on_the_engine.py", "test_own_provider.py")
     pytester.runpytest_subprocess().assert_outcomes(passed=5)
+
+
+@pytest.mark.skipif(find_spec("pulumi_kubernetes") is None, reason="pulumi-kubernetes is not installed")
+@pytest.mark.engine
+@pytest.mark.cluster
+def test_the_example_on_a_control_plane_passes(pytester, pulumi_cli, kube_tools):
+    folders, modules = ([str(path) for path in paths] for paths in (kube_tools.folders, kube_tools.modules))
+    pytester.makeconftest(
+        "from pathlib import Path\n"
+        "import pytest\n"
+        "from pytest_pulumi.kube import KubeTools\n"
+        "@pytest.fixture(scope='session')\n"
+        "def kube_tools():\n"
+        f"    return KubeTools(tuple(map(Path, {folders})), tuple(map(Path, {modules})))\n"
+    )
+    run(pytester, "test_web.py")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
 @needs_aws

@@ -51,16 +51,15 @@ def _walk(wanted: Any, live: Any, owned: Any, *, metadata: bool = False) -> Any:
     """Compare one field; `owned` is its entry in the set of fields, None if it is not in it."""
     if metadata and isinstance(wanted, dict):
         return _fields(wanted, live, owned or {}, kept=("name", "namespace", "generateName"))
-    if owned is None and not (isinstance(wanted, dict) and isinstance(live, dict)):
-        return wanted if wanted is None else copy.deepcopy(live)
-    if owned is None:
-        return _fields(wanted, live, {})
-    inside = {key for key in owned if key != "."}
-    if inside and isinstance(wanted, dict):
-        return _fields(wanted, live, owned)
-    if inside and isinstance(wanted, list):
+    absent = live is _MISSING and not wanted  # Kubernetes leaves out what is empty, zero or false
+    inside = {key for key in owned or () if key != "."}
+    if absent or (owned is not None and not (inside and isinstance(wanted, (dict, list)))):
+        return copy.deepcopy(wanted)
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        return _fields(wanted, live, owned or {})
+    if isinstance(wanted, list) and owned is not None:
         return _items(wanted, live, owned)
-    return copy.deepcopy(wanted)
+    return live if live is _MISSING else copy.deepcopy(live)
 
 
 def _fields(wanted: Object, live: Any, owned: Object, kept: tuple[str, ...] = ()) -> Object:

@@ -332,11 +332,9 @@ class KubernetesApi(Kubernetes):
             if found is None or found["metadata"].get("uid") != uid:
                 return
             if time.monotonic() > deadline:
-                finalizers = ", ".join(found["metadata"].get("finalizers") or ()) or "none"
-                raise RefusedError(
-                    f"{objects.title(live)} is not gone after {objects.timeout_seconds(planned):g} s; "
-                    f"finalizers left: {finalizers}"
-                )
+                left = ", ".join(found["metadata"].get("finalizers") or ()) or "none"
+                waited = f"{objects.timeout_seconds(planned):g} s"
+                raise RefusedError(f"{objects.title(live)} is not gone after {waited}; finalizers left: {left}")
             if self.faults.released.wait(_POLL_SECONDS):
                 raise RefusedError(f"{objects.title(live)} is not gone yet, and the update was cancelled")
 

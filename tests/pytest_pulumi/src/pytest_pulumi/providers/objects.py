@@ -19,7 +19,7 @@ _TIMEOUT_SECONDS = 600.0
 
 def wanted(inputs: Object) -> Object:
     """Give what is sent: the inputs without what is ours alone and without nulls, a Secret's texts encoded."""
-    sent: Object = {key: _bare(value) for key, value in inputs.items() if not key.startswith("__")}
+    sent: Object = {key: value for key, value in _bare(inputs).items() if not key.startswith("__")}
     if sent.get("kind") == "Secret" and "stringData" in sent:
         encoded = {key: base64.b64encode(str(text).encode()).decode() for key, text in sent.pop("stringData").items()}
         sent["data"] = (sent.get("data") or {}) | encoded

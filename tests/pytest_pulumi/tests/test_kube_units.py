@@ -1,0 +1,154 @@
+"""What the provider for an API server decides by itself, without one."""
+
+import pytest
+
+from pytest_pulumi import values
+from pytest_pulumi.kube.crds import load
+from pytest_pulumi.kube.kubeconfig import KubeconfigError, connect, write
+from pytest_pulumi.providers import KubernetesApi, Planned, RefusedError, objects
+from pytest_pulumi.providers.awaiting import FailedError, waiting_for
+from pytest_pulumi.providers.drift import live_inputs
+
+URN = "urn:pulumi:test::project::kubernetes:{}::it"
+CONTAINER = {"name": "c", "image": "a:1", "ports": [{"containerPort": 80}], "command": ["run"]}
+
+
+def owned(fields, manager="us"):
+    return [{"manager": manager, "operation": "Apply", "fieldsV1": fields}]
+
+
+def deployment(container, replicas, fields):
+    spec = {"replicas": replicas, "template": {"spec": {"containers": [container, {"name": "sidecar"}]}}}
+    return {"kind": "Deployment", "metadata": {"name": "web", "managedFields": owned(fields)}, "spec": spec}
+
+
+FIELDS = {
+    "f:spec": {
+        "f:replicas": {},
+        "f:template": {
+            "f:spec": {
+                "f:containers": {
+                    'k:{"name":"c"}': {
+                        ".": {},
+                        "f:name": {},
+                        "f:image": {},
+                        "f:command": {},
+                        "f:ports": {'k:{"containerPort":80,"protocol":"TCP"}': {".": {}, "f:containerPort": {}}},
+                    }
+                }
+            }
+        },
+    }
+}
+
+
+def inputs():
+    spec = {"replicas": 2, "template": {"spec": {"containers": [CONTAINER]}}}
+    return {"kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+
+
+def test_what_we_own_has_not_drifted_however_it_is_spelled():
+    live = deployment(CONTAINER | {"ports": [{"containerPort": 80, "protocol": "TCP"}]}, 2, FIELDS)
+    assert live_inputs(inputs(), live, "us") == inputs()
+
+
+def test_a_field_that_somebody_took_shows_its_live_value():
+    fields = {"f:spec": {**FIELDS["f:spec"]}}
+    del fields["f:spec"]["f:replicas"]
+    found = live_inputs(inputs(), deployment(CONTAINER, 9, fields), "us")
+    assert found["spec"]["replicas"] == 9
+    assert found["spec"]["template"] == inputs()["spec"]["template"]
+
+
+def test_a_field_that_somebody_removed_is_gone():
+    live = deployment(CONTAINER, 2, {"f:spec": {"f:template": FIELDS["f:spec"]["f:template"]}})
+    del live["spec"]["replicas"]
+    assert "replicas" not in live_inputs(inputs(), live, "us")["spec"]
+
+
+def test_what_is_empty_and_left_out_has_not_drifted():
+    given = {"kind": "ConfigMap", "metadata": {"name": "c", "labels": {}}, "data": {}, "immutable": False}
+    assert live_inputs(given, {"kind": "ConfigMap", "metadata": {"name": "c"}}, "us") == given
+
+
+def test_a_secrets_text_drifts_as_text():
+    given = {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"a": "1", "b": "2"}}
+    live = {"kind": "Secret", "metadata": {"managedFields": owned({"f:data": {"f:a": {}}})}, "data": {"b": "OQ=="}}
+    assert live_inputs(given, live, "us")["stringData"] == {"a": "1", "b": "9"}
+
+
+def test_an_import_shows_what_a_program_could_have_written():
+    live = {"kind": "ConfigMap", "metadata": {"name": "c", "uid": "x", "managedFields": []}, "data": {}, "status": {}}
+    assert live_inputs({}, live, "us") == {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {}}
+
+
+def labelled(annotation, status):
+    return {"apiVersion": "example.com/v1", "kind": "Robot", "status": status} | {
+        "metadata": {"name": "r", "annotations": {"pulumi.com/waitFor": annotation}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("annotation", "status", "reason"),
+    [
+        ("jsonpath={.status.phase}=Running", {"phase": "Running"}, None),
+        ("jsonpath={.status.phase}=Running", {"phase": "Pending"}, "status.phase is 'Pending'"),
+        ("jsonpath={.status.arms[1].name}", {"arms": [{}]}, "status.arms[1].name is not there"),
+        ("condition=Ready", {"conditions": [{"type": "Ready", "status": "True"}]}, None),
+        ("condition=Ready=False", {"conditions": [{"type": "Ready", "status": "True"}]}, "condition Ready is True"),
+        ('["condition=A", "jsonpath={.status.b}=1"]', {"conditions": [], "b": 1}, "condition A is not there"),
+    ],
+)
+def test_wait_for_expressions(annotation, status, reason):
+    assert waiting_for(labelled(annotation, status), None) == reason
+
+
+def test_a_wait_for_expression_of_another_kind_is_refused():
+    with pytest.raises(FailedError, match="has to begin with `jsonpath=` or `condition=`"):
+        waiting_for(labelled("ready", {}), None)
+
+
+def test_a_job_that_failed_never_becomes_ready():
+    condition = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {}, "spec": {}, "status": {"conditions": [condition]}}
+    with pytest.raises(FailedError, match="BackoffLimitExceeded: too often"):
+        waiting_for(job, None)
+
+
+def test_only_an_api_server_on_loopback_is_applied_to():
+    text = write("https://cluster.example:6443", "certificate", {"admin": "token"}, "admin")
+    planned = Planned(URN.format("core/v1:ConfigMap"), {}, config={"kubeconfig": text})
+    with pytest.raises(RefusedError, match=r"only to an API server on loopback, not to https://cluster.example:6443"):
+        KubernetesApi().check(planned)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("/nowhere/kubeconfig", "'/nowhere/kubeconfig' cannot be read: No such file"),
+        ("{a: [", "is no YAML"),
+        ("{}", "no context ''; there are: none"),
+        ('{"current-context": "a", "contexts": [{"name": "a"}]}', "names a cluster or a user that"),
+    ],
+)
+def test_a_kubeconfig_that_names_no_cluster_is_refused(text, reason):
+    with pytest.raises(KubeconfigError, match=reason):
+        connect(text)
+
+
+def test_a_secrets_texts_are_sent_as_data_and_shown_as_secret():
+    given = {"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "b"}, "__ours": 1, "type": None}
+    assert objects.wanted(given) == {"apiVersion": "v1", "kind": "Secret", "data": {"a": "Yg=="}}
+    shown = objects.secret({"kind": "Secret", "data": {"a": "Yg=="}}, Planned(URN, {}))
+    assert shown["data"] == values.SecretValue({"a": "Yg=="})
+
+
+def test_what_is_secret_in_the_inputs_is_secret_in_the_outputs():
+    planned = Planned(URN, {}, secrets=frozenset({"data.key", "spec.list[1].value"}))
+    shown = objects.secret({"data": {"key": "x", "open": "y"}, "spec": {"list": [{}, {"value": "z"}]}}, planned)
+    assert shown["data"] == {"key": values.SecretValue("x"), "open": "y"}
+    assert shown["spec"]["list"][1] == {"value": values.SecretValue("z")}
+
+
+def test_yaml_is_read_as_kubernetes_reads_it():
+    assert list(load("a: =\n---\n---\nkind: List\nitems: [{kind: A}]\n")) == [{"a": "="}, {"kind": "A"}]
