@@ -19,8 +19,8 @@ from policies.model import PolicyError, Resource
 from policies.settings import KEY, PolicySettings, parse
 
 PACK = FOLDER / "pack"
-NAMESPACES = {"mlplatform.dev/platform": "true"}
-"""Label of the namespaces that admission guards; `infra.core.kubernetes.OURS`."""
+NAMESPACES = {"mlplatform.dev/judged": "true"}
+"""Label of the namespaces that admission guards; `infra.core.kubernetes.JUDGED`."""
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import pulumi_random
 from infra import admission, cluster, controllers, exposure, gpu_node_pool
 from infra.cluster.settings import KindClusterSettings, PlainClusterSettings
 from infra.core import names
-from infra.core.kubernetes import OURS
+from infra.core.kubernetes import JUDGED
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Kubernetes
 from infra.exposure import Exposure
@@ -92,6 +92,6 @@ def _rules(settings: KubernetesStack, surroundings: Surroundings) -> admission.R
     today = surroundings.today or dt.datetime.now(dt.UTC).date()
     return admission.Rules(
         templates=gatekeeper.templates(),
-        constraints=gatekeeper.constraints(settings.policies, exemptions.load(), OURS, surroundings.stack, today),
+        constraints=gatekeeper.constraints(settings.policies, exemptions.load(), JUDGED, surroundings.stack, today),
         inventory=[gatekeeper.inventory()],
     )

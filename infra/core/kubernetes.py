@@ -16,6 +16,8 @@ OURS = {f"{LABEL_PREFIX}/platform": "true"}
 """Label of the namespaces whose pods may talk to each other, along open paths only."""
 CALLS_API_SERVER = {f"{LABEL_PREFIX}/calls-api-server": "true"}
 """Label of pods that talk to the cluster's API server, such as a Spark driver."""
+JUDGED = {f"{LABEL_PREFIX}/judged": "true"}
+"""Label of the namespaces in which the policies judge every object."""
 GPU = "nvidia.com/gpu"
 """Resource, node label and taint of GPUs.
 Source: https://github.com/NVIDIA/k8s-device-plugin"""

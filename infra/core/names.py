@@ -12,6 +12,8 @@ PLATFORM = "mlplatform"
 """Namespace of the platform's own servers and stores."""
 LOAN_DEFAULT = "loan-default"
 """Namespace of the workload: its services, jobs and model server."""
+PIPELINES = "kubeflow"
+"""Namespace of Kubeflow Pipelines and of pipelines' steps; its manifests name it."""
 CLUSTER_DOMAIN = "svc.cluster.local"
 
 LABEL_LENGTH = 63

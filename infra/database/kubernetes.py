@@ -31,13 +31,19 @@ class PostgresOnKubernetesArgs:
 
     substrate: Kubernetes
 
+    role: str = "database"
+    """What its callers say they call."""
+
 
 class PostgresOnKubernetes(pulumi.ComponentResource):
-    """One Postgres server that only pods that call the role `database` reach.
+    """One Postgres server that only pods that call its role reach.
 
     Realizes `infra.database.Database`.
     Source: https://hub.docker.com/_/postgres
     """
+
+    server: PostgresServer
+    """For a program that makes its databases itself."""
 
     def __init__(self, name: str, args: PostgresOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PostgresOnKubernetes", name, None, opts)
@@ -46,7 +52,7 @@ class PostgresOnKubernetes(pulumi.ComponentResource):
         password = pulumi_random.RandomPassword(f"{name}-password", length=40, special=False, opts=child).result
         image = args.substrate.supply.image(args.settings.image)
         server = Server(name, _server(args, image, password), child)
-        self._server = PostgresServer(
+        self.server = PostgresServer(
             substrate=args.substrate,
             image=image,
             host=server.host,
@@ -60,7 +66,7 @@ class PostgresOnKubernetes(pulumi.ComponentResource):
 
     def create(self, name: str, opts: pulumi.ResourceOptions | None = None) -> pulumi.Output[str]:
         """SQLAlchemy URL of a database of its own, which is there once the URL is known."""
-        return PostgresDatabase(name, self._server, opts).url
+        return PostgresDatabase(name, self.server, opts).url
 
 
 def _server(args: PostgresOnKubernetesArgs, image: str, password: pulumi.Output[str]) -> ServerArgs:
@@ -80,7 +86,7 @@ def _server(args: PostgresOnKubernetesArgs, image: str, password: pulumi.Output[
         data=Data(folder=DATA, volume=settings.volume),
         resources=Resources(memory_mib=settings.memory_mib),
         serving=Serving(
-            role="database",
+            role=args.role,
             port=PORT,
             health=command_health("pg_isready", "--host", "127.0.0.1", "--username", ADMINISTRATOR),
             # Recovery after a crash replays what was written since the last checkpoint.

@@ -8,7 +8,7 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking
 
 from infra.compute.spec import Role
-from infra.core.kubernetes import CALLS_API_SERVER, GPU, OURS, open_to_roles
+from infra.core.kubernetes import CALLS_API_SERVER, GPU, JUDGED, OURS, open_to_roles
 from infra.namespaces.settings import Quota
 
 DNS_PORT = 53
@@ -28,6 +28,9 @@ class GuardedNamespaceArgs:
 
     needs: Sequence[pulumi.Resource] = ()
     """What must be there before anything is put into the namespace, such as admission policies and controllers."""
+
+    judged: bool = True
+    """Whether the policies judge what is in it; others' pods, such as Argo's, meet Pod Security and not all of ours."""
 
 
 class GuardedNamespace(pulumi.ComponentResource):
@@ -51,6 +54,7 @@ class GuardedNamespace(pulumi.ComponentResource):
                 name=args.name,
                 labels={
                     **OURS,
+                    **(JUDGED if args.judged else {}),
                     "app.kubernetes.io/part-of": "mlplatform",
                     **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")},
                     "pod-security.kubernetes.io/enforce-version": "latest",

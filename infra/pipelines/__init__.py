@@ -1,15 +1,28 @@
 """Pipelines: where Kubeflow pipelines run."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Substrate
+from infra.artifact_store import ArtifactStore
+from infra.core.substrate import Kubernetes, Substrate, narrow
+from infra.identity import Identity
 from infra.pipelines.local import KfpInProcess
-from infra.pipelines.settings import PipelinesSettings
+from infra.pipelines.settings import KfpInProcessSettings, KfpOnKubernetesSettings, PipelinesSettings
 
-__all__ = ["Pipelines", "PipelinesSettings", "build"]
+__all__ = ["Pipelines", "PipelinesSettings", "Stores", "build"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """What pipelines write to."""
+
+    artifacts: ArtifactStore
+
+    identity: Identity
+    """How servers and steps prove that they may reach the artifacts."""
 
 
 class Pipelines(Protocol):
@@ -36,8 +49,25 @@ class Pipelines(Protocol):
 
 
 def build(
-    name: str, settings: PipelinesSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+    name: str,
+    settings: PipelinesSettings,
+    substrate: Substrate,
+    stores: Stores,
+    opts: pulumi.ResourceOptions | None = None,
 ) -> Pipelines:
     """Make the realization that the stack file names."""
-    del settings, substrate
-    return KfpInProcess(name, opts)
+    match settings:
+        case KfpInProcessSettings():
+            return KfpInProcess(name, opts)
+        case KfpOnKubernetesSettings():
+            from infra.pipelines.kubernetes import KfpOnKubernetes, KfpOnKubernetesArgs
+
+            args = KfpOnKubernetesArgs(
+                settings=settings,
+                substrate=narrow(substrate, Kubernetes),
+                artifact_store=stores.artifacts,
+                identity=stores.identity,
+            )
+            return KfpOnKubernetes(name, args, opts)
+        case _:
+            assert_never(settings)
