@@ -56,10 +56,12 @@ class KfpOnKubernetes(pulumi.ComponentResource):
 
         space = GuardedNamespace(
             f"{name}-namespace",
-            GuardedNamespaceArgs(name=names.PIPELINES, quota=args.settings.quota, judged=False),
+            GuardedNamespaceArgs(
+                name=names.PIPELINES, quota=args.settings.quota, needs=args.substrate.ready, judged=False
+            ),
             child,
         )
-        self._substrate = args.substrate.within(space.namespace, *args.substrate.ready, *space.ready)
+        self._substrate = args.substrate.within(space.namespace, space.ready)
         grants = {account: self._account(account, prefix) for account, prefix in ACCOUNTS.items()}
         needs = [*self._store(grants["ml-pipeline"]), self._database(), *self._paths(), args.artifact_store.ready]
         manifests.apply(name, self._substrate, self._substrate.child(self, *needs))
