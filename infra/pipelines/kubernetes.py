@@ -84,10 +84,12 @@ class KfpOnKubernetes(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Let stages of the pipeline `name` find variables, in a ConfigMap and a Secret of that name."""
-        del opts
-        self._config_map(name, environment)
+        ready = pulumi.ResourceOptions(depends_on=list(self._substrate.ready))
+        asked = pulumi.ResourceOptions.merge(opts, ready)
+        metadata = self._metadata(name)
+        core.v1.ConfigMap(f"{name}-pipeline-variables", metadata=metadata, data=dict(environment), opts=asked)
         if secrets:
-            self._secret(name, secrets)
+            core.v1.Secret(f"{name}-pipeline-secrets", metadata=metadata, string_data=dict(secrets), opts=asked)
 
     def _account(self, account: str, prefix: str) -> Grant:
         """A service account that the manifests leave to us, and what it is given to reach the store."""
@@ -170,7 +172,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
         return [within, open_to_callers(self._name, "pipelines", [PORT, PAGES_PORT], self._substrate, self)]
 
     def _config_map(self, name: str, data: pulumi.Input[Mapping[str, pulumi.Input[str]]]) -> core.v1.ConfigMap:
-        """By a fixed name, which the manifests or a pipeline's steps rely on."""
+        """By a fixed name, which the manifests rely on."""
         return core.v1.ConfigMap(
             f"{self._name}-{name}-variables",
             metadata=self._metadata(name),

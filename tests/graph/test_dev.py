@@ -127,7 +127,7 @@ def test_every_path_has_both_its_ends(graph):
         for key, value in each.get("spec.podSelector.matchLabels", {}).items()
         if key == f"{LABEL_PREFIX}/serves"
     }
-    assert called - served - {"pipelines"} == set()
+    assert called - served == set()
 
 
 def test_credentials_are_in_secrets_only_and_every_secret_is_secret(graph):
@@ -159,6 +159,7 @@ def test_the_outputs_are_those_that_others_rely_on(graph):
         "mlflow_url",
         "model_url",
         "online_store_url",
+        "pipelines_url",
         "policy_url",
         "prediction_url",
         "prometheus_url",

@@ -8,6 +8,7 @@ import pytest
 from pytest_pulumi.engine import OperationError
 from pytest_pulumi.providers import Kubernetes, Planned
 from pytest_pulumi.providers.kubernetes import IMMUTABLE
+from pytest_pulumi.providers.manifests import is_remote
 from pytest_pulumi.providers.schema import shape_of
 
 k8s = pytest.importorskip("pulumi_kubernetes", reason="pulumi-kubernetes is not installed")
@@ -202,3 +203,26 @@ class TestOnTheEngine:
         make = program(lambda o: k8s.kustomize.Directory("k", directory=".", opts=o.merge(pulumi.ResourceOptions())))
         with pytest.raises(OperationError, match="which the simulated provider leaves to the real one"):
             pulumi_stack(make, providers=[cluster]).preview()
+
+
+@pytest.mark.parametrize("kind", ["overlay", "text"])
+def test_components_of_manifests_are_recorded_without_what_is_in_them(pulumi_stack, tmp_path, kind):
+    (tmp_path / "kustomization.yaml").write_text("resources: [https://example.com/manifests?ref=1]\n")
+
+    def program():
+        options = pulumi.ResourceOptions(provider=k8s.Provider("cluster"))
+        if kind == "overlay":
+            k8s.kustomize.v2.Directory("all", directory=str(tmp_path), opts=options)
+        else:
+            k8s.yaml.v2.ConfigGroup("all", yaml="{kind: ConfigMap, apiVersion: v1, metadata: {name: a}}", opts=options)
+
+    stack = pulumi_stack(program, providers=[Kubernetes()])
+    assert stack.up().step("all").op == "create"
+    stack.assert_no_changes()
+
+
+def test_an_overlay_over_the_network_is_known_as_one(tmp_path):
+    (tmp_path / "kustomization.yaml").write_text("resources: [https://example.com/manifests?ref=1]\n")
+    assert is_remote(str(tmp_path))
+    (tmp_path / "kustomization.yaml").write_text("resources: [objects.yaml]\n")
+    assert not is_remote(str(tmp_path))

@@ -2,7 +2,7 @@
 
 It behaves like the provider, not like the API server: no admission, no controllers, no defaulting. What waits for
 readiness in reality is ready at once here, unless the test says otherwise (`unready`). `helm.v3.Release` is recorded
-with its values; nothing is rendered.
+with its values, components of YAML files and kustomize overlays by their inputs; nothing is rendered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fnmatch
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_pulumi.providers import schema
+from pytest_pulumi.providers import manifests, schema
 from pytest_pulumi.providers.base import NotReadyError, Planned, RefusedError, SimulatedProvider
 
 if TYPE_CHECKING:
@@ -188,6 +188,12 @@ class Kubernetes(SimulatedProvider):
         ):
             raise RefusedError(f"{token} renders manifests, which the simulated provider leaves to the real one")
         return super().call(token, args)
+
+    def construct(self, planned: Planned, request: Any) -> Any:
+        """Record a component of YAML files or of an overlay, without what is in it."""
+        if planned.type not in manifests.COMPONENTS:
+            return super().construct(planned, request)
+        return manifests.Construction(request, self.version).run(())
 
     def _release_defaults(self, planned: Planned, old: dict[str, Any]) -> dict[str, Any]:
         given: dict[str, Any] = {}

@@ -34,12 +34,13 @@ _NEEDED = ("Namespace", "CustomResourceDefinition")
 
 
 def read(token: str, inputs: Object, tools: KubeTools) -> list[Object]:
-    """Give the objects that a component stands for.
+    """Give the objects that a component stands for; none for an overlay over the network, which is recorded, not built.
 
     Raises: RefusedError for a file that is not there, a text that is no YAML, an overlay that does not build.
     """
     if token == DIRECTORY:
-        return render(str(inputs["directory"]), tools)
+        directory = str(inputs["directory"])
+        return [] if is_remote(directory) else render(directory, tools)
     files = [inputs["file"]] if token == FILE else inputs.get("files") or ()
     found = [item for file in files for path in _paths(str(file)) for item in decode(path.read_text(), str(path))]
     return [*found, *decode(inputs.get("yaml") or "", "yaml"), *(inputs.get("objs") or ())]
@@ -58,6 +59,13 @@ def decode(text: str, name: str) -> list[Object]:
         if not item.get("apiVersion") or not item.get("kind"):
             raise RefusedError(f"{name} holds something without `apiVersion` or `kind`: {str(item)[:100]}")
     return found
+
+
+def is_remote(directory: str) -> bool:
+    """Whether an overlay builds upon something that must be fetched."""
+    file = Path(directory) / "kustomization.yaml"
+    found = load(file.read_text()) if file.is_file() else []
+    return any("://" in str(each) for overlay in found for each in overlay.get("resources") or ())
 
 
 def render(directory: str, tools: KubeTools) -> list[Object]:
