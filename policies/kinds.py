@@ -69,7 +69,7 @@ CLUSTER_SCOPED = frozenset(
         *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
         *("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"),
         *("FlowSchema", "PriorityLevelConfiguration", "ClusterServingRuntime", "ClusterStorageContainer"),
-        *("ClusterTrainingRuntime", "ConstraintTemplate", "NodePool", "EC2NodeClass"),
+        *("ClusterTrainingRuntime", "ConstraintTemplate", "SyncSet", "NodePool", "EC2NodeClass"),
     }
 )
 """Kinds without a namespace. Constraints are cluster-scoped too: their group tells them."""

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import core, meta, networking
 
+from infra.core.charts import container
+from infra.core.resources import Resources
 from infra.core.substrate import Kubernetes
 
 API_SERVER_PORTS = (443, 6443)
 DNS_PORT = 53
+CONTAINER = container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
+"""Of a chart's container that says nothing."""
+QUOTA = {"requests.cpu": "8", "requests.memory": "16Gi", "limits.memory": "16Gi", "pods": "50"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +55,35 @@ class ControllerNamespace(pulumi.ComponentResource):
             opts=args.substrate.child(self),
         )
         self._namespace = namespace.metadata.name
+        bounds = self._bounds()
         closed = self._policy("closed", [], [])
         opened = self._policy("open", [_from_inside(), _from_anybody(args.ports)], [_to_inside(), _to_dns(), _to_api()])
-        self.substrate = args.substrate.within(self._namespace, *args.substrate.ready, namespace, closed, opened)
+        self.substrate = args.substrate.within(self._namespace, *args.substrate.ready, *bounds, closed, opened)
 
         self.register_outputs({})
+
+    def _bounds(self) -> list[pulumi.Resource]:
+        """A quota that no controller comes near, and what a chart's containers get that say nothing."""
+        metadata, child = meta.v1.ObjectMetaArgs(namespace=self._namespace), pulumi.ResourceOptions(parent=self)
+        defaults = core.v1.LimitRange(
+            f"{self._name}-defaults",
+            metadata=metadata,
+            spec=core.v1.LimitRangeSpecArgs(
+                limits=[
+                    core.v1.LimitRangeItemArgs(
+                        type="Container", default=CONTAINER["limits"], default_request=CONTAINER["requests"]
+                    )
+                ]
+            ),
+            opts=child,
+        )
+        quota = core.v1.ResourceQuota(
+            f"{self._name}-quota",
+            metadata=metadata,
+            spec=core.v1.ResourceQuotaSpecArgs(hard=QUOTA),
+            opts=child,
+        )
+        return [defaults, quota]
 
     def _policy(
         self,

@@ -104,6 +104,8 @@ class KfpOnKubernetes(pulumi.ComponentResource):
             metadata=meta.v1.ObjectMetaArgs(
                 name=account, namespace=self._substrate.namespace, annotations=dict(grant.annotations) or None
             ),
+            # Pods that call the cluster's API ask for its token themselves.
+            automount_service_account_token=False,
             opts=self._substrate.child(self, *grant.ready),
         )
         return grant

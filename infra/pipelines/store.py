@@ -128,6 +128,7 @@ _ARGO_KEYS = {"accessKeySecret": "accesskey", "secretKeySecret": "secretkey"}
 def _every_workflow(ttl_seconds: int) -> dict[str, object]:
     return {
         "podMetadata": {"labels": {f"{LABEL_PREFIX}/calls-{role}": "true" for role in STEP_CALLS}},
+        "automountServiceAccountToken": True,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
