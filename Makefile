@@ -28,7 +28,7 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview policy policy-state review drift cost down doctor outputs env drill retrain status stage rollback test soak check wheel lock images bench
+.PHONY: help install up preview access-matrix policy policy-state review drift cost down doctor outputs env drill retrain status stage rollback test soak check wheel lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -85,6 +85,10 @@ endif
 
 doctor: ## ask every part of STACK whether it does its work; prints cause and fix
 	@$(WITH) pulumi stack output --stack $(STACK) --json | $(INFRA)/python -m workloads.loan_default.doctor $(ARGS)
+
+access-matrix: ## who may do what on AWS, as the program of STACK declares it
+	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud
+	@$(WITH) $(INFRA)/python -m stacks.access_matrix --stack $(STACK)
 
 outputs: ## where everything is, as JSON
 	@$(WITH) pulumi stack output --stack $(STACK) --json

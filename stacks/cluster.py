@@ -1,6 +1,7 @@
 """What a stack on a Kubernetes cluster stands on: the cluster, its namespaces, its nodes, and the way in."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -12,11 +13,12 @@ from infra.cluster.settings import KindClusterSettings, PlainClusterSettings
 from infra.core import names
 from infra.core.kubernetes import JUDGED
 from infra.core.paths import CHECKOUT
-from infra.core.substrate import Kubernetes
+from infra.core.substrate import Kubernetes, Substrate
 from infra.exposure import Exposure
 from infra.host import HostProvider
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
 from policies import exemptions, gatekeeper
+from stacks.aws_settings import AwsStack
 from stacks.settings import KubernetesStack
 from stacks.surroundings import Surroundings
 
@@ -25,10 +27,10 @@ from stacks.surroundings import Surroundings
 class Substrates:
     """Where the platform's parts stand."""
 
-    platform: Kubernetes
+    platform: Substrate
     """The namespace of servers and stores."""
 
-    workloads: Kubernetes
+    workloads: Substrate
     """The namespace of what workloads ask compute and serving for."""
 
     opts: pulumi.ResourceOptions
@@ -55,23 +57,37 @@ def substrates(settings: KubernetesStack, surroundings: Surroundings) -> Substra
         image=surroundings.image,
         supply=settings.substrate.supply,
     )
-    rules = admission.build("admission", settings.admission, bare, _rules(settings, surroundings), opts)
-    operators = controllers.build("controllers", settings.controllers, bare, opts)
     pool = gpu_node_pool.build("gpu-node-pool", settings.gpu_node_pool, bare, opts)
-    ours = GuardedNamespaceArgs(
-        name=names.PLATFORM, quota=settings.namespaces.platform_quota, needs=[*rules.ready, *operators.ready]
-    )
-    theirs = GuardedNamespaceArgs(
-        name=names.LOAN_DEFAULT, quota=settings.namespaces.workload_quota, needs=[*ours.needs, *pool.ready]
-    )
-    platform = _within(bare, ours, opts)
+    platform, workloads = guarded(settings, bare, surroundings, pool.ready, opts)
     return Substrates(
         platform=platform,
-        workloads=_within(bare, theirs, opts),
+        workloads=workloads,
         opts=opts,
         exposure=exposure.build("exposure", settings.exposure, platform, opts),
         kubeconfig=made.kubeconfig,
     )
+
+
+def guarded(
+    settings: KubernetesStack | AwsStack,
+    bare: Kubernetes,
+    surroundings: Surroundings,
+    nodes: Sequence[pulumi.Resource],
+    opts: pulumi.ResourceOptions,
+) -> tuple[Kubernetes, Kubernetes]:
+    """The namespaces of the platform and of its workloads, with admission and controllers before them.
+
+    `nodes`: what workloads depend on beside those.
+    """
+    rules = admission.build("admission", settings.admission, bare, _rules(settings, surroundings), opts)
+    operators = controllers.build("controllers", settings.controllers, bare, opts)
+    ours = GuardedNamespaceArgs(
+        name=names.PLATFORM, quota=settings.namespaces.platform_quota, needs=[*rules.ready, *operators.ready]
+    )
+    theirs = GuardedNamespaceArgs(
+        name=names.LOAN_DEFAULT, quota=settings.namespaces.workload_quota, needs=[*ours.needs, *nodes]
+    )
+    return _within(bare, ours, opts), _within(bare, theirs, opts)
 
 
 def _within(bare: Kubernetes, args: GuardedNamespaceArgs, opts: pulumi.ResourceOptions) -> Kubernetes:
@@ -87,7 +103,7 @@ def _host(settings: PlainClusterSettings, surroundings: Surroundings) -> pulumi.
     return pulumi.ResourceOptions(providers=[HostProvider("host", root=str(surroundings.folder))])
 
 
-def _rules(settings: KubernetesStack, surroundings: Surroundings) -> admission.Rules:
+def _rules(settings: KubernetesStack | AwsStack, surroundings: Surroundings) -> admission.Rules:
     """The policies on namespaces of ours."""
     today = surroundings.today or dt.datetime.now(dt.UTC).date()
     return admission.Rules(

@@ -26,6 +26,7 @@ from infra.exposure.direct import Direct
 from infra.host import HostProvider, Supervisor
 from infra.platform import Platform
 from stacks import outputs
+from stacks.aws_settings import AwsStack
 from stacks.settings import KubernetesStack, LocalStack, LocalSubstrateSettings, StackSettings
 from stacks.surroundings import Surroundings
 from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
@@ -66,6 +67,8 @@ def build(settings: StackSettings, surroundings: Surroundings) -> Base:
             return _on_this_machine(settings, surroundings)
         case KubernetesStack():
             return _on_a_cluster(settings, surroundings)
+        case AwsStack():
+            return _on_aws(settings, surroundings)
         case _:
             assert_never(settings)
 
@@ -98,6 +101,15 @@ def _on_a_cluster(settings: KubernetesStack, surroundings: Surroundings) -> Base
         exposure=made.exposure,
         kubeconfig=made.kubeconfig,
     )
+
+
+def _on_aws(settings: AwsStack, surroundings: Surroundings) -> Base:
+    from stacks.aws import substrates  # noqa: PLC0415  needs SDKs that `local` does not have
+
+    made = substrates(settings, surroundings)
+    platform = _platform(settings, made.platform, made.workloads, made.opts)
+    made.gpus.watch(platform.monitoring)
+    return Base(platform=platform, opts=made.opts, exposure=made.exposure, kubeconfig=made.kubeconfig)
 
 
 def _platform(

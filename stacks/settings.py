@@ -32,6 +32,7 @@ from infra.policy_server.settings import OpaOnHostSettings, OpaOnKubernetesSetti
 from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSettings
 from infra.tracking.settings import MlflowOnHostSettings, MlflowOnKubernetesSettings
 from policies.settings import PolicySettings
+from stacks.aws_settings import AwsStack
 from workloads.loan_default.component import LoanDefaultStackSettings
 from workloads.loan_default.settings import STORED, drill_profile
 
@@ -140,14 +141,15 @@ _NO_FILE_FOR_PODS = (
     "or leave it out, and the data is generated"
 )
 
-StackSettings = LocalStack | KubernetesStack
+StackSettings = LocalStack | KubernetesStack | AwsStack
 """One stack file; each substrate has a model of its own, which offers the realizations that can stand on it."""
 
-StackModel = type[LocalStack] | type[KubernetesStack]
+StackModel = type[LocalStack] | type[KubernetesStack] | type[AwsStack]
 
 STACKS: Mapping[str, StackModel] = {
     "local": LocalStack,
     "kubernetes": KubernetesStack,
+    "aws": AwsStack,
 }
 """The model of a stack file by its substrate's kind."""
 

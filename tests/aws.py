@@ -1,13 +1,12 @@
 """What tests of realizations on AWS share: an account, its provider, and what AWS would answer (simulated)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pytest_pulumi.facts import Asked
-from pytest_pulumi.providers import Aws
-from pytest_pulumi.providers.base import Planned
+from pytest_pulumi import SecretValue
+from pytest_pulumi.providers import Aws, Computed, Kubernetes, Random
 
 from infra.core.aws import Account
 
@@ -36,48 +35,14 @@ def options() -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions(providers=[aws.Provider("aws", region=REGION)])
 
 
-class SimulatedAws(Aws):
-    """The simulated provider, with the outputs of this program's types that it does not work out by itself."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(account=ACCOUNT.id, region=REGION, **{"answers": ANSWERS, **options})
-
-    def compute(self, planned: Planned) -> dict[str, Any]:
-        outputs = super().compute(planned)
-        match planned.type:
-            case "aws:eks/cluster:Cluster":
-                return outputs | {"vpcConfig": {**planned.inputs["vpcConfig"], "clusterSecurityGroupId": "sg-cluster"}}
-            case "aws:ec2/vpcEndpoint:VpcEndpoint" if planned.inputs.get("vpcEndpointType") == "Gateway":
-                return outputs | {"cidrBlocks": S3_CIDRS, "prefixListId": "pl-1"}
-            case "aws:ec2/eip:Eip":
-                return outputs | {"allocationId": planned.id}
-            case _:
-                return outputs
+def simulated() -> Aws:
+    """AWS as the real engine finds it in tests."""
+    return Aws(account=ACCOUNT.id, region=REGION, answers=ANSWERS)
 
 
-class Outputs(Mapping[str, Any]):
-    """`pulumi_outputs` for the recorder: what the simulated provider would compute, and others by type."""
+class Outputs(Computed):
+    """`pulumi_outputs`: what AWS, a cluster and `random` would compute; others by type token."""
 
     def __init__(self, others: Mapping[str, Any] | None = None) -> None:
-        self._others = others or {}
-        self._aws = SimulatedAws()
-
-    def __getitem__(self, key: str) -> Any:
-        if key in self._others:
-            return self._others[key]
-        if key.startswith("aws:"):
-            return self._computed
-        raise KeyError(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._others)
-
-    def __len__(self) -> int:
-        return len(self._others)
-
-    def _computed(self, asked: Asked) -> dict[str, Any]:
-        planned = Planned(f"urn:pulumi:test::mlplatform::{asked.type}::{asked.name}", dict(asked.inputs), id="")
-        named = self._aws.defaults(planned, {})
-        planned.inputs |= {key: value for key, value in named.items() if key != "__defaults"}
-        planned.id = f"{asked.name}-id"
-        return {key: value for key, value in named.items() if key != "__defaults"} | self._aws.compute(planned)
+        password = {"random:index/randomPassword:RandomPassword": lambda asked: {"result": SecretValue(asked.name)}}
+        super().__init__(simulated(), Kubernetes(), Random(), others={**password, **(others or {})})

@@ -6,14 +6,15 @@ from typing import Any
 
 import pulumi
 from pulumi_aws import eks
-from pulumi_kubernetes import helm
 
 from infra.autoscaler.settings import ClusterAutoscalerSettings
+from infra.core import charts
 from infra.core.aws import Statement, pod_trust, role
+from infra.core.resources import Resources
 from infra.core.substrate import Aws
 
-REPOSITORY = "https://kubernetes.github.io/autoscaler"
 NAMESPACE, SERVICE_ACCOUNT = "kube-system", "cluster-autoscaler"
+CONTROLLER = Resources(cpu_millicores=100, cpu_limit_millicores=1000, memory_mib=512)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +54,11 @@ class ClusterAutoscaler(pulumi.ComponentResource):
             opts=child,
         )
         values: dict[str, Any] = {
-            "autoDiscovery": {"clusterName": cluster.name},
+            "autoDiscovery.clusterName": cluster.name,
             "awsRegion": account.region,
-            "rbac": {"serviceAccount": {"name": SERVICE_ACCOUNT}},
+            "rbac.serviceAccount.name": SERVICE_ACCOUNT,
             "nodeSelector": {"mlplatform.dev/pool": "system"},
+            "resources": charts.container(CONTROLLER),
             "expanderPriorities": {"100": [".*-spot-.*"], "10": [".*"]},
             "extraArgs": {
                 "expander": "priority",
@@ -65,15 +67,9 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                 "skip-nodes-with-local-storage": False,
             },
         }
-        release = helm.v3.Release(
-            name,
-            chart="cluster-autoscaler",
-            version=args.settings.chart_version,
-            repository_opts={"repo": REPOSITORY},
-            namespace=NAMESPACE,
-            values=values,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[*policies, bound]),
-        )
+        system = args.substrate.kubernetes.within(pulumi.Output.from_input(NAMESPACE))
+        opts = pulumi.ResourceOptions(parent=self, depends_on=[*policies, bound])
+        release = charts.release(name, charts.CLUSTER_AUTOSCALER, values, system, opts)
         self.ready = [release]
         self.register_outputs({})
 

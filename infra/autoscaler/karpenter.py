@@ -7,16 +7,18 @@ from typing import Any
 
 import pulumi
 from pulumi_aws import cloudwatch, eks, iam, sqs
-from pulumi_kubernetes import helm
+from pulumi_kubernetes.helm.v3 import Release
 
 from infra.autoscaler.karpenter_policy import statements
 from infra.autoscaler.settings import KarpenterSettings
+from infra.core import charts
 from infra.core.aws import PATH, Statement, pod_trust, policy
 from infra.core.eks_nodes import node_role, volumes_key
+from infra.core.resources import Resources
 from infra.core.substrate import Aws
 
-CHARTS = "oci://public.ecr.aws/karpenter"
 NAMESPACE, SERVICE_ACCOUNT = "kube-system", "karpenter"
+CONTROLLER = Resources(cpu_millicores=1000, cpu_limit_millicores=1000, memory_mib=1024)
 EVENTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "health": {"source": ["aws.health"], "detail-type": ["AWS Health Event"]},
     "spot": {"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]},
@@ -117,29 +119,15 @@ class Karpenter(pulumi.ComponentResource):
         )
         return [rights, bound]
 
-    def _controller(self, queue: sqs.Queue, needs: Sequence[pulumi.Resource]) -> helm.v3.Release:
-        version, cluster = self._args.settings.chart_version, self._args.substrate.cluster
-        types = helm.v3.Release(
-            f"{self._name}-crd",
-            chart=f"{CHARTS}/karpenter-crd",
-            version=version,
-            namespace=NAMESPACE,
-            opts=self._child,
-        )
+    def _controller(self, queue: sqs.Queue, needs: Sequence[pulumi.Resource]) -> Release:
+        system = self._args.substrate.kubernetes.within(pulumi.Output.from_input(NAMESPACE))
+        types = charts.release(f"{self._name}-crd", charts.KARPENTER_CRDS, {}, system, self._child)
         values: dict[str, Any] = {
-            "settings": {"clusterName": cluster.name, "interruptionQueue": queue.name},
-            "serviceAccount": {"name": SERVICE_ACCOUNT},
-            "controller": {
-                "resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
-            },
+            "settings.clusterName": self._args.substrate.cluster.name,
+            "settings.interruptionQueue": queue.name,
+            "serviceAccount.name": SERVICE_ACCOUNT,
+            "controller.resources": charts.container(CONTROLLER),
             "nodeSelector": {"mlplatform.dev/pool": "system"},
         }
-        return helm.v3.Release(
-            self._name,
-            chart=f"{CHARTS}/karpenter",
-            version=version,
-            namespace=NAMESPACE,
-            skip_crds=True,
-            values=values,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[types, *needs]),
-        )
+        opts = pulumi.ResourceOptions(parent=self, depends_on=[types, *needs])
+        return charts.release(self._name, charts.KARPENTER, values, system, opts)

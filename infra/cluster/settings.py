@@ -26,6 +26,7 @@ class SystemNodesSettings(Settings):
     """Nodes at least: one for each zone keeps the loss of a zone from taking them all."""
 
     nodes_max: Annotated[int, Field(ge=2, le=100)] = 6
+    """Nodes at most."""
 
     disk_gib: Annotated[int, Field(ge=20, le=1000)] = 50
     """GiB of each node's encrypted volume for images and scratch space."""
@@ -67,6 +68,7 @@ class EksSettings(Settings):
     """Whether EKS refuses to delete the cluster; lift it in an `up` of its own before `make down`."""
 
     system_nodes: SystemNodesSettings = SystemNodesSettings()
+    """The nodes that are always there."""
 
     @field_validator("public_access_cidrs")
     @classmethod

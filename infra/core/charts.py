@@ -107,6 +107,35 @@ KUBE_PROMETHEUS_STACK = Chart(
         "prometheusOperator.prometheusConfigReloader.image.registry": "quay.io",
     },
 )
+# renovate: datasource=docker depName=public.ecr.aws/karpenter/karpenter
+KARPENTER_CRDS = Chart(name="karpenter-crd", version="1.14.1", repository="oci://public.ecr.aws/karpenter")
+KARPENTER = Chart(
+    name="karpenter",
+    version="1.14.1",
+    repository="oci://public.ecr.aws/karpenter",
+    images={"controller.image.repository": "public.ecr.aws/karpenter/controller"},
+)
+# renovate: datasource=helm depName=cluster-autoscaler registryUrl=https://kubernetes.github.io/autoscaler
+CLUSTER_AUTOSCALER = Chart(
+    name="cluster-autoscaler",
+    version="9.59.1",
+    repository="https://kubernetes.github.io/autoscaler",
+    images={"image.repository": "registry.k8s.io/autoscaling/cluster-autoscaler"},
+)
+# renovate: datasource=helm depName=nvidia-device-plugin registryUrl=https://nvidia.github.io/k8s-device-plugin
+NVIDIA_DEVICE_PLUGIN = Chart(
+    name="nvidia-device-plugin",
+    version="0.20.0",
+    repository="https://nvidia.github.io/k8s-device-plugin",
+    images={"image.repository": "nvcr.io/nvidia/k8s-device-plugin"},
+)
+# renovate: datasource=helm depName=dcgm-exporter registryUrl=https://nvidia.github.io/dcgm-exporter/helm-charts
+DCGM_EXPORTER = Chart(
+    name="dcgm-exporter",
+    version="4.8.3",
+    repository="https://nvidia.github.io/dcgm-exporter/helm-charts",
+    images={"image.repository": "nvcr.io/nvidia/k8s/dcgm-exporter"},
+)
 
 
 def release(

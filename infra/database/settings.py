@@ -59,6 +59,7 @@ class RdsPostgresSettings(Settings):
     parameters of its own, so that it is to be given together with `apply_immediately`."""
 
     instance_class: DatabaseInstanceClass = "db.m7g.large"
+    """Size of the instance, and of its standby."""
 
     multi_az: bool = True
     """Whether a standby in another zone takes over, within one to two minutes (doubles the price)."""
@@ -73,8 +74,10 @@ class RdsPostgresSettings(Settings):
     """Days to any second of which the instance can be restored."""
 
     backup_window: DailyWindow = "01:00-02:00"
+    """When the daily backup is taken, in UTC."""
 
     maintenance_window: WeeklyWindow = "sun:03:30-sun:04:30"
+    """When AWS may patch and restart the instance, in UTC."""
 
     insights: Literal["standard", "advanced"] = "standard"
     """What is recorded about load and waits: 7 days, which cost nothing, or 15 months, billed by vCPU.

@@ -15,6 +15,7 @@ from infra.gpu_node_pool.settings import (
     ManagedGpuNodesSettings,
     NoGpuNodesSettings,
 )
+from infra.monitoring import Monitoring
 
 __all__ = ["EksGpuNodePoolSettings", "GpuNodePool", "GpuNodePoolSettings", "build", "build_on_aws"]
 
@@ -24,6 +25,9 @@ class GpuNodePool(Protocol):
 
     ready: Sequence[pulumi.Resource]
     """What GPU tasks depend on; nothing where there are no GPUs."""
+
+    def watch(self, monitoring: Monitoring) -> None:
+        """Let monitoring see what the GPUs do, and tell of idle ones; called once, where nodes are the stack's own."""
 
 
 def build(

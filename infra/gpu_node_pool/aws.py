@@ -9,8 +9,10 @@ import pulumi
 from infra.autoscaler import Autoscaler
 from infra.core.kubernetes import GPU
 from infra.core.substrate import Aws
-from infra.gpu_node_pool.nvidia import device_plugin, metrics_exporter
+from infra.gpu_node_pool import alerts
+from infra.gpu_node_pool.nvidia import device_plugin, metrics_exporter, open_to_exporter
 from infra.gpu_node_pool.settings import KarpenterGpuNodesSettings, ManagedGpuNodesSettings
+from infra.monitoring import Monitoring, WatchSpec
 from infra.node_pool import NodePool
 from infra.node_pool.karpenter import KarpenterNodes, KarpenterNodesArgs
 from infra.node_pool.managed import ManagedNodes, ManagedNodesArgs, Scale
@@ -41,13 +43,23 @@ class EksGpuNodes(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EksGpuNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:EksGpuNodes", name, None, opts)
+        self._name, self._args = name, args
         pool = self._pool(name, args)
-        exporter = metrics_exporter(f"{name}-metrics", self, pool.ready)
         # Bottlerocket's NVIDIA image brings the plugin.
         bottlerocket = "bottlerocket" in _system(args.settings)
-        plugin = [] if bottlerocket else [device_plugin(f"{name}-plugin", self, pool.ready)]
-        self.ready = [*pool.ready, *plugin, exporter]
+        inside = args.substrate.kubernetes
+        plugin = [] if bottlerocket else [device_plugin(f"{name}-plugin", inside, self, pool.ready)]
+        self.ready = [*pool.ready, *plugin]
         self.register_outputs({})
+
+    def watch(self, monitoring: Monitoring) -> None:
+        """Report the GPUs' metrics to monitoring, and what an idle one costs."""
+        settings, child = self._args.settings, pulumi.ResourceOptions(parent=self)
+        inside = self._args.substrate.kubernetes
+        metrics_exporter(f"{self._name}-metrics", inside, self, [*self.ready, monitoring.ready])
+        open_to_exporter(f"{self._name}-metrics-path", inside, self)
+        rules = alerts.rules(settings.instance_types, settings.idle_alert_minutes)
+        monitoring.watch(f"{self._name}-watch", WatchSpec(targets={}, rules=rules), child)
 
     def _pool(self, name: str, args: EksGpuNodesArgs) -> NodePool:
         child = pulumi.ResourceOptions(parent=self)

@@ -10,6 +10,7 @@ from infra.core.kubernetes import GPU
 from infra.core.substrate import Kubernetes
 from infra.gpu_node_pool.nvidia import device_plugin
 from infra.gpu_node_pool.settings import LabelledNodesSettings
+from infra.monitoring import Monitoring
 
 
 class NoGpuNodes:
@@ -19,6 +20,9 @@ class NoGpuNodes:
     """
 
     ready: Sequence[pulumi.Resource] = ()
+
+    def watch(self, monitoring: Monitoring) -> None:
+        """There is nothing to see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,5 +60,11 @@ class LabelledNodes(pulumi.ComponentResource):
         ]
         self.ready = nodes
         if settings.device_plugin:
-            self.ready = [*nodes, device_plugin(f"{name}-plugin", self, nodes, time_slices=settings.time_slices)]
+            self.ready = [
+                *nodes,
+                device_plugin(f"{name}-plugin", args.substrate, self, nodes, time_slices=settings.time_slices),
+            ]
         self.register_outputs({})
+
+    def watch(self, monitoring: Monitoring) -> None:
+        """Left to whoever owns the nodes."""

@@ -2,55 +2,76 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import helm
+from pulumi_kubernetes import meta, networking
+from pulumi_kubernetes.helm.v3 import Release
 
-from infra.core.kubernetes import GPU
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """A chart of NVIDIA's, pinned."""
-
-    name: str
-
-    repository: str
-
-    version: str
-
+from infra.core import charts
+from infra.core.kubernetes import GPU, LABEL_PREFIX
+from infra.core.resources import Resources
+from infra.core.substrate import Kubernetes
 
 NAMESPACE = "kube-system"
-PLUGIN = Chart(name="nvidia-device-plugin", repository="https://nvidia.github.io/k8s-device-plugin", version="0.20.0")
-EXPORTER = Chart(name="dcgm-exporter", repository="https://nvidia.github.io/dcgm-exporter/helm-charts", version="4.8.3")
+METRICS_PORT = 9400
+SMALL = charts.container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
 ONLY_GPU_NODES: Mapping[str, Any] = {
     "nodeSelector": {f"{GPU}.present": "true"},
     "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
+    "resources": SMALL,
 }
 
 
 def device_plugin(
-    name: str, parent: pulumi.Resource, needs: Sequence[pulumi.Resource], *, time_slices: int = 1
-) -> helm.v3.Release:
+    name: str,
+    substrate: Kubernetes,
+    parent: pulumi.Resource,
+    needs: Sequence[pulumi.Resource],
+    *,
+    time_slices: int = 1,
+) -> Release:
     """NVIDIA's device plugin on GPU nodes; with `time_slices` above 1 as many tasks share one GPU in turn.
 
     Source: https://github.com/NVIDIA/k8s-device-plugin
     """
     # The chart's own affinity looks for labels of Node Feature Discovery, which is not there.
-    values = {**ONLY_GPU_NODES, "affinity": {}, "gfd": {"enabled": False}, **_sharing(time_slices)}
-    return _release(name, PLUGIN, values, parent, needs)
+    values = {**ONLY_GPU_NODES, "affinity": {}, "gfd.enabled": False, **_sharing(time_slices)}
+    return charts.release(name, charts.NVIDIA_DEVICE_PLUGIN, values, _system(substrate), _after(parent, needs))
 
 
-def metrics_exporter(name: str, parent: pulumi.Resource, needs: Sequence[pulumi.Resource]) -> helm.v3.Release:
-    """NVIDIA's DCGM exporter on GPU nodes; each of its pods says by annotations where its metrics are.
+def metrics_exporter(
+    name: str, substrate: Kubernetes, parent: pulumi.Resource, needs: Sequence[pulumi.Resource]
+) -> Release:
+    """NVIDIA's DCGM exporter on GPU nodes, found by monitoring, which must know ServiceMonitors.
 
     Source: https://github.com/NVIDIA/dcgm-exporter
     """
-    annotations = {"prometheus.io/scrape": "true", "prometheus.io/port": "9400"}
-    values = {**ONLY_GPU_NODES, "serviceMonitor": {"enabled": False}, "podAnnotations": annotations}
-    return _release(name, EXPORTER, values, parent, needs)
+    values = {**ONLY_GPU_NODES, "serviceMonitor.enabled": True, "serviceMonitor.interval": "15s"}
+    return charts.release(name, charts.DCGM_EXPORTER, values, _system(substrate), _after(parent, needs))
+
+
+def open_to_exporter(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> networking.v1.NetworkPolicy:
+    """Let monitoring's pods in the substrate's namespace reach the exporter."""
+    exporter = networking.v1.NetworkPolicyPeerArgs(
+        namespace_selector=meta.v1.LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": NAMESPACE}),
+        pod_selector=meta.v1.LabelSelectorArgs(match_labels={"app.kubernetes.io/name": charts.DCGM_EXPORTER.name}),
+    )
+    return networking.v1.NetworkPolicy(
+        name,
+        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
+        spec=networking.v1.NetworkPolicySpecArgs(
+            pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/serves": "monitoring"}),
+            policy_types=["Egress"],
+            egress=[
+                networking.v1.NetworkPolicyEgressRuleArgs(
+                    to=[exporter],
+                    ports=[networking.v1.NetworkPolicyPortArgs(port=METRICS_PORT, protocol="TCP")],
+                )
+            ],
+        ),
+        opts=substrate.child(parent),
+    )
 
 
 def _sharing(time_slices: int) -> dict[str, Any]:
@@ -58,28 +79,13 @@ def _sharing(time_slices: int) -> dict[str, Any]:
     if time_slices == 1:
         return {}
     resources = [{"name": GPU, "replicas": time_slices}]
-    return {
-        "config": {
-            "map": {"default": json.dumps({"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}})}
-        }
-    }
+    shared = {"version": "v1", "sharing": {"timeSlicing": {"resources": resources}}}
+    return {"config.map.default": json.dumps(shared)}
 
 
-def _release(
-    name: str,
-    chart: Chart,
-    values: Mapping[str, Any],
-    parent: pulumi.Resource,
-    needs: Sequence[pulumi.Resource],
-) -> helm.v3.Release:
-    """`skip_await`: their DaemonSets have no pod while the pool has no node."""
-    return helm.v3.Release(
-        name,
-        chart=chart.name,
-        version=chart.version,
-        repository_opts={"repo": chart.repository},
-        namespace=NAMESPACE,
-        values=values,
-        skip_await=True,
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(needs)),
-    )
+def _system(substrate: Kubernetes) -> Kubernetes:
+    return substrate.within(pulumi.Output.from_input(NAMESPACE))
+
+
+def _after(parent: pulumi.Resource, needs: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(parent=parent, depends_on=list(needs))

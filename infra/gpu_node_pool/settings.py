@@ -35,6 +35,7 @@ class _GpuPoolSettings(Settings):
     """What pools of GPU instances on AWS have in common."""
 
     instance_types: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)]
+    """Types with NVIDIA GPUs to choose from (`infra/gpu_node_pool/gpu_types.py`)."""
 
     gpus_max: Annotated[int, Field(ge=1, le=1000)]
     """GPUs of all nodes together at most; the account's quota of vCPUs for G or P instances must cover it."""

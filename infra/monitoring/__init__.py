@@ -24,6 +24,9 @@ class Monitoring(Protocol):
     grafana_url: pulumi.Output[str] | None
     """None where there is no Grafana."""
 
+    ready: pulumi.Resource
+    """What a consumer that needs Prometheus, or the kinds that its operator defines, depends on."""
+
     def watch(self, name: str, spec: WatchSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         """Scrape a workload's targets, evaluate its rules, send its alerts to its webhook."""
 

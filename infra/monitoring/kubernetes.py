@@ -56,6 +56,9 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
 
     grafana_url: pulumi.Output[str] | None
 
+    ready: pulumi.Resource
+    """The release."""
+
     def __init__(self, name: str, args: PrometheusOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrometheusOnKubernetes", name, None, opts)
         self._name, self._args = name, args
@@ -63,7 +66,7 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
         substrate = args.substrate
 
         # The chart cuts longer names off.
-        self._release = self._install()
+        self.ready = self._release = self._install()
         reach(f"{name}-reach", substrate, self)
         open_to_callers(name, ROLE, [PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT], substrate, self)
         open_to_callers(f"{name}-metrics", "metrics", METRICS_PORTS, substrate, self)

@@ -86,6 +86,7 @@ class ExistingSubnet(Settings):
     """A subnet that somebody else made."""
 
     id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]
+    """E.g. `subnet-0123456789abcdef0`."""
 
     cidr: Cidr
     """Its addresses: what network policies open for."""
@@ -97,6 +98,7 @@ class ExistingVpcSettings(Settings):
     kind: Literal["existing-vpc"]
 
     vpc_id: Annotated[str, Field(pattern=r"^vpc-[0-9a-f]{8,17}$")]
+    """E.g. `vpc-0123456789abcdef0`."""
 
     cidr: Cidr
     """Addresses of the VPC: what the stores' security groups let in."""

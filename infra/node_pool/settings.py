@@ -8,7 +8,6 @@ from infra.core.aws_types import InstanceType, Zone
 from infra.core.settings import Settings
 
 Capacity = Literal["on-demand", "spot", "spot-then-on-demand"]
-"""How instances are bought; the last takes on-demand ones while the spot market has none."""
 
 AmiAlias = Annotated[str, Field(pattern=r"^(al2023|bottlerocket)@v[0-9][0-9.]*$")]
 """System and version of nodes that Karpenter starts, e.g. `al2023@v20260709`; `@latest` would replace nodes at will."""
@@ -21,6 +20,7 @@ class PoolSettings(Settings):
     """Types to choose from; several make spot capacity likelier."""
 
     capacity: Capacity = "spot-then-on-demand"
+    """How instances are bought; the last takes on-demand ones while the spot market has none."""
 
     zones: tuple[Zone, ...] = ()
     """Zones that offer the types, among those of the network; none named: all of them."""

@@ -75,6 +75,7 @@ class ElastiCacheSettings(Settings):
     Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/engine-versions.html"""
 
     node_type: CacheNodeType = "cache.m7g.large"
+    """Size of each node."""
 
     nodes: Annotated[int, Field(ge=2, le=6)] = 2
     """The primary and its standbys, each in a zone of its own as far as there are zones."""
@@ -89,8 +90,10 @@ class ElastiCacheSettings(Settings):
     """Days that daily snapshots are kept."""
 
     snapshot_window: DailyWindow = "02:00-03:00"
+    """When the daily snapshot is taken, in UTC."""
 
     maintenance_window: WeeklyWindow = "sun:03:30-sun:04:30"
+    """When AWS may patch and restart nodes, in UTC."""
 
     logs_days: RetentionDays = 90
     """Days that the engine's log and the log of slow commands are kept."""

@@ -7,7 +7,7 @@ import pulumi
 import pytest
 
 from pytest_pulumi.engine import OperationError
-from pytest_pulumi.providers import Aws, Planned
+from pytest_pulumi.providers import Aws, Computed, Planned, Random
 from pytest_pulumi.providers.aws_tables import ARNS, IDS, IMMUTABLE, NAMES
 from pytest_pulumi.providers.schema import resource_class, shape_of
 
@@ -239,3 +239,17 @@ class TestOnTheEngine:
         cloud = Mine()
         pulumi_stack(program(lambda options: aws.s3.Bucket("b", opts=options)), providers=[cloud]).up()
         assert cloud.item(BUCKET).values["websiteEndpoint"] == "mine.example"
+
+
+@pytest.fixture
+def pulumi_outputs():
+    return Computed(Aws(account="111122223333"), Random(), others={"random:index/randomId:RandomId": {"hex": "cafe"}})
+
+
+def test_a_run_without_an_engine_gets_what_the_provider_would_compute(pulumi_run):
+    def program():
+        options = pulumi.ResourceOptions(provider=aws.Provider("main", region="eu-west-1"))
+        role = aws.iam.Role("worker", assume_role_policy="{}", opts=options)
+        pulumi.export("arn", role.arn)
+
+    assert pulumi_run(program).outputs["arn"].startswith("arn:aws:iam::111122223333:role/worker-")

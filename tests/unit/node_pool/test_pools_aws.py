@@ -33,11 +33,24 @@ def pulumi_outputs():
     return Outputs({"kubernetes:helm.sh/v3:Release": {"status": {"status": "deployed"}}})
 
 
+class FakeMonitoring:
+    """Keeps what it is asked to watch."""
+
+    def __init__(self):
+        self.watched = []
+
+    def start(self, opts):
+        self.ready = k8s.core.v1.ConfigMap("operator", metadata={"namespace": "x"}, opts=opts)
+
+    def watch(self, _name, spec, _opts=None):
+        self.watched[:] = [spec]
+
+
 @pytest.fixture
 def graph(pulumi_run):
     """The graph of a cluster with an autoscaler, a pool and a GPU pool."""
 
-    def run(scaler="karpenter", cpu=CPU, gpu=GPU):
+    def run(scaler="karpenter", cpu=CPU, gpu=GPU, monitoring=None):
         def program():
             provider = aws.Provider("aws", region=REGION)
             opts = pulumi.ResourceOptions(providers=[provider])
@@ -52,7 +65,10 @@ def graph(pulumi_run):
             )
             node_pool.build("node-pool", TypeAdapter(NodePoolSettings).validate_python(cpu), substrate, scaling, opts)
             gpus = TypeAdapter(EksGpuNodePoolSettings).validate_python(gpu)
-            gpu_node_pool.build_on_aws("gpu-node-pool", gpus, substrate, scaling, opts)
+            pool = gpu_node_pool.build_on_aws("gpu-node-pool", gpus, substrate, scaling, opts)
+            if monitoring is not None:
+                monitoring.start(opts)
+                pool.watch(monitoring)
 
         return pulumi_run(program)
 
@@ -138,7 +154,7 @@ def test_managed_pools_have_a_group_for_each_way_of_buying(graph):
 
 def test_the_plugin_is_left_to_a_system_that_brings_it(graph):
     releases = {each.name for each in graph().all(k8s.helm.v3.Release)}
-    assert {"gpu-node-pool-plugin", "gpu-node-pool-metrics"} <= releases
+    assert "gpu-node-pool-plugin" in releases
     bottlerocket = graph(gpu={**GPU, "ami_alias": "bottlerocket@v1.40.0"})
     assert "gpu-node-pool-plugin" not in {each.name for each in bottlerocket.all(k8s.helm.v3.Release)}
 
@@ -172,6 +188,18 @@ def test_the_plugin_is_left_to_a_system_that_brings_it(graph):
 def test_a_wrong_pool_is_refused_with_what_is_allowed(adapter, block, message):
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(adapter).validate_python(block)
+
+
+def test_gpus_are_watched_where_the_operator_is_known_and_monitoring_may_reach_their_metrics(graph):
+    monitoring = FakeMonitoring()
+    made = graph(monitoring=monitoring)
+    exporter = made.one(k8s.helm.v3.Release, "gpu-node-pool-metrics")
+    assert exporter.get("values.serviceMonitor.enabled") is True
+    assert made.one("kubernetes:core/v1:ConfigMap", "operator") in made.dependencies(exporter)
+    (watched,) = monitoring.watched
+    assert "GpuIdle" in watched.rules
+    path = made.one("kubernetes:networking.k8s.io/v1:NetworkPolicy", "gpu-node-pool-metrics-path")
+    assert path.get("spec.egress[0].ports[0].port") == 9400
 
 
 def test_a_karpenter_pool_needs_karpenter(graph):

@@ -2,6 +2,7 @@
 
 from pytest_pulumi.providers.aws import Aws
 from pytest_pulumi.providers.base import Item, NotReadyError, Planned, RefusedError, SimulatedProvider
+from pytest_pulumi.providers.computed import Computed
 from pytest_pulumi.providers.faults import Faults, Operation
 from pytest_pulumi.providers.kubernetes import Kubernetes
 from pytest_pulumi.providers.kubernetes_api import KubernetesApi
@@ -10,6 +11,7 @@ from pytest_pulumi.providers.server import simulate
 
 __all__ = [
     "Aws",
+    "Computed",
     "Faults",
     "Item",
     "Kubernetes",

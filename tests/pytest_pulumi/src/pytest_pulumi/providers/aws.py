@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_pulumi.providers import schema
 from pytest_pulumi.providers.aws_tables import (
     ARNS,
+    GATEWAY_CIDRS,
     IDS,
     IMMUTABLE,
     NAMES,
@@ -82,6 +83,9 @@ class Aws(SimulatedProvider):
             for name in outputs
             if planned.inputs.get(name) is None and (value := self._value(name, planned)) is not None
         }
+        if _kind(planned.type) == "eks/cluster":
+            group = {"clusterSecurityGroupId": f"sg-{planned.digest(17)}"}
+            given["vpcConfig"] = {**(planned.inputs.get("vpcConfig") or {}), **group}
         if "tagsAll" in outputs:
             given["tagsAll"] = self._default_tags() | (planned.inputs.get("tags") or {})
         return given | dict(self.computed.get(planned.type, {}))
@@ -178,6 +182,11 @@ class Aws(SimulatedProvider):
             "defaultVersion": 1 if kind == "ec2/launchTemplate" else None,
             "latestVersion": 1 if kind == "ec2/launchTemplate" else None,
         }
+        if kind == "ec2/eip":
+            plain["allocationId"] = planned.id
+        if kind == "ec2/vpcEndpoint" and planned.inputs.get("vpcEndpointType", "Gateway") == "Gateway":
+            plain["cidrBlocks"] = GATEWAY_CIDRS
+            plain["prefixListId"] = f"pl-{planned.digest(8)}"
         if kind == "eks/cluster":
             issuer = f"https://oidc.eks.{region}.amazonaws.com/id/{planned.digest(32).upper()}"
             plain["identities"] = [{"oidcs": [{"issuer": issuer}]}]

@@ -132,6 +132,7 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
 
 NAMES: Mapping[str, tuple[str, int]] = {
     "budgets/budget": ("name", 100),
+    "cloudwatch/eventRule": ("name", 64),
     "cloudwatch/logGroup": ("name", 512),
     "cloudwatch/metricAlarm": ("name", 255),
     "dynamodb/table": ("name", 255),
@@ -223,3 +224,6 @@ PORTS: Mapping[str, int] = {
     "valkey": 6379,
 }
 """Engine to the port it listens on by default."""
+
+GATEWAY_CIDRS = ("3.5.64.0/21", "52.218.0.0/17")
+"""Addresses behind a gateway endpoint: two of S3's networks, as the service's prefix lists name them."""

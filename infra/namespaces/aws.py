@@ -1,0 +1,58 @@
+"""Ways out of a namespace to what is no pod: S3, databases and caches of AWS, the agent that gives credentials."""
+
+from collections.abc import Sequence
+
+import pulumi
+from pulumi_kubernetes import meta, networking
+
+from infra.core.kubernetes import LABEL_PREFIX
+from infra.network import Network
+
+AGENT_CIDR, AGENT_PORT = "169.254.170.23/32", 80
+"""The Pod Identity agent of each node, from which SDKs get credentials.
+Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html"""
+HTTPS, POSTGRES, REDIS = 443, 5432, 6379
+
+
+def open_to_managed(
+    name: str, network: Network, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> list[networking.v1.NetworkPolicy]:
+    """Let pods of a namespace that say they call a store reach it outside of the cluster; everything else stays closed.
+
+    S3 is reached by its addresses in the region (the way there is the VPC's endpoint), STS by an endpoint in the VPC,
+    databases and caches in their subnets.
+    """
+    store = [
+        _to(network.s3_cidrs, HTTPS),
+        _to([network.cidr], HTTPS),
+        _to([AGENT_CIDR], AGENT_PORT),
+    ]
+    ways = {
+        "artifact-store": store,
+        "database": [_to(network.data_cidrs, POSTGRES)],
+        "online-store": [_to(network.data_cidrs, REDIS)],
+    }
+    return [
+        networking.v1.NetworkPolicy(
+            f"{name}-managed-{role}",
+            metadata=meta.v1.ObjectMetaArgs(namespace=namespace),
+            spec=networking.v1.NetworkPolicySpecArgs(
+                pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/calls-{role}": "true"}),
+                policy_types=["Egress"],
+                egress=rules,
+            ),
+            opts=opts,
+        )
+        for role, rules in ways.items()
+    ]
+
+
+def _to(cidrs: pulumi.Input[Sequence[str]], port: int) -> networking.v1.NetworkPolicyEgressRuleArgs:
+    peers = pulumi.Output.from_input(cidrs).apply(
+        lambda known: [
+            networking.v1.NetworkPolicyPeerArgs(ip_block=networking.v1.IPBlockArgs(cidr=cidr)) for cidr in known
+        ]
+    )
+    return networking.v1.NetworkPolicyEgressRuleArgs(
+        to=peers, ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")]
+    )

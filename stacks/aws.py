@@ -1,0 +1,94 @@
+"""What a stack on AWS stands on: account, network, cluster, nodes, namespaces, and the way in."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws
+import pulumi_kubernetes
+import pulumi_random
+
+from infra import (
+    autoscaler,
+    budget,
+    ci_access,
+    cluster,
+    exposure,
+    gpu_node_pool,
+    network,
+    node_pool,
+    registry,
+)
+from infra.core import names
+from infra.core.aws import STACK_TAG, Account
+from infra.core.paths import CHECKOUT
+from infra.core.substrate import Aws, Kubernetes
+from infra.gpu_node_pool import GpuNodePool
+from infra.namespaces.aws import open_to_managed
+from stacks.aws_settings import AwsStack, AwsSubstrateSettings
+from stacks.cluster import Substrates, guarded
+from stacks.surroundings import Surroundings
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsSubstrates(Substrates):
+    """Where the platform's parts stand on AWS."""
+
+    gpus: GpuNodePool
+    """Watched once there is monitoring."""
+
+
+def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
+    """Make them, and what belongs to the account rather than to a namespace: registry, budget, CI's roles."""
+    account, on_aws = _account(settings.substrate)
+    ci_access.build("ci-access", settings.ci_access, account, on_aws)
+    budget.build("budget", settings.budget, account, on_aws)
+    registry.build("registry", settings.registry, account, on_aws)
+    net = network.build("network", settings.network, account, on_aws)
+    eks = cluster.build_on_aws("cluster", settings.cluster, account, net, on_aws)
+    provider = pulumi_kubernetes.Provider(
+        "kubernetes",
+        kubeconfig=eks.kubeconfig,
+        cluster_identifier=eks.arn,
+        opts=pulumi.ResourceOptions(depends_on=list(eks.ready)),
+    )
+    aws_provider = on_aws.providers[0]  # type: ignore[index]  # a list, as made in _account
+    opts = pulumi.ResourceOptions(providers=[aws_provider, provider, pulumi_random.Provider("random")])
+    bare = Kubernetes(
+        provider=provider,
+        namespace=pulumi.Output.from_input(names.PLATFORM),
+        checkout=CHECKOUT,
+        image=surroundings.image,
+        supply=settings.substrate.supply,
+    )
+    substrate = Aws(provider=aws_provider, account=account, network=net, cluster=eks, kubernetes=bare)
+    scaler = autoscaler.build("autoscaler", settings.autoscaler, substrate, opts)
+    nodes = node_pool.build("node-pool", settings.node_pool, substrate, scaler, opts)
+    gpus = gpu_node_pool.build_on_aws("gpu-node-pool", settings.gpu_node_pool, substrate, scaler, opts)
+    platform, workloads = guarded(settings, bare, surroundings, [*nodes.ready, *gpus.ready], opts)
+    return AwsSubstrates(
+        platform=_with_ways_out(names.PLATFORM, substrate, platform, opts),
+        workloads=_with_ways_out(names.LOAN_DEFAULT, substrate, workloads, opts),
+        opts=opts,
+        exposure=exposure.build("exposure", settings.exposure, platform, opts),
+        kubeconfig=eks.kubeconfig,
+        gpus=gpus,
+    )
+
+
+def _account(settings: AwsSubstrateSettings) -> tuple[Account, pulumi.ResourceOptions]:
+    """The account, and the options with which something is made in it and tagged."""
+    tags = {STACK_TAG: settings.name, **settings.tags}
+    provider = pulumi_aws.Provider(
+        "aws",
+        region=settings.region,
+        allowed_account_ids=[settings.account_id],
+        default_tags=pulumi_aws.ProviderDefaultTagsArgs(tags=tags),
+    )
+    account = Account(id=settings.account_id, region=settings.region, tags=tags)
+    return account, pulumi.ResourceOptions(providers=[provider])
+
+
+def _with_ways_out(name: str, aws: Aws, space: Kubernetes, opts: pulumi.ResourceOptions) -> Aws:
+    """A guarded namespace, with the ways to managed stores."""
+    ways = open_to_managed(f"{name}-namespace", aws.network, space.namespace, opts)
+    return aws.within(space.namespace, *space.ready, *ways)

@@ -1,0 +1,182 @@
+"""What the stack file of a stack on AWS says, and what of it must fit together before AWS is asked."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from infra.admission.settings import AdmissionSettings
+from infra.artifact_store.settings import S3Settings
+from infra.autoscaler.settings import AutoscalerSettings
+from infra.budget.settings import BudgetSettings
+from infra.ci_access.settings import CiAccessSettings, GithubOidcSettings
+from infra.cluster.settings import EksClusterSettings, EksSettings
+from infra.compute.settings import ComputeOnKubernetesSettings
+from infra.controllers.settings import ControllersSettings
+from infra.core.aws_types import AccountId, Region, overlaps, region_of
+from infra.core.names import DnsLabel
+from infra.core.settings import Settings
+from infra.core.supply import Supply
+from infra.credentials.settings import RandomCredentialsSettings
+from infra.database.settings import RdsPostgresSettings
+from infra.exposure.settings import ExposureSettings
+from infra.feature_store.settings import FeastOnKubernetesSettings
+from infra.gpu_node_pool.settings import EksGpuNodePoolSettings, NoGpuNodesSettings
+from infra.identity.settings import IrsaSettings, PodIdentitySettings
+from infra.monitoring.settings import PrometheusOnKubernetesSettings
+from infra.namespaces.settings import NamespacesSettings
+from infra.network.settings import NetworkSettings
+from infra.node_pool.settings import NodePoolSettings
+from infra.online_store.settings import ElastiCacheSettings
+from infra.pipelines.settings import PipelinesSettings
+from infra.policy_server.settings import OpaOnKubernetesSettings
+from infra.registry.settings import RegistrySettings
+from infra.serving.settings import KserveOnKubernetesSettings
+from infra.tracking.settings import MlflowOnKubernetesSettings
+from policies.settings import PolicySettings
+from workloads.loan_default.component import LoanDefaultStackSettings
+from workloads.loan_default.settings import STORED
+
+UP_ROLE = "arn:aws:iam::{account}:role/mlplatform/ci-up"
+"""The role that CI updates the stack as."""
+
+
+class AwsSubstrateSettings(Settings):
+    """A region of one AWS account, and a Kubernetes cluster in it."""
+
+    kind: Literal["aws"]
+
+    account_id: AccountId
+    """The account; another one is refused, whatever credentials the shell has."""
+
+    region: Region
+    """Where everything is, e.g. `eu-west-1`; zones are of this region."""
+
+    name: DnsLabel
+    """Value of the tag `mlplatform:stack` on everything: bills are split and leftovers found by it."""
+
+    tags: Mapping[Annotated[str, Field(pattern=r"^[^:]+$", max_length=128)], Annotated[str, Field(max_length=256)]] = (
+        Field(default_factory=dict)
+    )
+    """Further tags on everything, e.g. of a cost centre."""
+
+    supply: Supply = Supply()
+    """Where others' images, charts and manifests come from."""
+
+
+class AwsStack(Settings):
+    """The stack file of a stack on AWS: one block per role, one per workload."""
+
+    substrate: AwsSubstrateSettings
+    network: NetworkSettings
+    cluster: EksClusterSettings
+    autoscaler: AutoscalerSettings
+    node_pool: NodePoolSettings
+    gpu_node_pool: EksGpuNodePoolSettings
+    registry: RegistrySettings
+    budget: BudgetSettings
+    ci_access: CiAccessSettings
+    admission: AdmissionSettings
+    namespaces: NamespacesSettings
+    controllers: ControllersSettings
+    exposure: ExposureSettings
+    identity: Annotated[PodIdentitySettings | IrsaSettings, Field(discriminator="kind")]
+    credentials: RandomCredentialsSettings
+    database: RdsPostgresSettings
+    artifact_store: S3Settings
+    online_store: ElastiCacheSettings
+    feature_store: FeastOnKubernetesSettings
+    tracking: MlflowOnKubernetesSettings
+    pipelines: PipelinesSettings
+    policy_server: OpaOnKubernetesSettings
+    monitoring: PrometheusOnKubernetesSettings
+    compute: ComputeOnKubernetesSettings
+    serving: KserveOnKubernetesSettings
+    loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
+    policies: PolicySettings = PolicySettings()
+
+    @model_validator(mode="after")
+    def _one_region(self) -> "AwsStack":
+        region = self.substrate.region
+        for zone in self.network.zones:
+            if region_of(zone) != region:
+                raise ValueError(
+                    f"network names the zone {zone}, not in substrate.region {region}: give zones such as {region}a"
+                )
+        if self.artifact_store.replica_region == region:
+            raise ValueError(
+                f"artifact_store.replica_region {region} is the stack's own region: give another one, or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pools_are_in_the_networks_zones(self) -> "AwsStack":
+        for role in ("node_pool", "gpu_node_pool"):
+            for zone in getattr(getattr(self, role), "zones", ()):
+                if zone not in self.network.zones:
+                    raise ValueError(
+                        f"{role}.zones names {zone}, in which the network has no subnet: "
+                        f"give some of {', '.join(self.network.zones)}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _addresses_are_apart(self) -> "AwsStack":
+        if overlaps(self.network.cidr, self.cluster.service_cidr):
+            raise ValueError(
+                f"cluster.service_cidr {self.cluster.service_cidr} overlaps network.cidr {self.network.cidr}: "
+                "give Services another network, e.g. 172.20.0.0/16"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pools_have_their_autoscaler(self) -> "AwsStack":
+        prefix = {"karpenter": "karpenter-", "cluster-autoscaler": "managed-"}[self.autoscaler.kind]
+        for role in ("node_pool", "gpu_node_pool"):
+            kind = getattr(self, role).kind
+            if kind != "no-gpu-nodes" and not kind.startswith(prefix):
+                raise ValueError(
+                    f"{role}.kind {kind} is not resized by autoscaler.kind {self.autoscaler.kind}: "
+                    f"give a kind `{prefix}…`, or the other autoscaler"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_can_be_asked_for(self) -> "AwsStack":
+        none = isinstance(self.gpu_node_pool, NoGpuNodesSettings)
+        quota = self.namespaces.workload_quota.gpus
+        if not none and quota == 0:
+            raise ValueError(
+                "gpu_node_pool has GPUs, but namespaces.workload_quota.gpus 0 lets no pod ask for one: "
+                "give at least 1, or gpu_node_pool.kind no-gpu-nodes"
+            )
+        estimator = self.loan_default.training.estimator
+        if none and estimator.kind == "xgboost" and estimator.device == "cuda":
+            raise ValueError(
+                "loan_default.training.estimator.device cuda needs a GPU, but gpu_node_pool.kind is no-gpu-nodes: "
+                "give a pool, or the device cpu"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ci_administers_the_cluster(self) -> "AwsStack":
+        role = UP_ROLE.format(account=self.substrate.account_id)
+        if (
+            isinstance(self.ci_access, GithubOidcSettings)
+            and isinstance(self.cluster, EksSettings)
+            and role not in self.cluster.admin_role_arns
+        ):
+            raise ValueError(
+                f"ci_access makes the role {role}, which updates the stack but may not enter the cluster: "
+                "add it to cluster.admin_role_arns"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_file_of_this_machine(self) -> "AwsStack":
+        if self.loan_default.data is not None and not self.loan_default.data.startswith(STORED):
+            raise ValueError(
+                f"loan_default.data is {self.loan_default.data}, a file of this machine, which no pod can read: put it "
+                "into the artifact store and give its address s3://…, or leave it out, and the data is generated"
+            )
+        return self

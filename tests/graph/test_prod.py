@@ -1,0 +1,167 @@
+"""The whole prod stack as a graph, without an engine; what AWS and the cluster answer is simulated."""
+
+import json
+import re
+
+import pytest
+from pulumi_aws import ec2, eks, iam, kms, rds, s3
+from pytest_pulumi import runner
+from pytest_pulumi.facts import Facts
+
+from infra.core import paths
+from stacks.access_matrix import rights
+from tests import prod
+from tests.aws import ANSWERS, Outputs
+from tests.clusters import loose, pods
+
+DATA = (s3.Bucket, rds.Instance, "aws:elasticache/replicationGroup:ReplicationGroup")
+OURS = ("mlplatform", "loan-default")
+
+
+def run(**blocks):
+    facts = Facts(project="mlplatform", stack=prod.NAME, answers=ANSWERS, outputs=Outputs(), timeout_seconds=120)
+    return runner.run(prod.program(**blocks), facts)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """Once for all tests: the program takes seconds."""
+    return run()
+
+
+def test_the_graph_is_the_golden_one(graph, pulumi_golden):
+    text = graph.snapshot().replace(str(paths.CHECKOUT), "<checkout>")
+    pulumi_golden(re.sub("[0-9a-f]{64}", "<sha256>", text))
+
+
+def test_everything_on_aws_carries_the_stacks_tag_and_no_other_account_is_touched(graph):
+    provider = graph.one("pulumi:providers:aws")
+    assert json.loads(provider.get("defaultTags")) == {"tags": {"mlplatform:stack": "prod"}}
+    assert json.loads(provider.get("allowedAccountIds")) == ["111122223333"]
+
+
+def test_what_holds_data_is_protected(graph):
+    kept = [each for kind in DATA for each in graph.all(kind)]
+    assert len(kept) >= 4
+    assert [each.name for each in kept if not each.protect] == []
+
+
+def test_every_key_is_our_own_and_rotated(graph):
+    assert {each.get("enableKeyRotation") for each in graph.all(kms.Key)} == {True}
+
+
+def test_nothing_is_open_to_the_internet(graph):
+    for group in graph.all(ec2.SecurityGroup):
+        assert "0.0.0.0/0" not in json.dumps(group.inputs.get("ingress") or [])
+    assert graph.one(eks.Cluster).get("vpcConfig.endpointPublicAccess") is False
+    assert {each.get("publiclyAccessible") for each in graph.all(rds.Instance)} == {False}
+
+
+def test_in_the_cluster_nothing_goes_before_access_to_it_and_everything_goes_before_it(graph):
+    provider = graph.one("pulumi:providers:kubernetes")
+    needed = graph.dependencies(provider)
+    assert {each.name for each in graph.all(eks.AccessPolicyAssociation)} <= {each.name for each in needed}
+    assert graph.one(eks.NodeGroup, "cluster-system-nodes") in needed
+
+
+def test_no_pod_of_ours_is_loose(graph):
+    assert {name: found for name, pod in pods(graph).items() if (found := loose(pod))} == {}
+
+
+def accounts(graph):
+    """Namespace and name of the service account of every pod of ours, to its logical name."""
+    found = {}
+    for name, pod in pods(graph).items():
+        owner = next(each for each in graph.resources if each.name == name and "spec" in (each.inputs or {}))
+        found[owner.inputs["metadata"]["namespace"], pod.get("serviceAccountName", "default")] = name
+    return found
+
+
+def granted(graph):
+    return {
+        (each.get("namespace"), each.get("serviceAccount"))
+        for each in graph.all(eks.PodIdentityAssociation)
+        if each.get("namespace") in OURS
+    }
+
+
+def reaching(graph):
+    """Service accounts of the pods that say, for the network's sake, that they call the artifact store."""
+    found = set()
+    for resource in graph.resources:
+        spec = (resource.inputs or {}).get("spec") if isinstance(resource.inputs, dict) else None
+        if not isinstance(spec, dict):
+            continue
+        template = spec.get("template") or spec.get("jobTemplate", {}).get("spec", {}).get("template")
+        labels = (template or {}).get("metadata", {}).get("labels") or {}
+        if "mlplatform.dev/calls-artifact-store" in labels:
+            found.add((resource.inputs["metadata"]["namespace"], template["spec"]["serviceAccountName"]))
+        predictor = spec.get("predictor")
+        if predictor is not None:
+            found.add((resource.inputs["metadata"]["namespace"], predictor["serviceAccountName"]))
+    return found
+
+
+def test_whoever_reaches_the_artifact_store_has_a_grant(graph):
+    assert reaching(graph) - granted(graph) == set()
+
+
+def test_no_grant_is_there_that_no_pod_asked_for(graph):
+    assert granted(graph) - set(accounts(graph)) == set()
+    buckets = {
+        right.who.removeprefix("pod ")
+        for right in rights(graph)
+        if any(":s3:::" in each for each in right.on) and right.who.startswith("pod ")
+    }
+    assert buckets == {"/".join(each) for each in reaching(graph)}
+
+
+def test_no_workload_may_do_more_than_its_prefix(graph):
+    for right in rights(graph):
+        if right.who.startswith("pod loan-default/") and any("s3:PutObject" in each for each in right.actions):
+            assert all(each.endswith("/loan-default/*") for each in right.on)
+        if right.who.startswith("pod ") and any(each.startswith("kms:") for each in right.actions):
+            assert "kms:ViaService" in right.only_if
+
+
+def test_no_policy_of_ours_allows_everything_on_everything(graph):
+    for right in rights(graph):
+        if right.allowed and "*" in right.on:
+            assert not set(right.actions) & {"*", "s3:*", "iam:*", "kms:*"}
+
+
+def test_no_role_trusts_everybody(graph):
+    for role in graph.all(iam.Role):
+        for statement in json.loads(role.get("assumeRolePolicy"))["Statement"]:
+            assert statement["Principal"] not in ("*", {"AWS": "*"})
+            if "Federated" in statement["Principal"]:
+                assert "*" not in json.dumps(statement["Condition"]["StringEquals"])
+
+
+def test_pods_reach_managed_stores_and_nothing_else_outside_of_the_cluster(graph):
+    outside = {}
+    for each in graph.all("kubernetes:networking.k8s.io/v1:NetworkPolicy"):
+        for rule in each.inputs["spec"].get("egress") or []:
+            cidrs = [peer["ipBlock"]["cidr"] for peer in rule.get("to") or [] if "ipBlock" in peer]
+            if cidrs:
+                outside.setdefault(each.name, []).extend(cidrs)
+    provisioning = {name for name in outside if name.endswith("-provision-ways")}
+    assert set(outside) - provisioning == {
+        f"{space}-namespace-managed-{role}" for space in OURS for role in ("artifact-store", "database", "online-store")
+    }
+    assert not any("0.0.0.0/0" in cidrs for cidrs in outside.values())
+
+
+def test_credentials_are_secret_in_the_outputs(graph):
+    assert graph.secret_outputs == {"kubeconfig", "retrain_token"}
+
+
+def test_irsa_leaves_no_pod_identity_to_the_workloads():
+    graph = run(identity={"kind": "irsa"})
+    assert granted(graph) <= {("mlplatform", "database-master")}
+    annotated = {
+        (each.inputs["metadata"]["namespace"], each.inputs["metadata"]["name"])
+        for each in graph.all("kubernetes:core/v1:ServiceAccount")
+        if "eks.amazonaws.com/role-arn" in (each.inputs["metadata"].get("annotations") or {})
+    }
+    assert reaching(graph) <= annotated

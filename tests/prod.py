@@ -1,0 +1,46 @@
+"""The prod stack as its file in this checkout says, with blocks changed; nothing here talks to AWS."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.core.paths import CHECKOUT
+from stacks import composition
+from stacks.aws_settings import AwsStack
+from stacks.settings import parse
+from stacks.surroundings import Surroundings
+from tests.clusters import image
+
+NAME = "prod"
+TODAY = dt.date(2026, 11, 25)
+
+
+def config(**blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """The stack file's configuration, with keys of blocks replaced; a block that names a `kind` is replaced whole."""
+    made: dict[str, Any] = yaml.safe_load((CHECKOUT / f"Pulumi.{NAME}.yaml").read_text())["config"]
+    for role, changes in blocks.items():
+        key = f"mlplatform:{role}"
+        made[key] = dict(changes) if "kind" in changes else {**made.get(key, {}), **changes}
+    return made
+
+
+def settings(**blocks: Mapping[str, Any]) -> AwsStack:
+    """What the program makes of it."""
+    parsed = parse({key: json.dumps(value) for key, value in config(**blocks).items()}, NAME)
+    assert isinstance(parsed, AwsStack)
+    return parsed
+
+
+def program(**blocks: Mapping[str, Any]) -> Callable[[], None]:
+    """The whole program."""
+
+    def run() -> None:
+        composition.declare(
+            settings(**blocks), Surroundings(stack=NAME, folder=Path("/stack"), image=image, today=TODAY)
+        )
+
+    return run
