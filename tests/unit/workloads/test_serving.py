@@ -1,4 +1,7 @@
+import itertools
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -199,6 +202,27 @@ def test_a_promoted_version_is_the_only_one_in_the_info_metric(http, model, scor
     text = http.get("/metrics").text
     assert f'{metrics.MODEL_INFO}{{alias="champion",version="8"}} 1.0' in text
     assert 'version="7"} 1.0' not in [line for line in text.splitlines() if line.startswith(metrics.MODEL_INFO)]
+
+
+def test_no_request_fails_while_the_alias_moves(http, model, scorer):
+    done = threading.Event()
+
+    def move():
+        for version in itertools.cycle(("7", "8")):
+            model.serve({"champion": Loaded(version, scorer)})
+            if done.is_set():
+                return
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        with ThreadPoolExecutor(4) as clients:
+            answers = list(clients.map(lambda _: post(http, PREDICT, {"instances": [VECTOR]}), range(400)))
+    finally:
+        done.set()
+        mover.join()
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["x-model-version"] for answer in answers} == {"7", "8"}
 
 
 def test_the_challenger_gets_its_share_and_no_more(http, model, scorer):
