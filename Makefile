@@ -28,7 +28,7 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview access-matrix policy policy-state review drift cost down doctor outputs env drill retrain status stage rollback test soak check wheel lock images bench
+.PHONY: help install up preview access-matrix policy policy-state review drift cost down preflight doctor outputs env drill retrain status stage rollback test soak check wheel lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
@@ -82,6 +82,9 @@ down: ## destroy STACK and what is kept about it
 ifneq ($(STACK),local)
 	@$(INFRA)/python -m stacks.sweep --stack $(STACK)
 endif
+
+preflight: ## ask STACK's account whether its quotas and zones suffice; BLOCKED lines say what to raise
+	@$(INFRA)/python -m stacks.preflight --stack $(STACK)
 
 doctor: ## ask every part of STACK whether it does its work; prints cause and fix
 	@$(WITH) pulumi stack output --stack $(STACK) --json | $(INFRA)/python -m workloads.loan_default.doctor $(ARGS)

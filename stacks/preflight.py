@@ -1,11 +1,14 @@
-"""What an AWS account must allow before a stack's pools can reach their limits: quotas, and types sold in the zones.
+"""`python -m stacks.preflight --stack NAME`: what its account must allow before a stack's pools reach their limits.
 
-Asks, and changes nothing. Whatever is asked of AWS goes through `Account`, so that tests need none.
+Quotas, and instance types that are sold in the zones. Asks, and changes nothing; whatever is asked of AWS goes through
+`Account`, so that tests need none.
 """
 
+import argparse
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +22,8 @@ from infra.gpu_node_pool.settings import (
     NoGpuNodesSettings,
 )
 from infra.node_pool.settings import Capacity, KarpenterNodesSettings, NodePoolSettings
+from stacks.aws_settings import AwsStack
+from stacks.settings import StackFileError, read
 
 QUOTAS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("standard", "on-demand"): ("L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"),
@@ -229,3 +234,29 @@ class AwsCli:
         if done.returncode != 0:
             raise PreflightError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
         return json.loads(done.stdout)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit with 0 when every pool can do its work, 1 when one cannot, 2 when that cannot be told."""
+    parser = argparse.ArgumentParser(prog="python -m stacks.preflight", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--aws", default="aws", help="the program that asks AWS; default: the one on PATH")
+    given = parser.parse_args(arguments)
+    try:
+        settings = read(given.stack)
+        if not isinstance(settings, AwsStack):
+            return 0
+        asked = pools(settings.cluster, settings.node_pool, settings.gpu_node_pool, settings.network.zones)
+        found = findings(asked, AwsCli(region=settings.substrate.region, program=given.aws))
+    except (StackFileError, PreflightError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    for each in found:
+        sys.stdout.write(f"{'BLOCKED' if each.blocks else 'note'}  {each.text}\n")
+    if not found:
+        sys.stdout.write("quotas and zones: every pool can reach its limit\n")
+    return 1 if any(each.blocks for each in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pulumi
+import yaml
 from pydantic import ValidationError, model_validator
 
 from infra.admission.settings import AdmissionSettings
@@ -167,6 +168,15 @@ def parse(config: Mapping[str, str], stack: str) -> StackSettings:
     except ValidationError as error:
         lines = [_line(dict(each), model) for each in error.errors(include_url=False)]
         raise StackFileError("\n".join(f"Pulumi.{stack}.yaml: {line}" for line in lines)) from None
+
+
+def read(stack: str) -> StackSettings:
+    """Settings of a stack by its file in the checkout, for commands beside the engine; raises StackFileError."""
+    file = paths.CHECKOUT / f"Pulumi.{stack}.yaml"
+    if not file.exists():
+        raise StackFileError(f"there is no stack {stack!r}: {file.name} is missing")
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))["config"]
+    return parse({key: text if isinstance(text, str) else json.dumps(text) for key, text in config.items()}, stack)
 
 
 def _model(substrate: Any, stack: str) -> StackModel:

@@ -17,8 +17,7 @@ import yaml
 from infra.cluster import kubeconfig
 from infra.cluster.settings import ExistingClusterSettings, KindClusterSettings
 from infra.core import names
-from infra.core.paths import CHECKOUT
-from stacks.settings import KubernetesStack, StackFileError, parse
+from stacks.settings import KubernetesStack, StackFileError, read
 
 LABEL = "app.kubernetes.io/part-of=mlplatform"
 """On everything of ours, controllers' namespaces included."""
@@ -111,10 +110,7 @@ def _asked(webhook: Mapping[str, Any]) -> set[str]:
 
 
 def _settings(stack: str) -> KubernetesStack | None:
-    config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
-    chosen = parse(
-        {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}, stack
-    )
+    chosen = read(stack)
     return chosen if isinstance(chosen, KubernetesStack) else None
 
 

@@ -1,5 +1,7 @@
 """What an account must allow, asked of a simulated account and of a stand-in for the program `aws`."""
 
+import json
+
 import pytest
 from pydantic import TypeAdapter
 
@@ -8,11 +10,16 @@ from infra.gpu_node_pool.settings import EksGpuNodePoolSettings
 from infra.node_pool.settings import NodePoolSettings
 from stacks import preflight
 from stacks.preflight import AwsCli, PreflightError, family, findings, vcpus
+from stacks.settings import read
 
 ZONES = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
 CLUSTER = EksSettings.model_validate({"kind": "eks", "admin_role_arns": ["arn:aws:iam::111122223333:role/admin"]})
 CPU = {"kind": "karpenter-nodes", "instance_types": ["m7i.xlarge"], "cpus_max": 64}
 GPU = {"kind": "karpenter-gpu-nodes", "instance_types": ["g5.2xlarge", "g5.xlarge"], "gpus_max": 4}
+
+TYPES = [*CLUSTER.system_nodes.instance_types, *read("prod").node_pool.instance_types]
+TYPES += read("prod").gpu_node_pool.instance_types
+OFFERS = json.dumps([{"InstanceType": each, "Location": zone} for each in TYPES for zone in ZONES])
 
 
 class Allows:
@@ -178,3 +185,27 @@ def test_a_program_that_fails_or_is_missing_is_named(aws, tmp_path):
         account.quota("L-DB2E81BA")
     with pytest.raises(PreflightError, match=r"is not installed: see https://aws\.amazon\.com/cli/"):
         AwsCli(region="eu-west-1", program=str(tmp_path / "none")).quota("L-DB2E81BA")
+
+
+def test_the_command_says_what_blocks_the_stack_of_the_checkout(aws, capsys):
+    account, _ = aws(f'{{"Quota": {{"Value": 0}}, "InstanceTypeOfferings": {OFFERS}}}')
+    assert preflight.main(["--stack", "prod", "--aws", account.program]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("BLOCKED  gpu_node_pool:") and "(L-DB2E81BA) is 0" in line for line in told)
+
+
+def test_the_command_is_content_with_an_account_that_allows_everything(aws, capsys):
+    account, _ = aws(f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}}}')
+    assert preflight.main(["--stack", "prod", "--aws", account.program]) == 0
+    assert capsys.readouterr().out == "quotas and zones: every pool can reach its limit\n"
+
+
+def test_the_command_says_when_it_cannot_tell(capsys, tmp_path):
+    assert preflight.main(["--stack", "prod", "--aws", str(tmp_path / "none")]) == 2
+    assert "is not installed" in capsys.readouterr().err
+    assert preflight.main(["--stack", "nowhere"]) == 2
+    assert "there is no stack 'nowhere': Pulumi.nowhere.yaml is missing" in capsys.readouterr().err
+
+
+def test_a_stack_without_an_account_needs_none():
+    assert preflight.main(["--stack", "local", "--aws", "none"]) == 0
