@@ -16,7 +16,7 @@ from infra import artifact_store, database, online_store
 from infra.artifact_store.settings import S3Settings
 from infra.database.settings import RdsPostgresSettings
 from infra.online_store.settings import ElastiCacheSettings
-from tests.aws import SimulatedAws
+from tests.aws import simulated
 from tests.stores_on_aws import on_aws
 
 pytestmark = pytest.mark.engine
@@ -111,7 +111,7 @@ def program(**changes):
 
 @pytest.fixture
 def stack(pulumi_stack):
-    return pulumi_stack(program(), providers=[SimulatedAws(), Kubernetes(), Random()])
+    return pulumi_stack(program(), providers=[simulated(), Kubernetes(), Random()])
 
 
 def test_a_second_up_and_a_refresh_change_nothing(stack):
