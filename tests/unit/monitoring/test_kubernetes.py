@@ -134,7 +134,7 @@ def test_monitoring_is_let_in_where_it_scrapes_and_where_it_alerts(graph, policy
 def test_dashboards_are_found_by_grafanas_sidecar(graph):
     dashboard = graph.one("ConfigMap", "watch-model-dashboard")
     assert dashboard.get("metadata.labels")["grafana_dashboard"] == "1"
-    assert dashboard.inputs["data"] == {"model.json": "{}"}
+    assert dashboard.inputs["data"] == {"watch-model.json": "{}"}
 
 
 def test_the_pushgateways_pod_is_as_restricted_as_can_be(graph):
