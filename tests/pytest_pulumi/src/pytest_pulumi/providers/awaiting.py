@@ -63,7 +63,8 @@ def _expression(text: str, live: Object) -> str | None:
             value = value[int(step)] if isinstance(value, list) else value[step]
         except (KeyError, IndexError, TypeError, ValueError):
             return f"{match[1]} is not there"
-    fits = value is not None if match[2] is None else str(value) == match[2]
+    shown = value if isinstance(value, str) else json.dumps(value)
+    fits = value is not None if match[2] is None else shown == match[2]
     return None if fits else f"{match[1]} is {value!r}"
 
 
