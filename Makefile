@@ -28,7 +28,7 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview access-matrix policy policy-state review drift cost down preflight doctor outputs env drill retrain status stage rollback test soak check wheel lock images bench
+.PHONY: help install up preview access-matrix policy policy-state review drift cost down preflight doctor outputs forward env drill retrain status stage rollback test soak check wheel lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
