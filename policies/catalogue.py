@@ -1,5 +1,6 @@
 """Every rule there is: Rego from `policies/rules/<id>-<slug>/`, Python from `policies/aws` and `policies/stack`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -86,10 +87,10 @@ def rego_rules(folder: Path = RULES) -> Mapping[str, RegoRule]:
     """
     found: dict[str, RegoRule] = {}
     for each in sorted(path for path in folder.iterdir() if path.is_dir()):
-        group, number, *slug = each.name.split("-")
-        if not (number.isdigit() and slug):
+        name = re.fullmatch(r"([a-z0-9]+-[0-9]{2})(-[a-z0-9]+)+", each.name)
+        if name is None:
             raise PolicyError(f"{each}: the name must be <group>-<number>-<slug>, e.g. k8s-01-privileged")
-        identifier = f"{group}-{number}".upper()
+        identifier = name[1].upper()
         if identifier in found:
             raise PolicyError(
                 f"{each}: {identifier} is the rule in {found[identifier].folder} already: take another number"

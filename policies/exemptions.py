@@ -23,7 +23,7 @@ class Exemption(BaseModel):
     resource: str = Field(min_length=1)
     """URN, or `Kind/namespace/name` of a Kubernetes object."""
 
-    stacks: Sequence[str] = ()
+    stacks: tuple[str, ...] = ()
     """Stacks that an entry for a Kubernetes object is about; none means all. A URN names its stack."""
 
     reason: str = Field(min_length=10)

@@ -13,6 +13,15 @@ from policies.model import UNKNOWN, Finding, Path, PolicyError, Resource, dotted
 from policies.unknowns import affecting, certain
 
 IN_PLACE_OF_UNKNOWN = "<not known before up>"
+"""Stands for an unknown string of a list; an unknown object of a list becomes an empty one, any other an absent one."""
+
+LISTS_OF_OBJECTS = frozenset(
+    {
+        *("containers", "initContainers", "ephemeralContainers", "volumes", "env", "ports", "tolerations"),
+        *("rules", "subjects", "tls", "ingress", "egress", "from", "to", "receivers", "webhookConfigs"),
+    }
+)
+"""Keys of lists that rules read, whose elements are objects."""
 
 Manifest = tuple[Resource, Mapping[str, Any]]
 """A resource and the object that it stands for."""
@@ -44,18 +53,18 @@ def evaluate(
     doubtful: dict[tuple[int, str], list[Path]] = {}
     blurred = {rule.id for rule in rules.values() if _inventory_is_blurred(rule, objects, unknowns)}
     for i, (some, places) in enumerate(zip(matching, unknowns, strict=True)):
-        for rule in some if places else ():
-            affected = affecting(rule.metadata.reads, places)
+        for rule in some if places or blurred else ():
+            affected: list[Path] = [()] if rule.id in blurred else affecting(rule.metadata.reads, places)
             if affected:
                 doubtful[i, rule.id] = affected
     for found in answer:
         i, rule, path = found["object"], by_package[found["rule"]], tuple(found["path"])
-        if rule.id in blurred or not certain(path, [*doubtful.get((i, rule.id), ()), *_at(unknowns[i], path)]):
+        if not certain(path, [*doubtful.get((i, rule.id), ()), *_at(unknowns[i], path)]):
             doubtful.setdefault((i, rule.id), [path])
         else:
             violations.append(_finding(rule, objects[i], path, found["message"]))
     undecided = [
-        _finding(rules[identifier], objects[i], path, f"{dotted(path)} is not known yet")
+        _finding(rules[identifier], objects[i], path, f"{dotted(path) or 'what it is compared with'} is not known yet")
         for (i, identifier), paths in doubtful.items()
         for path in paths
     ]
@@ -99,9 +108,9 @@ def _answers(
     for i, package in questions:
         asked.setdefault(i, []).append(package)
     document = {
-        "objects": [{"index": i, "object": objects[i], "rules": packages} for i, packages in asked.items()],
+        "objects": [{"index": i, "object": _known(objects[i]), "rules": packages} for i, packages in asked.items()],
         "parameters": parameters,
-        "inventory": inventory(objects),
+        "inventory": inventory([_known(each) for each in objects]),
     }
     try:
         return _run(document)
@@ -119,7 +128,7 @@ def _run(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     command += [argument for file in sorted(files) for argument in ("--data", str(file))]
     done = subprocess.run(
         [*command, "data.gate.findings"],
-        input=json.dumps(document, default=_plain),
+        input=json.dumps(document, default=str),  # assets and archives, which no Kubernetes object has
         capture_output=True,
         text=True,
         check=False,
@@ -144,10 +153,15 @@ def _error_line(error: Mapping[str, Any]) -> str:
     return f"{name}:{location.get('row', '?')}: {error.get('message')}"
 
 
-def _plain(value: Any) -> str:
-    if value is UNKNOWN:
-        return IN_PLACE_OF_UNKNOWN
-    return str(value)  # assets and archives, which no Kubernetes object has
+def _known(value: Any, key: str = "") -> Any:
+    """A value as far as it is known, with everything at its place."""
+    if isinstance(value, Mapping):
+        return {name: _known(inner, name) for name, inner in value.items() if inner is not UNKNOWN}
+    if isinstance(value, list):
+        holds_objects = key in LISTS_OF_OBJECTS or any(isinstance(inner, Mapping) for inner in value)
+        stand_in = {} if holds_objects else IN_PLACE_OF_UNKNOWN
+        return [stand_in if inner is UNKNOWN else _known(inner) for inner in value]
+    return value
 
 
 def _matches(rule: RegoRule, thing: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import pytest
+from pytest_pulumi.kube import MissingToolError
 
 from infra.core import paths
 from policies import catalogue, opa, samples
@@ -46,3 +47,12 @@ def identity(thing):
 
 def sources(*patterns):
     return sorted(str(file) for pattern in patterns for file in FOLDER.glob(pattern))
+
+
+@pytest.fixture(scope="session")
+def gator(kube_tools):
+    """Gatekeeper's own command for tests of policies."""
+    try:
+        return str(kube_tools.find("gator"))
+    except MissingToolError as error:
+        pytest.skip(str(error))

@@ -17,6 +17,7 @@ violation contains k8s.violation(pod.path, sprintf("must be object, not %v", [ty
 violation contains k8s.violation(array.concat(pod.path, ["containers"]), "is missing") if {
 	some pod in k8s.pods
 	not k8s.reviewed.kind == "InferenceService"
+	is_object(pod.spec)
 	object.get(pod.spec, "containers", []) == []
 }
 

@@ -1,0 +1,116 @@
+"""The same samples get the same verdict wherever a rule in Rego runs: in the gate, in gator, and at admission."""
+
+import copy
+import datetime as dt
+import subprocess
+
+import pytest
+import yaml
+
+from policies import catalogue, gatekeeper, kinds, opa, samples
+from policies.model import Resource
+from policies.settings import PolicySettings
+
+ANY_DAY = dt.date(2026, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def templates():
+    return dict(zip(catalogue.rego_rules(), gatekeeper.templates(), strict=True))
+
+
+def constraint(sample):
+    """The constraint of a sample's rule with the sample's parameters, on every object."""
+    changed = {key: value for key, value in sample.parameters.items() if key != "exempt"}
+    settings = PolicySettings(parameters={sample.rule.id: changed})
+    made = gatekeeper.constraints(settings, [], {}, "", ANY_DAY)
+    found = copy.deepcopy(next(each for each in made if each["kind"] == gatekeeper.kind(sample.rule)))
+    found["spec"]["match"] = {}
+    found["spec"]["enforcementAction"] = "deny"
+    return found
+
+
+def named(objects):
+    """Gator and the API server know no objects without names."""
+    found = copy.deepcopy(objects)
+    for i, each in enumerate(found):
+        each.setdefault("metadata", {}).setdefault("name", f"sample-{i}")
+    return found
+
+
+@pytest.mark.parametrize("sample", samples.rego(), ids=str)
+def test_the_gate_agrees(sample, gate_findings):
+    assert (str(sample) in gate_findings) == (sample.verdict == "disallowed")
+
+
+@pytest.fixture(scope="module")
+def gate_findings():
+    """The samples in which the gate's own evaluation finds a violation of the sample's rule."""
+    found = set()
+    for sample in samples.rego():
+        objects = [(_resource(each), each) for each in sample.objects]
+        violations, _ = opa.evaluate(objects, {sample.rule.id: sample.parameters})
+        if any(each.rule == sample.rule.id and each.resource == objects[0][0].urn for each in violations):
+            found.add(str(sample))
+    return found
+
+
+def _resource(thing):
+    return Resource(urn=kinds.identity(thing) + str(id(thing)), type="", name="", properties=thing)
+
+
+def test_gator_agrees(templates, tmp_path, gator):
+    suite = {"apiVersion": "test.gatekeeper.sh/v1alpha1", "kind": "Suite", "metadata": {"name": "samples"}, "tests": []}
+    for sample in samples.rego():
+        files = {"template": templates[sample.rule.id], "constraint": constraint(sample)}
+        first, *others = named(sample.objects)
+        files |= {"object": first} | {f"other-{i}": each for i, each in enumerate(others)}
+        for name, content in files.items():
+            (tmp_path / f"{sample}-{name}.yaml").write_text(yaml.safe_dump(content))
+        case = {
+            "name": str(sample),
+            "object": f"{sample}-object.yaml",
+            "inventory": [f"{sample}-other-{i}.yaml" for i in range(len(others))],
+            "assertions": [{"violations": "yes" if sample.verdict == "disallowed" else "no"}],
+        }
+        suite["tests"].append(
+            {
+                "name": str(sample),
+                "template": f"{sample}-template.yaml",
+                "constraint": f"{sample}-constraint.yaml",
+                "cases": [case],
+            }
+        )
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    command = [gator, "verify", str(tmp_path / "suite.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, "\n".join(
+        line for line in (done.stdout + done.stderr).splitlines() if not line.lstrip().startswith(("--- PASS", "PASS"))
+    )
+    assert len(suite["tests"]) == len(samples.rego())
+
+
+def test_gator_is_given_samples_it_can_refuse(templates, tmp_path, gator):
+    """A suite that says the opposite fails, so that agreement means something."""
+    sample = next(each for each in samples.rego() if each.verdict == "disallowed")
+    for name, content in {
+        "template": templates[sample.rule.id],
+        "constraint": constraint(sample),
+        "object": named(sample.objects)[0],
+        "suite": {
+            "apiVersion": "test.gatekeeper.sh/v1alpha1",
+            "kind": "Suite",
+            "metadata": {"name": "wrong"},
+            "tests": [
+                {
+                    "name": "wrong",
+                    "template": "template.yaml",
+                    "constraint": "constraint.yaml",
+                    "cases": [{"name": "a", "object": "object.yaml", "assertions": [{"violations": "no"}]}],
+                }
+            ],
+        },
+    }.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    command = [gator, "verify", str(tmp_path / "suite.yaml")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
