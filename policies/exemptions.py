@@ -1,7 +1,6 @@
 """Exemptions: which resource may break which rule, why, who answers for it, and until when."""
 
 import datetime as dt
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml

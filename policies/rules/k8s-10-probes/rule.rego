@@ -6,5 +6,5 @@ violation contains k8s.violation(array.concat(entry.path, [probe]), "is missing"
 	some entry in k8s.containers
 	entry.main
 	some probe in ["livenessProbe", "readinessProbe"]
-	object.get(entry.container, probe, {}) == {}
+	object.get(entry.container, probe, null) in {null, {}}
 }

@@ -17,8 +17,7 @@ violation contains k8s.violation(pod.path, sprintf("must be object, not %v", [ty
 violation contains k8s.violation(array.concat(pod.path, ["containers"]), "is missing") if {
 	some pod in k8s.pods
 	not k8s.reviewed.kind == "InferenceService"
-	is_object(pod.spec)
-	object.get(pod.spec, "containers", []) == []
+	not filled(pod.spec)
 }
 
 violation contains k8s.violation(array.concat(pod.path, [field]), sprintf("must be %v, not %v", [wanted, type_name(value)])) if {
@@ -44,3 +43,5 @@ violation contains k8s.violation(array.concat(entry.path, [field]), sprintf("mus
 }
 
 named(container) if is_string(container.name)
+
+filled(spec) if count(spec.containers) > 0
