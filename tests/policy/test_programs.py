@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("pulumi_aws", reason="the cloud SDKs are not installed")
 
-from policies import catalogue, gate
+from policies import catalogue, gate, stack
 from policies.model import Resource
 from policies.settings import PolicySettings
 
