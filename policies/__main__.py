@@ -7,18 +7,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from policies import destruction, documentation, exemptions, gate, gatekeeper, kinds, report
-from policies.catalogue import FOLDER
+from policies.catalogue import FOLDER, PACK, REPORT
 from policies.model import PolicyError, Resource
 from policies.settings import KEY, PolicySettings, parse
 
-PACK = FOLDER / "pack"
 NAMESPACES = {"mlplatform.dev/judged": "true"}
 """Label of the namespaces that admission guards; `infra.core.kubernetes.JUDGED`."""
 
@@ -82,25 +80,16 @@ def _engine(given: argparse.Namespace) -> int:
             command = ["pulumi", "preview", "--policy-pack", str(PACK), "--event-log", str(log)]
         else:
             command = ["pulumi", "policy", "analyze", "--policy-pack", str(PACK)]
-        environment = os.environ | {"MLPLATFORM_POLICY_REPORT": str(written)}
+        # The CLI knows --event-log under this variable only, as Pulumi's Automation API uses it.
+        environment = os.environ | {REPORT: str(written), "PULUMI_DEBUG_COMMANDS": "true"}
         code = subprocess.run([*command, *given.arguments], env=environment, check=False).returncode
         if not written.exists():
             return code or 2
         verdict = report.from_json(written.read_text())
         if given.command == "preview":
-            verdict = _with_losses(verdict, log)
+            losses = destruction.losses(destruction.steps(log))
+            verdict = gate.with_losses(verdict, losses, exemptions.load(), _today())
     return _published(verdict, given) or code
-
-
-def _with_losses(verdict: gate.Report, log: Path) -> gate.Report:
-    """The verdict on the resources, and on the steps that lead there."""
-    losses = gate.judge([], PolicySettings(), _waivers(), _today(), stack=verdict.stack, further=destruction.read(log))
-    found = [each for each in losses.violations if each.finding.rule == "POL-02"]
-    return replace(verdict, violations=[*verdict.violations, *found], exempted=[*verdict.exempted, *losses.exempted])
-
-
-def _waivers() -> list[exemptions.Exemption]:
-    return [each for each in exemptions.load() if each.rule == "POL-02"]
 
 
 def _checked(files: Sequence[Path], settings: PolicySettings, stack: str) -> gate.Report:

@@ -26,8 +26,6 @@ from policies.values import plain
 
 NAME = "mlplatform"
 VERSION = "0.1.0"
-REPORT = "MLPLATFORM_POLICY_REPORT"
-"""Environment variable that names a file for the report in JSON."""
 
 LEVELS = {"mandatory": analyzer_pb2.MANDATORY, "advisory": analyzer_pb2.ADVISORY}
 SEVERITIES = {
@@ -114,8 +112,8 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
         except PolicyError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             raise
-        if os.environ.get(REPORT):
-            Path(os.environ[REPORT]).write_text(report.as_json(verdict))
+        if os.environ.get(catalogue.REPORT):
+            Path(os.environ[catalogue.REPORT]).write_text(report.as_json(verdict))
         return analyzer_pb2.AnalyzeResponse(diagnostics=list(self._diagnostics(verdict)))
 
     def _resource(self, given: Any) -> Resource:

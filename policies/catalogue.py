@@ -13,6 +13,9 @@ from policies.model import Level, PolicyError
 
 FOLDER = Path(__file__).parent
 RULES = FOLDER / "rules"
+PACK = FOLDER / "pack"
+REPORT = "MLPLATFORM_POLICY_REPORT"
+"""Environment variable that names the file to which the pack writes its report, in JSON."""
 
 Severity = Literal["critical", "high", "medium", "low"]
 

@@ -4,7 +4,7 @@ Rules see what a resource will be, never what happens to it; the engine's event 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from policies import builtin
@@ -38,30 +38,30 @@ STEPS = {
 Source: https://github.com/pulumi/pulumi/blob/v3.250.0/sdk/go/common/apitype/operations.go"""
 
 
-def losses(events: Iterable[str]) -> list[Finding]:
-    """The guarded resources that an update would lose, by the lines of an engine's event log; each once.
+Step = tuple[str, str, str]
+"""What the engine would do, the URN and the type of the resource it would do it to."""
 
-    Raises: PolicyError when the log is none.
-    """
+
+def losses(steps: Iterable[Step]) -> list[Finding]:
+    """The guarded resources that an update would lose; each once."""
     found: dict[str, Finding] = {}
-    for line in events:
-        try:
-            step = json.loads(line).get("resourcePreEvent", {}).get("metadata", {})
-        except (ValueError, AttributeError) as error:
-            raise PolicyError(f"the engine's event log holds a line that is no event: {line[:80]!r}") from error
-        urn, kind = step.get("urn", ""), GUARDED.get(step.get("type", ""))
-        if kind is not None and step.get("op") in STEPS:
-            message = f"would be {STEPS[step['op']]}: a {kind}"
+    for operation, urn, type_token in steps:
+        if operation in STEPS and type_token in GUARDED:
+            message = f"would be {STEPS[operation]}: a {GUARDED[type_token]}"
             found.setdefault(urn, Finding(rule=builtin.DESTRUCTION, resource=urn, message=message))
     return list(found.values())
 
 
-def read(log: Path) -> list[Finding]:
-    """The losses in an event log file.
+def steps(log: Path) -> Iterator[Step]:
+    """The steps in an engine's event log.
 
-    Raises: PolicyError when the engine wrote none: then nobody looked.
+    Raises: PolicyError when the engine wrote none, for then nobody looked, or wrote something else.
     """
     if not log.exists() or not log.stat().st_size:
         raise PolicyError("the engine wrote no event log, so nobody knows what would be lost: run the preview again")
-    with log.open() as lines:
-        return losses(lines)
+    for line in log.read_text().splitlines():
+        try:
+            step = json.loads(line).get("resourcePreEvent", {}).get("metadata", {})
+        except (ValueError, AttributeError) as error:
+            raise PolicyError(f"the engine's event log holds a line that is no event: {line[:80]!r}") from error
+        yield step.get("op", ""), step.get("urn", ""), step.get("type", "")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from policies import builtin, catalogue, opa
 from policies.exemptions import Exemption
@@ -42,16 +42,14 @@ def judge(
     today: dt.date,
     *,
     stack: str = "",
-    further: Sequence[Finding] = (),
 ) -> Report:
-    """Every rule on all resources of one stack; `further` findings are weighed along with the rules' own.
+    """Every rule on all resources of one stack.
 
     Raises: PolicyError when the rules cannot be run.
     """
     typed, undecided = _typed(resources)
     rego, doubtful = opa.evaluate(opa.manifests(resources), settings.parameters)
-    findings = [*typed, *rego, *further]
-    kept, used = _exempt(findings, exemptions, today)
+    kept, used = _exempt([*typed, *rego], exemptions, today)
     kept += _idle(exemptions, {id(exemption) for exemption, _ in used}, stack, today)
     return Report(
         stack=stack,
@@ -60,6 +58,13 @@ def judge(
         undecided=_ordered([*undecided, *doubtful]),
         exempted=used,
     )
+
+
+def with_losses(verdict: Report, losses: Sequence[Finding], exemptions: Sequence[Exemption], today: dt.date) -> Report:
+    """A verdict on resources, and on the steps that lead there; a loss is mandatory in every stack."""
+    kept, used = _exempt(losses, exemptions, today)
+    found = [Violation(finding=each, level="mandatory") for each in _ordered(kept)]
+    return replace(verdict, violations=[*verdict.violations, *found], exempted=[*verdict.exempted, *used])
 
 
 def _typed(resources: Sequence[Resource]) -> tuple[list[Finding], list[Finding]]:

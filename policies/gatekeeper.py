@@ -73,7 +73,7 @@ def constraints(
     exempt = [each for each in exemptions if each.is_about(stack) and today <= each.expiry]
     return [
         {
-            "apiVersion": f"{kinds.CONSTRAINTS}/v1beta1",
+            "apiVersion": f"constraints.{kinds.GATEKEEPER}/v1beta1",
             "kind": kind(rule),
             "metadata": {"name": "mlplatform"},
             "spec": {

@@ -72,9 +72,9 @@ CLUSTER_SCOPED = frozenset(
         *("ClusterTrainingRuntime", "ConstraintTemplate", "SyncSet", "NodePool", "EC2NodeClass"),
     }
 )
-"""Kinds without a namespace. Constraints are cluster-scoped too: their group tells them."""
+"""Kinds without a namespace; all of Gatekeeper's are, too."""
 
-CONSTRAINTS = "constraints.gatekeeper.sh"
+GATEKEEPER = "gatekeeper.sh"
 _PREFIX = "kubernetes:"
 _NO_OBJECT = ("helm.sh/", "yaml", "kustomize", "pulumi.com")
 """Types of the Kubernetes provider that stand for many objects or none."""
@@ -83,8 +83,7 @@ _NO_OBJECT = ("helm.sh/", "yaml", "kustomize", "pulumi.com")
 def matches(group: str, kind: str, api_version: str) -> bool:
     """Whether a rule for a group of kinds looks at an object."""
     if group == "namespaced":
-        cluster_scoped = kind in CLUSTER_SCOPED or api_version.startswith((f"{CONSTRAINTS}/", "config.gatekeeper.sh/"))
-        return not cluster_scoped
+        return kind not in CLUSTER_SCOPED and not _group(api_version).endswith(GATEKEEPER)
     if group == "all":
         return True
     known = API_VERSIONS.get(kind, "")

@@ -30,7 +30,24 @@ Manifest = tuple[Resource, Mapping[str, Any]]
 def manifests(resources: Sequence[Resource]) -> list[Manifest]:
     """The resources that are Kubernetes objects, as objects."""
     found = ((resource, kinds.manifest(resource.type, resource.properties)) for resource in resources)
-    return [(resource, thing) for resource, thing in found if thing is not None]
+    things = [(resource, thing) for resource, thing in found if thing is not None]
+    names = {resource.urn: thing["metadata"].get("name") for resource, thing in things if _is_namespace(thing)}
+    return [(resource, _placed(resource, thing, names)) for resource, thing in things]
+
+
+def _is_namespace(thing: Mapping[str, Any]) -> bool:
+    return thing["kind"] == "Namespace" and isinstance(thing.get("metadata"), Mapping)
+
+
+def _placed(resource: Resource, thing: Mapping[str, Any], names: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object in the namespace that its own was computed from, where that one's name is known before `up`."""
+    metadata = thing.get("metadata")
+    if not isinstance(metadata, Mapping) or metadata.get("namespace") is not UNKNOWN:
+        return thing
+    sources = [names[urn] for urn in resource.depends.get("metadata", ()) if urn in names]
+    if len(sources) != 1 or not isinstance(sources[0], str):
+        return thing
+    return {**thing, "metadata": {**metadata, "namespace": sources[0]}}
 
 
 def evaluate(
@@ -45,21 +62,26 @@ def evaluate(
     rules = rego_rules()
     by_package = {rule.package: rule for rule in rules.values()}
     matching = [[rule for rule in rules.values() if _matches(rule, thing)] for _, thing in objects]
+    unknowns = [unknown_paths(thing) for _, thing in objects]
+    blurred = [_is_blurred(thing, places) for (_, thing), places in zip(objects, unknowns, strict=True)]
     given = {rule.package: {**rule.metadata.parameters, **parameters.get(rule.id, {})} for rule in rules.values()}
     questions = [(i, rule.package) for i, some in enumerate(matching) for rule in some]
-    answer = _answers(questions, [thing for _, thing in objects], given)
-    unknowns = [unknown_paths(thing) for _, thing in objects]
+    sharp = [thing for (_, thing), is_blurred in zip(objects, blurred, strict=True) if not is_blurred]
+    answer = _answers(questions, [thing for _, thing in objects], given, inventory([_known(each) for each in sharp]))
     violations: list[Finding] = []
     doubtful: dict[tuple[int, str], list[Path]] = {}
-    blurred = {rule.id for rule in rules.values() if _inventory_is_blurred(rule, objects, unknowns)}
     for i, (some, places) in enumerate(zip(matching, unknowns, strict=True)):
-        for rule in some if places or blurred else ():
-            affected: list[Path] = [()] if rule.id in blurred else affecting(rule.metadata.reads, places)
+        for rule in some if places else ():
+            affected = affecting(rule.metadata.reads, places)
             if affected:
                 doubtful[i, rule.id] = affected
+    unclear = {(_kind(thing), _place(thing)) for (_, thing), each in zip(objects, blurred, strict=True) if each}
     for found in answer:
         i, rule, path = found["object"], by_package[found["rule"]], tuple(found["path"])
-        if not certain(path, [*doubtful.get((i, rule.id), ()), *_at(unknowns[i], path)]):
+        neighbours = {(kind, place) for kind in rule.metadata.inventory for place in (_place(objects[i][1]), None)}
+        if neighbours & unclear:
+            doubtful.setdefault((i, rule.id), [()])
+        elif not certain(path, [*doubtful.get((i, rule.id), ()), *_at(unknowns[i], path)]):
             doubtful.setdefault((i, rule.id), [path])
         else:
             violations.append(_finding(rule, objects[i], path, found["message"]))
@@ -101,7 +123,10 @@ class _BuiltinError(Exception):
 
 
 def _answers(
-    questions: Sequence[tuple[int, str]], objects: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
+    questions: Sequence[tuple[int, str]],
+    objects: Sequence[Mapping[str, Any]],
+    parameters: Mapping[str, Any],
+    others: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """What each rule finds in the object with that index; one process, unless an object has fields of wrong types."""
     asked: dict[int, list[str]] = {}
@@ -110,7 +135,7 @@ def _answers(
     document = {
         "objects": [{"index": i, "object": _known(objects[i]), "rules": packages} for i, packages in asked.items()],
         "parameters": parameters,
-        "inventory": inventory([_known(each) for each in objects]),
+        "inventory": others,
     }
     try:
         return _run(document)
@@ -119,7 +144,8 @@ def _answers(
             ((i, package),) = questions
             return [{"object": i, "rule": package, "path": [], "message": f"a field has a wrong type: {error}"}]
         half = len(questions) // 2
-        return [*_answers(questions[:half], objects, parameters), *_answers(questions[half:], objects, parameters)]
+        halves = (questions[:half], questions[half:])
+        return [found for some in halves for found in _answers(some, objects, parameters, others)]
 
 
 def _run(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -168,13 +194,27 @@ def _matches(rule: RegoRule, thing: Mapping[str, Any]) -> bool:
     return kinds.matches(rule.metadata.kinds, str(thing.get("kind", "")), str(thing.get("apiVersion", "")))
 
 
-def _inventory_is_blurred(rule: RegoRule, objects: Sequence[Manifest], unknowns: Sequence[list[Path]]) -> bool:
-    """Whether something is unknown about the other objects that a rule looks up."""
+def _is_blurred(thing: Mapping[str, Any], unknowns: Sequence[Path]) -> bool:
+    """Whether something is unknown about an object that a rule looks up for another one.
+
+    It is left out then: neighbours only ever speak for an object, so what passes without it passes.
+    """
     return any(
-        f"{thing.get('apiVersion')}/{thing.get('kind')}" in rule.metadata.inventory
-        and affecting(rule.metadata.reads, places)
-        for (_, thing), places in zip(objects, unknowns, strict=True)
+        _kind(thing) in rule.metadata.inventory and affecting(rule.metadata.reads, unknowns)
+        for rule in (rego_rules().values() if unknowns else ())
     )
+
+
+def _kind(thing: Mapping[str, Any]) -> str:
+    return f"{thing.get('apiVersion')}/{thing.get('kind')}"
+
+
+def _place(thing: Mapping[str, Any]) -> str | None:
+    """The namespace that an object is in, or is; None when it is not known."""
+    metadata = thing.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    place = named.get("name" if thing.get("kind") == "Namespace" else "namespace", "")
+    return place if isinstance(place, str) else None
 
 
 def _at(unknowns: Sequence[Path], path: Path) -> list[Path]:

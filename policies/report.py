@@ -41,7 +41,11 @@ def _lines(verdict: Report) -> Iterator[str]:
 
 
 def _subject(finding: Finding) -> str:
-    return finding.object_id or finding.resource.rpartition("::")[2]
+    """What people call a resource: `Deployment tracking-server`, or `Pod/loans/a` of an object without a resource."""
+    if not finding.resource.startswith("urn:"):
+        return finding.resource
+    *_, types, name = finding.resource.split("::")
+    return f"{types.rpartition(':')[2]} {name}"
 
 
 def as_json(verdict: Report) -> str:

@@ -32,7 +32,7 @@ def _apart(one: Path, other: Path) -> bool:
 def affecting(reads: Sequence[str], unknowns: Iterable[Path]) -> list[Path]:
     """The unknowns that a rule may read: at, below or above what `reads` in its metadata names.
 
-    `$` at the end of an entry stands for the value itself and nothing below it.
+    `$` at the end of an entry stands for the value at exactly those keys, and nothing below it.
     """
     wanted = [read.split() for read in reads]
     return [path for path in unknowns if any(_touches(read, path) for read in wanted)]
@@ -41,7 +41,7 @@ def affecting(reads: Sequence[str], unknowns: Iterable[Path]) -> list[Path]:
 def _touches(read: list[str], path: Path) -> bool:
     keys = [step for step in path if isinstance(step, str)]
     if read[-1] == "$":
-        return keys[-1] in {*read[:-1], *_STRUCTURE}
+        return keys[1 - len(read) :] == read[:-1] or keys[-1] in _STRUCTURE
     remaining = iter(keys)
     below = all(key in remaining for key in read)
     return below or keys[-1] in {*read[:-1], *_STRUCTURE}

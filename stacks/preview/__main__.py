@@ -1,17 +1,25 @@
 """`python -m stacks.preview --stack NAME [-- FLAG ...]`: previews an update and tells what it would do.
 
-Exits with 1 when the preview failed. Runs `pulumi preview --json` where the caller has set it up: on a real backend, or
-below `python -m stacks.simulated`.
+Exits with 1 when the preview failed or a mandatory policy is broken. Runs `pulumi preview --json` where the caller has
+set it up: on a real backend, or below `python -m stacks.simulated`.
 """
 
 import argparse
+import datetime as dt
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+from policies import destruction, exemptions, gate
+from policies import report as policy_report
+from policies.catalogue import PACK, REPORT
+from policies.model import PolicyError
 from stacks.preview.picture import as_svg
-from stacks.preview.plan import PreviewError, parse
+from stacks.preview.plan import Plan, PreviewError, parse
 from stacks.preview.report import as_json, as_markdown, as_text
 
 
@@ -20,28 +28,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stacks.preview", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--title", default="", help="first words of the report; default: the stack's name")
-    parser.add_argument("--reports", type=Path, help="folder for preview.json, preview.md and preview.svg")
+    parser.add_argument(
+        "--reports", type=Path, help="folder for preview.json, preview.md, preview.svg, policy.json and policy.sarif"
+    )
     parser.add_argument("flags", nargs="*", metavar="-- FLAG", help="flags for `pulumi preview`")
     given = parser.parse_args(arguments)
     title = given.title or given.stack
     try:
-        plan = parse(preview(given.stack, given.flags))
-    except PreviewError as error:
+        plan, verdict = judged(given.stack, given.flags)
+    except (PreviewError, PolicyError) as error:
         sys.stderr.write(f"{title}: the preview failed:\n{error}\n")
         return 1
-    sys.stdout.write(as_text(plan, title))
+    sys.stdout.write(as_text(plan, title) + "\n" + policy_report.as_text(verdict))
     if given.reports:
         given.reports.mkdir(parents=True, exist_ok=True)
         (given.reports / "preview.json").write_text(as_json(plan))
         (given.reports / "preview.md").write_text(as_markdown(plan, title))
         (given.reports / "preview.svg").write_text(as_svg(plan, title))
-    return 0
+        (given.reports / "policy.json").write_text(policy_report.as_json(verdict))
+        (given.reports / "policy.sarif").write_text(policy_report.as_sarif(verdict))
+    return int(verdict.failed)
 
 
-def preview(stack: str, flags: Sequence[str]) -> str:
+def judged(stack: str, flags: Sequence[str]) -> tuple[Plan, gate.Report]:
+    """The plan, and what the policies say about what it makes and loses.
+
+    Raises: PreviewError, PolicyError.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "policies.json"
+        plan = parse(preview(stack, ["--policy-pack", str(PACK), *flags], {REPORT: str(report)}))
+        if not report.exists():
+            raise PreviewError("the policies were not asked: the policy pack has not run to its end")
+        verdict = policy_report.from_json(report.read_text())
+    losses = destruction.losses((step.change or "same", step.urn, step.type) for step in plan.steps)
+    today = dt.datetime.now(tz=dt.UTC).date()
+    return plan, gate.with_losses(verdict, losses, exemptions.load(), today)
+
+
+def preview(stack: str, flags: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})) -> str:
     """What `pulumi preview --json` prints, after a failure too; raises PreviewError when it prints nothing."""
     command = ["pulumi", "preview", "--json", "--show-sames", "--non-interactive", "--stack", stack, *flags]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **variables}
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if not done.stdout.strip():
         raise PreviewError(done.stderr.strip())
     return done.stdout

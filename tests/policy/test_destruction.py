@@ -15,23 +15,27 @@ BUCKET = f"urn:pulumi:prod::mlplatform::{types.S3_BUCKET}::artifacts"
 TODAY = dt.date(2026, 3, 14)
 
 
-def event(op, urn=BUCKET):
-    return json.dumps({"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": urn.split("::")[2]}}})
+def step(op, urn=BUCKET):
+    return op, urn, urn.split("::")[2]
+
+
+def event(op):
+    return json.dumps({"resourcePreEvent": {"metadata": {"op": op, "urn": BUCKET, "type": types.S3_BUCKET}}})
 
 
 @pytest.mark.parametrize("op", ["delete", "replace", "create-replacement", "delete-replaced"])
 def test_a_bucket_that_would_be_lost_is_found_once(op):
-    found = destruction.losses([event(op), event(op), json.dumps({"summaryEvent": {}})])
+    found = destruction.losses([step(op), step(op)])
     assert [(each.rule, each.resource) for each in found] == [("POL-02", BUCKET)]
 
 
 @pytest.mark.parametrize("op", ["create", "update", "same", "read", "refresh"])
 def test_other_steps_lose_nothing(op):
-    assert destruction.losses([event(op)]) == []
+    assert destruction.losses([step(op)]) == []
 
 
 def test_what_keeps_nothing_may_go():
-    assert destruction.losses([event("delete", f"urn:pulumi:prod::mlplatform::{types.EC2_FLOW_LOG}::a")]) == []
+    assert destruction.losses([step("delete", f"urn:pulumi:prod::mlplatform::{types.EC2_FLOW_LOG}::a")]) == []
 
 
 @pytest.mark.parametrize(
@@ -48,12 +52,13 @@ def test_what_keeps_nothing_may_go():
     ],
 )
 def test_every_kind_of_keeper_is_guarded(token):
-    assert len(destruction.losses([event("delete", f"urn:pulumi:prod::mlplatform::{token}::a")])) == 1
+    assert len(destruction.losses([step("delete", f"urn:pulumi:prod::mlplatform::{token}::a")])) == 1
 
 
 def judged(waivers):
-    losses = destruction.losses([event("replace")])
-    return gate.judge([], PolicySettings(), waivers, TODAY, stack="prod", further=losses)
+    nothing = gate.judge([], PolicySettings(), waivers, TODAY, stack="prod")
+    losses = destruction.losses([step("replace")])
+    return gate.with_losses(nothing, losses, waivers, TODAY)
 
 
 def waiver(**changes):
@@ -84,16 +89,24 @@ def test_a_waiver_whose_step_is_not_due_waits_until_it_expires():
     assert gate.judge([], PolicySettings(), [waiver()], TODAY, stack="prod").violations == []
 
 
+def test_the_steps_are_read_from_the_engines_event_log(tmp_path):
+    file = tmp_path / "events.json"
+    file.write_text("\n".join([json.dumps({"preludeEvent": {}}), event("same"), event("delete")]))
+    assert [each.resource for each in destruction.losses(destruction.steps(file))] == [BUCKET]
+
+
 @pytest.mark.parametrize("text", ["", None])
 def test_a_log_that_nobody_wrote_is_an_error(tmp_path, text):
     file = tmp_path / "events.json"
     if text is not None:
         file.write_text(text)
     with pytest.raises(PolicyError, match="nobody knows what would be lost"):
-        destruction.read(file)
+        list(destruction.steps(file))
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "7"])
-def test_a_line_that_is_no_event_is_an_error(line):
+def test_a_line_that_is_no_event_is_an_error(tmp_path, line):
+    file = tmp_path / "events.json"
+    file.write_text(line)
     with pytest.raises(PolicyError, match="holds a line that is no event"):
-        destruction.losses([line])
+        list(destruction.steps(file))

@@ -172,7 +172,7 @@ def test_an_unknown_image_is_undecided_and_no_violation():
 
 def test_what_is_unknown_elsewhere_leaves_a_rule_decided():
     violations, undecided = of("K8S-11", judged(container(image="nginx", args=[UNKNOWN])))
-    assert violations == ["spec.containers.0.image nginx is not pinned by digest"]
+    assert violations == ["spec.containers.0.image nginx is not pinned"]
     assert undecided == []
 
 
@@ -180,7 +180,7 @@ def test_one_container_is_judged_although_another_is_unknown():
     pod = container(image=UNKNOWN)
     pod.properties["spec"]["containers"].append({"name": "side", "image": "nginx"})
     violations, undecided = of("K8S-11", judged(pod))
-    assert violations == ["spec.containers.1.image nginx is not pinned by digest"]
+    assert violations == ["spec.containers.1.image nginx is not pinned"]
     assert undecided == ["spec.containers.0.image is not known yet"]
 
 
@@ -272,7 +272,7 @@ def test_an_object_of_the_wrong_shape_is_refused_and_never_passed_over(spec, sai
 
 def test_a_sound_object_beside_a_malformed_one_keeps_its_verdict():
     report = judged(container(image="nginx"), resource({"kind": "Pod", "spec": {"containers": ["nginx"]}}))
-    assert "spec.containers.0.image nginx is not pinned by digest" in of("K8S-11", report)[0]
+    assert "spec.containers.0.image nginx is not pinned" in of("K8S-11", report)[0]
 
 
 @pytest.fixture
@@ -340,3 +340,25 @@ def test_a_report_survives_being_written_and_read():
     verdict = judged(OPEN, container(image=UNKNOWN), exempt=[exemption()])
     assert report.from_json(report.as_json(verdict)) == verdict
     assert json.loads(report.as_json(verdict))["failed"] is True
+
+
+def test_an_object_is_judged_in_the_namespace_that_its_own_is_computed_from():
+    namespace = resource({"kind": "Namespace", "metadata": {"name": "loans"}})
+    unknown = resource({"kind": "ConfigMap", "metadata": {"name": "a", "namespace": UNKNOWN}, "data": {}})
+    placed = dataclasses.replace(unknown, depends={"metadata": [namespace.urn]})
+    assert of("K8S-21", judged(namespace, unknown)) == ([], ["metadata.namespace is not known yet"])
+    assert of("K8S-21", judged(namespace, placed)) == ([], [])
+
+
+def test_what_is_unknown_about_one_neighbour_matters_only_where_no_other_speaks_for_the_object():
+    names = {"namespace": "loans"}
+    deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    namespace = resource({"kind": "Namespace", "metadata": {"name": "loans"}})
+    clear = resource({"kind": "NetworkPolicy", "metadata": {"name": "deny", **names}, "spec": deny})
+    unclear = resource({"kind": "NetworkPolicy", "metadata": {"name": "b", **names}, "spec": {"podSelector": UNKNOWN}})
+    elsewhere = resource(
+        {"kind": "NetworkPolicy", "metadata": {"name": "b", "namespace": "c"}, "spec": {"podSelector": UNKNOWN}}
+    )
+    assert of("K8S-15", judged(namespace, clear, unclear)) == ([], [])
+    assert of("K8S-15", judged(namespace, unclear)) == ([], ["what it is compared with is not known yet"])
+    assert len(of("K8S-15", judged(namespace, elsewhere))[0]) == 2

@@ -2,7 +2,7 @@ package rules.k8s_11
 
 import data.lib.k8s
 
-violation contains k8s.violation(array.concat(entry.path, ["image"]), sprintf("%v is not pinned by digest", [image])) if {
+violation contains k8s.violation(array.concat(entry.path, ["image"]), sprintf("%v is not pinned", [image])) if {
 	some entry in k8s.containers
 	image := object.get(entry.container, "image", "nothing")
 	not pinned(image)
@@ -14,6 +14,12 @@ violation contains k8s.violation(array.concat(entry.path, ["image"]), sprintf("%
 	count(known) > 0
 	image := object.get(entry.container, "image", "nothing")
 	not trusted(image, known)
+}
+
+# A version with two parts or more: `1`, `latest` and `stable` move.
+pinned(image) if {
+	regex.match(`^[^@]+:v?[0-9]+\.[0-9][0-9A-Za-z._-]*$`, image)
+	trusted(image, input.parameters.by_version)
 }
 
 pinned(image) if regex.match(`^[^@]+@sha256:[0-9a-f]{64}$`, image)
