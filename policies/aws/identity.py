@@ -96,15 +96,16 @@ def _subject(statement: dict[str, Any]) -> bool:
     "IAM-03",
     types.IAM_POLICY,
     types.IAM_ROLE_POLICY,
-    title="Roles are passed by name",
+    title="Roles are passed by name or path",
     severity="medium",
     frameworks={"Trivy": "AWS-0342", "Checkov": "CKV_AWS_286"},
-    fix="Name the roles that may be passed as the statement's Resource.",
+    fix="Name the roles that may be passed, or the path below which they are, as the statement's Resource.",
     link="https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html",
 )
 def roles_are_passed_by_name(policy: Props, _stack: Stack) -> Iterator[Problem]:
     """Whoever may pass every role may become every role."""
     for statement in allowed(policy.statements("policy")):
+        resources = listed(statement.get("Resource", []))
         passes = any(str(action).lower() == "iam:passrole" for action in listed(statement.get("Action", [])))
-        if passes and any(str(each).endswith("*") for each in listed(statement.get("Resource", []))):
+        if passes and any(str(each) == "*" or str(each).endswith(":role/*") for each in resources):
             yield policy.problem("policy", "lets its holder pass every role")

@@ -47,7 +47,9 @@ for _id, _flag, _trivy, _checkov in PUBLIC_ACCESS:
     link="https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
 )
 def bucket_is_encrypted(bucket: Props, stack: Stack) -> Iterator[Problem]:
-    """Who may read is then also who may use the key."""
+    """Who may read is then also who may use the key. S3 delivers access logs to buckets with keys of its own only."""
+    if _takes_logs(bucket, stack):
+        return
     found = stack.about(bucket.resource, "bucket", types.S3_BUCKET_SERVER_SIDE_ENCRYPTION_CONFIGURATION)
     algorithms = [
         each.child("applyServerSideEncryptionByDefault").text("sseAlgorithm")
@@ -107,13 +109,16 @@ def _denies_plain_http(statement: dict[str, object]) -> bool:
 )
 def bucket_is_logged(bucket: Props, stack: Stack) -> Iterator[Problem]:
     """A bucket that takes logs would log its own logging."""
-    takes_logs = any(
-        bucket.resource.urn in other.depends.get("targetBucket", ()) for other in stack.of(types.S3_BUCKET_LOGGING)
-    )
-    if not takes_logs and not stack.about(bucket.resource, "bucket", types.S3_BUCKET_LOGGING):
+    if not _takes_logs(bucket, stack) and not stack.about(bucket.resource, "bucket", types.S3_BUCKET_LOGGING):
         yield Problem((), "does not log accesses")
     if not stack.about(bucket.resource, "bucket", types.S3_BUCKET_LIFECYCLE_CONFIGURATION):
         yield Problem((), "has no lifecycle")
+
+
+def _takes_logs(bucket: Props, stack: Stack) -> bool:
+    return any(
+        bucket.resource.urn in other.depends.get("targetBucket", ()) for other in stack.of(types.S3_BUCKET_LOGGING)
+    )
 
 
 @BOOK.rule(

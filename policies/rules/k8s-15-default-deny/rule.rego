@@ -4,7 +4,6 @@ import data.lib.k8s
 
 violation contains k8s.violation(["metadata", "name"], sprintf("%v has no NetworkPolicy that denies %v by default", [name, direction])) if {
 	name := k8s.reviewed.metadata.name
-	not name in input.parameters.controllers
 	some direction in ["Ingress", "Egress"]
 	not denied(name, direction)
 }

@@ -4,7 +4,6 @@ import data.lib.k8s
 
 violation contains k8s.violation(["metadata", "name"], sprintf("%v has no %v", [name, kind])) if {
 	name := k8s.reviewed.metadata.name
-	not name in input.parameters.controllers
 	some kind in ["ResourceQuota", "LimitRange"]
 	k8s.neighbours(name, kind) == set()
 }
