@@ -13,7 +13,7 @@ import pulumi_random
 from pulumi_kubernetes import apiextensions, core, meta
 from pulumi_kubernetes.helm.v3 import Release
 
-from infra.core import charts
+from infra.core import charts, names
 from infra.core.kubernetes import labels, open_to_callers
 from infra.core.pod import Serving, http_health
 from infra.core.resources import Resources
@@ -24,6 +24,7 @@ from infra.monitoring.settings import PrometheusOnKubernetesSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 from infra.monitoring.stack_values import ALERTMANAGER_PORT, GRAFANA_PORT, METRICS_PORTS, PROMETHEUS_PORT, stack_values
 from infra.monitoring.watching import alertmanager_config, open_to_monitoring, prometheus_rule, reach, scrape_config
+from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
 
 PUSHGATEWAY_PORT = 9091
 DATA = "/data"
@@ -61,16 +62,18 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PrometheusOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrometheusOnKubernetes", name, None, opts)
-        self._name, self._args = name, args
+        self._name, self._settings = name, args.settings
         self._webhooks: dict[str, Webhook] = {}
-        substrate = args.substrate
+        substrate = self._substrate = self._namespace(args)
 
         # The chart cuts longer names off.
         self.ready = self._release = self._install()
         reach(f"{name}-reach", substrate, self)
         open_to_callers(name, ROLE, [PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT], substrate, self)
         open_to_callers(f"{name}-metrics", "metrics", METRICS_PORTS, substrate, self)
-        pushgateway = Server(f"{name}-pushgateway", _pushgateway(args), pulumi.ResourceOptions(parent=self))
+        pushgateway = Server(
+            f"{name}-pushgateway", _pushgateway(substrate, args.settings), pulumi.ResourceOptions(parent=self)
+        )
 
         self.prometheus_url = self._url("prometheus", PROMETHEUS_PORT)
         self.alertmanager_url = self._url("alertmanager", ALERTMANAGER_PORT)
@@ -101,19 +104,30 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
         for name, webhook in self._webhooks.items():
             token = core.v1.Secret(
                 f"{self._name}-{name}-token",
-                metadata=meta.v1.ObjectMetaArgs(namespace=self._args.substrate.namespace, labels=labels(self._name)),
+                metadata=meta.v1.ObjectMetaArgs(namespace=self._substrate.namespace, labels=labels(self._name)),
                 string_data={"token": webhook.token},
                 immutable=True,
-                opts=self._args.substrate.child(self),
+                opts=self._substrate.child(self),
             )
             manifest = alertmanager_config(name, webhook, token.metadata.name)
             self._custom(f"{self._name}-{name}-alerts", manifest, self)
             open_to_monitoring(
-                f"{self._name}-{name}-alerts", pulumi.Output.from_input(webhook.url), self._args.substrate, self
+                f"{self._name}-{name}-alerts", pulumi.Output.from_input(webhook.url), self._substrate, self
             )
 
+    def _namespace(self, args: PrometheusOnKubernetesArgs) -> Kubernetes:
+        """A namespace of its own: the operator's pods meet Pod Security, and not all of our policies."""
+        made = GuardedNamespace(
+            f"{self._name}-namespace",
+            GuardedNamespaceArgs(
+                name=names.MONITORING, quota=args.settings.quota, needs=args.substrate.ready, judged=False
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        return args.substrate.within(made.namespace, made.ready)
+
     def _install(self) -> Release:
-        name, substrate = self._name, self._args.substrate
+        name, substrate = self._name, self._substrate
         password = pulumi_random.RandomPassword(
             f"{name}-grafana-password", length=40, special=False, opts=pulumi.ResourceOptions(parent=self)
         )
@@ -124,12 +138,12 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
             immutable=True,
             opts=substrate.child(self),
         )
-        values = stack_values(name, self._args.settings, secret.metadata.name)
+        values = stack_values(name, self._settings, secret.metadata.name)
         return charts.release(name, charts.KUBE_PROMETHEUS_STACK, values, substrate, substrate.child(self))
 
     def _url(self, part: str, port: int) -> pulumi.Output[str]:
         return pulumi.Output.concat(
-            f"http://{self._name}-{part}.", self._args.substrate.namespace, f".svc.cluster.local:{port}"
+            f"http://{self._name}-{part}.", self._substrate.namespace, f".svc.cluster.local:{port}"
         )
 
     def _custom(self, name: str, manifest: Mapping[str, Any], parent: pulumi.Resource) -> apiextensions.CustomResource:
@@ -138,9 +152,9 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
             name,
             api_version=manifest["apiVersion"],
             kind=manifest["kind"],
-            metadata=meta.v1.ObjectMetaArgs(namespace=self._args.substrate.namespace, labels=labels(self._name)),
+            metadata=meta.v1.ObjectMetaArgs(namespace=self._substrate.namespace, labels=labels(self._name)),
             spec=manifest["spec"],
-            opts=self._args.substrate.child(parent, self._release),
+            opts=self._substrate.child(parent, self._release),
         )
 
 
@@ -151,7 +165,7 @@ class _WatchOnKubernetes(pulumi.ComponentResource):
         self, name: str, monitoring: PrometheusOnKubernetes, spec: WatchSpec, opts: pulumi.ResourceOptions | None
     ) -> None:
         super().__init__("mlplatform:index:WatchOnKubernetes", name, None, opts)
-        substrate = monitoring._args.substrate  # noqa: SLF001  one realization, two classes
+        substrate = monitoring._substrate  # noqa: SLF001  one realization, two classes
 
         for job, target in spec.targets.items():
             known = pulumi.Output.from_input(target)
@@ -170,17 +184,17 @@ def _dashboard(name: str, text: str, substrate: Kubernetes, parent: pulumi.Resou
     core.v1.ConfigMap(f"{name}-dashboard", metadata=metadata, data={f"{name}.json": text}, opts=substrate.child(parent))
 
 
-def _pushgateway(args: PrometheusOnKubernetesArgs) -> ServerArgs:
+def _pushgateway(substrate: Kubernetes, settings: PrometheusOnKubernetesSettings) -> ServerArgs:
     return ServerArgs(
-        substrate=args.substrate,
-        image=args.substrate.supply.image(args.settings.pushgateway_image),
+        substrate=substrate,
+        image=substrate.supply.image(settings.pushgateway_image),
         arguments=[
             f"--web.listen-address=:{PUSHGATEWAY_PORT}",
             f"--persistence.file={DATA}/metrics",
             "--persistence.interval=5s",
             "--log.level=warn",
         ],
-        data=Data(folder=DATA, volume=args.settings.pushgateway_volume),
+        data=Data(folder=DATA, volume=settings.pushgateway_volume),
         resources=Resources(cpu_millicores=20, cpu_limit_millicores=500, memory_mib=128),
         serving=Serving(
             role="pushgateway",

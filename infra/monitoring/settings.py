@@ -7,6 +7,7 @@ from pydantic import Field
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.supply import ImageReference
 from infra.core.volume import Volume
+from infra.namespaces.settings import Quota
 
 
 class PrometheusOnHostSettings(Settings):
@@ -52,6 +53,9 @@ class PrometheusOnKubernetesSettings(Settings):
 
     pushgateway_volume: Volume = Volume(size_gib=1)
     """Holds what was pushed last."""
+
+    quota: Quota = Quota()
+    """What all of monitoring's pods may use, in their own namespace."""
 
     cluster_rules: bool = True
     """Whether the chart's own rules and dashboards about the cluster are installed."""

@@ -39,11 +39,20 @@ def test_urls_are_those_of_the_charts_services(graph):
     values = graph.one("Release").get("values")
     assert values["fullnameOverride"] == "monitoring"
     assert graph.outputs == {
-        "prometheus_url": "http://monitoring-prometheus.somewhere.svc.cluster.local:9090",
-        "alertmanager_url": "http://monitoring-alertmanager.somewhere.svc.cluster.local:9093",
-        "grafana_url": "http://monitoring-grafana.somewhere.svc.cluster.local:80",
-        "pushgateway_url": "http://monitoring-pushgateway.somewhere.svc.cluster.local:9091",
+        "prometheus_url": "http://monitoring-prometheus.monitoring.svc.cluster.local:9090",
+        "alertmanager_url": "http://monitoring-alertmanager.monitoring.svc.cluster.local:9093",
+        "grafana_url": "http://monitoring-grafana.monitoring.svc.cluster.local:80",
+        "pushgateway_url": "http://monitoring-pushgateway.monitoring.svc.cluster.local:9091",
     }
+
+
+def test_it_has_a_restricted_namespace_of_its_own_as_the_operators_pods_are_not_ours(graph):
+    namespace = graph.one("Namespace")
+    assert namespace.get("metadata.name") == graph.one("Release").get("namespace") == "monitoring"
+    labels = namespace.get("metadata.labels")
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert labels["mlplatform.dev/platform"] == "true"
+    assert "mlplatform.dev/judged" not in labels
 
 
 def test_grafana_has_a_generated_password_in_a_secret(graph):
