@@ -1,0 +1,37 @@
+"""Waiting for the artifact store; waiting for the servers is tested by the stages that need them."""
+
+import pytest
+
+from workloads.loan_default import servers
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.servers import wait_for_store
+from workloads.loan_default.store import Store
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """What the store answers next: an error while it is away."""
+    state = {"away": 0, "asked": 0}
+
+    def names(_store, _prefix):
+        state["asked"] += 1
+        if state["asked"] <= state["away"]:
+            raise WorkloadError("artifact store: connection refused")
+        return []
+
+    monkeypatch.setattr(Store, "names", names)
+    monkeypatch.setattr(servers, "_PAUSE_SECONDS", 0.001)
+    return state
+
+
+def test_a_store_that_comes_back_is_waited_for(environment, store):
+    store["away"] = 3
+    wait_for_store(environment)
+    assert store["asked"] == 4
+
+
+def test_a_store_that_stays_away_is_one_line_that_names_it(make_environment, store):
+    store["away"] = 1_000_000
+    environment = make_environment(deployment={"server_wait_seconds": 0.05})
+    with pytest.raises(WorkloadError, match=r"the artifact store at file:///.*/loan-default did not answer within 0 s"):
+        wait_for_store(environment)
