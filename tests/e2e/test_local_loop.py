@@ -1,4 +1,4 @@
-"""The loop on a running stack: faults in the middle of a retrain, every command of the runbooks, the fire drills."""
+"""The loop on a running stack: every command of the runbooks, the fire drills, faults in the middle of a retrain."""
 
 import json
 import re
@@ -59,6 +59,57 @@ def serves(outputs):
     return check
 
 
+@pytest.fixture(scope="module")
+def drilled(stack, outputs, tmp_path_factory):
+    """The stack with the drill's short durations, and the files that the runbooks speak of."""
+    assert outputs
+    stack.environ["DRILL"] = "1"
+    stack.up()
+    outcomes = tmp_path_factory.mktemp("runbooks") / "outcomes.json"
+    outcomes.write_text(json.dumps({"outcomes": [{"request_id": "a-request-of-a-runbook", "outcome": 1}]}))
+    yield {"path/to/mended.csv": str(REAL_DATA) if REAL_DATA.exists() else "generated", "outcomes.json": str(outcomes)}
+    del stack.environ["DRILL"]
+    stack.up()
+
+
+EXPECTED = {
+    "make retrain": '"status": "promoted"',
+    "make rollback": '"served_seconds"',
+    "make status": '"champion"',
+    "make outputs": '"alertmanager_url"',
+    "make doctor": "found their part at work",
+    "make drill": "the loop closed in",
+    'make stage RUN="python -m workloads.loan_default.registry --rollback"': '"version"',
+    'make stage RUN="python -m workloads.loan_default.evidence"': "the chain holds",
+    'make stage RUN="python -m workloads.loan_default.monitoring"': '"rows"',
+    'make stage RUN="python -m workloads.loan_default.nightly"': '"parity_checked"',
+    'make stage RUN="python -m workloads.loan_default.labels --import outcomes.json"': "1 outcomes stored",
+}
+"""What a command must print, where its exit status does not say enough."""
+
+
+def test_what_is_expected_of_the_runbooks_commands_is_about_commands_that_they_hold():
+    assert set(EXPECTED) <= set(commands())
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_runbooks_does_what_it_says(stack, drilled, command):
+    line = command
+    for written, real in drilled.items():
+        line = line.replace(written, real)
+    printed = stack.sh(line)
+    assert EXPECTED.get(command, "") in printed
+    if command == "make drill":
+        print(printed)  # noqa: T201  the timelines, for the reader of a run with -s
+
+
+def ask_quietly(question):
+    try:
+        return question()
+    except (OSError, KeyError, TypeError):
+        return None
+
+
 def test_a_registry_that_goes_away_and_stays_away_fails_the_retrain_and_the_champion_keeps_serving(
     stack, service, champion, versions, serves
 ):
@@ -112,54 +163,3 @@ def test_a_service_killed_in_the_middle_of_a_retrain_goes_on_with_it_and_there_a
     assert champion() == ended["version_after"] != before
     assert versions() == known + 1
     assert len(service.status()["recent"]) == 1
-
-
-def ask_quietly(question):
-    try:
-        return question()
-    except (OSError, KeyError, TypeError):
-        return None
-
-
-@pytest.fixture(scope="module")
-def drilled(stack, outputs, tmp_path_factory):
-    """The stack with the drill's short durations, and the files that the runbooks speak of."""
-    assert outputs
-    stack.environ["DRILL"] = "1"
-    stack.up()
-    outcomes = tmp_path_factory.mktemp("runbooks") / "outcomes.json"
-    outcomes.write_text(json.dumps({"outcomes": [{"request_id": "a-request-of-a-runbook", "outcome": 1}]}))
-    yield {"path/to/mended.csv": str(REAL_DATA) if REAL_DATA.exists() else "generated", "outcomes.json": str(outcomes)}
-    del stack.environ["DRILL"]
-    stack.up()
-
-
-EXPECTED = {
-    "make retrain": '"status": "promoted"',
-    "make rollback": '"served_seconds"',
-    "make status": '"champion"',
-    "make outputs": '"alertmanager_url"',
-    "make doctor": "found their part at work",
-    "make drill": "the loop closed in",
-    'make stage RUN="python -m workloads.loan_default.registry --rollback"': '"version"',
-    'make stage RUN="python -m workloads.loan_default.evidence"': "the chain holds",
-    'make stage RUN="python -m workloads.loan_default.monitoring"': '"rows"',
-    'make stage RUN="python -m workloads.loan_default.nightly"': '"parity_checked"',
-    'make stage RUN="python -m workloads.loan_default.labels --import outcomes.json"': "1 outcomes stored",
-}
-"""What a command must print, where its exit status does not say enough."""
-
-
-def test_what_is_expected_of_the_runbooks_commands_is_about_commands_that_they_hold():
-    assert set(EXPECTED) <= set(commands())
-
-
-@pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_runbooks_does_what_it_says(stack, drilled, command):
-    line = command
-    for written, real in drilled.items():
-        line = line.replace(written, real)
-    printed = stack.sh(line)
-    assert EXPECTED.get(command, "") in printed
-    if command == "make drill":
-        print(printed)  # noqa: T201  the timelines, for the reader of a run with -s
