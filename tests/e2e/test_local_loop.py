@@ -1,27 +1,14 @@
-"""The loop on a running stack: every command of the runbooks, the fire drills, faults in the middle of a retrain."""
-
-import json
-import re
+"""The loop on a running stack: the registry goes away in the middle of a retrain. More of it: `make soak`."""
 
 import pytest
 
-from infra.core import paths
-
 from .retraining import RetrainingService
-from .stack import REAL_DATA, ask, wait_until
+from .stack import ask, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 SAMPLE = {"instances": [[45, 72000, 680, 3]]}
-REGISTRY, STORE = "tracking-server", "artifact-store-server"
-RUNBOOKS = sorted((paths.CHECKOUT / "docs" / "runbooks").glob("*.md"))
-
-
-def commands():
-    """Every command of the runbooks, once; first what gives the others something to work on, the drills last."""
-    blocks = [block for file in RUNBOOKS for block in re.findall(r"```sh\n(.*?)```", file.read_text(), re.DOTALL)]
-    found = dict.fromkeys(line.strip() for block in blocks for line in block.splitlines() if line.strip())
-    return sorted(found, key=lambda command: (command == "make drill", command != "make retrain"))
+REGISTRY = "tracking-server"
 
 
 @pytest.fixture
@@ -59,50 +46,6 @@ def serves(outputs):
     return check
 
 
-@pytest.fixture(scope="module")
-def drilled(stack, outputs, tmp_path_factory):
-    """The stack with the drill's short durations, and the files that the runbooks speak of."""
-    assert outputs
-    stack.environ["DRILL"] = "1"
-    stack.up()
-    outcomes = tmp_path_factory.mktemp("runbooks") / "outcomes.json"
-    outcomes.write_text(json.dumps({"outcomes": [{"request_id": "a-request-of-a-runbook", "outcome": 1}]}))
-    yield {"path/to/mended.csv": str(REAL_DATA) if REAL_DATA.exists() else "generated", "outcomes.json": str(outcomes)}
-    del stack.environ["DRILL"]
-    stack.up()
-
-
-EXPECTED = {
-    "make retrain": '"status": "promoted"',
-    "make rollback": '"served_seconds"',
-    "make status": '"champion"',
-    "make outputs": '"alertmanager_url"',
-    "make doctor": "found their part at work",
-    "make drill": "the loop closed in",
-    'make stage RUN="python -m workloads.loan_default.registry --rollback"': '"version"',
-    'make stage RUN="python -m workloads.loan_default.evidence"': "the chain holds",
-    'make stage RUN="python -m workloads.loan_default.monitoring"': '"rows"',
-    'make stage RUN="python -m workloads.loan_default.nightly"': '"parity_checked"',
-    'make stage RUN="python -m workloads.loan_default.labels --import outcomes.json"': "1 outcomes stored",
-}
-"""What a command must print, where its exit status does not say enough."""
-
-
-def test_what_is_expected_of_the_runbooks_commands_is_about_commands_that_they_hold():
-    assert set(EXPECTED) <= set(commands())
-
-
-@pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_runbooks_does_what_it_says(stack, drilled, command):
-    line = command
-    for written, real in drilled.items():
-        line = line.replace(written, real)
-    printed = stack.sh(line)
-    assert EXPECTED.get(command, "") in printed
-    if command == "make drill":
-        print(printed)  # noqa: T201  the timelines, for the reader of a run with -s
-
-
 def ask_quietly(question):
     try:
         return question()
@@ -124,42 +67,3 @@ def test_a_registry_that_goes_away_and_stays_away_fails_the_retrain_and_the_cham
         serves()
     wait_until(lambda: ask_quietly(champion) == before, "the registry answers again")
     assert versions() == known
-
-
-def test_a_store_that_is_away_for_one_attempt_costs_that_attempt_and_the_next_one_promotes(
-    stack, service, champion, versions, serves
-):
-    before, known = champion(), versions()
-    with stack.without(STORE):
-        retrain = service.retrain()
-        wait_until(lambda: service.found(retrain)["attempts"] == 2, "the first attempt has failed", 120)
-        serves()
-    ended = service.ended(retrain)
-    assert (ended["status"], ended["attempts"]) == ("promoted", 2)
-    assert champion() == ended["version_after"] != before
-    assert versions() == known + 1
-    assert service.metric("loan_default_last_retrain_failed") == 0
-
-
-def test_a_service_killed_in_the_middle_of_a_retrain_goes_on_with_it_and_there_are_never_two(
-    service, champion, versions
-):
-    before, known = champion(), versions()
-    retrain = service.retrain()
-    wait_until(lambda: "features of" in service.log_of(retrain), "the pipeline trains", 180)
-    service.kill()
-    (orphan,) = service.pipelines(retrain)
-    service.start()
-    seen = set()
-
-    def look():
-        running = service.pipelines(retrain)
-        assert len(running) <= 1
-        seen.update(running)
-
-    ended = service.ended(retrain, look)
-    assert (ended["status"], ended["attempts"]) == ("promoted", 2)
-    assert seen - {orphan}
-    assert champion() == ended["version_after"] != before
-    assert versions() == known + 1
-    assert len(service.status()["recent"]) == 1
