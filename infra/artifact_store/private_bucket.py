@@ -46,6 +46,7 @@ class PrivateBucket(pulumi.ComponentResource):
     id: pulumi.Output[str]
 
     arn: pulumi.Output[str]
+    """Made of the name, which previews know: policies about it can be judged before there is a bucket."""
 
     versioning: pulumi.Resource
     """What replication depends on."""
@@ -63,6 +64,7 @@ class PrivateBucket(pulumi.ComponentResource):
             force_destroy=args.protection == "delete",
             opts=protection.options(self, args.protection),
         )
+        self.arn = pulumi.Output.concat("arn:aws:s3:::", bucket.bucket)
         access = s3.BucketPublicAccessBlock(
             f"{name}-access",
             region=args.region,
@@ -113,11 +115,11 @@ class PrivateBucket(pulumi.ComponentResource):
             f"{name}-policy",
             region=args.region,
             bucket=bucket.id,
-            policy=policy(*_statements(bucket.arn, args)),
+            policy=policy(*_statements(self.arn, args)),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[access]),
         )
 
-        self.id, self.arn = bucket.id, bucket.arn
+        self.id = bucket.id
         self.register_outputs({"id": self.id, "arn": self.arn})
 
 
