@@ -94,10 +94,10 @@ def _holder(statement: Mapping[str, Any]) -> str:
     if "pods.eks.amazonaws.com" in principal.get("Service", []):
         namespace, account = (equal.get(f"aws:RequestTag/kubernetes-{part}", "*") for part in POD)
         return f"pod {namespace}/{account}"
-    subject = next((value for key, value in equal.items() if key.endswith(":sub")), None)
+    subject = next((value for key, value in equal.items() if key.endswith(":sub")), "*")
     if "Federated" in principal:
-        pod = (subject or "*").removeprefix("system:serviceaccount:")
-        return f"github {subject}" if subject is None or subject == pod else f"pod {pod.replace(':', '/')}"
+        pod = subject.removeprefix("system:serviceaccount:")
+        return f"github {subject}" if pod == subject else f"pod {pod.replace(':', '/')}"
     if "ec2.amazonaws.com" in principal.get("Service", []):
         return "node"
     return f"service {', '.join(principal.get('Service', ['*']))}"
