@@ -85,6 +85,7 @@ def test_kserve_makes_an_inference_service_ready_and_refuses_a_wrong_one(kube_ks
     [
         ("argo-workflows", "argoproj.io/v1alpha1", "Workflow"),
         ("cert-manager", "cert-manager.io/v1", "Certificate"),
+        ("envoy-gateway", "gateway.envoyproxy.io/v1alpha1", "EnvoyProxy"),
         ("gatekeeper", "templates.gatekeeper.sh/v1", "ConstraintTemplate"),
         ("gateway-api", "gateway.networking.k8s.io/v1", "HTTPRoute"),
         ("karpenter", "karpenter.k8s.aws/v1", "EC2NodeClass"),

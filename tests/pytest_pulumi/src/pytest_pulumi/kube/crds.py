@@ -55,9 +55,15 @@ CRDS: Final[Mapping[str, Source]] = {
     ),
     "cert-manager": Archived(
         "github.com/cert-manager/cert-manager",
-        "v1.21.2",
-        "h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68=",
+        "v1.21.1",
+        "h1:0LttV37Q5c2CBNoHkjuI8sLKTXWZDC2SwQkxrBMKV9w=",
         "deploy/crds/*.yaml",
+    ),
+    "envoy-gateway": Archived(
+        "github.com/envoyproxy/gateway",
+        "v1.8.1",
+        "h1:i8POtrPtel3n0iGP55MNy6U1rTW4msyhkEWjXAF09ts=",
+        "charts/gateway-helm/charts/crds/crds/generated/*.yaml",
     ),
     "gatekeeper": Pinned("github.com/open-policy-agent/gatekeeper/v3", ("deploy/gatekeeper.yaml",)),
     "gateway-api": Archived(
@@ -84,8 +90,8 @@ CRDS: Final[Mapping[str, Source]] = {
     ),
     "spark-operator": Archived(
         "github.com/kubeflow/spark-operator/v2",
-        "v2.4.0",
-        "h1:Bo5rz5dlhqYEa7e/TLtUEVXDMNRotnVaQ4VLCyeLeOc=",
+        "v2.5.0",
+        "h1:NNgTHgQMbrGZSFJtprjssdtCaL/qlYYQY1EyXuRaP78=",
         "config/crd/bases/*.yaml",
     ),
 }

@@ -32,16 +32,19 @@ _SETTLE_SECONDS = 60.0
 class Gatekeeper(Controller):
     """Runs Gatekeeper with upstream's manifests, except that its webhooks fail closed.
 
+    Give another `namespace` where the program under test makes `gatekeeper-system` itself; likewise with KServe's.
     Templates and constraints are applied as anywhere, and take effect within seconds; `wait_for` waits for them.
     Raises: MissingToolError, ClusterError.
     """
 
-    def __init__(self, control_plane: ControlPlane, *, audit_interval_seconds: int = 5) -> None:
+    def __init__(
+        self, control_plane: ControlPlane, *, namespace: str = NAMESPACE, audit_interval_seconds: int = 5
+    ) -> None:
         super().__init__(control_plane, "gatekeeper")
         tools = control_plane.tools
         program = tools.find("gatekeeper")
         control_plane.install_definitions("gatekeeper")
-        text = (tools.source(MODULE) / "deploy/gatekeeper.yaml").read_text()
+        text = (tools.source(MODULE) / "deploy/gatekeeper.yaml").read_text().replace(NAMESPACE, namespace)
         manifests = [item for item in crds.load(text) if item["kind"] not in _LEFT_OUT]
         webhooks = [item for item in manifests if "Webhook" in item["kind"]]
         self.bring(item for item in manifests if item not in webhooks)
@@ -55,14 +58,14 @@ class Gatekeeper(Controller):
             f"--cert-dir={self.folder / 'certs'}",
             f"--api-cache-dir={self.folder / 'cache'}",
             "--disable-cert-rotation",
-            f"--exempt-namespace={NAMESPACE}",
+            f"--exempt-namespace={namespace}",
             f"--audit-interval={audit_interval_seconds}",
             "--disable-opa-builtin={http.send}",
             *(f"--operation={operation}" for operation in _OPERATIONS),
         ]
-        environment = {"POD_NAMESPACE": NAMESPACE, "POD_NAME": "gatekeeper", "NAMESPACE": NAMESPACE}
+        environment = {"POD_NAMESPACE": namespace, "POD_NAME": "gatekeeper", "NAMESPACE": namespace}
         try:
-            self.run(command, (NAMESPACE, "gatekeeper-admin"), _WEBHOOK_PORT, environment)
+            self.run(command, (namespace, "gatekeeper-admin"), _WEBHOOK_PORT, environment)
             self.bring(self.hook(_fails_closed(item)) for item in webhooks)
         except BaseException:
             self.close()
