@@ -1,6 +1,7 @@
 """The test control plane itself: what it starts with, what it does for workloads, and that nothing of it is left."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,11 +139,12 @@ def test_nothing_survives_a_killed_test_run(kube_tools, tmp_path):
         "from pytest_pulumi.kube import ControlPlane, KubeTools, Options\n"
         f"tools = KubeTools(tuple(map(Path, {folders})), tuple(map(Path, {modules})))\n"
         "plane = ControlPlane(tools, Options(nodes=()))\n"
-        "print(*[process.popen.pid for process in plane.processes.all], flush=True)\n"
+        "print(plane.folder, *[process.popen.pid for process in plane.processes.all], flush=True)\n"
         "time.sleep(600)\n"
     )
     run = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
-    pids = [int(pid) for pid in run.stdout.readline().split()]
+    folder, *words = run.stdout.readline().split()
+    pids = [int(word) for word in words]
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     run.stdout.close()
@@ -151,3 +153,4 @@ def test_nothing_survives_a_killed_test_run(kube_tools, tmp_path):
     while any(os.path.exists(f"/proc/{pid}") for pid in pids):  # noqa: PTH110
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    shutil.rmtree(folder)
