@@ -38,9 +38,9 @@ def settings(**blocks: Mapping[str, Any]) -> AwsStack:
 def program(**blocks: Mapping[str, Any]) -> Callable[[], None]:
     """The whole program."""
 
+    chosen = settings(**blocks)
+
     def run() -> None:
-        composition.declare(
-            settings(**blocks), Surroundings(stack=NAME, folder=Path("/stack"), image=image, today=TODAY)
-        )
+        composition.declare(chosen, Surroundings(stack=NAME, folder=Path("/stack"), image=image, today=TODAY))
 
     return run
