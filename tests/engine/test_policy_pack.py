@@ -19,7 +19,7 @@ pulumi.export("url", "http://127.0.0.1:1")
 
 
 @pytest.fixture
-def project(tmp_path, commands, monkeypatch):  # noqa: F811
+def project(tmp_path, commands):  # noqa: F811
     made = Project(tmp_path, commands)
     made.environment[REPORT] = str(tmp_path / "report.json")
     return made
