@@ -101,11 +101,16 @@ def _up(checkout: Path, folder: Path, stack: str, environment: Mapping[str, str]
 
 
 def _environment(variables: Mapping[str, str], folder: Path, stack: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+    return {**kept, **variables, "PULUMI_STACK": stack, IMAGES_VARIABLE: str(made_up_images(folder))}
+
+
+def made_up_images(folder: Path) -> Path:
+    """A file with every image, made up where `make images` has not pushed it."""
     made_up = {target: f"{MADE_UP}/{target}@sha256:{'0' * 64}" for target in get_args(images.Target)}
     file = folder / "images.json"
     file.write_text(json.dumps(made_up | images.references()))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
-    return {**kept, **variables, "PULUMI_STACK": stack, IMAGES_VARIABLE: str(file)}
+    return file
 
 
 def _project(checkout: Path, folder: Path, stack: str) -> Path:
