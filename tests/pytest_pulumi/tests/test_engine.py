@@ -348,6 +348,7 @@ def test_without_a_cli_tests_skip_with_the_reason_or_fail_where_it_is_required(
     pytester, monkeypatch, args, variables, outcome
 ):
     monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.delenv("PULUMI_REQUIRE_ENGINE", raising=False)
     for key, value in variables.items():
         monkeypatch.setenv(key, value)
     pytester.makepyfile(TEST)

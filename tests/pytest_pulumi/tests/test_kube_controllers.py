@@ -73,7 +73,7 @@ def test_kserve_makes_an_inference_service_ready_and_refuses_a_wrong_one(kube_ks
 
     client.wait((service["apiVersion"], service["kind"], "loan", "team"), ready)
     made = ("apps/v1", "Deployment", "loan-predictor", "team")
-    client.wait(made, lambda found: found["status"].get("readyReplicas") == 2)  # the autoscaler's doing
+    client.wait(made, lambda found: found["status"].get("readyReplicas") == 2, 240)  # the autoscaler's doing
     assert client.find("v1", "Service", "loan-predictor", "team")
     assert client.find("autoscaling/v2", "HorizontalPodAutoscaler", "loan-predictor", "team")
     assert client.find("gateway.networking.k8s.io/v1", "HTTPRoute", "loan", "team")
