@@ -31,7 +31,7 @@ POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sari
 .PHONY: help install up preview access-matrix policy policy-state review drift cost down preflight doctor outputs forward env drill retrain status stage rollback test soak check wheel lock images bench
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 16
 
 install: ## install what STACK needs and this machine lacks, outside the checkout
 	@$(PYTHON) -m tools.install --stack $(STACK)
