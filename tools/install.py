@@ -9,6 +9,7 @@ and `actionlint`, which checks workflows.
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.core import paths
 from tools import environments, inventory, pulumi_cli, stack_files, stamps, system_packages
@@ -53,22 +54,27 @@ class Part:
 
 
 def _environment(name: str) -> Part:
+    return _locked(name, lambda: environments.lock_of(name))
+
+
+def _cloud() -> Part:
+    return _locked("infra", lambda: environments.REQUIREMENTS / "cloud.txt")
+
+
+def _locked(name: str, lock: Callable[[], Path]) -> Part:
+    """An environment as a lock says; the one of the program has `.venv` pointing to it."""
+
     def get() -> None:
-        environments.make(name, environments.lock_of(name))
+        environments.make(name, lock())
         if name == "infra":
             environments.link()
 
-    return Part(lambda: environments.is_made(name, environments.lock_of(name)) and _is_linked(name), get)
+    return Part(lambda: environments.is_made(name, lock()) and _is_linked(name), get)
 
 
 def _is_linked(name: str) -> bool:
     link = paths.CHECKOUT / ".venv"
     return name != "infra" or (link.is_symlink() and link.readlink() == paths.environment_dir("infra"))
-
-
-def _cloud() -> Part:
-    lock = environments.REQUIREMENTS / "cloud.txt"
-    return Part(lambda: environments.is_made("infra", lock), lambda: environments.make("infra", lock))
 
 
 def _built(modules: Sequence[Module]) -> Part:

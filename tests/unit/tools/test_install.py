@@ -112,3 +112,15 @@ def test_the_control_plane_says_the_version_that_its_sources_have(monkeypatch):
     (module,) = (module for module in install.GO_PARTS["kubernetes"] if module.name == "kubernetes")
     assert f"gitVersion=v{install.KUBERNETES} " in module.linker_flags
     assert module.linker_flags.endswith("gitMinor=36")
+
+
+@pytest.mark.parametrize("part", ["infra", "cloud"])
+def test_whichever_part_makes_the_programs_environment_points_venv_to_it(part, monkeypatch):
+    done = []
+    monkeypatch.setattr(install.environments, "make", lambda name, lock: done.append((name, lock.stem)))
+    monkeypatch.setattr(install.environments, "link", lambda: done.append("linked"))
+    monkeypatch.setattr(install.environments, "is_made", lambda *_: True)
+    monkeypatch.setattr(install, "_is_linked", lambda _: False)
+    assert not install.parts()[part].is_there()
+    install.parts()[part].get()
+    assert done[-1] == "linked"
