@@ -1,0 +1,88 @@
+"""The dev stack's life on a real control plane: what real API server, scheduler, KServe and Gatekeeper make of it.
+
+Pods run on simulated nodes, so that no container starts: scheduling and admission are proved, programs are not.
+"""
+
+import sys
+import time
+
+import pytest
+
+from infra.cluster.settings import ExistingClusterSettings
+from stacks.sweep import Cluster
+
+pytestmark = [pytest.mark.engine, pytest.mark.cluster, pytest.mark.timeout(1200)]
+
+VOLUME = {"size_gib": 30, "protection": "delete"}
+EDITS = {
+    "model server": {"serving": {"kind": "kserve-on-kubernetes", "min_replicas": 2, "max_replicas": 5}},
+    "services": {"compute": {"kind": "compute-on-kubernetes", "service_replicas": 2, "catch_up_seconds": 600}},
+    "quota": {"namespaces": {"kind": "guarded-namespaces", "workload_quota": {"pods": 150}}},
+    "gateway": {"exposure": {"kind": "gateway", "domain": "ml.example.org", "issuer": "own"}},
+    "Spark": {"loan_default": {"spark_executors": 2}},
+    "version": {"loan_default": {"serving": {"model_version": "3"}, "retraining": {"enabled": False}}},
+    "memory": {"online_store": {"kind": "redis-on-kubernetes", "maxmemory_mib": 1024, "volume": VOLUME}},
+}
+"""Changes of the stack file, each of which must leave volumes and namespaces where they are."""
+KEPT = {"PersistentVolumeClaim", "Namespace", "RandomPassword"}
+
+
+def sweep(dev, tmp_path):
+    """What `make down` would say is left."""
+    settings = ExistingClusterSettings(
+        kind="existing-cluster", kubeconfig=str(dev.cluster.kubeconfig_path), context="admin"
+    )
+    return list(Cluster(settings, tmp_path).orphans())
+
+
+def placed(dev):
+    """Phase of each pod by its name."""
+    return {pod["metadata"]["name"]: pod["status"].get("phase") for pod in dev.pods()}
+
+
+def test_the_whole_stack_comes_up_is_left_alone_edited_mended_and_goes(dev, tmp_path, capsys):
+    begun = time.monotonic()
+    made = dev.stack.up()
+    said = [f"up {time.monotonic() - begun:.1f} s", f"memory {sum(dev.cluster.memory_mib().values()):.0f} MiB"]
+    assert set(made.counts) == {"create"}
+    assert set(placed(dev).values()) <= {"Running", "Succeeded"}
+    (service,) = dev.cluster.client.list("serving.kserve.io/v1beta1", "InferenceService", "loan-default")
+    assert service["metadata"]["name"] == "loan-default-model"
+    assert {"HTTPRoute", "HorizontalPodAutoscaler"} <= made_by_kserve(dev)
+
+    dev.stack.assert_no_changes()
+    assert dev.stack.refresh().changes == ()
+
+    for what, blocks in EDITS.items():
+        dev.stack.program = dev.program(**blocks)
+        changes = dev.stack.preview().changes
+        assert changes, what
+        lost = [step.name for step in changes if "replace" in step.op and step.type.rpartition(":")[2] in KEPT]
+        assert lost == [], what
+    dev.stack.program = dev.program()
+
+    mend_what_others_did(dev)
+
+    begun = time.monotonic()
+    dev.stack.destroy()
+    said += [f"down {time.monotonic() - begun:.1f} s", f"recorded only: {dev.provider.unproven}"]
+    with capsys.disabled():
+        sys.stdout.write("; ".join(said) + "\n")
+    assert sweep(dev, tmp_path) == []
+
+
+def made_by_kserve(dev):
+    client = dev.cluster.client
+    kinds = (("gateway.networking.k8s.io/v1", "HTTPRoute"), ("autoscaling/v2", "HorizontalPodAutoscaler"))
+    return {kind for version, kind in kinds if client.list(version, kind, "loan-default")}
+
+
+def mend_what_others_did(dev):
+    """An object that somebody deleted is seen by a refresh and made again, while controllers restart."""
+    client = dev.cluster.client
+    (policy, *_) = client.list("networking.k8s.io/v1", "NetworkPolicy", "loan-default")
+    client.delete("networking.k8s.io/v1", "NetworkPolicy", policy["metadata"]["name"], "loan-default")
+    assert dev.stack.refresh().counts == {"delete": 1}
+    dev.cluster.restart_controllers()
+    assert dev.stack.up().counts == {"create": 1}
+    dev.stack.assert_no_changes()
