@@ -145,8 +145,9 @@ ifneq ($(wildcard tests/e2e/test_*.py),)
 	$(INFRA)/python -m pytest -m e2e tests/e2e
 endif
 
-soak: ## the long matrices: interrupted runs, poisoned trainings, hostile requests, alert storms
+soak: ## the long matrices: interrupted runs, poisoned trainings, hostile requests, alert storms, dev on a control plane
 	@$(PYTHON) -m tools.install
+	@$(PYTHON) -m tools.install cloud kubernetes gatekeeper kserve
 	$(INFRA)/python -m pytest -m soak tests/soak
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
 

@@ -11,9 +11,9 @@ import pytest
 from infra.cluster.settings import ExistingClusterSettings
 from stacks.sweep import Cluster
 
-pytestmark = [pytest.mark.engine, pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 
-VOLUME = {"size_gib": 30, "protection": "delete"}
+VOLUME = {"size_gib": 5, "protection": "delete"}
 EDITS = {
     "model server": {"serving": {"kind": "kserve-on-kubernetes", "min_replicas": 2, "max_replicas": 5}},
     "services": {"compute": {"kind": "compute-on-kubernetes", "service_replicas": 2, "catch_up_seconds": 600}},
