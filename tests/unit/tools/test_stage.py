@@ -22,7 +22,7 @@ def running(commands):
     specs = paths.state_dir() / "local" / "supervisor" / "specs"
     specs.mkdir(parents=True)
     environment = {"PATH": f"{commands.folder}:{os.defpath}", "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}
-    told = environment | {"RETRAIN_TOKEN": "a-token-of-the-service", "PORT": "8080", "WORK_DIR": "/stack/work"}
+    told = environment | {"RETRAIN_TOKEN": "a-token-of-the-service", "PORT": "8080", "WORK_DIR": "/stack/data"}
     (specs / "loan-default-retraining-process.json").write_text(json.dumps({"environment": told}))
     return environment
 
@@ -36,7 +36,7 @@ def test_a_command_runs_with_the_stages_variables_and_none_of_the_shells(running
     assert shown.pop("program") == "show"
     assert running.items() <= shown.items()
     assert not shown.keys() & {"PULUMI_STACK", "RETRAIN_TOKEN", "PORT"}
-    assert shown["WORK_DIR"] == "/stack/work/by-hand"
+    assert shown["WORK_DIR"] == "/stack/data/by-hand"
 
 
 @pytest.mark.usefixtures("running")
