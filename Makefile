@@ -138,17 +138,17 @@ check: ## format, lint, types, and which package may import which
 test: ## every test that runs without being asked for by name
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install kubernetes gatekeeper kserve helm
-	$(INFRA)/python -m pytest --ignore tests/unit/workloads --ignore tests/pytest_pulumi
+	$(WITH) $(INFRA)/python -m pytest --ignore tests/unit/workloads --ignore tests/pytest_pulumi
 	$(WITH) sh -c 'cd tests/pytest_pulumi && ../../$(INFRA)/python -m pytest'
 	$(WITH) "$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads tests/unit/workloads
 ifneq ($(wildcard tests/e2e/test_*.py),)
-	$(INFRA)/python -m pytest -m e2e tests/e2e
+	$(WITH) $(INFRA)/python -m pytest -m e2e tests/e2e
 endif
 
 soak: ## the long matrices: interrupted runs, poisoned trainings, hostile requests, alert storms, dev on a control plane
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud kubernetes gatekeeper kserve
-	$(INFRA)/python -m pytest -m soak tests/soak
+	$(WITH) $(INFRA)/python -m pytest -m soak tests/soak
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
 
 images: ## build the workload's images, push them to REGISTRY and write stacks/images.json
