@@ -42,9 +42,31 @@ def test_one_up_makes_everything_a_second_changes_nothing_and_all_of_it_goes(pul
     assert set(stack.preview().counts) == {"create"}
     stack.up()
     stack.assert_no_changes()
+    stack.destroy()
+
+
+def test_a_pinned_version_is_previewed_as_a_change_of_the_server_and_takes_the_timer_away(pulumi_stack, tmp_path):
+    stack = pulumi_stack(program(tmp_path), providers=[Host(), Kubernetes(), Random()], timeout_seconds=300)
+    stack.up()
     stack.program = program(
         tmp_path, loan_default={"serving": {"model_version": "3"}, "retraining": {"enabled": False}}
     )
-    changed = {step.name for step in stack.preview().changes}
-    assert {"loan-default-model-predictor", "loan-default-release-run"} <= changed
-    stack.destroy()
+    planned = stack.preview()
+    server = planned.step("loan-default-model-predictor")
+    assert (server.op, {path.partition("[")[0] for path in server.changed}) == ("update", {"spec.predictor.containers"})
+    assert '"serving": {"model_version": "3"}' in new_inputs(planned, server)
+    assert planned.step("loan-default-release-run").op == "replace"
+    assert {
+        step.name for step in planned.changes if step.op == "delete" and step.type.endswith(("CronJob", "Job"))
+    } == {"loan-default-scheduled-retrain-times", "loan-default-pipeline-run"}
+
+
+def new_inputs(planned, step):
+    """What the engine shows of a resource after a step."""
+    (found,) = (
+        event.resource_pre_event.metadata.new.inputs
+        for event in planned.events
+        if event.resource_pre_event and event.resource_pre_event.metadata.urn == step.urn
+    )
+    (main,) = found["spec"]["predictor"]["containers"]
+    return next(each["value"] for each in main["env"] if each["name"] == "LOAN_DEFAULT_SETTINGS")

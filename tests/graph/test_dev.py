@@ -211,6 +211,17 @@ def test_a_pinned_version_is_a_change_of_the_server_and_is_proved_and_not_retrai
     assert server(before) != server(after)
     (job,) = (pods(after)["loan-default-release-run"]["containers"],)
     assert job[0]["command"][-2:] == ["workloads.loan_default.deployment", "7"]
+    gone = {each.name for each in before.resources} - {each.name for each in after.resources}
+    assert {"loan-default-scheduled-retrain-times", "loan-default-pipeline-run"} <= gone
+
+
+def test_a_scheduled_retrain_is_asked_of_the_retraining_service_and_never_of_the_pipelines(graph):
+    pod = pods(graph)["loan-default-scheduled-retrain-times"]
+    (main,) = pod["containers"]
+    variables = {each["name"]: each.get("value") for each in main["env"]}
+    assert variables["RETRAIN_URL"] == "http://loan-default-retraining.loan-default.svc.cluster.local:8080/retrain"
+    timed = [each.get("spec.jobTemplate.spec.template.spec") for each in graph.all("CronJob")]
+    assert "workloads.loan_default.pipeline" not in json.dumps(timed)
 
 
 def test_spark_spreads_over_as_many_pods_as_the_stack_file_says(pulumi_run):

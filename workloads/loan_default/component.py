@@ -51,7 +51,8 @@ class LoanDefaultStackSettings(LoanDefaultSettings):
     """When drift, bias and live quality are measured, in UTC."""
 
     pipeline_cron: CronExpression = "0 2 * * *"
-    """When the whole pipeline runs, in UTC, where a pipelines' server repeats it; elsewhere only alerts start it."""
+    """When a retrain is asked for, in UTC, where there is a pipelines' server and `retraining.enabled`; elsewhere only
+    alerts start one."""
 
     release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
     """Seconds that a release may take, from the CSV to the served model."""
@@ -123,6 +124,7 @@ class LoanDefault(pulumi.ComponentResource):
         self._publish(server)
         self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
         retraining = self._retrain(server)
+        self._repeat(retraining)
         self._watch(server, retraining)
 
         self.feature_server_url = features.url
@@ -205,7 +207,7 @@ class LoanDefault(pulumi.ComponentResource):
             )
 
     def _publish(self, server: ModelServer) -> None:
-        """Let the pipelines' server, if there is one, repeat the pipeline, unless a version is pinned."""
+        """Let the pipelines' server, if there is one, have the pipeline, unless a version is pinned."""
         settings, pipelines = self._args.settings, self._args.platform.pipelines
         if pipelines.url is None or settings.serving.model_version is not None:
             return
@@ -218,14 +220,7 @@ class LoanDefault(pulumi.ComponentResource):
             f"{self._name}-pipeline",
             JobSpec(
                 image="workload",
-                command=[
-                    "python",
-                    "-m",
-                    "workloads.loan_default.pipeline",
-                    "--repeat",
-                    "--cron",
-                    settings.pipeline_cron,
-                ],
+                command=["python", "-m", "workloads.loan_default.pipeline", "--publish"],
                 environment={**environment, **pipelines.client_env},
                 calls=["pipelines"],
                 triggers={"pipeline": _digest(CHECKOUT / PIPELINE)},
@@ -255,6 +250,27 @@ class LoanDefault(pulumi.ComponentResource):
                 serves="retraining",
                 resources=_resources_of_all_stages(self._args.settings),
                 executors=self._executors,
+            ),
+            self._child,
+        )
+
+    def _repeat(self, retraining: Service) -> None:
+        """Ask for a retrain by schedule where a pipelines' server runs it, unless alerts are to alert only."""
+        settings = self._args.settings
+        if self._args.platform.pipelines.url is None or not settings.retraining.enabled:
+            return
+        self._args.platform.compute.schedule(
+            f"{self._name}-scheduled-retrain",
+            ScheduleSpec(
+                image="workload",
+                command=["python", "-m", "workloads.loan_default.retraining.scheduled"],
+                environment={
+                    "RETRAIN_URL": pulumi.Output.concat(retraining.url, "/retrain"),
+                    SETTINGS_VARIABLE: self._settings({"deployment"}),
+                },
+                secrets={"RETRAIN_TOKEN": self.retrain_token},
+                calls=["retraining"],
+                cron=settings.pipeline_cron,
             ),
             self._child,
         )

@@ -196,13 +196,12 @@ def submit(host: str, images: Images, labelled_window: str = "", run: str = "") 
     return server.start(version, run, {"labelled_window": labelled_window})
 
 
-def repeat(host: str, images: Images, cron: str) -> str:
-    """Run the pipeline on a KFP server at the times of a cron expression (UTC); returns the recurring run's id.
+def publish(host: str, images: Images) -> str:
+    """Upload the pipeline to a KFP server, unless it has this very one; returns the version's id.
 
-    Replaces what an earlier call set up. Raises WorkloadError when that cannot be done.
+    Raises WorkloadError when that cannot be done.
     """
-    server, version = _publish(host, images)
-    return server.repeat(version, f"{NAME}-nightly", cron)
+    return _publish(host, images)[1].version_id
 
 
 def _publish(host: str, images: Images) -> "tuple[PipelineServer, Version]":
@@ -233,23 +232,16 @@ def _placed(task: Any, image: str, *, cpu: str, memory: str, retries: int) -> An
 
 
 def main() -> None:
-    """Command: compile, run here, or submit."""
+    """Command: compile, run here, publish, or submit."""
     parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.pipeline", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--compile", metavar="FILE", type=Path, help="write the pipeline's YAML")
     action.add_argument("--local", action="store_true", help="run all stages on this machine")
     action.add_argument("--submit", metavar="URL", help="start it on a KFP server")
-    action.add_argument(
-        "--repeat",
-        metavar="URL",
-        nargs="?",
-        const="",
-        help="let a KFP server ($KFP_HOST) run it at the times of --cron",
-    )
+    action.add_argument("--publish", metavar="URL", nargs="?", const="", help="upload it to a KFP server ($KFP_HOST)")
     parser.add_argument(
         "--labelled-window", default="", help="labelled requests to learn from (default: ingested data)"
     )
-    parser.add_argument("--cron", default="0 3 * * *", help="times of --repeat, in UTC (default: %(default)s)")
     for target in ("ingest", "workload", "train-gpu"):
         parser.add_argument(f"--{target}-image", help=f"`repository@sha256:…`; default: ${_variable(target)}")
     arguments = parser.parse_args()
@@ -261,8 +253,8 @@ def main() -> None:
     images = Images.of(environment.model_copy(update=given))
     if arguments.compile:
         compile_to(arguments.compile, images)
-    elif arguments.repeat is not None:
-        print(repeat(arguments.repeat or environment.need("kfp_host"), images, arguments.cron))
+    elif arguments.publish is not None:
+        print(publish(arguments.publish or environment.need("kfp_host"), images))
     else:
         print(submit(arguments.submit, images, arguments.labelled_window))
 

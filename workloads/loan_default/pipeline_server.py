@@ -1,4 +1,4 @@
-"""A Kubeflow Pipelines server: publish the compiled pipeline, start a run of it, repeat it by cron.
+"""A Kubeflow Pipelines server: publish the compiled pipeline, start a run of it.
 
 Doing a thing twice changes nothing: a version is named by its content, a run by its caller, so that a request whose
 answer was lost is looked up before it is sent again. Leaves out waiting for a run: `retraining.runner`.
@@ -30,7 +30,6 @@ PATIENCE_SECONDS = 60.0
 _AWAY = {429, 502, 503, 504}
 """HTTP statuses of a server that may answer another time."""
 
-_CRON_FIELDS = 5
 _SHOWN = 300
 """Characters of the server's own words in an error."""
 
@@ -90,32 +89,6 @@ class PipelineServer:
             return str(made.run_id)
 
         return self._asked(run)
-
-    def repeat(self, version: Version, name: str, cron: str) -> str:
-        """Run a version at the times of a cron expression of five fields (UTC), in place of what `name` ran before.
-
-        Returns the id of the recurring run. One run at a time; times missed while the server was away are not made up.
-        """
-        if len(cron.split()) != _CRON_FIELDS:
-            raise WorkloadError(f"{cron!r} is no cron expression of {_CRON_FIELDS} fields; give e.g. `0 3 * * *`")
-        experiment = self._experiment()
-
-        def replace() -> str:
-            before = self._client.list_recurring_runs(experiment_id=experiment, filter=_named(name)).recurring_runs
-            made = self._client.create_recurring_run(
-                experiment,
-                name,
-                cron_expression=f"0 {cron}",  # KFP's first field is the second
-                max_concurrency=1,
-                no_catchup=True,
-                pipeline_id=version.pipeline_id,
-                version_id=version.version_id,
-            )
-            for old in before or []:
-                self._client.delete_recurring_run(old.recurring_run_id)
-            return str(made.recurring_run_id)
-
-        return self._asked(replace)
 
     def run(self, run_id: str) -> Any:
         """A run as the server knows it: `state`, and `run_details.task_details` with the stages."""

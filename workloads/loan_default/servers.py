@@ -41,6 +41,12 @@ def wait_for_model_server(environment: Environment) -> None:
     _wait_http("the model server (MODEL_URL)", f"{uri.scheme}://{uri.netloc}/v2/health/live", environment)
 
 
+def wait_for_retraining(environment: Environment) -> None:
+    """Wait until the retraining service and its ledger answer."""
+    uri = urlparse(environment.need("retrain_url"))
+    _wait_http("the retraining service (RETRAIN_URL)", f"{uri.scheme}://{uri.netloc}/healthz", environment)
+
+
 def wait_for_pipelines(host: str, seconds: float) -> None:
     """Wait until a KFP server at a base URL is healthy."""
     wait_for("KFP", host, lambda: _answers(f"{host}/apis/v2beta1/healthz"), seconds)

@@ -394,6 +394,9 @@ class Environment(_Frozen):
     labelled_window: str = ""
     """Name of the labelled rows that training learns from; empty learns from the ingested data alone."""
 
+    retrain_url: str = ""
+    """Where a schedule asks the retraining service for a retrain, `http://host:port/retrain`."""
+
     retrain_token: str = ""
     """Bearer token that the retraining service asks for."""
 

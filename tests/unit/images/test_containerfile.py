@@ -26,6 +26,7 @@ ENTRY = {
     "workload": [
         *("features", "training", "validation", "registry", "deployment", "batch", "monitoring", "labels", "evidence"),
         *("pipeline", "pipeline_server", "retraining.__main__", "retraining.service", "retraining.worker"),
+        "retraining.scheduled",
     ],
     "ingest": ["ingestion", "spark", "executor", "nightly", "release", "retraining.__main__"],
     "train-gpu": ["release", "training", "spark"],

@@ -18,7 +18,7 @@ class StandIn:
     """State of the server, and the faults it is told to make."""
 
     def __init__(self):
-        self.pipelines, self.versions, self.experiments, self.runs, self.recurring = {}, {}, {}, {}, {}
+        self.pipelines, self.versions, self.experiments, self.runs = {}, {}, {}, {}
         self.requests = []
         self.faults = {}
         """`METHOD path` -> list of what happens to the next requests: a status, or `lost` (done, but not answered)."""
@@ -55,7 +55,6 @@ class StandIn:
             "pipelines": (self.pipelines, "pipeline_id", "pipelines"),
             "experiments": (self.experiments, "experiment_id", "experiments"),
             "runs": (self.runs, "run_id", "runs"),
-            "recurringruns": (self.recurring, "recurring_run_id", "recurringRuns"),
         }[kind]
         if method == "POST":
             return self._create(entries, key, json.loads(body) | {key: f"{kind}-{len(entries) + 1}"})
@@ -63,7 +62,7 @@ class StandIn:
             return 200, {plural: _filtered(entries.values(), query)}
         if name not in entries:
             return 404, {"message": f"{kind} {name} not found", "code": 5}
-        return 200, entries.pop(name) if method == "DELETE" else entries[name]
+        return 200, entries[name]
 
     def _create(self, entries, key, entry):
         reference = entry.get("pipeline_version_reference")
@@ -122,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(status, content)
 
-    do_GET = do_POST = do_DELETE = _serve  # noqa: N815
+    do_GET = do_POST = _serve  # noqa: N815
 
     def _send(self, status, content):
         text = json.dumps(content).encode()

@@ -7,9 +7,14 @@ from workloads.loan_default.pipeline import PLAIN_VARIABLES, SECRET_VARIABLES, I
 from workloads.loan_default.settings import SETTINGS_VARIABLE, Environment
 
 STAGES = ["ingest", "features", "train", "validate", "register", "deploy"]
-NOT_OF_STAGES = {"LABELLED_WINDOW", "RETRAIN_TOKEN", "RETRAIN_TOKEN_FILE", "RETRAIN_DATABASE", "KFP_HOST"} | {
-    f"{target}_IMAGE" for target in ("INGEST", "WORKLOAD", "TRAIN_GPU")
-}
+NOT_OF_STAGES = {
+    "LABELLED_WINDOW",
+    "RETRAIN_URL",
+    "RETRAIN_TOKEN",
+    "RETRAIN_TOKEN_FILE",
+    "RETRAIN_DATABASE",
+    "KFP_HOST",
+} | {f"{target}_IMAGE" for target in ("INGEST", "WORKLOAD", "TRAIN_GPU")}
 IMAGES = Images("repo/ingest@sha256:1", "repo/workload@sha256:2", "repo/train-gpu@sha256:3")
 
 

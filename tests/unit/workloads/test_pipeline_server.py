@@ -8,7 +8,7 @@ import pytest
 
 from workloads.loan_default import pipeline, pipeline_server
 from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.pipeline import Images, repeat, submit
+from workloads.loan_default.pipeline import Images, publish, submit
 from workloads.loan_default.settings import Environment
 
 from .kfp_stand_in import StandIn
@@ -86,18 +86,10 @@ def test_the_images_come_from_the_environment_and_the_gpu_image_only_when_the_se
         Images.of(Environment(settings=settings))
 
 
-def test_the_nightly_run_is_one_recurring_run_that_a_later_call_replaces(stand_in):
-    first = repeat(stand_in.host, IMAGES, "0 3 * * *")
-    made = stand_in.recurring[first]
-    assert made["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
-    assert (made["max_concurrency"], made["no_catchup"], made["mode"]) == (1, True, "ENABLE")
-    second = repeat(stand_in.host, IMAGES, "30 2 * * *")
-    assert list(stand_in.recurring) == [second]
-
-
-def test_a_cron_expression_of_another_form_is_refused(stand_in):
-    with pytest.raises(WorkloadError, match=r"'0 0 3 \* \* \*' is no cron expression of 5 fields"):
-        repeat(stand_in.host, IMAGES, "0 0 3 * * *")
+def test_publishing_uploads_the_pipeline_and_starts_nothing(stand_in):
+    version = publish(stand_in.host, IMAGES)
+    assert publish(stand_in.host, IMAGES) == version
+    assert (list(stand_in.versions), stand_in.runs) == ([version], {})
 
 
 def test_the_command_submits(stand_in, monkeypatch, capsys):

@@ -8,9 +8,10 @@ import threading
 
 import uvicorn
 
-from workloads.loan_default.errors import WorkloadError, run_command
+from workloads.loan_default.errors import run_command
 from workloads.loan_default.release import quiet_libraries
 from workloads.loan_default.retraining import runner
+from workloads.loan_default.retraining.bearer import token
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.service import Parts, Service
 from workloads.loan_default.retraining.worker import ChampionWatch, Checks, Rollbacks, Worker
@@ -18,26 +19,6 @@ from workloads.loan_default.settings import Environment, load
 
 _SWITCH_SECONDS = 0.0005
 """How long the worker may hold the interpreter while an alert waits; a tenth of the default."""
-
-MIN_TOKEN = 16
-"""Characters below which a token can be guessed."""
-
-
-def token(environment: Environment) -> str:
-    """The bearer token; raises WorkloadError when there is none, or it is short."""
-    found = environment.retrain_token
-    path = environment.retrain_token_file
-    if not found and path is not None:
-        try:
-            found = path.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise WorkloadError(f"RETRAIN_TOKEN_FILE={path} cannot be read: {error.strerror}") from error
-    if len(found) < MIN_TOKEN:
-        raise WorkloadError(
-            f"RETRAIN_TOKEN (or the file RETRAIN_TOKEN_FILE) must hold at least {MIN_TOKEN} characters, "
-            f"it holds {len(found)}"
-        )
-    return found
 
 
 def build(environment: Environment) -> tuple[Service, Worker]:
