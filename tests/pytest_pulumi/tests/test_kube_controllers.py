@@ -3,6 +3,7 @@
 import pytest
 
 from pytest_pulumi.kube import ApiError
+from pytest_pulumi.kube.controllers import Controller
 from pytest_pulumi.kube.crds import CRDS
 
 pytestmark = pytest.mark.cluster
@@ -37,6 +38,11 @@ CONSTRAINT = {
 def pod(name, tag):
     spec = {"containers": [{"name": "c", "image": f"registry.example/a:{tag}"}]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+def test_a_controller_can_follow_another_one_of_its_name(kube_cluster):
+    for _ in range(2):
+        Controller(kube_cluster, "again").close()
 
 
 def test_gatekeeper_refuses_at_admission_and_finds_what_was_there_before(kube_gatekeeper):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shutil
 import socket
 import sys
 from typing import TYPE_CHECKING, Self
@@ -42,6 +43,7 @@ class Controller:
         self.folder.mkdir()
         self._brought: list[Object] = []
         self._closing = contextlib.ExitStack()
+        self._closing.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._port = free_port()
         """Port of 127.0.0.1 by which the API server reaches its webhooks."""
 
