@@ -4,6 +4,7 @@
 #   BASE=revision    what `preview` compares with, instead of with nothing
 #   REPORT=folder    where reports are written to
 #   DATA=file.csv    the raw data that `up` ingests, remembered; `DATA=generated` for generated rows
+#   LOSE="role ..."  whose data `down` may delete, on other stacks than local
 #   REGISTRY=...     where `images` pushes to, e.g. 127.0.0.1:5001/mlplatform
 STACK ?= local
 ARGS ?=
@@ -76,8 +77,11 @@ drift: ## fail when what STACK consists of was changed behind its back; changes 
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 	@$(WITH) pulumi refresh --stack $(STACK) --preview-only --expect-no-changes --non-interactive $(ARGS)
 
-down: ## destroy STACK and what is kept about it
+down: ## destroy STACK and what is kept about it; refuses to lose data that LOSE does not name
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
+ifneq ($(STACK),local)
+	@$(WITH) $(INFRA)/python -m stacks.holdings --stack $(STACK) --lose $(LOSE)
+endif
 	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
 ifneq ($(STACK),local)
 	@$(INFRA)/python -m stacks.sweep --stack $(STACK)

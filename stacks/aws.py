@@ -19,7 +19,8 @@ from infra import (
     registry,
 )
 from infra.core import names
-from infra.core.aws import STACK_TAG, Account
+from infra.core.aws import Account
+from infra.core.aws_types import STACK_TAG
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Aws, Kubernetes
 from infra.gpu_node_pool import GpuNodePool

@@ -5,13 +5,11 @@ Quotas, and instance types that are sold in the zones. Asks, and changes nothing
 """
 
 import argparse
-import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from infra.cluster.settings import EksClusterSettings, EksSettings
 from infra.gpu_node_pool.gpu_types import GPU_TYPES
@@ -22,6 +20,7 @@ from infra.gpu_node_pool.settings import (
     NoGpuNodesSettings,
 )
 from infra.node_pool.settings import Capacity, KarpenterNodesSettings, NodePoolSettings
+from stacks.aws_account import AccountError, AwsCli
 from stacks.aws_settings import AwsStack
 from stacks.settings import StackFileError, read
 
@@ -43,21 +42,16 @@ WAYS: Mapping[Capacity, tuple[str, ...]] = {
 }
 _TYPE = re.compile(r"(?P<family>[a-z]+)[0-9][a-z0-9-]*\.(?:(?P<times>[0-9]*)x)?(?P<size>medium|large)")
 _FAMILIES = {"standard": set("acdhimrtz"), "g": {"g", "gr", "vt"}, "p": {"p"}}
-CALL_SECONDS = 60
-
-
-class PreflightError(Exception):
-    """The account cannot be asked; one line that says why."""
 
 
 class Account(Protocol):
     """What is asked about an account's region."""
 
     def quota(self, code: str) -> float:
-        """The value of a quota of EC2; raises PreflightError."""
+        """The value of a quota of EC2; raises AccountError."""
 
     def zones_of(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        """Type to the zones that it is sold in, without those that it is sold nowhere in; raises PreflightError."""
+        """Type to the zones that it is sold in, without those that it is sold nowhere in; raises AccountError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +144,7 @@ def _gpu_vcpus(gpu: ManagedGpuNodesSettings | KarpenterGpuNodesSettings) -> int:
 
 
 def findings(asked: Iterable[Pool], account: Account) -> list[Finding]:
-    """What the account does not allow; raises PreflightError when it cannot be asked."""
+    """What the account does not allow; raises AccountError when it cannot be asked."""
     every = list(asked)
     sold = account.zones_of(sorted({each for pool in every for each in pool.instance_types}))
     return [found for pool in every for found in _unsold(pool, sold)] + list(_short(every, account))
@@ -195,47 +189,6 @@ def _short(every: Sequence[Pool], account: Account) -> Iterator[Finding]:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class AwsCli:
-    """An account as the program `aws` sees it, with the credentials of the shell."""
-
-    region: str
-
-    program: str = "aws"
-
-    def quota(self, code: str) -> float:
-        """Source: https://docs.aws.amazon.com/cli/latest/reference/service-quotas/get-service-quota.html."""
-        told = self._ask("service-quotas", "get-service-quota", "--service-code", "ec2", "--quota-code", code)
-        return float(told["Quota"]["Value"])
-
-    def zones_of(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        """Source: https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-instance-type-offerings.html."""
-        told = self._ask(
-            "ec2",
-            "describe-instance-type-offerings",
-            "--location-type",
-            "availability-zone",
-            "--filters",
-            f"Name=instance-type,Values={','.join(instance_types)}",
-        )
-        found: dict[str, set[str]] = {}
-        for offer in told["InstanceTypeOfferings"]:
-            found.setdefault(offer["InstanceType"], set()).add(offer["Location"])
-        return {each: frozenset(zones) for each, zones in found.items()}
-
-    def _ask(self, *words: str) -> Any:
-        command = [self.program, *words, "--region", self.region, "--output", "json"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CALL_SECONDS)
-        except FileNotFoundError:
-            raise PreflightError(f"{self.program} is not installed: see https://aws.amazon.com/cli/") from None
-        except subprocess.TimeoutExpired:
-            raise PreflightError(f"`{' '.join(command)}` took longer than {CALL_SECONDS} s") from None
-        if done.returncode != 0:
-            raise PreflightError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
-        return json.loads(done.stdout)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit with 0 when every pool can do its work, 1 when one cannot, 2 when that cannot be told."""
     parser = argparse.ArgumentParser(prog="python -m stacks.preflight", description=__doc__)
@@ -248,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         asked = pools(settings.cluster, settings.node_pool, settings.gpu_node_pool, settings.network.zones)
         found = findings(asked, AwsCli(region=settings.substrate.region, program=given.aws))
-    except (StackFileError, PreflightError, ValueError) as error:
+    except (StackFileError, AccountError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     for each in found:

@@ -1,6 +1,7 @@
-"""`python -m stacks.sweep --stack NAME`: lists what a stack that is down left behind on its cluster; exits with 1 then.
+"""`python -m stacks.sweep --stack NAME`: lists what a stack that is down left behind; exits with 1 then.
 
-Only looks. Kept by choice, and named apart: definitions of custom resources, which other stacks may use.
+Looks at the cluster of a stack on Kubernetes by labels, at the account of one on AWS by tags. Changes nothing. Kept by
+choice, and named apart: definitions of custom resources, which other stacks may use, and keys that wait for their end.
 """
 
 import argparse
@@ -8,15 +9,18 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
 from infra.cluster import kubeconfig
-from infra.cluster.settings import ExistingClusterSettings, KindClusterSettings
+from infra.cluster.settings import EksSettings, ExistingClusterSettings, KindClusterSettings
 from infra.core import names
+from infra.core.aws_types import STACK_TAG
+from stacks.aws_account import AccountError, AwsCli
+from stacks.aws_settings import AwsStack
 from stacks.settings import KubernetesStack, StackFileError, read
 
 LABEL = "app.kubernetes.io/part-of=mlplatform"
@@ -109,21 +113,57 @@ def _asked(webhook: Mapping[str, Any]) -> set[str]:
     return {service["namespace"] for service in services if "namespace" in service}
 
 
-def _settings(stack: str) -> KubernetesStack | None:
-    chosen = read(stack)
-    return chosen if isinstance(chosen, KubernetesStack) else None
+class Region(Protocol):
+    """What is asked about one region of an account."""
+
+    def tagged(self, key: str, value: str) -> Sequence[str]:
+        """ARNs of what carries a tag; raises AccountError."""
+
+    def going(self, arn: str) -> bool:
+        """Whether something that is listed still waits for its end; raises AccountError."""
+
+
+GLOBAL_REGION = "us-east-1"
+"""Where tags of what has no region (roles, budgets) are asked for."""
+
+
+def regions(settings: AwsStack) -> list[str]:
+    """Regions in which something of a stack may be."""
+    replica = settings.artifact_store.replica_region
+    return sorted({settings.substrate.region, GLOBAL_REGION, *([replica] if replica else [])})
+
+
+def on_aws(settings: AwsStack, asked: Iterable[Region]) -> tuple[list[str], list[str]]:
+    """What is left, and what waits for its end: ARNs by the stack's tag, and by the one that controllers set.
+
+    Source: https://github.com/kubernetes-sigs/aws-ebs-csi-driver/blob/master/docs/tagging.md
+    """
+    tags = [(STACK_TAG, settings.substrate.name)]
+    if isinstance(settings.cluster, EksSettings):
+        tags.append((f"kubernetes.io/cluster/{settings.cluster.name}", "owned"))
+    left: list[str] = []
+    waiting: list[str] = []
+    for region in asked:
+        for arn in sorted({arn for tag in tags for arn in region.tagged(*tag)}):
+            (waiting if region.going(arn) else left).append(arn)
+    return left, waiting
 
 
 def _swept(stack: str) -> tuple[list[str], list[str]] | None:
-    """What is left, and what is kept; None for a stack that is on no cluster that a kubeconfig leads to."""
-    chosen = _settings(stack)
-    if chosen is None:
+    """What is left, and what is kept; None for a stack on this machine."""
+    chosen = read(stack)
+    if isinstance(chosen, AwsStack):
+        left, waiting = on_aws(chosen, [AwsCli(region=region) for region in regions(chosen)])
+        return left, [f"{arn} waits for its end" for arn in waiting]
+    if not isinstance(chosen, KubernetesStack):
         return None
     if isinstance(chosen.cluster, KindClusterSettings):
         return kind_orphans(chosen.cluster), []
     with tempfile.TemporaryDirectory(prefix="mlp-sweep-") as folder:
         cluster = Cluster(chosen.cluster, Path(folder))
-        return list(cluster.orphans()), cluster.definitions()
+        definitions = cluster.definitions()
+        kept = [f"{len(definitions)} definitions of custom resources, e.g. {definitions[0]}"] if definitions else []
+        return list(cluster.orphans()), kept
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,14 +173,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stack = parser.parse_args(arguments).stack
     try:
         swept = _swept(stack)
-    except (SweepError, StackFileError, kubeconfig.KubeconfigError) as error:
+    except (SweepError, AccountError, StackFileError, kubeconfig.KubeconfigError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     if swept is None:
         return 0
     left, kept = swept
-    if kept:
-        sys.stdout.write(f"kept: {len(kept)} definitions of custom resources, e.g. {kept[0]}\n")
+    for each in kept:
+        sys.stdout.write(f"kept: {each}\n")
     for each in left:
         sys.stderr.write(f"left behind by {stack}: {each}\n")
     if not left:

@@ -9,7 +9,8 @@ import pulumi
 from pulumi_aws import budgets, costexplorer
 
 from infra.budget.settings import AwsBudgetSettings
-from infra.core.aws import STACK_TAG, Account
+from infra.core.aws import Account
+from infra.core.aws_types import STACK_TAG
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,6 @@ from pulumi_aws import cloudwatch, iam, kms
 
 PATH = "/mlplatform/"
 """Path of every role of the platform, so that CI may write roles below it and no others."""
-STACK_TAG = "mlplatform:stack"
-"""Tag that tells what belongs to a stack: bills are split and leftovers found by it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ import pytest
 from pulumi_aws import eks, iam
 
 from infra import identity
-from infra.core.aws import STACK_TAG, Account
+from infra.core.aws import Account
+from infra.core.aws_types import STACK_TAG
 from infra.core.substrate import Aws
 from infra.identity import Need, Principal
 from infra.identity.settings import IrsaSettings, PodIdentitySettings

@@ -9,7 +9,8 @@ from infra.cluster.settings import EksSettings
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings
 from infra.node_pool.settings import NodePoolSettings
 from stacks import preflight
-from stacks.preflight import AwsCli, PreflightError, family, findings, vcpus
+from stacks.aws_account import AccountError, AwsCli
+from stacks.preflight import family, findings, vcpus
 from stacks.settings import read
 
 ZONES = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
@@ -181,9 +182,9 @@ def test_the_program_is_asked_for_offers(aws):
 
 def test_a_program_that_fails_or_is_missing_is_named(aws, tmp_path):
     account, _ = aws("", code=255)
-    with pytest.raises(PreflightError, match=r"get-service-quota .* failed"):
+    with pytest.raises(AccountError, match=r"get-service-quota .* failed"):
         account.quota("L-DB2E81BA")
-    with pytest.raises(PreflightError, match=r"is not installed: see https://aws\.amazon\.com/cli/"):
+    with pytest.raises(AccountError, match=r"is not installed: see https://aws\.amazon\.com/cli/"):
         AwsCli(region="eu-west-1", program=str(tmp_path / "none")).quota("L-DB2E81BA")
 
 

@@ -5,8 +5,10 @@ import stat
 import pytest
 
 from infra.cluster.settings import ExistingClusterSettings, KindClusterSettings
+from infra.core.aws_types import STACK_TAG
 from stacks import sweep
 from stacks.sweep import Cluster, SweepError
+from tests import prod
 
 KUBECONFIG = """\
 apiVersion: v1
@@ -109,3 +111,42 @@ def test_the_exit_code_says_whether_something_is_left(monkeypatch, left, code):
 
     monkeypatch.setattr(sweep, "_swept", swept)
     assert sweep.main(["--stack", "dev"]) == code
+
+
+class Region:
+    """One region of an account that holds what a test puts into it."""
+
+    def __init__(self, going=(), **tagged):
+        self.tags, self.ends = tagged, going
+
+    def tagged(self, key, value):
+        return (
+            self.tags.get({STACK_TAG: "ours", "kubernetes.io/cluster/mlplatform": "clusters"}[key], ()) if value else ()
+        )
+
+    def going(self, arn):
+        return arn in self.ends
+
+
+def test_whatever_carries_the_stacks_tag_or_the_clusters_is_left_on_aws():
+    here = Region(ours=["arn:b", "arn:a"], clusters=["arn:volume", "arn:a"])
+    there_too = Region(ours=["arn:role"])
+    assert sweep.on_aws(prod.settings(), [here, there_too]) == (["arn:a", "arn:b", "arn:volume", "arn:role"], [])
+
+
+def test_what_waits_for_its_end_is_kept_and_not_left():
+    assert sweep.on_aws(prod.settings(), [Region(ours=["arn:key"], going=["arn:key"])]) == ([], ["arn:key"])
+
+
+def test_a_cluster_of_somebody_else_is_not_swept():
+    settings = prod.settings(cluster={"kind": "existing-eks", "name": "theirs"})
+    assert sweep.on_aws(settings, [Region(ours=[], clusters=["arn:volume"])]) == ([], [])
+
+
+def test_all_regions_of_a_stack_are_swept():
+    assert sweep.regions(prod.settings()) == ["eu-west-1", "us-east-1"]
+    assert sweep.regions(prod.settings(artifact_store={"replica_region": "eu-central-1"})) == [
+        "eu-central-1",
+        "eu-west-1",
+        "us-east-1",
+    ]

@@ -1,0 +1,90 @@
+"""An account's region as the program `aws` sees it, with the credentials of the shell; changes nothing."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CALL_SECONDS = 60
+
+
+class AccountError(Exception):
+    """The account cannot be asked; one line that says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsCli:
+    """One region of the account that the shell has credentials of."""
+
+    region: str
+
+    program: str = "aws"
+
+    def quota(self, code: str) -> float:
+        """Value of a quota of EC2; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/service-quotas/get-service-quota.html
+        """
+        told = self._ask("service-quotas", "get-service-quota", "--service-code", "ec2", "--quota-code", code)
+        return float(told["Quota"]["Value"])
+
+    def zones_of(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """Type to the zones that it is sold in, without those that it is sold nowhere in; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-instance-type-offerings.html
+        """
+        told = self._ask(
+            "ec2",
+            "describe-instance-type-offerings",
+            "--location-type",
+            "availability-zone",
+            "--filters",
+            f"Name=instance-type,Values={','.join(instance_types)}",
+        )
+        found: dict[str, set[str]] = {}
+        for offer in told["InstanceTypeOfferings"]:
+            found.setdefault(offer["InstanceType"], set()).add(offer["Location"])
+        return {each: frozenset(zones) for each, zones in found.items()}
+
+    def tagged(self, key: str, value: str) -> list[str]:
+        """ARNs of what carries a tag, IAM's in the region `us-east-1` alone; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/resourcegroupstaggingapi/get-resources.html
+        """
+        told = self._ask("resourcegroupstaggingapi", "get-resources", "--tag-filters", f"Key={key},Values={value}")
+        return [each["ResourceARN"] for each in told["ResourceTagMappingList"]]
+
+    def going(self, arn: str) -> bool:
+        """Whether something that is listed still was deleted already, or waits for its deletion; raises AccountError.
+
+        Sources: https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html,
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_NatGateway.html,
+        https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html
+        """
+        service, what = arn.split(":", 5)[2::3]
+        kind, _, name = what.partition("/")
+        match service, kind:
+            case "kms", "key":
+                told = self._ask("kms", "describe-key", "--key-id", arn)
+                return bool(told["KeyMetadata"]["KeyState"] == "PendingDeletion")
+            case "ec2", "natgateway":
+                told = self._ask("ec2", "describe-nat-gateways", "--nat-gateway-ids", name)
+                return all(each["State"] in ("deleting", "deleted") for each in told["NatGateways"])
+            case "ec2", "instance":
+                told = self._ask("ec2", "describe-instances", "--instance-ids", name)
+                found = [each for some in told["Reservations"] for each in some["Instances"]]
+                return all(each["State"]["Name"] in ("shutting-down", "terminated") for each in found)
+        return False
+
+    def _ask(self, *words: str) -> Any:
+        command = [self.program, *words, "--region", self.region, "--output", "json"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CALL_SECONDS)
+        except FileNotFoundError:
+            raise AccountError(f"{self.program} is not installed: see https://aws.amazon.com/cli/") from None
+        except subprocess.TimeoutExpired:
+            raise AccountError(f"`{' '.join(command)}` took longer than {CALL_SECONDS} s") from None
+        if done.returncode != 0:
+            raise AccountError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+        return json.loads(done.stdout)
