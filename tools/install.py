@@ -128,12 +128,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tools.install", description=__doc__)
     parser.add_argument("part", nargs="*", choices=[*everything, []], help="default: all that the stack needs")
     parser.add_argument("--stack", default="local", help="the stack to install for; default: local")
-    parser.add_argument("--check", action="store_true", help="list each tool, its version and where it came from")
+    parser.add_argument(
+        "--check", action="store_true", help="list each tool and provider plugin, its version and where it came from"
+    )
     given = parser.parse_args(arguments)
-    if given.check:
-        inventory.show()
-        return 0
     stack_files.source(given.stack)
+    if given.check:
+        inventory.show(given.stack)
+        return 0
     install(given.part or needed(given.stack))
     return 0
 

@@ -1,9 +1,11 @@
 """What is installed: each tool, its version, and where it came from."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.core import paths
@@ -13,9 +15,13 @@ from tools.console import ToolError
 MISSING = "missing"
 
 
-def show() -> None:
-    """Print one line per tool; asks the tools themselves, so it takes some seconds."""
-    rows = [*_python(), *_pulumi(), *_go(), *_system()]
+PROVIDERS = ("aws", "kubernetes", "random")
+"""Provider plugins by package; what is below `infra/host` is the project's own and always there."""
+
+
+def show(stack: str) -> None:
+    """Print one line per tool, and per provider plugin that a stack would use; takes some seconds."""
+    rows = [*_python(), *_pulumi(), *providers(stack), *_go(), *_system()]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, version, origin in rows:
         sys.stdout.write(f"{name:<{widths[0]}}  {version:<{widths[1]}}  {origin}\n")
@@ -39,6 +45,32 @@ def _pulumi() -> list[tuple[str, str, str]]:
         return [("pulumi", MISSING, "run python3 -m tools.install pulumi")]
     host = "the small one in tools/language_host" if pulumi_cli.needs_language_host(cli) else "the official one"
     return [("pulumi", cli.version, f"{cli.command} ({cli.origin})"), ("language host", cli.version, host)]
+
+
+def providers(stack: str, environ: Mapping[str, str] = os.environ) -> list[tuple[str, str, str]]:
+    """Which plugins `pulumi` would load for a stack, and whether each is the official one or a simulated one."""
+    if stack == "local":
+        return [("provider host", "ours", str(paths.CHECKOUT / "infra" / "host"))]
+    cli = pulumi_cli.chosen()
+    home = Path(environ.get("PULUMI_HOME") or paths.cache_dir(environ) / "pulumi-home")
+    attached = {each.partition(":")[0] for each in environ.get("PULUMI_DEBUG_PROVIDERS", "").split(",")}
+    rows = []
+    for package in PROVIDERS:
+        version = environments.pinned(f"pulumi-{package}", environments.REQUIREMENTS / "cloud.in")
+        plugin = home / "plugins" / f"resource-{package}-v{version}"
+        on_path = shutil.which(f"pulumi-resource-{package}")
+        if package in attached:
+            found = "simulated: a test or a preview has attached it"
+        elif on_path is not None:
+            found = f"{on_path} (PATH)"
+        elif plugin.exists():
+            found = f"{plugin} (official)"
+        elif cli is not None and cli.origin == "source":
+            found = f"{MISSING}: `pulumi plugin install resource {package} {version}`; previews simulate it"
+        else:
+            found = "official, downloaded by the first `pulumi up`; previews simulate it"
+        rows.append((f"provider {package}", version, found))
+    return rows
 
 
 def _go() -> list[tuple[str, str, str]]:
