@@ -1,7 +1,8 @@
 """`python -m stacks.sweep --stack NAME`: lists what a stack that is down left behind; exits with 1 then.
 
-Looks at the cluster of a stack on Kubernetes by labels, at the account of one on AWS by tags. Changes nothing. Kept by
-choice, and named apart: definitions of custom resources, which other stacks may use, and keys that wait for their end.
+Looks at the cluster of a stack on Kubernetes by labels, at the account of one on AWS by tags. Named apart are keys that
+wait for their end, and definitions of custom resources, which other stacks may use: with `controllers.keep_crds: true`
+all are kept, with `false` those are deleted, the only change that is made here, that no object is left of.
 """
 
 import argparse
@@ -35,7 +36,7 @@ GROUPS = (
     "serving.kserve.io",
     "sparkoperator.k8s.io",
 )
-"""Whose definitions of custom resources Helm leaves behind."""
+"""Whose definitions of custom resources the stack's controllers bring along; Helm leaves them behind."""
 
 
 class SweepError(Exception):
@@ -70,6 +71,15 @@ class Cluster:
         """Definitions of custom resources of the stack's controllers."""
         found = (each["metadata"]["name"] for each in self._get("customresourcedefinitions"))
         return [name for name in found if name.endswith(GROUPS)]
+
+    def unused(self) -> list[str]:
+        """Those of them that nobody has an object of."""
+        return [name for name in self.definitions() if not self._get(name, "--all-namespaces")]
+
+    def delete_definitions(self, names_: Sequence[str]) -> None:
+        """Delete definitions, and wait until they are gone."""
+        if names_:
+            self._kubectl("delete", "customresourcedefinitions", *names_, "--ignore-not-found")
 
     def _listable(self) -> list[str]:
         return self._kubectl("api-resources", "--verbs=list,delete", "--output=name").split()
@@ -149,21 +159,31 @@ def on_aws(settings: AwsStack, asked: Iterable[Region]) -> tuple[list[str], list
     return left, waiting
 
 
+def on_cluster(settings: KubernetesStack) -> tuple[list[str], list[str]]:
+    """What is left, and what became of definitions of custom resources, which is done here as the stack file says."""
+    if isinstance(settings.cluster, KindClusterSettings):
+        return kind_orphans(settings.cluster), []
+    with tempfile.TemporaryDirectory(prefix="mlp-sweep-") as folder:
+        cluster = Cluster(settings.cluster, Path(folder))
+        left = list(cluster.orphans())
+        deleted = [] if settings.controllers.keep_crds else cluster.unused()
+        cluster.delete_definitions(deleted)
+        found = {"deleted": deleted, "kept": cluster.definitions()}
+    noted = (
+        f"{what}: {len(each)} definitions of custom resources, e.g. {each[0]}" for what, each in found.items() if each
+    )
+    return left, list(noted)
+
+
 def _swept(stack: str) -> tuple[list[str], list[str]] | None:
-    """What is left, and what is kept; None for a stack on this machine."""
+    """What is left, and what else there is to say; None for a stack on this machine."""
     chosen = read(stack)
     if isinstance(chosen, AwsStack):
         left, waiting = on_aws(chosen, [AwsCli(region=region) for region in regions(chosen)])
-        return left, [f"{arn} waits for its end" for arn in waiting]
+        return left, [f"kept: {arn} waits for its end" for arn in waiting]
     if not isinstance(chosen, KubernetesStack):
         return None
-    if isinstance(chosen.cluster, KindClusterSettings):
-        return kind_orphans(chosen.cluster), []
-    with tempfile.TemporaryDirectory(prefix="mlp-sweep-") as folder:
-        cluster = Cluster(chosen.cluster, Path(folder))
-        definitions = cluster.definitions()
-        kept = [f"{len(definitions)} definitions of custom resources, e.g. {definitions[0]}"] if definitions else []
-        return list(cluster.orphans()), kept
+    return on_cluster(chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,9 +198,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if swept is None:
         return 0
-    left, kept = swept
-    for each in kept:
-        sys.stdout.write(f"kept: {each}\n")
+    left, noted = swept
+    for each in noted:
+        sys.stdout.write(f"{each}\n")
     for each in left:
         sys.stderr.write(f"left behind by {stack}: {each}\n")
     if not left:

@@ -137,7 +137,14 @@ class OfficialCharts(pulumi.ComponentResource):
             substrate,
             gateway,
         )
-        definitions = self._release("kserve-crds", charts.KSERVE_CRDS, {}, substrate)
+        kept = pulumi.ResourceOptions(retain_on_delete=settings.keep_crds or None)
+        definitions = charts.release(
+            f"{self._name}-kserve-crds",
+            charts.KSERVE_CRDS,
+            {},
+            substrate,
+            pulumi.ResourceOptions.merge(substrate.child(self), kept),
+        )
         controller = self._release(
             "kserve", charts.KSERVE, _kserve(settings), substrate, certificates, definitions, models
         )

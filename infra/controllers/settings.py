@@ -15,8 +15,9 @@ class OfficialChartsSettings(Settings):
     kind: Literal["official-charts"]
 
     keep_crds: bool = True
-    """Whether cert-manager's custom resource definitions, and so every certificate, outlive the stack. Helm leaves
-    those of other charts behind in any case, but for KServe's, which go with the stack."""
+    """Whether definitions of custom resources, and with them every certificate, model server and gateway of others,
+    outlive the stack. With `false` cert-manager's and KServe's go with the stack; those of the other charts, which
+    Helm never deletes, are deleted by `make down` on an existing cluster, unless objects of them are left."""
 
     model_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = "models.internal"
     """Domain of the routes that KServe makes for model servers, inside of the cluster only."""

@@ -105,3 +105,9 @@ def test_without_spark_namespaces_there_is_no_spark_operator(pulumi_run):
 def test_whether_certificates_outlive_the_stack_is_the_stack_files_choice(pulumi_run, keep):
     release = pulumi_run(declare(keep_crds=keep)).one("Release", "controllers-cert-manager")
     assert release.get("values.crds") == {"enabled": True, "keep": keep}
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_kserves_definitions_stay_with_what_others_have_of_them_unless_the_stack_file_says_otherwise(pulumi_run, keep):
+    release = pulumi_run(declare(keep_crds=keep)).one("Release", "controllers-kserve-crds")
+    assert bool(release.options.get("retainOnDelete")) is keep

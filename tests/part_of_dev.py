@@ -1,0 +1,48 @@
+"""A part of the dev stack for a control plane: a guarded namespace with the online store and a model server in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes
+import pulumi_random
+
+from infra import cluster, online_store, serving
+from infra.cluster.settings import ExistingClusterSettings
+from infra.core.paths import CHECKOUT
+from infra.core.substrate import Kubernetes
+from infra.core.volume import Volume
+from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
+from infra.namespaces.settings import Quota
+from infra.online_store.settings import RedisOnKubernetesSettings
+from infra.serving import ModelServerSpec
+from infra.serving.settings import KserveOnKubernetesSettings
+from tests.clusters import NoStores, image
+
+NAMESPACE = "loan-default"
+MODEL = "model"
+
+
+def program(kubeconfig: Path, context: str = "admin", quota: Quota | None = None) -> Callable[[], None]:
+    """The part as a program, reached by a context of a kubeconfig, within a quota."""
+
+    def run() -> None:
+        made = cluster.build(
+            "cluster", ExistingClusterSettings(kind="existing-cluster", kubeconfig=str(kubeconfig), context=context)
+        )
+        provider = pulumi_kubernetes.Provider(
+            "kubernetes", kubeconfig=made.kubeconfig, cluster_identifier=made.identifier
+        )
+        opts = pulumi.ResourceOptions(providers=[provider, pulumi_random.Provider("random")])
+        space = GuardedNamespace("space", GuardedNamespaceArgs(name=NAMESPACE, quota=quota or Quota()), opts)
+        inside = Kubernetes(provider=provider, namespace=space.namespace, checkout=CHECKOUT, image=image).within(
+            space.namespace, space.ready
+        )
+        volume = Volume(size_gib=1, protection="delete")
+        redis = RedisOnKubernetesSettings(kind="redis-on-kubernetes", volume=volume)
+        online_store.build("online-store", redis, inside, opts)
+        kserve = KserveOnKubernetesSettings(kind="kserve-on-kubernetes")
+        spec = ModelServerSpec(image="serve", command=["serve"], model_name=MODEL, calls=["online-store"])
+        serving.build("serving", kserve, inside, NoStores(), opts).deploy(MODEL, spec, opts)
+
+    return run
