@@ -3,6 +3,7 @@
 Source: https://github.com/apache/spark/blob/master/resource-managers/kubernetes/docker/src/main/dockerfiles/spark/entrypoint.sh
 """
 
+import argparse
 import importlib.util
 import os
 from collections.abc import Mapping
@@ -45,6 +46,7 @@ def command(environ: Mapping[str, str], jars: Path) -> list[str]:
 
 def main() -> None:
     """Command: run as an executor."""
+    argparse.ArgumentParser(prog="python -m workloads.loan_default.executor", description=__doc__).parse_args()
     found = importlib.util.find_spec("pyspark")
     if found is None or found.origin is None:
         raise WorkloadError("pyspark is not installed: executors run in the image ingest or train-gpu")

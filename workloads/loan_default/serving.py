@@ -25,7 +25,7 @@ from workloads.loan_default.capture import Capture, Scored
 from workloads.loan_default.errors import run_command
 from workloads.loan_default.online import FeastLookup, Lookup
 from workloads.loan_default.payload import RequestError, parse_v1, parse_v2
-from workloads.loan_default.settings import Environment, ServingSettings, load
+from workloads.loan_default.settings import LATENCY_BUCKETS, Environment, ServingSettings, load
 from workloads.loan_default.source import Loaded, RegistryDownError, RegistrySource
 from workloads.loan_default.store import Store
 from workloads.loan_default.transport import REQUEST_ID_HEADER, build_server
@@ -35,7 +35,6 @@ VERSION_HEADER = "x-model-version"
 _PROCESS = uuid.uuid4().hex
 _numbers = itertools.count(1)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _SCORE_BUCKETS = tuple(step / 10 for step in range(1, 11))
 
 _log = logging.getLogger("loan_default")
@@ -43,7 +42,7 @@ _predictions = Counter(
     metrics.PREDICTIONS.removesuffix("_total"), "Scored rows", [metrics.LABEL_ALIAS, metrics.LABEL_VERSION]
 )
 _latency = Histogram(
-    metrics.PREDICTION_LATENCY, "Decoded request to answer", [metrics.LABEL_SOURCE], buckets=_LATENCY_BUCKETS
+    metrics.PREDICTION_LATENCY, "Decoded request to answer", [metrics.LABEL_SOURCE], buckets=LATENCY_BUCKETS
 )
 _scores = Histogram(metrics.SCORE, "Predicted default probability", [metrics.LABEL_ALIAS], buckets=_SCORE_BUCKETS)
 _info = Gauge(metrics.MODEL_INFO, "Version that an alias serves", [metrics.LABEL_ALIAS, metrics.LABEL_VERSION])

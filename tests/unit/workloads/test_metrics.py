@@ -69,7 +69,7 @@ def test_every_stage_is_a_command_with_help():
         "nightly",
         "batch",
     ]
-    for stage in [*stages, "evidence", "monitoring", "labels", "drill", "retraining.client"]:
+    for stage in [*stages, "evidence", "executor", "monitoring", "labels", "drill", "retraining.client"]:
         done = subprocess.run(
             [sys.executable, "-m", f"workloads.loan_default.{stage}", "--help"],
             capture_output=True,
