@@ -3,6 +3,7 @@
 import argparse
 import tempfile
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from workloads.loan_default import FEATURES, SERVED_NAME
 from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
 from workloads.loan_default.estimators import to_onnx
+from workloads.loan_default.payload import RequestError
 from workloads.loan_default.settings import Environment, ServingSettings
 
 
@@ -50,6 +52,13 @@ def stock(port: int) -> None:
     ModelServer(http_port=port, enable_grpc=False).start([Sklearn(fitted())])
 
 
+class NoCustomers:
+    """An online store that knows nobody."""
+
+    async def fetch(self, customers: tuple[int, ...]) -> np.ndarray:
+        raise RequestError(HTTPStatus.NOT_FOUND, "unknown_customer", f"no customer {customers[0]}")
+
+
 def ours(port: int, capture: bool) -> None:
     from workloads.loan_default.capture import Capture
     from workloads.loan_default.serving import LoanDefaultModel
@@ -74,7 +83,7 @@ def ours(port: int, capture: bool) -> None:
         writer = Capture(store, settings, lambda _outcome, _rows: None) if capture else None
         if writer is not None:
             writer.start()
-        model = LoanDefaultModel(settings, None, writer)
+        model = LoanDefaultModel(settings, NoCustomers(), writer)
         model.serve({"champion": Loaded("1", scorer)})
         build_server(port, "127.0.0.1", settings, model).start([])
 

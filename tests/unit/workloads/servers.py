@@ -26,7 +26,7 @@ def free_port():
 
 @contextmanager
 def running(command, health, log, **environ):
-    """Keep a command running once `health` answers; ends its whole process group."""
+    """The process of a command once `health` answers; ends its whole process group."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=os.environ | environ, start_new_session=True
@@ -37,7 +37,7 @@ def running(command, health, log, **environ):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield
+        yield process
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=START_SECONDS)
