@@ -18,5 +18,8 @@ ENTITY = "CustomerID"
 LABEL = "default_next_month"
 """1 when the customer defaulted in the month after the last statement."""
 
+CAPTURES = "captures"
+"""Where scored requests are kept, below the workload's prefix in the store: all that the model server writes."""
+
 SMOKE = "smoke-"
 """Beginning of the ids of requests that only try the server: they count neither as data nor as outcomes."""

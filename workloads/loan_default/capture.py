@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workloads.loan_default import ENTITY, FEATURES
+from workloads.loan_default import CAPTURES, ENTITY, FEATURES
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.settings import ServingSettings
 from workloads.loan_default.store import Store
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-PREFIX = "captures"
 _log = logging.getLogger(__name__)
 _HOUR_SECONDS = 3600
 _RETRY_SECONDS = 1.0
@@ -152,7 +151,7 @@ class Capture:
         buffer = io.BytesIO()
         pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
         self._files += 1
-        folder = f"{PREFIX}/dt={moment:%Y-%m-%d}/hour={moment:%H}"
+        folder = f"{CAPTURES}/dt={moment:%Y-%m-%d}/hour={moment:%H}"
         self._store.write(f"{folder}/{self._name}-{self._files:06d}.parquet", buffer.getvalue())
 
 

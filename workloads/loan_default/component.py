@@ -16,7 +16,7 @@ from infra.core.paths import CHECKOUT
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec
-from workloads.loan_default import SERVED_NAME, alerts, dashboards
+from workloads.loan_default import CAPTURES, SERVED_NAME, alerts, dashboards
 from workloads.loan_default.settings import SETTINGS_VARIABLE, STORED, LoanDefaultSettings
 
 FEATURE_REPOSITORY = "workloads/loan_default/feature_repo"
@@ -156,7 +156,9 @@ class LoanDefault(pulumi.ComponentResource):
                 command=["python", "-m", "workloads.loan_default.serving"],
                 environment=self._environment(SERVER_SETTINGS),
                 secrets=self._secrets,
-                needs=self._data,
+                needs=[
+                    Need(store=self._args.platform.artifact_store, prefix=f"{SERVED_NAME}/{CAPTURES}/", access="rw")
+                ],
                 calls=SERVER_CALLS,
                 resources=self._args.settings.server_resources,
             ),

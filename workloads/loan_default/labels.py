@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, SMOKE
+from workloads.loan_default import CAPTURES, ENTITY, FEATURES, LABEL, SMOKE
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.features import ATTRIBUTES, TrainingSet
 from workloads.loan_default.reference import COLUMNS
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 OUTCOMES = "labels/outcomes"
 WINDOWS = "labels/windows"
 STRUCK = "captures-struck.json"
-CAPTURES = "captures"
 
 MAX_OUTCOMES = 50_000
 """Outcomes of one delivery."""

@@ -86,7 +86,6 @@ def test_reading_a_prefix_is_all_that_a_reader_may(granted):
             "Effect": "Allow",
             "Action": ["s3:ListBucket"],
             "Resource": ["arn:aws:s3:::data"],
-            "Condition": {"StringLike": {"s3:prefix": ["loan-default/*"]}},
         },
         "Objects0": {
             "Sid": "Objects0",

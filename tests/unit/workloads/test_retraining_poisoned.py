@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, labels, pipeline, reference
+from workloads.loan_default import CAPTURES, ENTITY, FEATURES, LABEL, labels, pipeline, reference
 from workloads.loan_default.bundle import Scorer
 from workloads.loan_default.errors import DataError, GateError
 from workloads.loan_default.features import pull, read_offline, refresh
@@ -116,7 +116,7 @@ def capture(environment, champion, rows, prefix):
     )
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
-    path = f"{labels.CAPTURES}/dt={datetime.now(UTC):%Y-%m-%d}/hour=00/{prefix}-{time.time_ns()}.parquet"
+    path = f"{CAPTURES}/dt={datetime.now(UTC):%Y-%m-%d}/hour=00/{prefix}-{time.time_ns()}.parquet"
     Store.open(environment).write(path, buffer.getvalue())
     outcomes = [
         Label(request_id=request, outcome=int(label))
