@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes
 import pulumi_random
+from pytest_pulumi.engine import Stack
+from pytest_pulumi.kube import ControlPlane, KServe
+from pytest_pulumi.providers import KubernetesApi, Random
 
 from infra import cluster, online_store, serving
 from infra.cluster.settings import ExistingClusterSettings
@@ -21,6 +25,18 @@ from tests.clusters import NoStores, image
 
 NAMESPACE = "loan-default"
 MODEL = "model"
+
+
+def stack(pulumi_stack: Callable[..., Any], control_plane: ControlPlane) -> Stack:
+    """The part as a stack, not yet up, on a control plane."""
+    providers = [KubernetesApi(tools=control_plane.tools), Random()]
+    made: Stack = pulumi_stack(program(control_plane.kubeconfig_path), providers=providers, timeout_seconds=240)
+    return made
+
+
+def kserve(control_plane: ControlPlane) -> KServe:
+    """The real KServe, as the model server wants it."""
+    return KServe(control_plane, gateway="kserve/models", domain="models.internal", runtimes=False)
 
 
 def program(kubeconfig: Path, context: str = "admin", quota: Quota | None = None) -> Callable[[], None]:
@@ -41,8 +57,8 @@ def program(kubeconfig: Path, context: str = "admin", quota: Quota | None = None
         volume = Volume(size_gib=1, protection="delete")
         redis = RedisOnKubernetesSettings(kind="redis-on-kubernetes", volume=volume)
         online_store.build("online-store", redis, inside, opts)
-        kserve = KserveOnKubernetesSettings(kind="kserve-on-kubernetes")
+        models = KserveOnKubernetesSettings(kind="kserve-on-kubernetes")
         spec = ModelServerSpec(image="serve", command=["serve"], model_name=MODEL, calls=["online-store"])
-        serving.build("serving", kserve, inside, NoStores(), opts).deploy(MODEL, spec, opts)
+        serving.build("serving", models, inside, NoStores(), opts).deploy(MODEL, spec, opts)
 
     return run

@@ -73,7 +73,7 @@ class Gatekeeper(pulumi.ComponentResource):
 
 
 def _values(settings: GatekeeperSettings) -> dict[str, object]:
-    """Source: https://github.com/open-policy-agent/gatekeeper/tree/v3.23.0/charts/gatekeeper."""
+    """Source: https://github.com/open-policy-agent/gatekeeper/tree/v3.23.1/charts/gatekeeper."""
     return {
         "replicas": settings.replicas,
         "auditInterval": settings.audit_interval_seconds,

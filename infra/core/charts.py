@@ -75,7 +75,7 @@ KSERVE_RUNTIMES = Chart(name="kserve-runtime-configs", version="v0.20.0", reposi
 # renovate: datasource=helm depName=gatekeeper registryUrl=https://open-policy-agent.github.io/gatekeeper/charts
 GATEKEEPER = Chart(
     name="gatekeeper",
-    version="3.23.0",
+    version="3.23.1",
     repository="https://open-policy-agent.github.io/gatekeeper/charts",
     images={
         "image.repository": "docker.io/openpolicyagent/gatekeeper",

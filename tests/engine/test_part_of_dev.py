@@ -2,10 +2,8 @@
 
 import pytest
 from pytest_pulumi.engine import OperationError
-from pytest_pulumi.kube import KServe
-from pytest_pulumi.providers import KubernetesApi, Random
 
-from tests.part_of_dev import NAMESPACE, program
+from tests.part_of_dev import NAMESPACE, kserve, stack
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
@@ -13,16 +11,12 @@ pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 @pytest.fixture
 def part(pulumi_stack, kube_cluster):
     """The part, not yet up, on an empty cluster without KServe."""
-    return pulumi_stack(
-        program(kube_cluster.kubeconfig_path),
-        providers=[KubernetesApi(tools=kube_cluster.tools), Random()],
-        timeout_seconds=240,
-    )
+    return stack(pulumi_stack, kube_cluster)
 
 
 def test_it_comes_up_is_left_alone_is_mended_and_goes(part, kube_cluster):
     client = kube_cluster.client
-    with KServe(kube_cluster, gateway="kserve/models", domain="models.internal", runtimes=False):
+    with kserve(kube_cluster):
         assert set(part.up().counts) == {"create"}
         phases = {pod["status"].get("phase") for pod in client.list("v1", "Pod", NAMESPACE)}
         assert phases == {"Running"}
@@ -40,7 +34,7 @@ def test_it_comes_up_is_left_alone_is_mended_and_goes(part, kube_cluster):
 
 def test_a_webhook_that_does_not_answer_is_named_with_the_object_and_the_next_up_converges(part, kube_cluster):
     client = kube_cluster.client
-    with KServe(kube_cluster, gateway="kserve/models", domain="models.internal", runtimes=False):
+    with kserve(kube_cluster):
         hook = client.apply(closed_gate())
         refused = (
             r"StatefulSet 'loan-default/\S+' was not created .*failed calling webhook \"gate.example.com\".*refused"

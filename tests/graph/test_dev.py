@@ -1,34 +1,16 @@
 """The whole dev stack as a graph, without an engine or a cluster."""
 
-import datetime as dt
 import json
 import re
-from pathlib import Path
 
 import pytest
-import yaml
 
 from infra.core import paths
 from infra.core.kubernetes import GPU, LABEL_PREFIX
-from stacks import composition
-from stacks.settings import parse
-from stacks.surroundings import Surroundings
-from tests.clusters import image, loose, pods
+from tests.clusters import loose, pods
+from tests.dev import program
 
 CUDA = {"training": {"estimator": {"kind": "xgboost", "device": "cuda"}}}
-
-
-def program(**blocks):
-    """The dev stack's program with blocks of its stack file replaced."""
-
-    def run():
-        config = yaml.safe_load((paths.CHECKOUT / "Pulumi.dev.yaml").read_text())["config"]
-        config |= {f"mlplatform:{key}": value for key, value in blocks.items()}
-        settings = parse({key: json.dumps(value) for key, value in config.items()}, "dev")
-        surroundings = Surroundings(stack="dev", folder=Path("/stack"), image=image, today=dt.date(2026, 1, 1))
-        composition.declare(settings, surroundings)
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -1,34 +1,28 @@
 """The dev stack on a real control plane, driven by the real engine; charts are recorded and their insides unproven."""
 
-import datetime as dt
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pytest_pulumi.kube import Gatekeeper, KServe
 from pytest_pulumi.providers import KubernetesApi, Random
 
-from infra.core.paths import CHECKOUT
-from stacks import composition, settings
-from stacks.surroundings import Surroundings
-from tests.clusters import image
+from tests import dev as dev_stack
 
 UNPROVEN = ("cert-manager", "envoy-gateway", "prometheus-operator")
 """Controllers whose definitions alone are there: nothing acts on their custom resources."""
 
 
-def chosen(kubeconfig: Any, **blocks: Any) -> settings.StackSettings:
-    """The stack file's settings on the test's cluster, with blocks replaced."""
-    config = yaml.safe_load((CHECKOUT / "Pulumi.dev.yaml").read_text())["config"]
+def on(kubeconfig: Path, folder: Path, **blocks: Any) -> Callable[[], None]:
+    """The stack's program on the test's cluster, with blocks replaced.
+
+    Pipelines run in process: KFP's definitions of custom resources are in no Go module.
+    """
     cluster = {"kind": "existing-cluster", "kubeconfig": str(kubeconfig), "context": "admin"}
-    config["mlplatform:pipelines"] = {
-        "kind": "kfp-in-process"
-    }  # KFP's definitions of custom resources are no Go module
-    config |= {f"mlplatform:{key}": value for key, value in {"cluster": cluster, **blocks}.items()}
-    return settings.parse({key: json.dumps(value) for key, value in config.items()}, "dev")
+    return dev_stack.program(folder, cluster=cluster, pipelines={"kind": "kfp-in-process"}, **blocks)
 
 
 @dataclass
@@ -55,13 +49,7 @@ def dev(pulumi_stack, kube_cluster, kube_crds, tmp_path, monkeypatch):
     kubeconfig = kube_cluster.kubeconfig_path
     provider = KubernetesApi(tools=kube_cluster.tools)
 
-    def program(**blocks):
-        def run():
-            surroundings = Surroundings(stack="dev", folder=tmp_path, image=image, today=dt.date(2026, 1, 1))
-            composition.declare(chosen(kubeconfig, **blocks), surroundings)
-
-        return run
-
+    program = partial(on, kubeconfig, tmp_path)
     stack = pulumi_stack(program(), providers=[provider, Random()], timeout_seconds=500)
     with (
         Gatekeeper(kube_cluster),

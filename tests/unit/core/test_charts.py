@@ -82,3 +82,16 @@ def test_every_pin_is_exact_and_official(chart):
     assert chart.repository.startswith(("oci://", "https://"))
     assert "bitnami" not in chart.repository
     assert all("." in image.split("/")[0] for image in chart.images.values())
+
+
+@pytest.mark.parametrize(
+    ("chart", "module"),
+    [
+        (charts.GATEKEEPER, "github.com/open-policy-agent/gatekeeper/v3"),
+        (charts.KSERVE, "github.com/kserve/kserve"),
+        (charts.KSERVE_CRDS, "github.com/kserve/kserve"),
+    ],
+)
+def test_a_controller_is_deployed_in_the_version_that_tests_run(chart, module):
+    tested = (CHECKOUT / "tools" / module.split("/")[2] / "go.mod").read_text()
+    assert f"{module} v{chart.version.removeprefix('v')} " in f"{tested} ".replace("\n", " \n")
