@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.core import pins
 from infra.core.aws_types import Region
 from infra.core.protection import Protection
 from infra.core.settings import LoopbackPort, Settings
@@ -31,7 +32,7 @@ class VersitygwOnKubernetesSettings(Settings):
 
     kind: Literal["versitygw-on-kubernetes"]
 
-    image: ImageReference = "docker.io/versity/versitygw:v1.8.0"
+    image: ImageReference = pins.VERSITYGW_IMAGE
     """versitygw's official image."""
 
     memory_mib: Annotated[int, Field(ge=64, le=65_536)] = 512

@@ -11,6 +11,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, ReleaseArgs, RepositoryOptsArgs
 
+from infra.core import pins
 from infra.core.resources import Resources
 from infra.core.substrate import Kubernetes
 from infra.core.supply import Supply
@@ -58,20 +59,21 @@ ENVOY_GATEWAY = Chart(
     images={"global.imageRegistry": "docker.io"},
 )
 # renovate: datasource=docker depName=ghcr.io/kserve/charts/kserve-resources
-KSERVE_CRDS = Chart(name="kserve-crd", version="v0.20.0", repository="oci://ghcr.io/kserve/charts")
+_KSERVE = "v0.20.0"
+KSERVE_CRDS = Chart(name="kserve-crd", version=_KSERVE, repository="oci://ghcr.io/kserve/charts")
 KSERVE = Chart(
     name="kserve-resources",
-    version="v0.20.0",
+    version=_KSERVE,
     repository="oci://ghcr.io/kserve/charts",
     images={
         "kserve.controller.image": "docker.io/kserve/kserve-controller",
-        "kserve.controller.rbacProxyImage": "quay.io/brancz/kube-rbac-proxy:v0.18.0",
+        "kserve.controller.rbacProxyImage": pins.KUBE_RBAC_PROXY_IMAGE,
         "kserve.agent.image": "docker.io/kserve/agent",
         "kserve.router.image": "docker.io/kserve/router",
         "kserve.storage.image": "docker.io/kserve/storage-initializer",
     },
 )
-KSERVE_RUNTIMES = Chart(name="kserve-runtime-configs", version="v0.20.0", repository="oci://ghcr.io/kserve/charts")
+KSERVE_RUNTIMES = Chart(name="kserve-runtime-configs", version=_KSERVE, repository="oci://ghcr.io/kserve/charts")
 # renovate: datasource=helm depName=gatekeeper registryUrl=https://open-policy-agent.github.io/gatekeeper/charts
 GATEKEEPER = Chart(
     name="gatekeeper",
@@ -108,10 +110,11 @@ KUBE_PROMETHEUS_STACK = Chart(
     },
 )
 # renovate: datasource=docker depName=public.ecr.aws/karpenter/karpenter
-KARPENTER_CRDS = Chart(name="karpenter-crd", version="1.14.1", repository="oci://public.ecr.aws/karpenter")
+_KARPENTER = "1.14.1"
+KARPENTER_CRDS = Chart(name="karpenter-crd", version=_KARPENTER, repository="oci://public.ecr.aws/karpenter")
 KARPENTER = Chart(
     name="karpenter",
-    version="1.14.1",
+    version=_KARPENTER,
     repository="oci://public.ecr.aws/karpenter",
     images={"controller.image.repository": "public.ecr.aws/karpenter/controller"},
 )

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from infra.core import pins
 from infra.core.aws_types import RetentionDays
 from infra.core.protection import Protection
 from infra.core.settings import Settings
@@ -36,7 +37,7 @@ class PostgresOnKubernetesSettings(Settings):
 
     kind: Literal["postgres-on-kubernetes"]
 
-    image: ImageReference = "docker.io/library/postgres:17.6-bookworm"
+    image: ImageReference = pins.POSTGRES_IMAGE
     """Postgres' official image; another major version needs the data to be dumped and restored."""
 
     memory_mib: Annotated[int, Field(ge=256, le=262_144)] = 1024

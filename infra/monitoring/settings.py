@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.core import pins
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.supply import ImageReference
 from infra.core.volume import Volume
@@ -48,7 +49,7 @@ class PrometheusOnKubernetesSettings(Settings):
     volume: Volume = Volume(size_gib=20)
     """Holds Prometheus' samples; the operator makes the claim, so that `protect` only keeps it, as `retain` does."""
 
-    pushgateway_image: ImageReference = "docker.io/prom/pushgateway:v1.11.1"
+    pushgateway_image: ImageReference = pins.PUSHGATEWAY_IMAGE
     """Pushgateway's official image."""
 
     pushgateway_volume: Volume = Volume(size_gib=1)

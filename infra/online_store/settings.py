@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from infra.core import pins
 from infra.core.aws_types import RetentionDays
 from infra.core.protection import Protection
 from infra.core.settings import LoopbackPort, Settings
@@ -48,7 +49,7 @@ class RedisOnKubernetesSettings(Settings):
     maxmemory_mib: MaxMemoryMib = 512
     """MiB of data at which writes are refused (nothing is evicted: a lost feature would be a wrong answer)."""
 
-    image: ImageReference = "docker.io/library/redis:8.2.2"
+    image: ImageReference = pins.REDIS_IMAGE
     """Redis' official image; others that have `redis-server` and `redis-cli`, such as Valkey's, serve as well."""
 
     volume: Volume = Volume(size_gib=5)

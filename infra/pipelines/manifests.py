@@ -11,12 +11,11 @@ import yaml
 from pulumi_kubernetes.kustomize import v2 as kustomize
 from pulumi_kubernetes.yaml import v2 as plain
 
+from infra.core import pins
 from infra.core.substrate import Kubernetes
 from infra.core.supply import Supply
 
 OVERLAY = Path(__file__).with_name("kubeflow")
-VERSION = "2.17.0"
-"""Of Kubeflow Pipelines; the overlay's own."""
 
 
 class ManifestsError(ValueError):
@@ -42,7 +41,7 @@ def apply(name: str, substrate: Kubernetes, opts: pulumi.ResourceOptions) -> pul
 def built(supply: Supply) -> list[dict[str, Any]]:
     """Every object of the folder's file, its images from the mirror where there is one."""
     assert supply.folder is not None  # noqa: S101  for the type checker
-    path = supply.folder / "manifests" / f"kubeflow-pipelines-{VERSION}.yaml"
+    path = supply.folder / "manifests" / f"kubeflow-pipelines-{pins.KUBEFLOW_PIPELINES}.yaml"
     if not path.is_file():
         raise ManifestsError(f"{path} does not exist: {_how(path)}")
     # Definitions of custom resources hold values that only the C parser reads as text.

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.core import pins
 from infra.core.settings import Settings
 from infra.core.supply import ImageReference
 from infra.core.volume import Volume
@@ -27,7 +28,7 @@ class KfpOnKubernetesSettings(Settings):
     workflow_ttl_seconds: Annotated[int, Field(ge=60, le=2_592_000)] = 86_400
     """Seconds after its end at which a run's pods and their logs are deleted; what KFP knows of the run stays."""
 
-    database_image: ImageReference = "docker.io/library/postgres:17.6-bookworm"
+    database_image: ImageReference = pins.POSTGRES_IMAGE
     """Postgres' official image, for a server of KFP's own: it insists on making its databases, unencrypted."""
 
     database_memory_mib: Annotated[int, Field(ge=256, le=65_536)] = 512

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.core import pins
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.supply import ImageReference
 
@@ -22,7 +23,7 @@ class OpaOnKubernetesSettings(Settings):
 
     kind: Literal["opa-on-kubernetes"]
 
-    image: ImageReference = "docker.io/openpolicyagent/opa:1.22.2-static"
+    image: ImageReference = pins.OPA_IMAGE
     """OPA's official image."""
 
     replicas: Annotated[int, Field(ge=1, le=20)] = 2

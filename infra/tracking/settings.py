@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.core import pins
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.supply import ImageReference
 
@@ -23,7 +24,7 @@ class MlflowOnKubernetesSettings(Settings):
 
     kind: Literal["mlflow-on-kubernetes"]
 
-    image: ImageReference = "ghcr.io/mlflow/mlflow:v3.17.2-full"
+    image: ImageReference = pins.MLFLOW_IMAGE
     """MLflow's official image, of the version that the workload's environment has."""
 
     replicas: Annotated[int, Field(ge=1, le=20)] = 1

@@ -4,8 +4,9 @@ import re
 import pytest
 import yaml
 
+from infra.core import pins
 from infra.core.supply import Supply
-from infra.pipelines.manifests import OVERLAY, VERSION, ManifestsError, apply, built
+from infra.pipelines.manifests import OVERLAY, ManifestsError, apply, built
 from tests.clusters import on_cluster
 
 MANIFESTS = """\
@@ -27,7 +28,7 @@ kind: Service
 
 @pytest.fixture
 def folder(tmp_path):
-    file = tmp_path / "manifests" / f"kubeflow-pipelines-{VERSION}.yaml"
+    file = tmp_path / "manifests" / f"kubeflow-pipelines-{pins.KUBEFLOW_PIPELINES}.yaml"
     file.parent.mkdir()
     file.write_text(MANIFESTS)
     return tmp_path
@@ -48,7 +49,7 @@ def patches():
 
 def test_every_resource_is_of_the_pinned_version():
     refs = {re.search(r"\?ref=(.+)$", each).group(1) for each in kustomization()["resources"]}
-    assert refs == {VERSION}
+    assert refs == {pins.KUBEFLOW_PIPELINES}
 
 
 @pytest.mark.parametrize("patch", patches(), ids=lambda patch: patch["metadata"]["name"])
