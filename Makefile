@@ -91,7 +91,7 @@ preflight: ## ask STACK's account whether its quotas and zones suffice; BLOCKED 
 	@$(INFRA)/python -m stacks.preflight --stack $(STACK)
 
 doctor: ## ask every part of STACK whether it does its work; prints cause and fix
-	@$(WITH) pulumi stack output --stack $(STACK) --json | $(INFRA)/python -m workloads.loan_default.doctor $(ARGS)
+	@$(OUTPUTS) | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.doctor --stack $(STACK) $(ARGS)
 
 access-matrix: ## who may do what on AWS, as the program of STACK declares it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud
@@ -152,7 +152,7 @@ endif
 soak: ## the long matrices: interrupted runs, poisoned trainings, hostile requests, alert storms, dev on a control plane
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud kubernetes gatekeeper kserve
-	$(WITH) $(INFRA)/python -m pytest -m soak tests/soak
+	$(WITH) $(INFRA)/python -m pytest -m soak tests/soak tests/e2e
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
 
 images: ## build the workload's images, push them to REGISTRY and write stacks/images.json

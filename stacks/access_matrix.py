@@ -83,6 +83,12 @@ def rights(graph: Graph) -> list[Right]:
     return sorted(found)
 
 
+def pods(graph: Graph) -> set[str]:
+    """`namespace/service account` of every pod that has a role."""
+    held = {who for role in graph.all(iam.Role) for who in holders(role)}
+    return {who.removeprefix("pod ") for who in held if who.startswith("pod ")}
+
+
 def holders(role: Resource) -> list[str]:
     """Who may assume a role: read from its trust, so that a trust of more than was meant shows."""
     return [_holder(statement) for statement in _document(role.inputs["assumeRolePolicy"])]

@@ -47,6 +47,25 @@ class AwsCli:
             found.setdefault(offer["InstanceType"], set()).add(offer["Location"])
         return {each: frozenset(zones) for each, zones in found.items()}
 
+    def addon_versions(self, kubernetes: str) -> Mapping[str, frozenset[str]]:
+        """Add-on of EKS to the versions that are offered for a version of Kubernetes; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/eks/describe-addon-versions.html
+        """
+        told = self._ask("eks", "describe-addon-versions", "--kubernetes-version", kubernetes)
+        return {
+            each["addonName"]: frozenset(offer["addonVersion"] for offer in each["addonVersions"])
+            for each in told["addons"]
+        }
+
+    def pod_identities(self, cluster: str) -> frozenset[str]:
+        """`namespace/service account` of those that a role is bound to on an EKS cluster; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/eks/list-pod-identity-associations.html
+        """
+        told = self._ask("eks", "list-pod-identity-associations", "--cluster-name", cluster)
+        return frozenset(f"{each['namespace']}/{each['serviceAccount']}" for each in told["associations"])
+
     def tagged(self, key: str, value: str) -> list[str]:
         """ARNs of what carries a tag, IAM's in the region `us-east-1` alone; raises AccountError.
 

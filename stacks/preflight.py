@@ -1,7 +1,7 @@
 """`python -m stacks.preflight --stack NAME`: what its account must allow before a stack's pools reach their limits.
 
-Quotas, and instance types that are sold in the zones. Asks, and changes nothing; whatever is asked of AWS goes through
-`Account`, so that tests need none.
+Quotas, instance types that are sold in the zones, add-ons' versions. Asks, and changes nothing; whatever is asked
+of AWS goes through `Account`, so that tests need none.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from infra.cluster.eks_versions import ADDONS
 from infra.cluster.settings import EksClusterSettings, EksSettings
 from infra.gpu_node_pool.gpu_types import GPU_TYPES
 from infra.gpu_node_pool.settings import (
@@ -42,6 +43,7 @@ WAYS: Mapping[Capacity, tuple[str, ...]] = {
 }
 _TYPE = re.compile(r"(?P<family>[a-z]+)[0-9][a-z0-9-]*\.(?:(?P<times>[0-9]*)x)?(?P<size>medium|large)")
 _FAMILIES = {"standard": set("acdhimrtz"), "g": {"g", "gr", "vt"}, "p": {"p"}}
+SHOWN = 3
 
 
 class Account(Protocol):
@@ -52,6 +54,12 @@ class Account(Protocol):
 
     def zones_of(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Type to the zones that it is sold in, without those that it is sold nowhere in; raises AccountError."""
+
+    def addon_versions(self, kubernetes: str) -> Mapping[str, frozenset[str]]:
+        """Add-on of EKS to the versions that are offered for a version of Kubernetes; raises AccountError."""
+
+    def pod_identities(self, cluster: str) -> frozenset[str]:
+        """`namespace/service account` of those that a role is bound to on an EKS cluster; raises AccountError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +147,11 @@ def pools(
         )
 
 
+def pools_of(settings: AwsStack) -> list[Pool]:
+    """The pools of a whole stack file."""
+    return list(pools(settings.cluster, settings.node_pool, settings.gpu_node_pool, settings.network.zones))
+
+
 def _gpu_vcpus(gpu: ManagedGpuNodesSettings | KarpenterGpuNodesSettings) -> int:
     return min(vcpus(each) * -(-gpu.gpus_max // GPU_TYPES[each].gpus) for each in gpu.instance_types)
 
@@ -148,6 +161,28 @@ def findings(asked: Iterable[Pool], account: Account) -> list[Finding]:
     every = list(asked)
     sold = account.zones_of(sorted({each for pool in every for each in pool.instance_types}))
     return [found for pool in every for found in _unsold(pool, sold)] + list(_short(every, account))
+
+
+def examine(settings: AwsStack, account: Account) -> list[Finding]:
+    """What the account does not allow of a whole stack file; raises AccountError when it cannot be asked."""
+    return [*findings(pools_of(settings), account), *unoffered(settings.cluster, account)]
+
+
+def unoffered(cluster: EksClusterSettings, account: Account) -> list[Finding]:
+    """Add-ons in versions that EKS does not offer any more; raises AccountError when it cannot be asked."""
+    if not isinstance(cluster, EksSettings):
+        return []
+    offered = account.addon_versions(cluster.version)
+    wanted = {**ADDONS[cluster.version], **cluster.addon_versions}
+    return [
+        Finding(
+            blocks=True,
+            text=f"cluster.addon_versions.{addon}: {version} is not offered for Kubernetes {cluster.version}: give one "
+            f"of {', '.join(sorted(offered.get(addon, ()), reverse=True)[:SHOWN]) or 'none, it is not known there'}",
+        )
+        for addon, version in wanted.items()
+        if version not in offered.get(addon, ())
+    ]
 
 
 def _unsold(pool: Pool, sold: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
@@ -199,15 +234,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read(given.stack)
         if not isinstance(settings, AwsStack):
             return 0
-        asked = pools(settings.cluster, settings.node_pool, settings.gpu_node_pool, settings.network.zones)
-        found = findings(asked, AwsCli(region=settings.substrate.region, program=given.aws))
+        found = examine(settings, AwsCli(region=settings.substrate.region, program=given.aws))
     except (StackFileError, AccountError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     for each in found:
         sys.stdout.write(f"{'BLOCKED' if each.blocks else 'note'}  {each.text}\n")
     if not found:
-        sys.stdout.write("quotas and zones: every pool can reach its limit\n")
+        sys.stdout.write("quotas, zones, add-ons: every pool can reach its limit\n")
     return 1 if any(each.blocks for each in found) else 0
 
 

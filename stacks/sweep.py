@@ -6,7 +6,6 @@ all are kept, with `false` those are deleted, the only change that is made here,
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -22,10 +21,9 @@ from infra.core import names
 from infra.core.aws_types import STACK_TAG
 from stacks.aws_account import AccountError, AwsCli
 from stacks.aws_settings import AwsStack
+from stacks.kubectl import LABEL, ClusterError, Kubectl
 from stacks.settings import KubernetesStack, StackFileError, read
 
-LABEL = "app.kubernetes.io/part-of=mlplatform"
-"""On everything of ours, controllers' namespaces included."""
 WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
 GROUPS = (
     "cert-manager.io",
@@ -48,55 +46,38 @@ class Cluster:
 
     def __init__(self, settings: ExistingClusterSettings, folder: Path) -> None:
         chosen = kubeconfig.only(Path(settings.kubeconfig).expanduser(), settings.context)
-        self._file = folder / "kubeconfig"
-        self._file.touch(mode=0o600)
-        self._file.write_text(yaml.safe_dump(chosen))
+        self._kubectl = Kubectl(yaml.safe_dump(chosen), folder)
 
     def orphans(self) -> Iterator[str]:
         """What is left of the stack, each as `Kind/namespace/name` with what is wrong about it."""
-        namespaces = {each["metadata"]["name"] for each in self._get("namespaces")}
-        kinds = ",".join(self._listable())
-        for found in self._get(kinds, "--all-namespaces", "--selector", LABEL):
+        namespaces = {each["metadata"]["name"] for each in self._kubectl.get("namespaces")}
+        for found in self._kubectl.get(self._listable(), "--all-namespaces", "--selector", LABEL):
             yield _name(found) + _finalizers(found)
-        for webhook in self._get(",".join(WEBHOOKS)):
+        for webhook in self._kubectl.get(WEBHOOKS):
             gone = {space for space in _asked(webhook) if space not in namespaces}
             if gone:
                 yield f"{_name(webhook)}: asks a Service in {', '.join(sorted(gone))}, which is gone"
-        for volume in self._get("persistentvolumes"):
+        for volume in self._kubectl.get("persistentvolumes"):
             claim = volume["spec"].get("claimRef") or {}
             if claim.get("namespace") in {names.PLATFORM, names.LOAN_DEFAULT} - namespaces:
                 yield f"{_name(volume)}: data of {claim['namespace']}/{claim['name']}, and its bill"
 
     def definitions(self) -> list[str]:
         """Definitions of custom resources of the stack's controllers."""
-        found = (each["metadata"]["name"] for each in self._get("customresourcedefinitions"))
+        found = (each["metadata"]["name"] for each in self._kubectl.get("customresourcedefinitions"))
         return [name for name in found if name.endswith(GROUPS)]
 
     def unused(self) -> list[str]:
         """Those of them that nobody has an object of."""
-        return [name for name in self.definitions() if not self._get(name, "--all-namespaces")]
+        return [name for name in self.definitions() if not self._kubectl.get(name, "--all-namespaces")]
 
     def delete_definitions(self, names_: Sequence[str]) -> None:
         """Delete definitions, and wait until they are gone."""
         if names_:
-            self._kubectl("delete", "customresourcedefinitions", *names_, "--ignore-not-found")
+            self._kubectl.run("delete", "customresourcedefinitions", *names_, "--ignore-not-found")
 
     def _listable(self) -> list[str]:
-        return self._kubectl("api-resources", "--verbs=list,delete", "--output=name").split()
-
-    def _get(self, kinds: str, *flags: str) -> list[Mapping[str, Any]]:
-        text = self._kubectl("get", kinds, *flags, "--output=json", "--ignore-not-found")
-        return list(json.loads(text)["items"]) if text.strip() else []
-
-    def _kubectl(self, *arguments: str) -> str:
-        command = ["kubectl", "--kubeconfig", str(self._file), "--request-timeout=60s", *arguments]
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        except FileNotFoundError as error:
-            raise SweepError("there is no `kubectl`: install it (https://kubernetes.io/docs/tasks/tools)") from error
-        if done.returncode != 0:
-            raise SweepError(f"the cluster cannot be asked what is left: {done.stderr.strip().splitlines()[-1]}")
-        return done.stdout
+        return self._kubectl.run("api-resources", "--verbs=list,delete", "--output=name").split()
 
 
 def kind_orphans(settings: KindClusterSettings) -> list[str]:
@@ -193,6 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stack = parser.parse_args(arguments).stack
     try:
         swept = _swept(stack)
+    except ClusterError as error:
+        sys.stderr.write(f"the cluster cannot be asked what is left: {error}\n")
+        return 2
     except (SweepError, AccountError, StackFileError, kubeconfig.KubeconfigError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -1,8 +1,8 @@
 """Kubernetes versions that EKS supports, and the add-ons' versions that go with each: data only, checked 2026-11.
 
 Source: https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html for the versions in standard support,
-`aws eks describe-addon-versions --kubernetes-version …` for the add-ons; `make doctor` asks an account whether they are
-still offered.
+`aws eks describe-addon-versions --kubernetes-version …` for the add-ons; `make preflight` asks an account whether
+they are still offered.
 """
 
 from collections.abc import Mapping

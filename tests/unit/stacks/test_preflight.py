@@ -5,6 +5,7 @@ import json
 import pytest
 from pydantic import TypeAdapter
 
+from infra.cluster.eks_versions import ADDONS
 from infra.cluster.settings import EksSettings
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings
 from infra.node_pool.settings import NodePoolSettings
@@ -20,6 +21,9 @@ GPU = {"kind": "karpenter-gpu-nodes", "instance_types": ["g5.2xlarge", "g5.xlarg
 
 TYPES = [*CLUSTER.system_nodes.instance_types, *read("prod").node_pool.instance_types]
 TYPES += read("prod").gpu_node_pool.instance_types
+ADDED = json.dumps(
+    [{"addonName": each, "addonVersions": [{"addonVersion": version}]} for each, version in ADDONS["1.36"].items()]
+)
 OFFERS = json.dumps([{"InstanceType": each, "Location": zone} for each in TYPES for zone in ZONES])
 
 
@@ -180,6 +184,16 @@ def test_the_program_is_asked_for_offers(aws):
     assert "Name=instance-type,Values=g5.xlarge,g6.xlarge" in asked.read_text()
 
 
+def test_the_program_is_asked_for_add_ons_and_for_bound_roles(aws):
+    addons = '{"addons": [{"addonName": "coredns", "addonVersions": [{"addonVersion": "v1"}, {"addonVersion": "v2"}]}]}'
+    account, asked = aws(addons)
+    assert account.addon_versions("1.36") == {"coredns": {"v1", "v2"}}
+    account, asked = aws('{"associations": [{"namespace": "loan-default", "serviceAccount": "serving"}]}')
+    assert account.pod_identities("mlp") == {"loan-default/serving"}
+    assert "eks describe-addon-versions --kubernetes-version 1.36" in asked.read_text()
+    assert "eks list-pod-identity-associations --cluster-name mlp" in asked.read_text()
+
+
 def test_a_program_that_fails_or_is_missing_is_named(aws, tmp_path):
     account, _ = aws("", code=255)
     with pytest.raises(AccountError, match=r"get-service-quota .* failed"):
@@ -189,16 +203,16 @@ def test_a_program_that_fails_or_is_missing_is_named(aws, tmp_path):
 
 
 def test_the_command_says_what_blocks_the_stack_of_the_checkout(aws, capsys):
-    account, _ = aws(f'{{"Quota": {{"Value": 0}}, "InstanceTypeOfferings": {OFFERS}}}')
+    account, _ = aws(f'{{"Quota": {{"Value": 0}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}}}')
     assert preflight.main(["--stack", "prod", "--aws", account.program]) == 1
     told = capsys.readouterr().out.splitlines()
     assert any(line.startswith("BLOCKED  gpu_node_pool:") and "(L-DB2E81BA) is 0" in line for line in told)
 
 
 def test_the_command_is_content_with_an_account_that_allows_everything(aws, capsys):
-    account, _ = aws(f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}}}')
+    account, _ = aws(f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}}}')
     assert preflight.main(["--stack", "prod", "--aws", account.program]) == 0
-    assert capsys.readouterr().out == "quotas and zones: every pool can reach its limit\n"
+    assert capsys.readouterr().out == "quotas, zones, add-ons: every pool can reach its limit\n"
 
 
 def test_the_command_says_when_it_cannot_tell(capsys, tmp_path):

@@ -1,4 +1,5 @@
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ from workloads.loan_default import FEATURES
 from workloads.loan_default.errors import DataError
 from workloads.loan_default.features import feature_store, parity_misses, read_offline, refresh, training_set
 from workloads.loan_default.ingestion import CURRENT
+from workloads.loan_default.parity import compare
 from workloads.loan_default.store import Store
 
 
@@ -32,6 +34,18 @@ def test_online_values_equal_the_offline_ones(world):
     assert parity_misses(store, offline.sample(100, random_state=1)) == []
     spoiled = offline.head(3).assign(Income=lambda frame: frame["Income"] + [0, 100, 0])
     assert parity_misses(store, spoiled) == [int(offline["CustomerID"].iloc[1])]
+
+
+def test_the_comparison_by_hand_names_customers_that_are_not_online_and_changes_nothing(copy):
+    refresh(copy)
+    agreed = compare(copy)
+    assert (agreed.customers, agreed.differ) == (copy.settings.features.parity_sample, [])
+    with sqlite3.connect(copy.feast_online_store.removeprefix("sqlite:///")) as online:
+        (table,) = [name for (name,) in online.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        online.execute(f"DELETE FROM {table}")
+    online.close()
+    emptied = [compare(copy), compare(copy)]
+    assert [len(each.differ) for each in emptied] == [agreed.customers, agreed.customers]
 
 
 def test_an_online_store_that_lost_its_rows_is_refilled(copy):

@@ -21,7 +21,8 @@ TOLERANCE = 1e-9
 """Greatest difference between two scores that count as the same."""
 
 _AT_ONCE = 8
-Status = Literal["ok", "warning", "failed"]
+Status = Literal["ok", "warning", "unknown", "failed"]
+"""`unknown`: the question could not be asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,14 @@ class Answer:
 
 def examine(outputs: Mapping[str, str], probes: tuple[Probe, ...] | None = None) -> list[Answer]:
     """Ask every probe whose outputs the stack has, side by side; in the order of `probes`."""
-    asked = [probe for probe in probes or PROBES if all(outputs.get(name) for name in probe.needs)]
+    asked = [probe for probe in probes or PROBES if not missing(probe, outputs)]
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         return list(pool.map(lambda probe: _ask(probe, outputs), asked))
+
+
+def missing(probe: Probe, outputs: Mapping[str, str]) -> list[str]:
+    """The outputs for want of which a probe is not asked."""
+    return [name for name in probe.needs if not outputs.get(name)]
 
 
 def _ask(probe: Probe, outputs: Mapping[str, str]) -> Answer:

@@ -1,0 +1,127 @@
+"""`python -m stacks.doctor --stack NAME`: probes a running stack; exits with 1 when a part does not do its work.
+
+Reads the stack's outputs as JSON (`pulumi stack output --json --show-secrets`). What could not be asked fails, too.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from infra.cluster.kubeconfig import KubeconfigError
+from stacks.aws_account import AccountError, AwsCli
+from stacks.aws_settings import AwsStack
+from stacks.doctor import account, cluster, stores
+from stacks.kubectl import ClusterError, Kubectl
+from stacks.settings import KubernetesStack, LocalStack, StackFileError, StackSettings, read
+from workloads.loan_default.doctor.probes import PROBES, Answer, Finding, Probe, examine, missing
+
+MARKS = {"ok": "ok", "warning": "WARN", "unknown": "????", "failed": "FAIL"}
+KUBECONFIG = "kubeconfig"
+
+
+def probes(stack: str, settings: StackSettings, outputs: Mapping[str, str], folder: Path) -> tuple[Probe, ...]:
+    """Everything that can be asked of a stack; a kubeconfig goes into `folder`."""
+    if isinstance(settings, LocalStack):
+        return (*PROBES, _probe("offline and online", ("mlflow_url",), lambda: stores.parity(stack, None)))
+    asked = Kubectl(outputs.get(KUBECONFIG, ""), folder)
+    on_cluster = (
+        _probe("admission", (KUBECONFIG,), lambda: cluster.admission(asked, settings)),
+        _probe("identity", (KUBECONFIG,), lambda: cluster.identity(asked, settings)),
+        _probe("GPUs", (KUBECONFIG,), lambda: cluster.gpus(asked, settings)),
+        _probe("offline and online", (KUBECONFIG,), lambda: stores.parity(stack, asked)),
+    )
+    if isinstance(settings, KubernetesStack):
+        return (*PROBES, *on_cluster)
+    return (*PROBES, *on_cluster, *_on_aws(stack, settings, asked, outputs))
+
+
+def _on_aws(stack: str, settings: AwsStack, asked: Kubectl, outputs: Mapping[str, str]) -> tuple[Probe, ...]:
+    aws = AwsCli(region=settings.substrate.region)
+
+    def bindings() -> Finding:
+        from stacks import access_matrix  # noqa: PLC0415  imports the clouds' SDKs
+
+        pods = access_matrix.pods(access_matrix.declared(stack))
+        return account.bindings(aws, asked, settings, outputs[KUBECONFIG], pods)
+
+    return (
+        _probe("roles of pods", (KUBECONFIG,), bindings),
+        _probe("quotas", (), lambda: account.quotas(aws, settings)),
+    )
+
+
+def _probe(name: str, needs: tuple[str, ...], ask: Callable[[], Finding]) -> Probe:
+    def told(_outputs: Mapping[str, str]) -> Finding:
+        try:
+            return ask()
+        except ClusterError as error:
+            return Finding(
+                status="unknown", detail=str(error), fix="does the kubeconfig reach the cluster, and may you ask it?"
+            )
+        except AccountError as error:
+            return Finding(status="unknown", detail=str(error), fix="does the shell have credentials of the account?")
+
+    return Probe(name=name, needs=needs, ask=told)
+
+
+def report(answers: Sequence[Answer], unasked: Sequence[str] = ()) -> str:
+    """One line for each probe, its fix below it where there is one, what was not asked, and a verdict."""
+    width = max((len(answer.probe) for answer in answers), default=0)
+    lines = []
+    for answer in answers:
+        finding = answer.finding
+        lines.append(f"{MARKS[finding.status]:<5} {answer.probe:<{width}}  {finding.detail}")
+        if finding.fix:
+            lines.append(f"{'':<5} {'':<{width}}  -> {finding.fix}")
+    lines += [f"{'-':<5} {each}" for each in unasked]
+    failed, unknown = (sum(each.finding.status == status for each in answers) for status in ("failed", "unknown"))
+    if not failed and not unknown:
+        verdict = f"all {len(answers)} probes found their part at work"
+    else:
+        verdict = f"{failed} of {len(answers)} probes failed" + (f", {unknown} could not be asked" if unknown else "")
+    return "\n".join([*lines, "", verdict])
+
+
+def as_json(answers: Sequence[Answer]) -> str:
+    """The answers for machines: a list of probe, finding and seconds."""
+    return json.dumps([asdict(answer) for answer in answers], indent=1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command: examine and report."""
+    parser = argparse.ArgumentParser(prog="python -m stacks.doctor", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--outputs", default="-", metavar="FILE", help="the stack's outputs (default: standard input)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    given = parser.parse_args(arguments)
+    try:
+        settings = read(given.stack)
+        text = sys.stdin.read() if given.outputs == "-" else Path(given.outputs).read_text(encoding="utf-8")
+        outputs = {str(name): value for name, value in json.loads(text or "{}").items() if isinstance(value, str)}
+    except (StackFileError, KubeconfigError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except (OSError, ValueError, AttributeError) as error:
+        sys.stderr.write(f"--outputs cannot be read: {error}\n")
+        return 2
+    if not outputs:
+        sys.stderr.write(f"the stack has no outputs to probe: is it up? (`make up STACK={given.stack}`)\n")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="mlp-doctor-") as folder:
+        known = probes(given.stack, settings, outputs, Path(folder))
+        answers = examine(outputs, known)
+    unasked = [
+        f"{probe.name}: the stack has no {', '.join(missing(probe, outputs))}"
+        for probe in known
+        if missing(probe, outputs)
+    ]
+    sys.stdout.write((as_json(answers) if given.json else report(answers, unasked)) + "\n")
+    return int(any(answer.finding.status in ("failed", "unknown") for answer in answers))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

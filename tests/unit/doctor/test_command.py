@@ -1,0 +1,117 @@
+"""`make doctor`: its exit code, what it prints, and what is asked of which stack."""
+
+import io
+import json
+import subprocess
+
+import pytest
+
+from stacks.doctor import __main__ as doctor
+from stacks.doctor import stores
+from stacks.kubectl import ClusterError
+from workloads.loan_default.doctor.http import NoAnswerError
+from workloads.loan_default.doctor.probes import PROBES
+
+SERVERS = len(PROBES)
+AGREE = '{"run": "20260101T000000", "customers": 50, "differ": []}'
+
+
+@pytest.fixture
+def agreeing(monkeypatch):
+    """Stores whose answer a test may change."""
+    said = {"text": AGREE}
+    monkeypatch.setattr(stores, "_here", lambda _command: said["text"])
+    return said
+
+
+@pytest.fixture
+def run(tmp_path, agreeing, capsys):
+    """Gives exit code and print of the command on some outputs."""
+    assert agreeing
+
+    def run(outputs, *arguments, stack="local"):
+        file = tmp_path / "outputs.json"
+        file.write_text(json.dumps(outputs))
+        code = doctor.main(["--stack", stack, "--outputs", str(file), *arguments])
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def test_a_healthy_platform_exits_with_zero(run, platform):
+    code, printed = run(platform() | {"count": 3})
+    assert code == 0
+    assert f"all {SERVERS + 1} probes found their part at work" in printed
+    assert "50 customers have the features of run 20260101T000000 online" in printed
+
+
+def test_one_that_failed_exits_with_one(run, platform):
+    code, printed = run(platform(policy={}))
+    assert code == 1
+    assert "FAIL  release policy" in printed
+    assert f"1 of {SERVERS + 1} probes failed" in printed
+
+
+def test_customers_with_other_features_online_are_named(run, platform, agreeing):
+    agreeing["text"] = '{"run": "r", "customers": 50, "differ": [7, 1001]}'
+    code, printed = run(platform())
+    assert code == 1
+    assert "2 of 50 customers have other features online than offline: 7, 1001" in printed
+    assert "docs/runbooks/data-quality.md" in printed
+
+
+def test_stores_that_cannot_be_compared_say_why(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nnothing was ingested yet")
+    monkeypatch.setattr(stores.subprocess, "run", lambda *_args, **_kwargs: failed)
+    with pytest.raises(NoAnswerError, match=r"^nothing was ingested yet$"):
+        stores.parity("local", None)
+
+
+def test_a_part_that_the_stack_has_no_server_for_is_said_and_not_asked(run, platform):
+    outputs = platform()
+    del outputs["pipelines_url"]
+    code, printed = run(outputs)
+    assert code == 0
+    assert "-     pipelines: the stack has no pipelines_url" in printed
+    assert f"all {SERVERS} probes" in printed
+
+
+def test_a_cluster_that_cannot_be_asked_is_unknown_and_no_success(run, platform, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise ClusterError("couldn't get current server API group list\nUnable to connect to the server: EOF")
+
+    monkeypatch.setattr("stacks.kubectl.Kubectl.run", refuse)
+    code, printed = run(platform() | {"kubeconfig": "apiVersion: v1"}, stack="dev")
+    assert code == 1
+    assert "????  admission" in printed
+    assert "Unable to connect to the server: EOF" in printed
+    assert "0 of" in printed
+    assert "4 could not be asked" in printed
+
+
+def test_the_command_speaks_json(run, platform):
+    _code, printed = run(platform(), "--json")
+    assert {each["finding"]["status"] for each in json.loads(printed)} == {"ok"}
+
+
+@pytest.mark.parametrize("given", ["", "{}", "[]", "no json"])
+def test_a_stack_that_is_not_up_is_said_in_one_line(given, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(given))
+    assert doctor.main(["--stack", "local"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_stack_that_does_not_exist_is_said_in_one_line(capsys):
+    assert doctor.main(["--stack", "nowhere"]) == 2
+    assert "there is no stack 'nowhere'" in capsys.readouterr().err
+
+
+def test_every_stack_is_asked_of_what_it_stands_on(tmp_path):
+    names = {
+        stack: {probe.name for probe in doctor.probes(stack, doctor.read(stack), {}, tmp_path)}
+        - {p.name for p in PROBES}
+        for stack in ("local", "dev", "prod")
+    }
+    assert names["local"] == {"offline and online"}
+    assert names["dev"] == names["local"] | {"admission", "identity", "GPUs"}
+    assert names["prod"] == names["dev"] | {"roles of pods", "quotas"}
