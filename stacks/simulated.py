@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pytest_pulumi.backend import TemporaryBackend
-from pytest_pulumi.engine import copy_project
+from pytest_pulumi.project import copy_project
 from pytest_pulumi.providers import Aws, Kubernetes, Random, SimulatedProvider, simulate
 from pytest_pulumi.providers.base import Planned
 

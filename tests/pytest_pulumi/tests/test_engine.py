@@ -12,8 +12,10 @@ import pulumi
 import pytest
 
 from pytest_pulumi import SecretValue
-from pytest_pulumi.engine import HOST, OperationError, find_cli, plain_config
+from pytest_pulumi.command import HOST, find_cli
+from pytest_pulumi.project import plain_config
 from pytest_pulumi.providers import Planned, SimulatedProvider
+from pytest_pulumi.result import OperationError
 
 pytestmark = pytest.mark.engine
 

@@ -5,8 +5,9 @@ import pulumi
 import pytest
 
 from pytest_pulumi.backend import TemporaryBackend
-from pytest_pulumi.engine import OperationError, Stack
+from pytest_pulumi.engine import Stack
 from pytest_pulumi.providers import NotReadyError, Operation, Planned, SimulatedProvider, simulate
+from pytest_pulumi.result import OperationError
 
 pytestmark = pytest.mark.engine
 

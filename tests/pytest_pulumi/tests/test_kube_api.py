@@ -5,9 +5,9 @@ import re
 import pulumi
 import pytest
 
-from pytest_pulumi.engine import OperationError
 from pytest_pulumi.kube import ApiError
 from pytest_pulumi.providers import KubernetesApi
+from pytest_pulumi.result import OperationError
 
 k8s = pytest.importorskip("pulumi_kubernetes", reason="pulumi-kubernetes is not installed")
 

@@ -5,8 +5,8 @@ import textwrap
 import pulumi
 import pytest
 
-from pytest_pulumi.engine import OperationError
 from pytest_pulumi.providers import KubernetesApi
+from pytest_pulumi.result import OperationError
 
 k8s = pytest.importorskip("pulumi_kubernetes", reason="pulumi-kubernetes is not installed")
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pulumi
 import pytest
 
-from pytest_pulumi.engine import OperationError
 from pytest_pulumi.providers import Aws, Computed, Planned, Random
 from pytest_pulumi.providers.aws_tables import ARNS, IDS, IMMUTABLE, NAMES
 from pytest_pulumi.providers.schema import resource_class, shape_of
+from pytest_pulumi.result import OperationError
 
 aws = pytest.importorskip("pulumi_aws", reason="pulumi-aws is not installed")
 

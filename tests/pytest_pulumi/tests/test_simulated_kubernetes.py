@@ -5,11 +5,11 @@ import re
 import pulumi
 import pytest
 
-from pytest_pulumi.engine import OperationError
 from pytest_pulumi.providers import Kubernetes, Planned
 from pytest_pulumi.providers.kubernetes import IMMUTABLE
 from pytest_pulumi.providers.manifests import is_remote
 from pytest_pulumi.providers.schema import shape_of
+from pytest_pulumi.result import OperationError
 
 k8s = pytest.importorskip("pulumi_kubernetes", reason="pulumi-kubernetes is not installed")
 

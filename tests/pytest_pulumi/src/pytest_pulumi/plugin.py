@@ -10,7 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pytest_pulumi.engine import Cli, Stack
+    from pytest_pulumi.command import Cli
+    from pytest_pulumi.engine import Stack
     from pytest_pulumi.facts import Answer, Facts, Outputs
     from pytest_pulumi.golden import Golden
     from pytest_pulumi.graph import Graph
@@ -129,7 +130,7 @@ def pulumi_golden(request: pytest.FixtureRequest) -> Golden:
 @pytest.fixture
 def pulumi_cli(request: pytest.FixtureRequest) -> Cli:
     """Give the CLI; skip where there is none, or fail with `--pulumi-require-engine`."""
-    from pytest_pulumi.engine import NoEngineError, find_cli  # noqa: PLC0415
+    from pytest_pulumi.command import NoEngineError, find_cli  # noqa: PLC0415
 
     try:
         return find_cli()
@@ -147,7 +148,8 @@ def pulumi_stack(
     `pulumi_config` unless they are given. After the test, what is not simulated is destroyed and the state removed.
     """
     from pytest_pulumi.backend import TemporaryBackend  # noqa: PLC0415
-    from pytest_pulumi.engine import NoEngineError, Stack  # noqa: PLC0415
+    from pytest_pulumi.command import NoEngineError  # noqa: PLC0415
+    from pytest_pulumi.engine import Stack  # noqa: PLC0415
 
     made: list[Stack] = []
 
