@@ -1,14 +1,14 @@
-"""The loop on a running stack: the registry goes away in the middle of a retrain. More of it: `make soak`."""
+"""The loop on a running stack: what goes away in the middle of a retrain."""
 
 import pytest
 
 from .retraining import RetrainingService
 from .stack import ask, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 SAMPLE = {"instances": [[45, 72000, 680, 3]]}
-REGISTRY = "tracking-server"
+REGISTRY, STORE = "tracking-server", "artifact-store-server"
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def ask_quietly(question):
         return None
 
 
+@pytest.mark.e2e
 def test_a_registry_that_goes_away_and_stays_away_fails_the_retrain_and_the_champion_keeps_serving(
     stack, service, champion, versions, serves
 ):
@@ -67,3 +68,44 @@ def test_a_registry_that_goes_away_and_stays_away_fails_the_retrain_and_the_cham
         serves()
     wait_until(lambda: ask_quietly(champion) == before, "the registry answers again")
     assert versions() == known
+
+
+@pytest.mark.soak
+def test_a_store_that_is_away_for_one_attempt_costs_that_attempt_and_the_next_one_promotes(
+    stack, service, champion, versions, serves
+):
+    before, known = champion(), versions()
+    with stack.without(STORE):
+        retrain = service.retrain()
+        wait_until(lambda: service.found(retrain)["attempts"] == 2, "the first attempt has failed", 120)
+        serves()
+    ended = service.ended(retrain)
+    assert (ended["status"], ended["attempts"]) == ("promoted", 2)
+    assert champion() == ended["version_after"] != before
+    assert versions() == known + 1
+    assert service.metric("loan_default_last_retrain_failed") == 0
+
+
+@pytest.mark.soak
+def test_a_service_killed_in_the_middle_of_a_retrain_goes_on_with_it_and_there_are_never_two(
+    service, champion, versions
+):
+    before, known = champion(), versions()
+    retrain = service.retrain()
+    wait_until(lambda: "features of" in service.log_of(retrain), "the pipeline trains", 180)
+    service.kill()
+    (orphan,) = service.pipelines(retrain)
+    service.start()
+    seen = set()
+
+    def look():
+        running = service.pipelines(retrain)
+        assert len(running) <= 1
+        seen.update(running)
+
+    ended = service.ended(retrain, look)
+    assert (ended["status"], ended["attempts"]) == ("promoted", 2)
+    assert seen - {orphan}
+    assert champion() == ended["version_after"] != before
+    assert versions() == known + 1
+    assert len(service.status()["recent"]) == 1

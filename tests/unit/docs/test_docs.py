@@ -7,16 +7,16 @@ import sys
 import pytest
 
 from infra.core.paths import CHECKOUT
+from tests.documents import DOCUMENTS, blocks, commands
 from workloads.loan_default import alerts
 from workloads.loan_default.settings import AlertSettings
 
-DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 TOP = {path.name for path in CHECKOUT.iterdir()}
 
 
 def code(document):
     text = document.read_text()
-    return re.findall(r"`([^`\n]+)`", text) + re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", text) + ["\n".join(block.commands) for block in blocks(text, document)]
 
 
 def named_paths(document):
@@ -50,6 +50,39 @@ def test_every_command_in_a_document_is_a_target_of_the_makefile(document):
 def test_every_module_in_a_document_exists(document):
     folders = [CHECKOUT / name.replace(".", "/") for name in modules(document) if name != "pytest"]
     assert [folder for folder in folders if not (folder.is_dir() or folder.with_suffix(".py").is_file())] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_block_says_its_language_so_that_a_command_is_known_as_one(document):
+    assert [block for block in blocks(document.read_text(), document) if not block.language] == []
+
+
+def test_a_command_is_found_in_a_list_too_without_its_comment_and_with_the_shell_that_it_needs(tmp_path):
+    text = """\
+1. First:
+
+   ```sh
+   make up     # installs
+   # nothing
+   make doctor \\
+     STACK=dev
+   ```
+
+```text
+make up
+```
+
+```console
+$ export A=1
+$ echo "$A"
+```
+"""
+    found = [block.commands for block in blocks(text, tmp_path)]
+    assert found == [["make up", "make doctor    STACK=dev"], [], ['export A=1\necho "$A"']]
+
+
+def test_the_documents_show_commands_at_all():
+    assert {"make up", "make drill", "make doctor"} <= set(commands())
 
 
 def test_the_readme_names_paths_and_commands_at_all():

@@ -1,0 +1,52 @@
+"""What the documents show: every fenced block, and the commands of those that are for a shell."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from infra.core.paths import CHECKOUT
+
+DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+SHELL = ("sh", "bash", "console")
+SETS_THE_SHELL = ("export ", "cd ", "eval ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One fenced block."""
+
+    document: Path
+
+    line: int
+    """Number of its first line in the document."""
+
+    language: str
+
+    text: str
+    """Without the indentation of a list that it stands in."""
+
+    @property
+    def commands(self) -> list[str]:
+        """What is run, without comments: each line, or the whole where a line needs the shell of the one before."""
+        if self.language not in SHELL:
+            return []
+        joined = self.text.replace("\\\n", " ").splitlines()
+        lines = [line.partition(" #")[0].strip().removeprefix("$ ") for line in joined if not line.startswith("#")]
+        found = [line for line in lines if line]
+        return ["\n".join(found)] if any(line.startswith(SETS_THE_SHELL) for line in found) else found
+
+
+def blocks(text: str, document: Path) -> list[Block]:
+    """Every fenced block of a document."""
+    return [
+        Block(document=document, line=(token.map or [0])[0] + 2, language=token.info.strip(), text=token.content)
+        for token in MarkdownIt().parse(text)
+        if token.type == "fence"
+    ]
+
+
+def commands() -> list[str]:
+    """Every command of every document, once."""
+    every = (block for document in DOCUMENTS for block in blocks(document.read_text(), document))
+    return list(dict.fromkeys(command for block in every for command in block.commands))

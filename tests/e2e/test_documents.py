@@ -1,0 +1,99 @@
+"""Every command that a document shows, on one running stack; those that cannot run here, by what stands in for them."""
+
+import json
+import subprocess
+
+import pytest
+
+from infra.core import paths
+from tests.documents import commands
+
+from .stack import REAL_DATA, UP_SECONDS
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(UP_SECONDS)]
+
+ELSEWHERE = {
+    "make test": ("it is the run that this test belongs to", "make -n test", "-m e2e tests/e2e"),
+    "export PULUMI_BACKEND_URL=s3://example-mlplatform-state\n"
+    'pulumi stack init prod --secrets-provider="awskms://alias/mlplatform-state?region=eu-west-1"': (
+        "it needs a bucket and a key on AWS",
+        (
+            'eval "$(make -s env STACK=prod)"; cp Pulumi.yaml {folder}; mkdir {folder}/state; cd {folder}\n'
+            "export PULUMI_BACKEND_URL=file://{folder}/state\n"
+            "pulumi stack init prod --secrets-provider=passphrase; cat Pulumi.prod.yaml"
+        ),
+        "encryptionsalt",
+    ),
+}
+"""Command -> why it is not run here, what is run in its place, and what that must print."""
+
+EXPECTED = {
+    "make up": '{"predictions":',
+    "make retrain": '"status": "promoted"',
+    "make rollback": '"served_seconds"',
+    "make status": '"champion"',
+    "make outputs": '"alertmanager_url"',
+    "make doctor": "found their part at work",
+    "make drill": "the loop closed in",
+    'make stage RUN="python -m workloads.loan_default.registry --rollback"': '"version"',
+    'make stage RUN="python -m workloads.loan_default.evidence"': "the chain holds",
+    'make stage RUN="python -m workloads.loan_default.monitoring"': '"rows"',
+    'make stage RUN="python -m workloads.loan_default.nightly"': '"parity_checked"',
+    'make stage RUN="python -m workloads.loan_default.labels --import outcomes.json"': "1 outcomes stored",
+}
+"""What a command must print, where its exit status does not say enough."""
+
+FIRST, LAST = ("make up", "make retrain"), ("make drill",)
+"""What gives the others something to work on, and what puts things back."""
+
+
+def here():
+    """The commands that run, in an order in which each has what it needs."""
+    found = [command for command in commands() if command not in ELSEWHERE]
+    return sorted(found, key=lambda each: (each in LAST, FIRST.index(each) if each in FIRST else len(FIRST)))
+
+
+@pytest.fixture(scope="module")
+def written(stack, first_up, tmp_path_factory):
+    """The files that the documents speak of; the stack has the drill's short durations meanwhile."""
+    assert first_up
+    folder = tmp_path_factory.mktemp("documents")
+    outcomes, data = folder / "outcomes.json", REAL_DATA
+    outcomes.write_text(json.dumps({"outcomes": [{"request_id": "a-request-of-a-runbook", "outcome": 1}]}))
+    if not data.exists():
+        data = folder / "raw.csv"
+        code = "import pathlib, sys; from workloads.loan_default.data import generate; "
+        code += "generate(pathlib.Path(sys.argv[1]), 30_000, 42)"
+        python = paths.environment_dir("workloads") / "bin" / "python"
+        subprocess.run([python, "-c", code, data], cwd=paths.CHECKOUT, check=True)
+    kept = dict(stack.environ)
+    stack.environ |= {"DRILL": "1"}
+    stack.environ.pop("DATA", None)
+    yield {
+        "path/to/uci_credit_card_default.csv": str(data),
+        "path/to/mended.csv": str(data),
+        "outcomes.json": str(outcomes),
+    }
+    stack.environ = kept
+    stack.up()
+
+
+def test_what_is_said_of_commands_is_about_commands_that_the_documents_show():
+    assert {*ELSEWHERE, *EXPECTED, *FIRST, *LAST} <= set(commands())
+
+
+@pytest.mark.parametrize("command", here())
+def test_a_command_of_the_documents_does_what_it_says(stack, written, command):
+    line = command
+    for name, real in written.items():
+        line = line.replace(name, real)
+    printed = stack.sh(line)
+    assert EXPECTED.get(command, "") in printed
+    if command == "make drill":
+        print(printed)  # noqa: T201  the timelines, for the reader of a run with -s
+
+
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_what_stands_in_for_a_command_that_cannot_run_here_does_what_it_says(stack, tmp_path, command):
+    _why, instead, expected = ELSEWHERE[command]
+    assert expected in stack.sh(instead.format(folder=tmp_path))
