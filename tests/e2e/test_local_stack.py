@@ -44,7 +44,7 @@ def test_the_start_page_shows_the_model_the_endpoints_and_a_verdict_in_a_browser
     page = browser.document(outputs["start_url"])
     assert re.search(r'<span class="verdict (ok|warning)-text" id="verdict">[^<]+ at work<', page)
     assert outputs["mlflow_url"] in page
-    assert 'release policy</dt><dd class=""><span class="ok-text">allowed' in page
+    assert 'Release policy</dt><dd class=""><span class="ok-text">allowed' in page
     assert f"curl -s {outputs['prediction_url']}" in page
     browser.screenshot(outputs["start_url"], tmp_path / "start.png")
     assert (tmp_path / "start.png").stat().st_size > 20_000
