@@ -1,16 +1,25 @@
 """`python -m stacks.review --stack NAME --reports FOLDER`: what a pull request is told about a stack, in one comment.
 
-Runs preview, policies and cost, each as its own command, and puts their reports below one verdict. Exits with 1 when
-one of them could not be told or a mandatory rule is broken. Runs where the caller has set it up, as they do.
+One preview tells the changes, what the policies say of them, and what they cost; below one verdict. Exits with 1 when
+one of them could not be told or a mandatory rule is broken. Runs where the caller has set it up, as those commands do.
 """
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from policies import gate
+from policies import report as policy_report
+from policies.model import PolicyError
+from stacks.cost.__main__ import estimated
+from stacks.cost.prices import PriceError
+from stacks.cost.report import as_json, as_text
+from stacks.preview.__main__ import judged, write
+from stacks.preview.plan import Plan, PreviewError
+from stacks.preview.report import as_markdown
 
 FAILURE_CHARACTERS = 3000
 
@@ -38,15 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--reports", required=True, type=Path)
     given = parser.parse_args(arguments)
     given.reports.mkdir(parents=True, exist_ok=True)
-    parts = [
-        changes(given.stack, given.reports),
-        policies(given.reports),
-        cost(given.stack, given.base, given.reports),
-    ]
-    review = compose(given.stack, given.base, parts)
+    review, failed = reviewed(given.stack, given.base, given.reports)
     (given.reports / "review.md").write_text(review)
     sys.stdout.write(review)
-    return int(any(part.failed for part in parts))
+    return int(failed)
+
+
+def reviewed(stack: str, base: str, reports: Path) -> tuple[str, bool]:
+    """The comment, and whether it says that something failed; reports of each part go into a folder."""
+    try:
+        plan, verdict = judged(stack, [])
+    except (PreviewError, PolicyError) as error:
+        parts = [_failure("preview", error)]
+    else:
+        write(reports, plan, verdict, stack)
+        parts = [changes(plan, stack), policies(verdict), cost(plan, stack, base, reports)]
+    return compose(stack, base, parts), any(part.failed for part in parts)
 
 
 def compose(stack: str, base: str, parts: Sequence[Part]) -> str:
@@ -65,45 +81,45 @@ def compose(stack: str, base: str, parts: Sequence[Part]) -> str:
     )
 
 
-def changes(stack: str, reports: Path) -> Part:
+def changes(plan: Plan | None, stack: str) -> Part:
     """What would be made, changed, replaced and deleted."""
-    done = _run("stacks.preview", "--stack", stack, "--reports", str(reports))
-    if done.returncode != 0:
-        return _failure("preview", done)
-    counts = json.loads((reports / "preview.json").read_text())["counts"]
-    said = ", ".join(f"{number} {change}" for change, number in counts.items() if change != "same") or "no changes"
-    return Part(name="preview", failed=False, verdict=said, body=(reports / "preview.md").read_text())
+    if plan is None:
+        body = "The engine tells no plan where the policies refuse it.\n"
+        return Part(name="preview", failed=True, verdict="refused", body=body)
+    said = ", ".join(f"{number} {change}" for change, number in plan.counts.items() if change != "same")
+    return Part(name="preview", failed=False, verdict=said or "no changes", body=as_markdown(plan, stack))
 
 
-def policies(reports: Path) -> Part:
+def policies(verdict: gate.Report) -> Part:
     """Which rules it would break, and what it would lose."""
-    report = reports / "policy.json"
-    done = _run("policies", "preview", "--json", str(report), "--sarif", str(reports / "policy.sarif"))
-    if not report.exists():
-        return _failure("policies", done)
-    told = json.loads(report.read_text())
+    told = json.loads(policy_report.as_json(verdict))
     broken = [each for each in told["violations"] if each["level"] == "mandatory"]
     advisory = len(told["violations"]) - len(broken)
     lines = [
         f"- **{each['rule']}** ({each['level']}) `{_subject(each)}`: {each['message']}. Fix: {each['fix']}"
         for each in told["violations"]
     ]
-    verdict = f"{len(broken)} mandatory and {advisory} advisory violations"
-    body = "\n".join([f"### Policies: {verdict}, {len(told['exempted'])} exemptions used", "", *lines, ""])
-    return Part(name="policies", failed=bool(broken) or done.returncode != 0, verdict=verdict, body=body)
+    words = f"{len(broken)} mandatory and {advisory} advisory violations"
+    body = "\n".join([f"### Policies: {words}, {len(told['exempted'])} exemptions used", "", *lines, ""])
+    return Part(name="policies", failed=verdict.failed, verdict=words, body=body)
 
 
-def cost(stack: str, base: str, reports: Path) -> Part:
+def cost(plan: Plan | None, stack: str, base: str, reports: Path) -> Part:
     """What it costs in a month, and how that differs."""
-    report = reports / "cost.json"
-    done = _run("stacks.cost", "--stack", stack, "--json", str(report), *(["--base", base] if base else []))
-    if done.returncode != 0:
-        return _failure("cost", done)
-    told = json.loads(report.read_text())
+    if plan is None:
+        return Part(name="cost", failed=False, verdict="not estimated", body="")
+    try:
+        estimate = estimated(stack, plan.told, base)
+    except (PreviewError, PriceError) as error:
+        return _failure("cost", error)
+    text = as_json(estimate)
+    (reports / "cost.json").write_text(text)
+    told = json.loads(text)
     total = f"{told['total']['expected']:,.0f} USD a month, at most {told['total']['worst']:,.0f}"
     if "difference" in told:
         total = f"{told['difference']['expected']:+,.0f} USD a month, to {total}"
-    body = f"<details><summary>cost by role</summary>\n\n```\n{done.stdout.rstrip()}\n```\n\n</details>\n"
+    table = as_text(estimate).rstrip()
+    body = f"<details><summary>cost by role</summary>\n\n```\n{table}\n```\n\n</details>\n"
     return Part(name="cost", failed=False, verdict=total, body=f"### Cost: {total}\n\n{body}")
 
 
@@ -111,13 +127,8 @@ def _subject(violation: dict[str, str]) -> str:
     return violation["object_id"] or violation["resource"].rpartition("::")[2]
 
 
-def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-
-
-def _failure(name: str, done: subprocess.CompletedProcess[str]) -> Part:
-    said = (done.stderr.strip() or done.stdout.strip())[-FAILURE_CHARACTERS:]
+def _failure(name: str, error: Exception) -> Part:
+    said = str(error).strip()[-FAILURE_CHARACTERS:]
     return Part(name=name, failed=True, verdict="failed", body=f"### The {name} failed\n\n```\n{said}\n```\n")
 
 

@@ -25,15 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="file for the estimate as JSON")
     given = parser.parse_args(arguments)
     try:
-        prices = load()
-        before, after = before_and_after(preview(given.stack, []))
-        estimate = Estimate(
-            stack=given.stack,
-            prices=prices,
-            lines=lines(after, prices),
-            base=given.base,
-            before=lines(before, prices) if given.base else (),
-        )
+        estimate = estimated(given.stack, preview(given.stack, []), given.base)
     except (PreviewError, PriceError) as error:
         sys.stderr.write(f"{given.stack}: {error}\n")
         return 1
@@ -41,6 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         given.json.write_text(as_json(estimate), encoding="utf-8")
     return 0
+
+
+def estimated(stack: str, told: str, base: str) -> Estimate:
+    """What a stack costs after the preview that `told` is of, and before it if there is a base.
+
+    Raises: PreviewError, PriceError.
+    """
+    prices = load()
+    before, after = before_and_after(told)
+    return Estimate(
+        stack=stack,
+        prices=prices,
+        lines=lines(after, prices),
+        base=base,
+        before=lines(before, prices) if base else (),
+    )
 
 
 if __name__ == "__main__":

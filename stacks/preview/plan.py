@@ -65,6 +65,9 @@ class Plan:
     diagnostics: tuple[str, ...] = ()
     """Warnings of engine and providers."""
 
+    told: str = ""
+    """The engine's own words, for those who need more of them."""
+
     @property
     def changes(self) -> tuple[Step, ...]:
         """The resources that would not stay as they are; components left out, whose children say it."""
@@ -105,6 +108,7 @@ def parse(text: str) -> Plan:
         diagnostics=tuple(
             each["message"].strip() for each in told.get("diagnostics", []) if each.get("severity") == "warning"
         ),
+        told=text,
     )
 
 

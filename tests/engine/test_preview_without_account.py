@@ -18,14 +18,28 @@ def git(*words):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_preview_against_the_same_revision_shows_no_change_and_against_nothing_only_creations(tmp_path, pulumi_cli):
+def review(reports, *base):
+    command = [sys.executable, "-m", "stacks.review", "--stack", "dev", "--reports", str(reports), *base]
+    assert simulated.main(["--stack", "dev", *base, "--", *command]) == 0
+    return json.loads((reports / "preview.json").read_text()), (reports / "review.md").read_text()
+
+
+def test_a_review_against_nothing_shows_only_creations(tmp_path, pulumi_cli):
     del pulumi_cli  # fails or skips where there is none
-    report = [sys.executable, "-m", "stacks.preview", "--stack", "dev", "--reports"]
-    assert simulated.main(["--stack", "dev", "--", *report, str(tmp_path / "new")]) == 0
-    told = json.loads((tmp_path / "new" / "preview.json").read_text())
+    told, text = review(tmp_path)
     assert set(told["counts"]) == {"create"}
     assert {"artifact-store", "tracking", "loan-default"} <= set(told["roles"])
-    assert (tmp_path / "new" / "preview.svg").read_text().startswith("<svg")
+    assert "0 mandatory" in text.splitlines()[0]
+    assert "Compared with nothing" in text
+    assert (tmp_path / "preview.svg").read_text().startswith("<svg")
+
+
+def test_a_review_against_a_revision_shows_what_stays(tmp_path, pulumi_cli):
+    del pulumi_cli
+    told, text = review(tmp_path, "--base", "HEAD")
+    assert told["counts"]["same"] > 100
+    assert "Compared with `HEAD`" in text
+    assert git("worktree", "list").count("mlp-simulated") == 0
 
 
 def test_an_unknown_stack_or_revision_is_one_line(capsys):

@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from stacks.preview.picture import as_svg
-from stacks.preview.plan import PreviewError, parse
+from stacks.preview.plan import Plan, PreviewError, Step, parse
 from stacks.preview.report import as_json, as_markdown, as_text, verdict
 
 ROOT = "urn:pulumi:prod::mlplatform::pulumi:pulumi:Stack::mlplatform-prod"
@@ -132,3 +132,22 @@ def test_what_is_no_json_is_shown():
 def test_a_warning_is_shown_once():
     warning = {"severity": "warning", "message": "old version"}
     assert as_text(parse(printed(diagnostics=[warning, warning])), "prod").count("warning: old version") == 1
+
+
+def drawn(**uses):
+    """A picture of roles with one resource each; gives the number of arrows' ends and of frames."""
+    names = sorted({*uses, *(name for needed in uses.values() for name in needed)})
+    steps = tuple(Step(urn=name, type="t", name=name, role=name, change=None) for name in names)
+    plan = Plan(steps=steps, uses={role: frozenset(needed) for role, needed in uses.items()})
+    picture = ET.fromstring(as_svg(plan, "test"))
+    found = [each.tag.rpartition("}")[2] for each in picture.iter()]
+    frames = [each for each in picture.iter() if each.get("stroke-dasharray")]
+    return found.count("circle"), len(frames)
+
+
+def test_an_arrow_that_follows_from_others_is_not_drawn():
+    assert drawn(model=["store"], page=["model"]) == drawn(model=["store"], page=["model", "store"]) == (2, 0)
+
+
+def test_roles_that_use_each_other_stand_in_one_frame_and_others_arrows_still_end_at_them():
+    assert drawn(model=["store", "monitoring"], monitoring=["model"], page=["monitoring"]) == (2, 1)

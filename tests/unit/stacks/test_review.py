@@ -1,76 +1,94 @@
-import json
-import subprocess
-
 import pytest
 
+from policies.gate import Report, Violation
+from policies.model import Finding
 from stacks import review
+from stacks.cost.prices import PriceError, load
+from stacks.cost.report import Estimate
+from stacks.preview.plan import Plan, PreviewError, Step
 
-VIOLATION = {
-    "rule": "K8S-01",
-    "level": "mandatory",
-    "resource": "urn::a",
-    "object_id": "Pod/a",
-    "message": "privileged",
-}
-COST = {"total": {"expected": 1234.5, "worst": 9000.0}, "difference": {"expected": 12.3, "worst": 0.0}}
+POD = Finding(rule="K8S-01", resource="urn::a", object_id="Pod/a", message="privileged")
+STEPS = [
+    Step(urn=f"urn::{name}", type="t", name=name, role="tracking", change=change)
+    for name, change in (("a", "create"), ("b", "create"), ("c", None))
+]
+PLAN = Plan(steps=tuple(STEPS), told="what the engine printed")
+
+
+def verdict(*levels):
+    violations = [Violation(finding=POD, level=level) for level in levels]
+    return Report(stack="prod", resources=3, violations=violations)
 
 
 @pytest.fixture
-def commands(monkeypatch, tmp_path):
-    """Stands in for the three commands: a function that says what each leaves and how it exits."""
+def reviewed(monkeypatch, tmp_path):
+    """Stands in for the preview and the estimate: a function that says what each gives, or how it fails."""
 
-    def stand_in(violations=(), cost=COST, codes=None):
-        exits = codes or {}
+    def stand_in(plan=PLAN, report=None, cost=None):
+        def judged(stack, flags):
+            assert (stack, flags) == ("prod", [])
+            if isinstance(plan, Exception):
+                raise plan
+            return plan, report or verdict()
 
-        def run(command, **_):
-            module = command[2]
-            code = exits.get(module, 0)
-            if module == "stacks.preview" and not code:
-                (tmp_path / "preview.json").write_text(json.dumps({"counts": {"create": 2, "same": 5}}))
-                (tmp_path / "preview.md").write_text("### changes\n")
-            if module == "policies" and code != 2:
-                told = {"violations": [{**each, "fix": "drop it"} for each in violations], "exempted": []}
-                (tmp_path / "policy.json").write_text(json.dumps(told))
-            if module == "stacks.cost" and not code:
-                (tmp_path / "cost.json").write_text(json.dumps(cost))
-            return subprocess.CompletedProcess(command, code, f"{module} said", "boom" if code else "")
+        def estimated(stack, told, base):
+            assert (stack, told, base) == ("prod", PLAN.told, "abcdef1234567890")
+            if isinstance(cost, Exception):
+                raise cost
+            return Estimate(stack=stack, prices=load(), lines=(), base=base)
 
-        monkeypatch.setattr(review.subprocess, "run", run)
+        monkeypatch.setattr(review, "judged", judged)
+        monkeypatch.setattr(review, "estimated", estimated)
         code = review.main(["--stack", "prod", "--base", "abcdef1234567890", "--reports", str(tmp_path)])
         return code, (tmp_path / "review.md").read_text()
 
     return stand_in
 
 
-def test_the_first_line_is_the_verdict_of_all_three(commands):
-    code, text = commands()
+def test_the_first_line_is_the_verdict_of_all_three(reviewed, tmp_path):
+    code, text = reviewed()
     assert code == 0
     assert text.splitlines()[0] == (
         "## :white_check_mark: `prod`: preview: 2 create; policies: 0 mandatory and 0 advisory violations; "
-        "cost: +12 USD a month, to 1,234 USD a month, at most 9,000"
+        "cost: +0 USD a month, to 0 USD a month, at most 0"
     )
     assert "simulated providers" in text
     assert "`abcdef123456`" in text
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("cost.json", "policy.json", "policy.sarif", "preview.json", "preview.md", "preview.svg", "review.md")
+    }
 
 
-def test_a_mandatory_violation_fails_the_review_and_names_rule_object_and_fix(commands):
-    code, text = commands([VIOLATION], codes={"policies": 1})
+def test_a_mandatory_violation_fails_the_review_and_names_rule_object_and_fix(reviewed):
+    code, text = reviewed(report=verdict("mandatory"))
     assert code == 1
     assert text.startswith("## :x: `prod`")
-    assert "- **K8S-01** (mandatory) `Pod/a`: privileged. Fix: drop it" in text
+    assert "- **K8S-01** (mandatory) `Pod/a`: privileged. Fix: " in text
 
 
-def test_an_advisory_violation_is_told_and_fails_nothing(commands):
-    code, text = commands([VIOLATION | {"level": "advisory"}])
+def test_an_advisory_violation_is_told_and_fails_nothing(reviewed):
+    code, text = reviewed(report=verdict("advisory"))
     assert code == 0
     assert "0 mandatory and 1 advisory violations" in text
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [("stacks.preview", "preview"), ("policies", "policies"), ("stacks.cost", "cost")]
-)
-def test_a_part_that_cannot_be_told_fails_the_review_with_its_words_and_the_others_stay(commands, module, name):
-    code, text = commands(codes={module: 2})
+def test_a_plan_that_the_policies_refuse_leaves_their_verdict(reviewed):
+    code, text = reviewed(plan=None, report=verdict("mandatory"))
     assert code == 1
-    assert f"### The {name} failed\n\n```\nboom\n```" in text
-    assert sum(part in text for part in ("### changes", "### Policies:", "### Cost:")) == 2
+    assert "preview: refused; policies: 1 mandatory" in text.splitlines()[0]
+    assert "cost: not estimated" in text.splitlines()[0]
+    assert "- **K8S-01**" in text
+
+
+def test_a_preview_that_failed_fails_the_review_with_the_engines_words(reviewed):
+    code, text = reviewed(plan=PreviewError("boom"))
+    assert code == 1
+    assert "### The preview failed\n\n```\nboom\n```" in text
+
+
+def test_a_resource_without_a_price_fails_the_review_and_the_other_parts_stay(reviewed):
+    code, text = reviewed(cost=PriceError("aws:x/y:Z has no price"))
+    assert code == 1
+    assert "### The cost failed\n\n```\naws:x/y:Z has no price\n```" in text
+    assert "2 to create" in text
+    assert "### Policies: " in text
