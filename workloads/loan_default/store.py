@@ -18,6 +18,8 @@ from workloads.loan_default import SERVED_NAME
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.settings import Environment
 
+_PIECE_BYTES = 1 << 20
+
 
 class Store:
     """The workload's part of the artifact store; paths are relative to `<uri>/loan-default/`."""
@@ -43,16 +45,18 @@ class Store:
 
     def upload_tree(self, source: Path, prefix: str) -> None:
         """Copy the files below a local folder under a prefix that no reader knows yet."""
-        self._fs.create_dir(self._path(prefix), recursive=True)
-        with _named(self.uri):
-            fs.copy_files(str(source), self._path(prefix), destination_filesystem=self._fs)
+        for file in sorted(source.rglob("*")):
+            if file.is_file():
+                self.upload_file(file, f"{prefix}/{file.relative_to(source).as_posix()}")
 
     def upload_file(self, source: Path, path: str) -> None:
         """Copy one local file."""
         full = self._path(path)
-        self._fs.create_dir(full.rpartition("/")[0], recursive=True)
         with _named(self.uri):
-            fs.copy_files(str(source), full, destination_filesystem=self._fs)
+            if isinstance(self._fs, fs.LocalFileSystem):  # S3 has no folders, and markers of some are only in the way
+                Path(full).parent.mkdir(parents=True, exist_ok=True)
+            with source.open("rb") as content, self._fs.open_output_stream(full) as stream:
+                shutil.copyfileobj(content, stream, _PIECE_BYTES)
 
     def download_tree(self, prefix: str, target: Path) -> None:
         """Copy a prefix to a local folder; the folder appears whole or not at all."""

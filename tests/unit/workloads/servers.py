@@ -56,7 +56,7 @@ def opa(folder):
 
 
 @contextmanager
-def versitygw(folder):
+def versitygw(folder, *options):
     """URL of an S3 API with one bucket, `bucket`, and the keys that a client needs; skips when there is none."""
     if shutil.which("versitygw") is None:
         pytest.skip("versitygw is not on PATH; `make test` puts it there")
@@ -64,7 +64,18 @@ def versitygw(folder):
     (folder / "objects" / "bucket").mkdir(parents=True)
     (folder / "metadata").mkdir()
     posix = ["posix", "--sidecar", str(folder / "metadata"), str(folder / "objects")]
-    command = ["versitygw", "--port", address, "--region", "us-east-1", "--health", "/healthz", "--quiet", *posix]
+    command = [
+        "versitygw",
+        "--port",
+        address,
+        "--region",
+        "us-east-1",
+        "--health",
+        "/healthz",
+        "--quiet",
+        *options,
+        *posix,
+    ]
     keys = {"AWS_ACCESS_KEY_ID": secrets.token_hex(8), "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
     root = {"ROOT_ACCESS_KEY": keys["AWS_ACCESS_KEY_ID"], "ROOT_SECRET_KEY": keys["AWS_SECRET_ACCESS_KEY"]}
     with running(command, f"http://{address}/healthz", folder / "versitygw.log", **root):
