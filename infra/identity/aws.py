@@ -155,7 +155,7 @@ def _rights(number: int, need: Need, region: str) -> list[Statement]:
         Statement(
             sid=f"List{number}",
             actions=["s3:ListBucket"],
-            resources=[need.store.bucket_arn],  # names below other prefixes too: docs/adr/0010
+            resources=[need.store.bucket_arn],  # names below other prefixes too: docs/adr/0012
         ),
         Statement(
             sid=f"Objects{number}",
