@@ -64,7 +64,7 @@ class LocalStack:
             timeout=UP_SECONDS,
         )
         if (done.returncode != 0) != fails:
-            raise AssertionError(f"make {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout[-6000:]}")
+            raise AssertionError(f"make {' '.join(arguments)} exited with {done.returncode}:\n{done.stdout[-20_000:]}")
         return done.stdout
 
     def start_up(self) -> subprocess.Popen[bytes]:
@@ -122,7 +122,7 @@ class LocalStack:
             timeout=UP_SECONDS,
         )
         if done.returncode:
-            raise AssertionError(f"{command} exited with {done.returncode}:\n{done.stdout[-6000:]}")
+            raise AssertionError(f"{command} exited with {done.returncode}:\n{done.stdout[-20_000:]}")
         return done.stdout
 
     def specification(self, program: str) -> dict[str, Any]:
