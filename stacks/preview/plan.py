@@ -112,6 +112,13 @@ def parse(text: str) -> Plan:
     )
 
 
+def as_it_is(states: Mapping[str, Mapping[str, Any]]) -> Plan:
+    """A plan that changes nothing; `states`: URN to `parent`, `custom`, `dependencies`, `propertyDependencies`."""
+    roles = {urn: _role(urn, states) for urn in states}
+    told = [{"urn": urn, "op": "same"} for urn in states]
+    return Plan(steps=tuple(_steps(told, states, roles)), uses=_uses(states, roles))
+
+
 def _steps(told: list[dict[str, Any]], states: Mapping[str, Any], roles: Mapping[str, str]) -> Iterator[Step]:
     seen: dict[str, Step] = {}
     for step in told:
