@@ -20,6 +20,9 @@ DATA_MEMORY = "data-path"
 """File in the state folder that remembers the last `DATA`."""
 GENERATED = "generated"
 """The `DATA` that stands for the seeded generator."""
+PARALLEL = 32
+"""Operations at once on stacks that are not on this machine: they wait for servers elsewhere, so that the engine's four
+for each core of this machine say nothing."""
 MARK = "MLPLATFORM_STATE_DIR"
 """Says whose state the variables were made for, so that a later call can tell its own from a person's."""
 
@@ -47,6 +50,8 @@ def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, 
             added["PULUMI_HOME"] = str(stamps.make_folder(_home(environ)))
     if not theirs & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
         added["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase_file(state))
+    if stack != "local" and "PULUMI_PARALLEL" not in environ:
+        added["PULUMI_PARALLEL"] = str(PARALLEL)
     if cli.origin == "source":
         added["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     return added | _data(state, environ)

@@ -42,6 +42,14 @@ def test_backend_passphrase_and_home_are_this_checkouts_own(state):
     assert (state / "backend").is_dir()
 
 
+def test_a_stack_elsewhere_does_many_things_at_once_unless_somebody_says_how_many(checkout, monkeypatch):
+    (checkout / "Pulumi.dev.yaml").write_text("config: {}\n")
+    assert env.variables("dev")["PULUMI_PARALLEL"] == str(env.PARALLEL)
+    assert "PULUMI_PARALLEL" not in env.variables("local")
+    monkeypatch.setenv("PULUMI_PARALLEL", "4")
+    assert "PULUMI_PARALLEL" not in env.variables("dev")
+
+
 def test_the_passphrase_is_random_private_and_made_once(state):
     env.variables("local")
     first = (state / "passphrase").read_text()
