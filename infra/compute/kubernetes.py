@@ -14,6 +14,7 @@ from infra.compute.settings import ComputeOnKubernetesSettings
 from infra.compute.spec import Executors, JobSpec, ScheduleSpec, ServiceSpec
 from infra.core import kubernetes, names
 from infra.core.images import Target
+from infra.core.server import SKIP_AWAIT
 from infra.core.substrate import Kubernetes
 from infra.identity import Need
 
@@ -190,10 +191,15 @@ def url(name: str, port: int, substrate: Kubernetes) -> pulumi.Output[str]:
 def service(
     name: str, labels: dict[str, str], port: int, substrate: Kubernetes, parent: pulumi.Resource
 ) -> core.v1.Service:
-    """A Service named as the component; its name is part of the URL that others were given."""
+    """A Service named as the component; its name is part of the URL that others were given.
+
+    Its pods say when they serve: a Service that waited for them would go on waiting after their own error.
+    """
     return core.v1.Service(
         f"{name}-service",
-        metadata=meta.v1.ObjectMetaArgs(name=names.dns_label(name), namespace=substrate.namespace, labels=labels),
+        metadata=meta.v1.ObjectMetaArgs(
+            name=names.dns_label(name), namespace=substrate.namespace, labels=labels, annotations=SKIP_AWAIT
+        ),
         spec=core.v1.ServiceSpecArgs(
             selector=kubernetes.selector(name),
             ports=[core.v1.ServicePortArgs(name="http", port=port, target_port=port, protocol="TCP")],

@@ -174,6 +174,15 @@ def test_whatever_asks_for_a_gpu_is_placed_on_gpu_nodes_and_nothing_else_is(on_c
         assert asks == any(each.get("key") == GPU for each in pod.get("tolerations") or [])
 
 
+def test_no_service_waits_for_pods_whose_own_error_says_more(graph):
+    waiting = [
+        each.name
+        for each in graph.all("kubernetes:core/v1:Service")
+        if (each.get("metadata.annotations") or {}).get("pulumi.com/skipAwait") != "true"
+    ]
+    assert waiting == []
+
+
 def test_a_custom_resource_waits_for_its_controller_and_its_namespaces_guards(graph):
     quota = graph.one("ResourceQuota", "loan-default-namespace-quota")
     assert quota in graph.dependencies(graph.one("*:InferenceService"))
