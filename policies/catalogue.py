@@ -1,10 +1,10 @@
-"""Every rule there is: Rego from `policies/rules/<id>-<slug>/`, Python from `policies/aws` and `policies/stack`."""
+"""Every rule there is: in Rego below `policies/rules` and `policies/release`, in Python the others."""
 
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +13,7 @@ from policies.model import Level, PolicyError
 
 FOLDER = Path(__file__).parent
 RULES = FOLDER / "rules"
+RELEASE = FOLDER / "release"
 PACK = FOLDER / "pack"
 REPORT = "MLPLATFORM_POLICY_REPORT"
 """Environment variable that names the file to which the pack writes its report, in JSON."""
@@ -61,6 +62,9 @@ class RegoMetadata(Metadata):
     """Settings with their defaults, which a stack file may replace."""
 
 
+Described = TypeVar("Described", bound=Metadata)
+
+
 class Rule(BaseModel):
     """One rule by its id."""
 
@@ -82,29 +86,57 @@ class RegoRule(Rule):
         return self.id.lower().replace("-", "_")
 
 
+class ReleaseRule(Rule):
+    """A rule on a trained model, which the policy server decides."""
+
+    folder: Path
+
+    @property
+    def package(self) -> str:
+        """Name of the Rego package below `promotion`."""
+        return self.id.lower().replace("-", "_")
+
+
 @cache
 def rego_rules(folder: Path = RULES) -> Mapping[str, RegoRule]:
-    """The rules in Rego by id.
+    """The rules in Rego on Kubernetes objects by id.
 
     Raises: PolicyError for a folder whose name is no id, or whose metadata is incomplete or of the wrong type.
     """
-    found: dict[str, RegoRule] = {}
+    return {
+        identifier: RegoRule(id=identifier, folder=each, metadata=_metadata(each / "metadata.yaml", RegoMetadata))
+        for identifier, each in _folders(folder).items()
+    }
+
+
+@cache
+def release_rules(folder: Path = RELEASE) -> Mapping[str, ReleaseRule]:
+    """The rules in Rego on trained models by id; no stack file changes their level and no exemption covers them.
+
+    Raises: PolicyError, as `rego_rules`.
+    """
+    return {
+        identifier: ReleaseRule(id=identifier, folder=each, metadata=_metadata(each / "metadata.yaml", Metadata))
+        for identifier, each in _folders(folder).items()
+    }
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
     for each in sorted(path for path in folder.iterdir() if path.is_dir()):
         name = re.fullmatch(r"([a-z0-9]+-[0-9]{2})(-[a-z0-9]+)+", each.name)
         if name is None:
             raise PolicyError(f"{each}: the name must be <group>-<number>-<slug>, e.g. k8s-01-privileged")
         identifier = name[1].upper()
         if identifier in found:
-            raise PolicyError(
-                f"{each}: {identifier} is the rule in {found[identifier].folder} already: take another number"
-            )
-        found[identifier] = RegoRule(id=identifier, folder=each, metadata=_metadata(each / "metadata.yaml"))
+            raise PolicyError(f"{each}: {identifier} is the rule in {found[identifier]} already: take another number")
+        found[identifier] = each
     return found
 
 
-def _metadata(file: Path) -> RegoMetadata:
+def _metadata(file: Path, model: type[Described]) -> Described:
     try:
-        return RegoMetadata.model_validate(yaml.safe_load(file.read_text()))
+        return model.model_validate(yaml.safe_load(file.read_text()))
     except FileNotFoundError as error:
         raise PolicyError(f"{file} is missing: every rule has one, with title, severity, fix and link") from error
     except yaml.YAMLError as error:
@@ -116,7 +148,7 @@ def _metadata(file: Path) -> RegoMetadata:
 
 @cache
 def all_rules() -> Mapping[str, Rule]:
-    """Every rule by id: Rego, Python, and what the gate itself sees to."""
+    """Every rule on a stack by id: Rego, Python, and what the gate itself sees to."""
     from policies import aws, builtin, stack  # noqa: PLC0415  they declare their rules with this module's classes
 
     typed = [*aws.rules(), *stack.BOOK.rules]

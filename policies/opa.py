@@ -1,15 +1,13 @@
-"""Runs the rules in Rego: one process of OPA for all objects of a stack."""
+"""Runs the rules in Rego on all objects of a stack, and says what they find, and what they could not decide."""
 
-import json
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path as File
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from policies import kinds
-from policies.catalogue import FOLDER, RULES, RegoRule, rego_rules
-from policies.model import UNKNOWN, Finding, Path, PolicyError, Resource, dotted, unknown_paths
+from policies import interpreter, kinds
+from policies.catalogue import RegoRule, rego_rules
+from policies.interpreter import Ask, BuiltinError
+from policies.model import UNKNOWN, Finding, Path, Resource, dotted, unknown_paths
 from policies.unknowns import affecting, certain
 
 IN_PLACE_OF_UNKNOWN = "<not known before up>"
@@ -25,6 +23,9 @@ LISTS_OF_OBJECTS = frozenset(
 
 Manifest = tuple[Resource, Mapping[str, Any]]
 """A resource and the object that it stands for."""
+Question = tuple[int, str]
+"""The index of an object and the package of a rule."""
+Document = Mapping[str, Any]
 
 
 def manifests(resources: Sequence[Resource]) -> list[Manifest]:
@@ -66,8 +67,9 @@ def evaluate(
     blurred = [_is_blurred(thing, places) for (_, thing), places in zip(objects, unknowns, strict=True)]
     given = {rule.package: {**rule.metadata.parameters, **parameters.get(rule.id, {})} for rule in rules.values()}
     questions = [(i, rule.package) for i, some in enumerate(matching) for rule in some]
-    sharp = [thing for (_, thing), is_blurred in zip(objects, blurred, strict=True) if not is_blurred]
-    answer = _answers(questions, [thing for _, thing in objects], given, inventory([_known(each) for each in sharp]))
+    known = [_known(thing) for _, thing in objects]
+    others = inventory([thing for thing, is_blurred in zip(known, blurred, strict=True) if not is_blurred])
+    answer = _answers(questions, partial(_document, known, given, others))
     violations: list[Finding] = []
     doubtful: dict[tuple[int, str], list[Path]] = {}
     for i, (some, places) in enumerate(zip(matching, unknowns, strict=True)):
@@ -105,78 +107,43 @@ def inventory(objects: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"namespace": found}
 
 
-def executable() -> str:
-    """OPA.
-
-    Raises: PolicyError when it is not on PATH.
-    """
-    found = shutil.which("opa")
-    if found is None:
-        raise PolicyError(
-            "opa is not on PATH: run `make install`, then the command through make or after `make -s env`"
-        )
-    return found
-
-
-class _BuiltinError(Exception):
-    """A rule asked something of a value that its type does not allow."""
-
-
-def _answers(
-    questions: Sequence[tuple[int, str]],
-    objects: Sequence[Mapping[str, Any]],
-    parameters: Mapping[str, Any],
-    others: Mapping[str, Any],
-) -> list[dict[str, Any]]:
-    """What each rule finds in the object with that index; one process, unless an object has fields of wrong types."""
-    asked: dict[int, list[str]] = {}
-    for i, package in questions:
-        asked.setdefault(i, []).append(package)
-    document = {
-        "objects": [{"index": i, "object": _known(objects[i]), "rules": packages} for i, packages in asked.items()],
-        "parameters": parameters,
-        "inventory": others,
-    }
+def _answers(questions: Sequence[Question], document: Callable[[Sequence[Question]], Document]) -> interpreter.Answer:
+    """One process answers all questions; where it stumbles over a field of a wrong type, a server finds out which."""
     try:
-        return _run(document)
-    except _BuiltinError as error:
+        return interpreter.ask(document(questions))
+    except BuiltinError:
+        with interpreter.server() as ask:
+            return _halved(questions, document, ask)
+
+
+def _halved(
+    questions: Sequence[Question], document: Callable[[Sequence[Question]], Document], ask: Ask
+) -> interpreter.Answer:
+    try:
+        return ask(document(questions))
+    except BuiltinError as error:
         if len(questions) == 1:
             ((i, package),) = questions
             return [{"object": i, "rule": package, "path": [], "message": f"a field has a wrong type: {error}"}]
-        half = len(questions) // 2
-        halves = (questions[:half], questions[half:])
-        return [found for some in halves for found in _answers(some, objects, parameters, others)]
+    half = len(questions) // 2
+    return [found for some in (questions[:half], questions[half:]) for found in _halved(some, document, ask)]
 
 
-def _run(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    files = [*FOLDER.glob("lib/*.rego"), FOLDER / "gate.rego", *RULES.glob("*/rule.rego")]
-    command = [executable(), "eval", "--format=json", "--stdin-input", "--strict-builtin-errors"]
-    command += [argument for file in sorted(files) for argument in ("--data", str(file))]
-    done = subprocess.run(
-        [*command, "data.gate.findings"],
-        input=json.dumps(document, default=str),  # assets and archives, which no Kubernetes object has
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError as error:
-        raise PolicyError(f"opa did not answer: {done.stderr.strip() or done.stdout.strip()}") from error
-    errors = answer.get("errors", [])
-    if errors and all(str(error.get("code")).startswith("eval_") for error in errors):
-        raise _BuiltinError("; ".join(map(_error_line, errors)))
-    if errors:
-        raise PolicyError("opa refuses the rules: " + "; ".join(map(_error_line, errors)))
-    value: list[dict[str, Any]] = answer["result"][0]["expressions"][0]["value"]
-    return value
-
-
-def _error_line(error: Mapping[str, Any]) -> str:
-    location = error.get("location") or {}
-    file = File(location.get("file", "rule"))
-    name = file.relative_to(FOLDER.parent) if file.is_relative_to(FOLDER) else file
-    return f"{name}:{location.get('row', '?')}: {error.get('message')}"
+def _document(
+    objects: Sequence[Mapping[str, Any]],
+    parameters: Mapping[str, Any],
+    others: Mapping[str, Any],
+    questions: Sequence[Question],
+) -> Document:
+    """What OPA is asked: rules by the index of the object that they are to judge."""
+    asked: dict[int, list[str]] = {}
+    for i, package in questions:
+        asked.setdefault(i, []).append(package)
+    return {
+        "objects": [{"index": i, "object": objects[i], "rules": packages} for i, packages in asked.items()],
+        "parameters": parameters,
+        "inventory": others,
+    }
 
 
 def _known(value: Any, key: str = "") -> Any:

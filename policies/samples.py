@@ -11,7 +11,7 @@ import yaml
 
 from policies import kinds, opa
 from policies.aws import types
-from policies.catalogue import FOLDER, RegoRule, all_rules, rego_rules
+from policies.catalogue import FOLDER, RELEASE, RegoRule, ReleaseRule, all_rules, rego_rules, release_rules
 from policies.model import PolicyError, Resource
 from policies.typed import TypedRule
 
@@ -46,6 +46,24 @@ class RegoSample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleaseSample:
+    """Facts about a trained model."""
+
+    rule: ReleaseRule
+    verdict: Verdict
+    number: int
+    facts: dict[str, Any]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What OPA is asked."""
+        return {"rule": self.rule.package, "verdict": self.verdict, "input": self.facts}
+
+    def __str__(self) -> str:
+        return f"{self.rule.id}-{self.verdict}-{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TypedSample:
     """Resources of a stack, of which the first is judged."""
 
@@ -68,16 +86,44 @@ def rego() -> list[RegoSample]:
 
 
 def _rego(rule: RegoRule, verdict: Verdict) -> Iterator[RegoSample]:
-    file = rule.folder / f"{verdict}.yaml"
-    documents = list(yaml.safe_load_all(file.read_text())) if file.exists() else []
-    if not any(documents):
-        raise PolicyError(f"{file} is missing or empty: a rule that nothing shows to fire may never fire")
-    for i, document in enumerate(documents):
+    for i, document in enumerate(_documents(rule.folder / f"{verdict}.yaml")):
         objects = [kinds.complete(each) for each in (document["items"] if document["kind"] == "List" else [document])]
         metadata = objects[0].get("metadata")
         annotations = metadata.get("annotations", {}) if isinstance(metadata, Mapping) else {}
         parameters = {**rule.metadata.parameters, **json.loads(annotations.get(PARAMETERS, "{}"))}
         yield RegoSample(rule=rule, verdict=verdict, number=i, objects=objects, parameters=parameters)
+
+
+@cache
+def release() -> list[ReleaseSample]:
+    """Every sample of the rules on trained models: `sound.yaml`, changed at dotted paths.
+
+    Raises: PolicyError for a rule without samples of both kinds.
+    """
+    sound = (RELEASE / "sound.yaml").read_text()
+    return [
+        ReleaseSample(rule=rule, verdict=verdict, number=i, facts=_changed(yaml.safe_load(sound), changes))
+        for rule in release_rules().values()
+        for verdict in VERDICTS
+        for i, changes in enumerate(_documents(rule.folder / f"{verdict}.yaml"))
+    ]
+
+
+def _changed(facts: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        here = facts
+        for step in parents:
+            here = here[step]
+        here[last] = value
+    return facts
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    documents = list(yaml.safe_load_all(file.read_text())) if file.exists() else []
+    if not documents:
+        raise PolicyError(f"{file} is missing or empty: a rule that nothing shows to fire may never fire")
+    return documents
 
 
 @cache

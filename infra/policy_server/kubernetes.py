@@ -10,12 +10,11 @@ from infra.core.pod import Files, Serving, http_health
 from infra.core.resources import Resources
 from infra.core.server import Server, ServerArgs
 from infra.core.substrate import Kubernetes
-from infra.policy_server.local import BUNDLE, digest
+from infra.policy_server.local import AUTHORIZATION, BUNDLE, digest
 from infra.policy_server.settings import OpaOnKubernetesSettings
 
 PORT = 8181
 FOLDER = "/policies"
-AUTHORIZATION = Path(__file__).with_name("authz.rego")
 
 
 @dataclass(frozen=True, kw_only=True)

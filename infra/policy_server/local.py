@@ -1,4 +1,4 @@
-"""Policy server on this machine: OPA with the checkout's release policy."""
+"""Policy server on this machine: OPA with the checkout's release policy, which no caller can change."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from infra.policy_server.settings import OpaOnHostSettings
 
 BUNDLE = Path("policies/release")
 """Rego that is served, relative to the checkout."""
+AUTHORIZATION = Path(__file__).with_name("authz.rego")
+"""What callers may ask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +52,16 @@ class OpaOnHost(pulumi.ComponentResource):
                 "--server",
                 "--disable-telemetry",
                 "--log-level=error",
+                "--authorization=basic",
                 "--ignore=*_test.rego",
+                "--ignore=*.yaml",  # what rules say about themselves, and their samples
                 pulumi.Output.format("--addr={0}:{1}", LOOPBACK, port.chosen),
                 str(bundle),
+                str(AUTHORIZATION),
             ],
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, "/health")},
-            triggers={"bundle": digest(bundle)},
+            triggers={"bundle": digest(bundle), "authorization": digest(AUTHORIZATION.parent)},
             opts=args.substrate.child(self),
         )
 

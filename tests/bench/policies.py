@@ -26,7 +26,7 @@ from pulumi_policy.policy import _PolicyAnalyzerServicer
 
 from infra.core import paths
 from infra.core.paths import CHECKOUT
-from policies import catalogue, opa
+from policies import catalogue, interpreter
 from policies.analyzer import Analyzer
 from policies.aws import types
 from policies.catalogue import RegoRule
@@ -129,7 +129,7 @@ def judged_by(rule, args, _report):
 def asked_of_opa(rule, args, _report):
     thing = serialize_properties(args.props)
     question = {"objects": [{"index": 0, "object": thing, "rules": [rule.package]}], "inventory": {}}
-    opa._run({**question, "parameters": {rule.package: rule.metadata.parameters}})
+    interpreter.ask({**question, "parameters": {rule.package: rule.metadata.parameters}})
 
 
 def compare(kind, inputs, validations, few):

@@ -8,7 +8,7 @@ import pytest
 from pytest_pulumi.kube import MissingToolError
 
 from infra.core import paths
-from policies import catalogue, opa, samples
+from policies import catalogue, interpreter, samples
 from policies.catalogue import FOLDER
 
 
@@ -21,18 +21,23 @@ def _tools_on_path():
 
 
 def run_opa(*arguments, code=0, **options):
-    done = subprocess.run([opa.executable(), *arguments], capture_output=True, text=True, check=False, **options)
+    done = subprocess.run(
+        [interpreter.executable(), *arguments], capture_output=True, text=True, check=False, **options
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="session")
 def sample_data(tmp_path_factory):
-    """The samples of the rules in Rego as data for OPA: `data.samples.<package>.<verdict>`."""
+    """The samples of every rule in Rego as data for OPA: `data.samples.<package>.<verdict>`."""
     found = {rule.package: {"allowed": [], "disallowed": []} for rule in catalogue.rego_rules().values()}
     for sample in samples.rego():
         entry = {"input": sample.document["input"], "inventory": sample.document["inventory"]}
         found[sample.rule.package][sample.verdict].append(entry | {"id": identity(sample.objects[0])})
+    for sample in samples.release():
+        verdicts = found.setdefault(sample.rule.package, {"allowed": [], "disallowed": []})
+        verdicts[sample.verdict].append({"input": sample.facts})
     file = tmp_path_factory.mktemp("samples") / "samples.json"
     file.write_text(json.dumps({"samples": found}))
     return file

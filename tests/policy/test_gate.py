@@ -8,7 +8,7 @@ import shutil
 import pytest
 import yaml
 
-from policies import catalogue, exemptions, gate, kinds, opa, report, samples
+from policies import catalogue, exemptions, gate, interpreter, kinds, opa, report, samples
 from policies.aws import types
 from policies.exemptions import Exemption
 from policies.model import UNKNOWN, PolicyError, Resource
@@ -280,7 +280,7 @@ def rules(tmp_path, monkeypatch):
     """A copy of the rules that a test may break."""
     folder = tmp_path / "policies"
     shutil.copytree(catalogue.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for module in (catalogue, opa):
+    for module in (catalogue, interpreter):
         monkeypatch.setattr(module, "FOLDER", folder)
         monkeypatch.setattr(module, "RULES", folder / "rules")
     catalogue.rego_rules.cache_clear()

@@ -7,31 +7,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from policies import catalogue, opa, samples
+from policies import catalogue, interpreter, samples
 from policies.catalogue import FOLDER
 
 from .conftest import run_opa, sources
 
 RULES = catalogue.rego_rules()
+RELEASE = catalogue.release_rules()
+SOURCES = ("lib/*.rego", "rules/*/*.rego", "release/*.rego", "release/*/*.rego")
 
 
 @pytest.fixture(scope="module")
 def covered(sample_data):
-    files = sources("lib/*.rego", "rules/*/*.rego", "release/*.rego")
-    report = run_opa("test", "--coverage", "--format=json", str(sample_data), *files)
+    report = run_opa("test", "--coverage", "--format=json", str(sample_data), *sources(*SOURCES))
     return json.loads(report)["files"]
 
 
 def test_the_rules_pass_their_own_tests(sample_data):
-    said = run_opa("test", str(sample_data), *sources("lib/*.rego", "rules/*/*.rego", "release/*.rego"))
-    assert f"PASS: {3 * len(RULES) + count_of_release_tests()}/" in said
+    said = run_opa("test", str(sample_data), *sources(*SOURCES))
+    gate = len(re.findall(r"^test_", (FOLDER / "release" / "release_test.rego").read_text(), re.MULTILINE))
+    assert f"PASS: {3 * len(RULES) + 2 * len(RELEASE) + gate}/" in said
 
 
-def count_of_release_tests():
-    return len(re.findall(r"^test_", (FOLDER / "release" / "release_test.rego").read_text(), re.MULTILINE))
-
-
-@pytest.mark.parametrize("file", sources("lib/*.rego", "rules/*/rule.rego", "release/release.rego"))
+@pytest.mark.parametrize("file", [file for file in sources(*SOURCES) if not file.endswith("_test.rego")])
 def test_every_line_of_a_rule_is_covered(covered, file):
     name = next(key for key in covered if file.endswith(key.lstrip("/")) or key.endswith(file))
     assert covered[name].get("not_covered", []) == []
@@ -39,7 +37,8 @@ def test_every_line_of_a_rule_is_covered(covered, file):
 
 
 def test_a_rule_without_a_test_is_refused():
-    assert [rule.id for rule in RULES.values() if not (rule.folder / "rule_test.rego").is_file()] == []
+    rules = [*RULES.values(), *RELEASE.values()]
+    assert [rule.id for rule in rules if not (rule.folder / "rule_test.rego").is_file()] == []
 
 
 CONDITION = re.compile(r"^\t+(?!#)[^\s{}][^\n]*[^{(\[,\n]$|(?<= if )[^{\n]+$", re.MULTILINE)
@@ -50,6 +49,12 @@ verdicts[i] := found if {
 	some i, sample in input.samples
     found := count(data.rules[sample.rule].violation) > 0
         with input as sample.input with data.inventory as sample.inventory
+}
+"""
+RELEASE_QUESTION = """package mutation
+verdicts[i] := found if {
+    some i, sample in input.samples
+    found := count(data.promotion[sample.rule].reasons) > 0 with input as sample.input
 }
 """
 
@@ -64,10 +69,10 @@ def mutants(source):
         yield found[0].strip(), source[: found.start()] + indent + "true" + source[found.end() :]
 
 
-def unnoticed(source, others, cases, folder):
+def unnoticed(source, others, cases, folder, asking=QUESTION):
     """The conditions of a module without which the samples get the same verdicts; how many could be tried."""
     question = folder / "question.rego"
-    question.write_text(QUESTION)
+    question.write_text(asking)
     asked = json.dumps({"samples": [case.document for case in cases]})
     expected = [case.verdict == "disallowed" for case in cases]
 
@@ -87,7 +92,7 @@ def unnoticed(source, others, cases, folder):
 
 def verdicts(arguments, asked):
     """In the samples' order; None for a mutant that OPA refuses to compile."""
-    command = [opa.executable(), "eval", "--format=json", "--stdin-input", *arguments, "data.mutation.verdicts"]
+    command = [interpreter.executable(), "eval", "--format=json", "--stdin-input", *arguments, "data.mutation.verdicts"]
     said = json.loads(subprocess.run(command, input=asked, capture_output=True, text=True, check=False).stdout)
     if "errors" in said:
         codes = {error["code"] for error in said["errors"]}
@@ -102,6 +107,14 @@ def test_no_condition_of_a_rule_can_be_taken_away_unnoticed(rule, tmp_path):
     cases = [sample for sample in samples.rego() if sample.rule.id == rule.id]
     source = (rule.folder / "rule.rego").read_text()
     survivors, tried = unnoticed(source, [FOLDER / "lib" / "k8s.rego"], cases, tmp_path)
+    assert survivors == []
+    assert tried
+
+
+@pytest.mark.parametrize("rule", RELEASE.values(), ids=lambda rule: rule.id)
+def test_no_condition_of_a_release_rule_can_be_taken_away_unnoticed(rule, tmp_path):
+    cases = [sample for sample in samples.release() if sample.rule.id == rule.id]
+    survivors, tried = unnoticed((rule.folder / "rule.rego").read_text(), [], cases, tmp_path, RELEASE_QUESTION)
     assert survivors == []
     assert tried
 

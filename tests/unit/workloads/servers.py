@@ -49,8 +49,8 @@ def opa(folder):
     if shutil.which("opa") is None:
         pytest.skip("opa is not on PATH; `make test` puts it there")
     address = f"127.0.0.1:{free_port()}"
-    quiet = ["--disable-telemetry", "--log-level", "error"]
-    command = ["opa", "run", "--server", *quiet, "--addr", address, str(POLICY)]
+    options = ["--disable-telemetry", "--log-level=error", "--ignore=*_test.rego", "--ignore=*.yaml"]
+    command = ["opa", "run", "--server", *options, "--addr", address, str(POLICY)]
     with running(command, f"http://{address}/health", folder / "opa.log"):
         yield f"http://{address}"
 

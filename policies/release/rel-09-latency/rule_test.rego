@@ -1,0 +1,18 @@
+package rel_09_test
+
+import data.promotion.rel_09
+import data.release
+
+test_allowed_samples_pass if {
+	every sample in data.samples.rel_09.allowed {
+		release.allow with input as sample.input
+	}
+}
+
+test_disallowed_samples_are_refused_by_this_rule_alone if {
+	every sample in data.samples.rel_09.disallowed {
+		count(rel_09.reasons) > 0 with input as sample.input
+		rel_09.reasons == release.reasons with input as sample.input
+		not release.allow with input as sample.input
+	}
+}

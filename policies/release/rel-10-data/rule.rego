@@ -1,0 +1,15 @@
+package promotion.rel_10
+
+max_quarantined_share := 0.01
+
+min_rows := 1000
+
+reasons contains sprintf("feature %s is constant", [name]) if some name in input.data.constant_features
+
+reasons contains sprintf("%d rows are fewer than %d", [input.data.rows, min_rows]) if {
+	not input.data.rows >= min_rows
+}
+
+reasons contains sprintf("%.3f of the rows were quarantined", [input.data.quarantined_share]) if {
+	not input.data.quarantined_share <= max_quarantined_share
+}

@@ -1,0 +1,7 @@
+package promotion.rel_12
+
+min_distinct_scores := 50
+
+reasons contains sprintf("only %d different scores: the model is constant or under-fit", [input.candidate.distinct_scores]) if {
+	not input.candidate.distinct_scores >= min_distinct_scores
+}
