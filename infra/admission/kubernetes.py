@@ -11,6 +11,7 @@ from infra.admission.settings import GatekeeperSettings
 from infra.controllers.namespace import ControllerNamespace, ControllerNamespaceArgs
 from infra.core import charts
 from infra.core.charts import container
+from infra.core.kubernetes import UNJUDGED
 from infra.core.resources import Resources
 from infra.core.substrate import Kubernetes
 
@@ -20,6 +21,25 @@ RESOURCES = container(Resources(cpu_millicores=100, cpu_limit_millicores=1000, m
 CREATED = {"pulumi.com/waitFor": "jsonpath={.status.created}=true"}
 """Waits until the kind of a template's constraints exists.
 Source: https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#pulumi-com-waitfor"""
+
+REVIEWED = [
+    {
+        "apiGroups": ["*"],
+        "apiVersions": ["*"],
+        "operations": ["CREATE", "UPDATE", "CONNECT"],
+        "resources": ["*", "pods/ephemeralcontainers", "pods/exec", "pods/attach"],
+        "scope": "Namespaced",
+    },
+    {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["namespaces"],
+        "scope": "Cluster",
+    },
+]
+"""What the webhook is asked about: no node waits for it, or a cluster that lost all nodes would never get one back.
+Source: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-rules"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +69,7 @@ class Gatekeeper(pulumi.ComponentResource):
         space = ControllerNamespaceArgs(substrate=args.substrate, name=NAMESPACE, ports=PORTS)
         inside = ControllerNamespace(f"{name}-namespace", space, pulumi.ResourceOptions(parent=self)).substrate
         controller = charts.release(
-            f"{name}-gatekeeper", charts.GATEKEEPER, _values(args.settings), inside, inside.child(self)
+            f"{name}-gatekeeper", charts.GATEKEEPER, values(args.settings), inside, inside.child(self)
         )
         copies = [self._object(name, each, controller) for each in args.rules.inventory]
         templates = [self._object(name, each, controller) for each in args.rules.templates]
@@ -72,12 +92,17 @@ class Gatekeeper(pulumi.ComponentResource):
         )
 
 
-def _values(settings: GatekeeperSettings) -> dict[str, object]:
+def values(settings: GatekeeperSettings) -> dict[str, object]:
     """Source: https://github.com/open-policy-agent/gatekeeper/tree/v3.23.1/charts/gatekeeper."""
     return {
         "replicas": settings.replicas,
         "auditInterval": settings.audit_interval_seconds,
-        "validatingWebhookFailurePolicy": "Fail" if settings.fail_closed else "Ignore",
+        "validatingWebhookFailurePolicy": settings.failure_policy,
+        "validatingWebhookCustomRules": REVIEWED,
+        "validatingWebhookExemptNamespacesLabels": {
+            "kubernetes.io/metadata.name": list(settings.exempt_namespaces),
+            **{label: [value] for label, value in UNJUDGED.items()},
+        },
         "disableMutation": True,
         "controllerManager.resources": RESOURCES,
         "audit.resources": RESOURCES,

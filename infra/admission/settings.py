@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.core.names import DnsLabel
 from infra.core.settings import Settings
 
 
@@ -18,8 +19,12 @@ class GatekeeperSettings(Settings):
     audit_interval_seconds: Annotated[int, Field(ge=10, le=86_400)] = 60
     """Seconds between two looks at the objects that are there already."""
 
-    fail_closed: bool = True
-    """Whether an object is refused while no webhook answers; else it passes and is found by the audit."""
+    failure_policy: Literal["Fail", "Ignore"]
+    """While no webhook answers, objects are refused (`Fail`), or let in and left to the audit (`Ignore`)."""
+
+    exempt_namespaces: tuple[DnsLabel, ...] = ("kube-system", "kube-public", "kube-node-lease")
+    """Namespaces, beside Gatekeeper's own, whose objects the webhook is not asked about: a cluster that heals itself
+    needs them while no webhook answers."""
 
 
 AdmissionSettings = GatekeeperSettings

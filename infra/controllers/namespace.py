@@ -7,6 +7,7 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking
 
 from infra.core.charts import container
+from infra.core.kubernetes import UNJUDGED
 from infra.core.resources import Resources
 from infra.core.substrate import Kubernetes
 
@@ -48,6 +49,7 @@ class ControllerNamespace(pulumi.ComponentResource):
             metadata=meta.v1.ObjectMetaArgs(
                 name=args.name,
                 labels={
+                    **UNJUDGED,
                     "app.kubernetes.io/part-of": "mlplatform",
                     **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")},
                 },

@@ -18,6 +18,8 @@ CALLS_API_SERVER = {f"{LABEL_PREFIX}/calls-api-server": "true"}
 """Label of pods that talk to the cluster's API server, such as a Spark driver."""
 JUDGED = {f"{LABEL_PREFIX}/judged": "true"}
 """Label of the namespaces in which the policies judge every object."""
+UNJUDGED = {f"{LABEL_PREFIX}/judged": "false"}
+"""Label of the namespaces of others' controllers, which admission is not asked about: they heal without it."""
 GPU = "nvidia.com/gpu"
 """Resource, node label and taint of GPUs.
 Source: https://github.com/NVIDIA/k8s-device-plugin"""

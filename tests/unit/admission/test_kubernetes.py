@@ -1,13 +1,17 @@
 import datetime as dt
 
 import pytest
+import yaml
+from pytest_pulumi.kube import MissingToolError
 
 from infra import admission
 from infra.admission.settings import GatekeeperSettings
 from infra.core.kubernetes import OURS
+from infra.core.paths import CHECKOUT
 from policies import gatekeeper
 from policies.settings import PolicySettings
 from tests.clusters import on_cluster
+from tests.gatekeeper import rendered_webhook
 
 TODAY = dt.date(2026, 11, 25)
 
@@ -20,7 +24,8 @@ def declare(**settings):
     )
 
     def build(substrate, opts):
-        admission.build("admission", GatekeeperSettings(kind="gatekeeper", **settings), substrate, rules, opts)
+        chosen = GatekeeperSettings(kind="gatekeeper", failure_policy="Fail", **settings)
+        admission.build("admission", chosen, substrate, rules, opts)
 
     return on_cluster(build)
 
@@ -52,10 +57,49 @@ def test_constraints_wait_until_their_kinds_exist(pulumi_run):
         assert set(templates) <= set(graph.dependencies(constraint))
 
 
-@pytest.mark.parametrize(("closed", "failure"), [(True, "Fail"), (False, "Ignore")])
-def test_what_happens_without_an_answer_is_the_stack_files_choice(pulumi_run, closed, failure):
-    values = pulumi_run(declare(fail_closed=closed)).one("Release").get("values")
-    assert values["validatingWebhookFailurePolicy"] == failure
+def webhook(kube_tools, **settings):
+    """What the API server is told to ask, as the official chart makes it of the stack's values."""
+    try:
+        return rendered_webhook(kube_tools, GatekeeperSettings(kind="gatekeeper", **settings))
+    except MissingToolError as error:
+        pytest.skip(str(error))
+
+
+def names(webhook, key):
+    (found,) = [each["values"] for each in webhook["namespaceSelector"]["matchExpressions"] if each["key"] == key]
+    return found
+
+
+@pytest.mark.parametrize("policy", ["Fail", "Ignore"])
+def test_what_happens_without_an_answer_is_the_stack_files_choice(kube_tools, policy):
+    assert webhook(kube_tools, failure_policy=policy)["failurePolicy"] == policy
+
+
+@pytest.mark.parametrize(("stack", "policy"), [("dev", "Ignore"), ("prod", "Fail")])
+def test_each_stack_file_chooses(stack, policy):
+    config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    assert config["mlplatform:admission"]["failure_policy"] == policy
+
+
+def test_a_stack_file_that_does_not_choose_is_refused():
+    with pytest.raises(ValueError, match=r"failure_policy\n  Field required"):
+        GatekeeperSettings(kind="gatekeeper")
+
+
+def test_a_cluster_without_an_answer_heals_itself(kube_tools):
+    """Its own namespaces, those of controllers, and whatever is in no namespace, such as nodes, are not asked about."""
+    asked = webhook(kube_tools, failure_policy="Fail", exempt_namespaces=["kube-system", "rook"])
+    assert names(asked, "kubernetes.io/metadata.name") == ["kube-system", "rook", "gatekeeper-system"]
+    assert names(asked, "mlplatform.dev/judged") == ["false"]
+    scopes = {rule["scope"]: rule["resources"] for rule in asked["rules"]}
+    assert set(scopes) == {"Namespaced", "Cluster"}
+    assert scopes["Cluster"] == ["namespaces"]
+
+
+def test_a_request_for_a_shell_is_asked_about(kube_tools):
+    (rule, _) = webhook(kube_tools, failure_policy="Fail")["rules"]
+    assert "CONNECT" in rule["operations"]
+    assert {"pods/exec", "pods/attach"} <= set(rule["resources"])
 
 
 def test_the_webhook_goes_before_the_controller_so_that_teardown_is_not_refused(pulumi_run):

@@ -44,7 +44,7 @@ class Controller:
         self._brought: list[Object] = []
         self._closing = contextlib.ExitStack()
         self._closing.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self._port = free_port()
+        self.webhook_port = free_port()
         """Port of 127.0.0.1 by which the API server reaches its webhooks."""
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class Controller:
         script = [sys.executable, "-I", relay.__file__]
         gate = Process(
             f"{self.name}-gate",
-            [*script, f"path:{outside}=port:{api}", f"port:{self._port}=path:{inside}"],
+            [*script, f"path:{outside}=port:{api}", f"port:{self.webhook_port}=path:{inside}"],
             self.folder / "gate.log",
         )
         alone = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"])]
@@ -104,7 +104,7 @@ class Controller:
         authority = base64.b64encode(self.control_plane.authority.certificate.read_bytes()).decode()
         for webhook in configuration["webhooks"]:
             path = webhook["clientConfig"].pop("service")["path"]
-            webhook["clientConfig"] |= {"url": f"https://127.0.0.1:{self._port}{path}", "caBundle": authority}
+            webhook["clientConfig"] |= {"url": f"https://127.0.0.1:{self.webhook_port}{path}", "caBundle": authority}
             webhook["timeoutSeconds"] = _WEBHOOK_SECONDS
             if "v1" not in webhook["admissionReviewVersions"]:
                 webhook["admissionReviewVersions"].insert(0, "v1")
@@ -141,7 +141,7 @@ class Controller:
         context = kubeconfig.tls(self.control_plane.authority.certificate.read_text())
         try:
             with (
-                socket.create_connection(("127.0.0.1", self._port), timeout=2) as raw,
+                socket.create_connection(("127.0.0.1", self.webhook_port), timeout=2) as raw,
                 context.wrap_socket(raw, server_hostname="127.0.0.1"),
             ):
                 return True

@@ -27,6 +27,8 @@ _OPERATIONS = (
 _LEFT_OUT = ("CustomResourceDefinition", "Deployment", "PodDisruptionBudget", "ResourceQuota")
 _WEBHOOK_PORT = 8443
 _SETTLE_SECONDS = 60.0
+_VIOLATIONS = 500
+"""How many violations the audit lists, so that a test sees each of them; upstream lists 20."""
 
 
 class Gatekeeper(Controller):
@@ -60,6 +62,7 @@ class Gatekeeper(Controller):
             "--disable-cert-rotation",
             f"--exempt-namespace={namespace}",
             f"--audit-interval={audit_interval_seconds}",
+            f"--constraint-violations-limit={_VIOLATIONS}",
             "--disable-opa-builtin={http.send}",
             *(f"--operation={operation}" for operation in _OPERATIONS),
         ]
