@@ -41,9 +41,9 @@ up: install ## bring STACK up and show where everything is
 	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK) $(if $(filter local,$(STACK)),--forget-creations)
 	@$(WITH) pulumi stack select --create $(STACK)
 ifeq ($(STACK),local)
-	@$(WITH) pulumi up --yes --skip-preview --refresh $(ARGS)
+	@$(WITH) pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS)
 else
-	@$(WITH) pulumi up $(ARGS)
+	@$(WITH) $(INFRA)/python -m policies up $(filter --yes,$(ARGS)) -- $(filter-out --yes,$(ARGS))
 endif
 	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome
 

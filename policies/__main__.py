@@ -1,4 +1,4 @@
-"""`python -m policies`: judge a preview, a state or manifests; print what Gatekeeper gets; renew the table of rules."""
+"""`python -m policies`: judge a preview, an update, a state or manifests; print Gatekeeper's part; renew the table."""
 
 import argparse
 import datetime as dt
@@ -29,6 +29,10 @@ def main() -> int:
         command = commands.add_parser(name, help=words)
         _reports(command)
         command.add_argument("arguments", nargs="*", metavar="-- FLAG", help="flags for pulumi")
+    update = commands.add_parser("up", help="an update that is made only when its preview breaks no mandatory rule")
+    _reports(update)
+    update.add_argument("--yes", action="store_true", help="do not ask before the update")
+    update.add_argument("arguments", nargs="*", metavar="-- FLAG", help="flags for pulumi")
     check = commands.add_parser("check", help="Kubernetes manifests, e.g. a rendered chart")
     _reports(check)
     check.add_argument("files", nargs="+", type=Path)
@@ -60,7 +64,7 @@ def _run(given: argparse.Namespace) -> int:
         return 0
     if given.command == "check":
         return _published(_checked(given.files, _settings(given.stack), given.stack), given)
-    return _engine(given)
+    return _engine(given) if given.command != "up" else _update(given)
 
 
 def _published(verdict: gate.Report, given: argparse.Namespace) -> int:
@@ -72,11 +76,24 @@ def _published(verdict: gate.Report, given: argparse.Namespace) -> int:
     return int(verdict.failed)
 
 
+def _update(given: argparse.Namespace) -> int:
+    """Preview, judge, ask, update: by itself the engine judges a stack at the end of an update, when it is too late."""
+    if not given.yes and not sys.stdin.isatty():
+        raise PolicyError("nobody is there to be asked before the update: give `--yes`")
+    if code := _engine(given):
+        return code
+    if not given.yes and input("Make this update? [yes/no] ").strip().lower() not in ("y", "yes"):
+        sys.stdout.write("nothing was changed\n")
+        return 1
+    command = ["pulumi", "up", "--yes", "--skip-preview", "--policy-pack", str(PACK), *given.arguments]
+    return subprocess.run(command, check=False).returncode
+
+
 def _engine(given: argparse.Namespace) -> int:
     """Run the engine with the pack, show what it shows, and add what only its steps tell."""
     with tempfile.TemporaryDirectory() as folder:
         written, log = Path(folder) / "report.json", Path(folder) / "events.json"
-        if given.command == "preview":
+        if given.command != "state":
             command = ["pulumi", "preview", "--policy-pack", str(PACK), "--event-log", str(log)]
         else:
             command = ["pulumi", "policy", "analyze", "--policy-pack", str(PACK)]
@@ -86,7 +103,7 @@ def _engine(given: argparse.Namespace) -> int:
         if not written.exists():
             return code or 2
         verdict = report.from_json(written.read_text())
-        if given.command == "preview":
+        if given.command != "state":
             losses = destruction.losses(destruction.steps(log))
             verdict = gate.with_losses(verdict, losses, exemptions.load(), _today())
     return _published(verdict, given) or code

@@ -39,25 +39,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (PreviewError, PolicyError) as error:
         sys.stderr.write(f"{title}: the preview failed:\n{error}\n")
         return 1
-    sys.stdout.write((as_text(plan, title) + "\n" if plan else "") + policy_report.as_text(verdict))
+    sys.stdout.write(f"{as_text(plan, title)}\n{policy_report.as_text(verdict)}")
     if given.reports:
         write(given.reports, plan, verdict, title)
     return int(verdict.failed)
 
 
-def write(folder: Path, plan: Plan | None, verdict: gate.Report, title: str) -> None:
-    """Reports of the plan, if there is one, and of the verdict."""
+def write(folder: Path, plan: Plan, verdict: gate.Report, title: str) -> None:
+    """Reports of the plan and of the verdict."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "policy.json").write_text(policy_report.as_json(verdict))
     (folder / "policy.sarif").write_text(policy_report.as_sarif(verdict))
-    if plan:
-        (folder / "preview.json").write_text(as_json(plan))
-        (folder / "preview.md").write_text(as_markdown(plan, title))
-        (folder / "preview.svg").write_text(as_svg(plan, title))
+    (folder / "preview.json").write_text(as_json(plan))
+    (folder / "preview.md").write_text(as_markdown(plan, title))
+    (folder / "preview.svg").write_text(as_svg(plan, title))
 
 
-def judged(stack: str, flags: Sequence[str]) -> tuple[Plan | None, gate.Report]:
-    """The plan, and what the policies say about what it makes and loses; the engine tells no plan that they refuse.
+def judged(stack: str, flags: Sequence[str]) -> tuple[Plan, gate.Report]:
+    """The plan, and what the policies say about what it makes and loses.
 
     Raises: PreviewError, PolicyError.
     """
@@ -66,9 +65,9 @@ def judged(stack: str, flags: Sequence[str]) -> tuple[Plan | None, gate.Report]:
         try:
             plan = parse(preview(stack, ["--policy-pack", str(PACK), *flags], {REPORT: str(report)}))
         except PreviewError:
-            if not report.exists() or not (verdict := policy_report.from_json(report.read_text())).failed:
+            if not report.exists() or not policy_report.from_json(report.read_text()).failed:
                 raise
-            return None, verdict
+            plan = parse(preview(stack, flags))  # the engine tells no plan that policies refuse
         if not report.exists():
             raise PreviewError("the policies were not asked: the policy pack has not run to its end")
         verdict = policy_report.from_json(report.read_text())

@@ -1,0 +1,120 @@
+"""The guard over steps under the real engine: replacing what keeps data stops preview and update, until waived."""
+
+import datetime as dt
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from pytest_pulumi.backend import TemporaryBackend
+from pytest_pulumi.providers import Aws, simulate
+
+from policies.catalogue import FOLDER
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+URN = "urn:pulumi:dev::tried::aws:ecr/repository:Repository::serve"
+PROGRAM = """
+import pulumi
+from pulumi_aws import Provider, ecr
+
+ecr.Repository(
+    "serve",
+    name="{name}",
+    image_tag_mutability="IMMUTABLE",
+    image_scanning_configuration={{"scan_on_push": True}},
+    opts=pulumi.ResourceOptions(provider=Provider("aws", region="eu-west-1")),
+)
+"""
+
+
+class Stack:
+    """A stack with one image registry on simulated AWS, judged by a copy of the policies with exemptions of its own."""
+
+    def __init__(self, folder, variables):
+        self.root, checkout = folder / "project", folder / "checkout"
+        self.exemptions = checkout / "policies" / "exemptions.yaml"
+        shutil.copytree(FOLDER, checkout / "policies", ignore=shutil.ignore_patterns("__pycache__"))
+        (checkout / ".venv").symlink_to(sys.prefix)
+        self.root.mkdir()
+        options = {"virtualenv": sys.prefix}
+        project = {"name": "tried", "runtime": {"name": "python", "options": options}}
+        (self.root / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+        self.environment = kept | variables | {"PYTHONPATH": str(checkout)}
+
+    def declare(self, name):
+        (self.root / "__main__.py").write_text(PROGRAM.format(name=name))
+
+    def waive(self, expiry):
+        entry = {"rule": "POL-02", "resource": URN, "reason": "moves to another name", "owner": "ml", "expiry": expiry}
+        self.exemptions.write_text(yaml.safe_dump([entry]))
+
+    def run(self, *command):
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def policies(self, *arguments):
+        return self.run(sys.executable, "-m", "policies", *arguments)
+
+    def name(self):
+        return yaml.safe_load(self.run("pulumi", "stack", "export").stdout)["deployment"]["resources"][-1]["inputs"][
+            "name"
+        ]
+
+
+@pytest.fixture
+def stack(tmp_path, pulumi_cli):
+    """A stack whose registry is there, and whose program now gives it another name."""
+    del pulumi_cli  # fails or skips where there is none
+    with simulate(TemporaryBackend(tmp_path / "backend"), Aws()) as variables:
+        made = Stack(tmp_path, variables)
+        made.declare("serve")
+        assert made.run("pulumi", "stack", "init", "dev").returncode == 0
+        brought = made.policies("up", "--yes", "--", "--non-interactive")
+        assert brought.returncode == 0, brought.stdout + brought.stderr
+        made.declare("model-server")
+        yield made
+
+
+def test_a_replacement_of_a_registry_stops_preview_and_update_until_a_waiver_in_force_names_it(stack):
+    today = dt.datetime.now(tz=dt.UTC).date()
+
+    refused = stack.policies("preview")
+    assert refused.returncode == 1
+    assert "POL-02" in refused.stdout
+    assert "Repository serve: would be replaced: a registry" in refused.stdout
+
+    stopped = stack.policies("up", "--yes")
+    assert (stopped.returncode, stack.name()) == (1, "serve")
+
+    stack.waive(today - dt.timedelta(days=1))
+    expired = stack.policies("preview")
+    assert expired.returncode != 0
+    assert "POL-01" in expired.stdout
+    assert "has expired" in expired.stdout
+    assert "Repository serve: would be replaced" in expired.stdout
+
+    stack.waive(today)
+    waived = stack.policies("up", "--yes")
+    assert waived.returncode == 0, waived.stdout + waived.stderr
+    assert "exempted: POL-02 on" in waived.stdout
+    assert stack.name() == "model-server"
+
+
+def test_an_update_that_nobody_agrees_to_is_refused_in_one_line(stack):
+    said = stack.policies("up")
+    assert (said.returncode, said.stderr) == (
+        2,
+        "policies: nobody is there to be asked before the update: give `--yes`\n",
+    )
+    assert stack.name() == "serve"
