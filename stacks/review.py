@@ -81,11 +81,8 @@ def compose(stack: str, base: str, parts: Sequence[Part]) -> str:
     )
 
 
-def changes(plan: Plan | None, stack: str) -> Part:
+def changes(plan: Plan, stack: str) -> Part:
     """What would be made, changed, replaced and deleted."""
-    if plan is None:
-        body = "The engine tells no plan where the policies refuse it.\n"
-        return Part(name="preview", failed=True, verdict="refused", body=body)
     said = ", ".join(f"{number} {change}" for change, number in plan.counts.items() if change != "same")
     return Part(name="preview", failed=False, verdict=said or "no changes", body=as_markdown(plan, stack))
 
@@ -104,10 +101,8 @@ def policies(verdict: gate.Report) -> Part:
     return Part(name="policies", failed=verdict.failed, verdict=words, body=body)
 
 
-def cost(plan: Plan | None, stack: str, base: str, reports: Path) -> Part:
+def cost(plan: Plan, stack: str, base: str, reports: Path) -> Part:
     """What it costs in a month, and how that differs."""
-    if plan is None:
-        return Part(name="cost", failed=False, verdict="not estimated", body="")
     try:
         estimate = estimated(stack, plan.told, base)
     except (PreviewError, PriceError) as error:

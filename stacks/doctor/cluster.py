@@ -34,7 +34,7 @@ def admission(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding
 
     Raises: ClusterError.
     """
-    wanted = "Fail" if settings.admission.fail_closed else "Ignore"
+    wanted = settings.admission.failure_policy
     found = [each for each in cluster.get("validatingwebhookconfigurations") if each["metadata"]["name"] == WEBHOOK]
     if not found:
         return _failed(

@@ -59,7 +59,7 @@ def settings(stack="dev", **blocks):
 
 
 def strict(closed):
-    return {"admission": read("dev").admission.model_copy(update={"fail_closed": closed})}
+    return {"admission": read("dev").admission.model_copy(update={"failure_policy": "Fail" if closed else "Ignore"})}
 
 
 def test_a_webhook_that_refuses_what_a_rule_forbids_is_at_work():

@@ -72,14 +72,6 @@ def test_an_advisory_violation_is_told_and_fails_nothing(reviewed):
     assert "0 mandatory and 1 advisory violations" in text
 
 
-def test_a_plan_that_the_policies_refuse_leaves_their_verdict(reviewed):
-    code, text = reviewed(plan=None, report=verdict("mandatory"))
-    assert code == 1
-    assert "preview: refused; policies: 1 mandatory" in text.splitlines()[0]
-    assert "cost: not estimated" in text.splitlines()[0]
-    assert "- **K8S-01**" in text
-
-
 def test_a_preview_that_failed_fails_the_review_with_the_engines_words(reviewed):
     code, text = reviewed(plan=PreviewError("boom"))
     assert code == 1
