@@ -1,7 +1,7 @@
 """A part of the dev stack on a real control plane with the real KServe; nodes are simulated, no container starts."""
 
 import pytest
-from pytest_pulumi.engine import OperationError
+from pytest_pulumi.result import OperationError
 
 from tests.part_of_dev import NAMESPACE, kserve, stack
 

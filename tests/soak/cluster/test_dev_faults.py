@@ -5,9 +5,9 @@ import time
 
 import pytest
 from pytest_pulumi import EngineError
-from pytest_pulumi.engine import OperationError
 from pytest_pulumi.kube import ControlPlane
 from pytest_pulumi.providers import objects
+from pytest_pulumi.result import OperationError
 
 from infra.namespaces.settings import Quota
 from tests.part_of_dev import kserve, program, stack
@@ -33,7 +33,7 @@ def impatient(monkeypatch):
 
 
 def urns(made):
-    return {each["urn"] for each in made.export()["deployment"].get("resources", [])}
+    return {each["urn"] for each in made.resources()}
 
 
 def test_an_api_server_that_goes_in_the_middle_costs_nothing_and_the_next_up_converges(dev):
