@@ -58,6 +58,15 @@ def test_gatekeeper_refuses_at_admission_and_finds_what_was_there_before(kube_ga
     assert (found["kind"], found["name"]) == ("Pod", "before")
 
 
+def test_what_gatekeeper_notes_belongs_to_a_pod_that_is_there(kube_gatekeeper):
+    client = kube_gatekeeper.client
+    kube_gatekeeper.constrain(TEMPLATE, CONSTRAINT)
+    notes = client.list("status.gatekeeper.sh/v1beta1", "ConstraintTemplatePodStatus")
+    assert notes
+    owners = {owner["uid"] for note in notes for owner in note["metadata"]["ownerReferences"]}
+    assert owners <= {pod["metadata"]["uid"] for pod in client.list("v1", "Pod")}
+
+
 def test_kserve_makes_an_inference_service_ready_and_refuses_a_wrong_one(kube_kserve):
     client = kube_kserve.client
     client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})

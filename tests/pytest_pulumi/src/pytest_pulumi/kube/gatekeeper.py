@@ -25,6 +25,7 @@ _OPERATIONS = (
     "generate",
 )
 _LEFT_OUT = ("CustomResourceDefinition", "Deployment", "PodDisruptionBudget", "ResourceQuota")
+_POD = "gatekeeper"
 _WEBHOOK_PORT = 8443
 _SETTLE_SECONDS = 60.0
 _VIOLATIONS = 500
@@ -50,11 +51,11 @@ class Gatekeeper(Controller):
         manifests = [item for item in crds.load(text) if item["kind"] not in _LEFT_OUT]
         webhooks = [item for item in manifests if "Webhook" in item["kind"]]
         self.bring(item for item in manifests if item not in webhooks)
+        self.bring([_pod(namespace)])
         self.certificates(self.folder / "certs")
         (self.folder / "cache").mkdir()
         command = [
             str(program),
-            "--debug-use-fake-pod",
             "--host=127.0.0.1",
             f"--port={_WEBHOOK_PORT}",
             f"--cert-dir={self.folder / 'certs'}",
@@ -66,7 +67,7 @@ class Gatekeeper(Controller):
             "--disable-opa-builtin={http.send}",
             *(f"--operation={operation}" for operation in _OPERATIONS),
         ]
-        environment = {"POD_NAMESPACE": namespace, "POD_NAME": "gatekeeper", "NAMESPACE": namespace}
+        environment = {"POD_NAMESPACE": namespace, "POD_NAME": _POD, "NAMESPACE": namespace}
         try:
             self.run(command, (namespace, "gatekeeper-admin"), _WEBHOOK_PORT, environment)
             self.bring(self.hook(_fails_closed(item)) for item in webhooks)
@@ -109,6 +110,20 @@ class Gatekeeper(Controller):
         target = (constraint["apiVersion"], constraint["kind"], constraint["metadata"]["name"], None)
         found = self.client.wait(target, audited, _SETTLE_SECONDS) or {}
         return list(found["status"].get("violations") or [])
+
+
+def _pod(namespace: str) -> Object:
+    """Stands for the process: it owns what Gatekeeper notes, which the garbage collector would take away otherwise."""
+    closed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": _POD, "namespace": namespace},
+        "spec": {
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{"name": "main", "image": "gatekeeper.invalid/none:1", "securityContext": closed}],
+        },
+    }
 
 
 def _plural(constraint: Object) -> str:
