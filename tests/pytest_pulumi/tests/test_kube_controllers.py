@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_pulumi.kube import ApiError
+from pytest_pulumi.kube import ApiError, Gatekeeper
 from pytest_pulumi.kube.controllers import Controller
 from pytest_pulumi.kube.crds import CRDS
 
@@ -56,6 +56,12 @@ def test_gatekeeper_refuses_at_admission_and_finds_what_was_there_before(kube_ga
     client.apply(pod("after", "1"))
     (found,) = kube_gatekeeper.violations(CONSTRAINT)
     assert (found["kind"], found["name"]) == ("Pod", "before")
+
+
+def test_gatekeeper_starts_where_no_other_controller_runs(kube_cluster):
+    kube_cluster.stop_controllers()
+    with Gatekeeper(kube_cluster) as gatekeeper:
+        gatekeeper.constrain(TEMPLATE, CONSTRAINT)
 
 
 def test_what_gatekeeper_notes_belongs_to_a_pod_that_is_there(kube_gatekeeper):

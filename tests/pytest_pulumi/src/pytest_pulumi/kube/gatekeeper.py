@@ -25,6 +25,7 @@ _OPERATIONS = (
     "generate",
 )
 _LEFT_OUT = ("CustomResourceDefinition", "Deployment", "PodDisruptionBudget", "ResourceQuota")
+_ACCOUNT = "gatekeeper-admin"
 _POD = "gatekeeper"
 _WEBHOOK_PORT = 8443
 _SETTLE_SECONDS = 60.0
@@ -69,7 +70,7 @@ class Gatekeeper(Controller):
         ]
         environment = {"POD_NAMESPACE": namespace, "POD_NAME": _POD, "NAMESPACE": namespace}
         try:
-            self.run(command, (namespace, "gatekeeper-admin"), _WEBHOOK_PORT, environment)
+            self.run(command, (namespace, _ACCOUNT), _WEBHOOK_PORT, environment)
             self.bring(self.hook(_fails_closed(item)) for item in webhooks)
         except BaseException:
             self.close()
@@ -120,6 +121,7 @@ def _pod(namespace: str) -> Object:
         "kind": "Pod",
         "metadata": {"name": _POD, "namespace": namespace},
         "spec": {
+            "serviceAccountName": _ACCOUNT,
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{"name": "main", "image": "gatekeeper.invalid/none:1", "securityContext": closed}],
         },
