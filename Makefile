@@ -43,6 +43,7 @@ up: install ## bring STACK up and show where everything is
 ifeq ($(STACK),local)
 	@$(WITH) pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS)
 else
+	@$(WITH) $(INFRA)/python -m stacks.adopt --stack $(STACK)
 	@$(WITH) $(INFRA)/python -m policies up $(filter --yes,$(ARGS)) -- $(filter-out --yes,$(ARGS))
 endif
 	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome

@@ -19,7 +19,7 @@ from infra import (
     registry,
 )
 from infra.core import names
-from infra.core.aws import Account
+from infra.core.aws import Account, tag_by_name
 from infra.core.aws_types import STACK_TAG
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Aws, Kubernetes
@@ -40,6 +40,7 @@ class AwsSubstrates(Substrates):
 
 def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     """Make them, and what belongs to the account rather than to a namespace: registry, budget, CI's roles."""
+    tag_by_name()
     account, on_aws = _account(settings.substrate)
     ci_access.build("ci-access", settings.ci_access, account, on_aws)
     budget.build("budget", settings.budget, account, on_aws)

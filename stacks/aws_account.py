@@ -66,13 +66,16 @@ class AwsCli:
         told = self._ask("eks", "list-pod-identity-associations", "--cluster-name", cluster)
         return frozenset(f"{each['namespace']}/{each['serviceAccount']}" for each in told["associations"])
 
-    def tagged(self, key: str, value: str) -> list[str]:
-        """ARNs of what carries a tag, IAM's in the region `us-east-1` alone; raises AccountError.
+    def tagged(self, key: str, value: str) -> dict[str, dict[str, str]]:
+        """ARN to tags of what carries a tag, IAM's in the region `us-east-1` alone; raises AccountError.
 
         Source: https://docs.aws.amazon.com/cli/latest/reference/resourcegroupstaggingapi/get-resources.html
         """
         told = self._ask("resourcegroupstaggingapi", "get-resources", "--tag-filters", f"Key={key},Values={value}")
-        return [each["ResourceARN"] for each in told["ResourceTagMappingList"]]
+        return {
+            each["ResourceARN"]: {tag["Key"]: tag["Value"] for tag in each["Tags"]}
+            for each in told["ResourceTagMappingList"]
+        }
 
     def going(self, arn: str) -> bool:
         """Whether something that is listed still was deleted already, or waits for its deletion; raises AccountError.

@@ -107,7 +107,7 @@ def _asked(webhook: Mapping[str, Any]) -> set[str]:
 class Region(Protocol):
     """What is asked about one region of an account."""
 
-    def tagged(self, key: str, value: str) -> Sequence[str]:
+    def tagged(self, key: str, value: str) -> Iterable[str]:
         """ARNs of what carries a tag; raises AccountError."""
 
     def going(self, arn: str) -> bool:

@@ -8,11 +8,15 @@ import pulumi_aws as aws
 import pulumi_kubernetes
 import pulumi_random
 
-from infra import cluster, network
+from infra import artifact_store, cluster, database, network, online_store
+from infra.artifact_store.settings import S3Settings
 from infra.cluster.settings import ExistingEksSettings
+from infra.core.aws import tag_by_name
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Aws, Kubernetes
+from infra.database.settings import RdsPostgresSettings
 from infra.network.settings import ExistingVpcSettings
+from infra.online_store.settings import ElastiCacheSettings
 from tests.aws import ACCOUNT, REGION, ZONES
 from tests.clusters import image
 
@@ -39,7 +43,9 @@ def on_aws(build: Callable[[Aws, pulumi.ResourceOptions], Any]) -> Callable[[], 
     """A program that builds something in a region of an account."""
 
     def program() -> None:
-        provider = aws.Provider("aws", region=REGION)
+        tag_by_name()
+        tags = aws.ProviderDefaultTagsArgs(tags=ACCOUNT.tags)
+        provider = aws.Provider("aws", region=REGION, default_tags=tags)
         inside = pulumi_kubernetes.Provider("cluster")
         opts = pulumi.ResourceOptions(providers=[provider, inside, pulumi_random.Provider("random")])
         vpc = network.build("network", existing_vpc(), ACCOUNT, opts)
@@ -59,3 +65,24 @@ def on_aws(build: Callable[[Aws, pulumi.ResourceOptions], Any]) -> Callable[[], 
         build(substrate, opts)
 
     return program
+
+
+def stores(**changes: dict[str, Any]) -> Callable[[], None]:
+    """A program with all stores; settings by role."""
+
+    def build(substrate: Aws, opts: pulumi.ResourceOptions) -> None:
+        chosen: dict[str, dict[str, Any]] = {"artifact_store": {}, "online_store": {}, "database": {}} | changes
+        files = artifact_store.build(
+            "artifact-store", S3Settings(kind="s3", **chosen["artifact_store"]), substrate, opts
+        )
+        cache = online_store.build(
+            "online-store", ElastiCacheSettings(kind="elasticache", **chosen["online_store"]), substrate, opts
+        )
+        sql = database.build(
+            "database", RdsPostgresSettings(kind="rds-postgres", **chosen["database"]), substrate, opts
+        )
+        pulumi.export("uri", files.uri)
+        pulumi.export("online_store_url", cache.url)
+        pulumi.export("tracking", sql.create("tracking-database", opts))
+
+    return on_aws(build)

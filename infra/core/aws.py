@@ -10,6 +10,8 @@ from typing import Any, Literal
 import pulumi
 from pulumi_aws import cloudwatch, iam, kms
 
+from infra.core.aws_types import RESOURCE_TAG
+
 PATH = "/mlplatform/"
 """Path of every role of the platform, so that CI may write roles below it and no others."""
 
@@ -34,6 +36,19 @@ class Account:
     def root(self) -> str:
         """Principal that hands the decision on to the account's IAM policies."""
         return f"arn:aws:iam::{self.id}:root"
+
+
+def tag_by_name() -> None:
+    """Let everything on AWS that can be tagged carry its logical name; called once, by the program."""
+    pulumi.runtime.register_stack_transformation(_tagged)
+
+
+def _tagged(asked: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+    if not asked.type_.startswith("aws:") or "tags" not in asked.props:
+        return None
+    own = pulumi.Output.from_input(asked.props["tags"])
+    tags = own.apply(lambda given: {**(given or {}), RESOURCE_TAG: asked.name})
+    return pulumi.ResourceTransformationResult({**asked.props, "tags": tags}, asked.opts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,9 @@ from pydantic import AfterValidator, Field
 STACK_TAG = "mlplatform:stack"
 """Tag that tells what belongs to a stack: bills are split and leftovers found by it."""
 
+RESOURCE_TAG = "mlplatform:resource"
+"""Tag with the logical name of what carries it: what a cut short update made is taken over by it."""
+
 Region = Annotated[str, Field(pattern=r"^(af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-[1-9]$")]
 """A commercial region, e.g. `eu-west-1`; China and GovCloud are other partitions, which nothing here supports."""
 

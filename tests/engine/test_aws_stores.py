@@ -7,17 +7,15 @@ import json
 import re
 from itertools import zip_longest
 
-import pulumi
 import pytest
 from pytest_pulumi import EngineError
 from pytest_pulumi.providers import Kubernetes, Random
 
-from infra import artifact_store, database, online_store
 from infra.artifact_store.settings import S3Settings
 from infra.database.settings import RdsPostgresSettings
 from infra.online_store.settings import ElastiCacheSettings
 from tests.aws import simulated
-from tests.stores_on_aws import on_aws
+from tests.stores_on_aws import stores
 
 pytestmark = pytest.mark.engine
 
@@ -90,28 +88,9 @@ REPLACED = {
 """What an edit makes anew; nothing of it holds data."""
 
 
-def program(**changes):
-    def build(substrate, opts):
-        chosen = {role: {} for role in EDITS} | changes
-        files = artifact_store.build(
-            "artifact-store", S3Settings(kind="s3", **chosen["artifact_store"]), substrate, opts
-        )
-        cache = online_store.build(
-            "online-store", ElastiCacheSettings(kind="elasticache", **chosen["online_store"]), substrate, opts
-        )
-        sql = database.build(
-            "database", RdsPostgresSettings(kind="rds-postgres", **chosen["database"]), substrate, opts
-        )
-        pulumi.export("uri", files.uri)
-        pulumi.export("online_store_url", cache.url)
-        pulumi.export("tracking", sql.create("tracking-database", opts))
-
-    return on_aws(build)
-
-
 @pytest.fixture
 def stack(pulumi_stack):
-    return pulumi_stack(program(), providers=[simulated(), Kubernetes(), Random()])
+    return pulumi_stack(stores(), providers=[simulated(), Kubernetes(), Random()])
 
 
 def test_a_second_up_and_a_refresh_change_nothing(stack):
@@ -133,9 +112,7 @@ def test_every_setting_is_edited_once_and_nothing_that_holds_data_is_replaced(st
     replaced, untouched = {}, []
     for edits in zip_longest(*([(role, key) for key in edits] for role, edits in EDITS.items())):
         made = [edit for edit in edits if edit]
-        stack.program = program(
-            **{role: {key: EDITS[role][key], **TOGETHER.get((role, key), {})} for role, key in made}
-        )
+        stack.program = stores(**{role: {key: EDITS[role][key], **TOGETHER.get((role, key), {})} for role, key in made})
         changes = [step for step in stack.preview().steps if step.op not in ("same", "read")]
         for role, key in made:
             changed = [step for step in changes if step.name.startswith(PREFIXES[role])]
@@ -164,7 +141,7 @@ def test_a_change_that_would_replace_a_protected_store_is_refused(stack, monkeyp
 
 
 def test_a_stack_without_protection_goes_away_as_a_whole(stack):
-    stack.program = program(**{role: {"protection": "delete"} for role in EDITS})
+    stack.program = stores(**{role: {"protection": "delete"} for role in EDITS})
     stack.up()
     stack.destroy()
     assert kept(stack) == []

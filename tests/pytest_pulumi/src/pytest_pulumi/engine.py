@@ -130,10 +130,17 @@ class Stack:
 
     def export(self) -> dict[str, Any]:
         """Give the state, as `pulumi stack export` prints it; secrets are encrypted in it."""
+        return dict(json.loads(self.pulumi("stack", "export", "--stack", self.name))["deployment"] or {})
+
+    def pulumi(self, *words: str) -> str:
+        """Run another command of the CLI in the project's folder; what it prints.
+
+        Raises: automation.CommandError.
+        """
+        for server in self._servers:
+            server.revive()
         workspace = self._stack.workspace
-        words = ["stack", "export", "--stack", self.name]
-        printed = self._command.run(words, workspace.work_dir, workspace.env_vars)
-        return dict(json.loads(printed.stdout)["deployment"] or {})
+        return self._command.run(list(words), workspace.work_dir, workspace.env_vars).stdout
 
     def resources(self) -> list[dict[str, Any]]:
         """Give the resources in the state."""

@@ -6,6 +6,7 @@ no capacity, no request to a service. What a type gives beyond that, a subclass 
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,9 +18,10 @@ from pytest_pulumi.providers.aws_tables import (
     IDS,
     IMMUTABLE,
     NAMES,
+    OVERWRITTEN,
     PORTS,
 )
-from pytest_pulumi.providers.base import Planned, SimulatedProvider
+from pytest_pulumi.providers.base import Item, Planned, SimulatedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,9 @@ class Aws(SimulatedProvider):
     package: ClassVar[str] = "aws"
     sdk: ClassVar[str | None] = "pulumi_aws"
     immutable: ClassVar[Mapping[str, tuple[str, ...]]] = IMMUTABLE
+
+    replacing_config: ClassVar[tuple[str, ...]] = ("region",)
+    """Source: https://github.com/pulumi/pulumi-aws/blob/master/provider/resources.go (`ForcesProviderReplace`)"""
 
     account: str = _ACCOUNT
     region: str = "us-east-1"
@@ -126,6 +131,12 @@ class Aws(SimulatedProvider):
         if token == "aws:iam/getPolicyDocument:getPolicyDocument":  # noqa: S105  (a token of the type system)
             return _policy_document(args)
         return known[token] if token in known else super().call(token, args)
+
+    def remember(self, item: Item) -> None:
+        """Write over settings that are there already, as their services do."""
+        if any(fnmatch.fnmatchcase(_kind(item.type), pattern) for pattern in OVERWRITTEN):
+            self.items = {key: other for key, other in self.items.items() if other.urn != item.urn}
+        super().remember(item)
 
     def _naming(self, planned: Planned) -> tuple[str | None, int]:
         kind = _kind(planned.type)

@@ -186,14 +186,18 @@ IDS: Mapping[str, str] = {
 """Kind to the prefix of its ids."""
 
 ARNS: Mapping[str, str] = {
+    "cloudwatch/eventRule": "arn:aws:events:{region}:{account}:rule/{name}",
     "cloudwatch/logGroup": "arn:aws:logs:{region}:{account}:log-group:{name}",
     "cloudwatch/metricAlarm": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}",
+    "ec2/flowLog": "arn:aws:ec2:{region}:{account}:vpc-flow-log/{id}",
     "ec2/internetGateway": "arn:aws:ec2:{region}:{account}:internet-gateway/{id}",
     "ec2/launchTemplate": "arn:aws:ec2:{region}:{account}:launch-template/{id}",
     "ec2/routeTable": "arn:aws:ec2:{region}:{account}:route-table/{id}",
     "ec2/securityGroup": "arn:aws:ec2:{region}:{account}:security-group/{id}",
     "ec2/vpcEndpoint": "arn:aws:ec2:{region}:{account}:vpc-endpoint/{id}",
+    "ecr/repository": "arn:aws:ecr:{region}:{account}:repository/{name}",
     "eks/cluster": "arn:aws:eks:{region}:{account}:cluster/{name}",
+    "elasticache/parameterGroup": "arn:aws:elasticache:{region}:{account}:parametergroup:{name}",
     "elasticache/replicationGroup": "arn:aws:elasticache:{region}:{account}:replicationgroup:{name}",
     "elasticache/subnetGroup": "arn:aws:elasticache:{region}:{account}:subnetgroup:{name}",
     "iam/instanceProfile": "arn:aws:iam::{account}:instance-profile/{name}",
@@ -206,13 +210,18 @@ ARNS: Mapping[str, str] = {
     "lambda/function": "arn:aws:lambda:{region}:{account}:function:{name}",
     "rds/cluster": "arn:aws:rds:{region}:{account}:cluster:{name}",
     "rds/instance": "arn:aws:rds:{region}:{account}:db:{name}",
+    "rds/parameterGroup": "arn:aws:rds:{region}:{account}:pg:{name}",
     "rds/subnetGroup": "arn:aws:rds:{region}:{account}:subgrp:{name}",
     "s3/bucket": "arn:aws:s3:::{name}",
     "secretsmanager/secret": "arn:aws:secretsmanager:{region}:{account}:secret:{name}-AbCdEf",
     "sns/topic": "arn:aws:sns:{region}:{account}:{name}",
     "sqs/queue": "arn:aws:sqs:{region}:{account}:{name}",
+    "vpc/securityGroupIngressRule": "arn:aws:ec2:{region}:{account}:security-group-rule/{id}",
 }
 """Kind to its ARN; others get `arn:aws:<service>:<region>:<account>:<kind>/<id>`."""
+
+OVERWRITTEN = ("ecr/lifecyclePolicy", "iam/rolePolicyAttachment", "s3/bucket?*", "sqs/queuePolicy")
+"""Patterns of kinds that are settings of something else: writing one a second time writes over the first."""
 
 PORTS: Mapping[str, int] = {
     "aurora-mysql": 3306,

@@ -123,6 +123,9 @@ class SimulatedProvider:
     ignored_config: ClassVar[tuple[str, ...]] = ()
     """Settings of the provider itself whose change is none, such as a path on the machine at hand."""
 
+    replacing_config: ClassVar[tuple[str, ...]] = ()
+    """Settings of the provider itself whose change replaces it, and with it whatever it made."""
+
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """Functions by token: a dictionary, or a function of the arguments."""
 

@@ -61,6 +61,7 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=sorted(changed),
+            replaces=sorted(set(changed) & set(self._provider.replacing_config)),
         )
 
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802

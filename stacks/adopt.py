@@ -1,0 +1,210 @@
+"""`python -m stacks.adopt --stack NAME`: takes over what a cut short update made on AWS and the state does not know.
+
+Runs before `up`, which would make everything of it a second time. What carries the stack's tag says its logical name by
+another; a resource of that name that the state lacks is put into it by its id, and the engine's own refresh reads the
+rest. Creations that left nothing behind are forgotten, so that `up` begins them again. (`pulumi refresh
+--import-pending-creates` of 3.250 only renames the pending operation, which nothing reads afterwards.)
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from infra.core.aws_types import RESOURCE_TAG, STACK_TAG
+from stacks.aws_account import AccountError, AwsCli
+from stacks.aws_settings import AwsStack
+from stacks.settings import StackFileError, read
+from stacks.sweep import regions
+
+State = dict[str, Any]
+Pulumi = Callable[[Sequence[str]], str]
+"""Runs the CLI and gives what it prints; raises AdoptionError."""
+
+
+class AdoptionError(Exception):
+    """Something is left that cannot be taken over, or nobody can be asked; one line each."""
+
+
+class Region(Protocol):
+    """What is asked about one region of an account."""
+
+    def tagged(self, key: str, value: str) -> Mapping[str, Mapping[str, str]]:
+        """ARN to tags of what carries a tag; raises AccountError."""
+
+    def going(self, arn: str) -> bool:
+        """Whether something that is listed still waits for its end; raises AccountError."""
+
+
+def _after(separator: str) -> Callable[[str], str]:
+    return lambda arn: arn.rpartition(separator)[2]
+
+
+def _in_cluster(separator: str) -> Callable[[str], str]:
+    """`cluster<separator>name` for `…:kind/cluster/name/…`."""
+    return lambda arn: separator.join(arn.split("/")[1:3])
+
+
+IDS: Mapping[str, Callable[[str], str]] = {
+    "aws:cloudwatch/eventRule:EventRule": _after("/"),
+    "aws:cloudwatch/logGroup:LogGroup": lambda arn: arn.split(":log-group:")[1].removesuffix(":*"),
+    "aws:ecr/repository:Repository": lambda arn: arn.split(":repository/")[1],
+    "aws:eks/addon:Addon": _in_cluster(":"),
+    "aws:eks/cluster:Cluster": _after("/"),
+    "aws:eks/nodeGroup:NodeGroup": _in_cluster(":"),
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": _in_cluster(","),
+    "aws:elasticache/parameterGroup:ParameterGroup": _after(":"),
+    "aws:elasticache/replicationGroup:ReplicationGroup": _after(":"),
+    "aws:elasticache/subnetGroup:SubnetGroup": _after(":"),
+    "aws:iam/instanceProfile:InstanceProfile": _after("/"),
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": str,
+    "aws:iam/role:Role": _after("/"),
+    "aws:kms/key:Key": _after("/"),
+    "aws:rds/instance:Instance": _after(":"),
+    "aws:rds/parameterGroup:ParameterGroup": _after(":"),
+    "aws:rds/subnetGroup:SubnetGroup": _after(":"),
+    "aws:s3/bucket:Bucket": _after(":"),
+    "aws:sqs/queue:Queue": lambda arn: "https://sqs.{3}.amazonaws.com/{4}/{5}".format(*arn.split(":")),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _after("/"),
+}
+"""Type to what its ARN makes of the id that an import takes; of everything in EC2 that is what follows the last slash.
+Source: the section Import of each type, https://www.pulumi.com/registry/packages/aws/api-docs/"""
+_EC2 = "aws:ec2/"
+
+
+def import_id(type_: str, arn: str) -> str | None:
+    """The id by which the engine reads a resource; None where the type's is not known."""
+    known = IDS.get(type_) or (_after("/") if type_.startswith(_EC2) else None)
+    return known(arn) if known else None
+
+
+def unknown(state: State, asked: Iterable[Region], stack_tag: str) -> dict[str, str]:
+    """ARN to logical name of what carries the stack's tag and no resource of the state is."""
+    known = {(each.get("outputs") or {}).get("arn") for each in state.get("resources") or []}
+    return {
+        arn: tags[RESOURCE_TAG]
+        for region in asked
+        for arn, tags in region.tagged(STACK_TAG, stack_tag).items()
+        if RESOURCE_TAG in tags and arn not in known and not region.going(arn)
+    }
+
+
+def adopt(
+    pulumi: Pulumi, planned: Callable[[], Iterable[State]], asked: Iterable[Region], stack: str, stack_tag: str
+) -> list[str]:
+    """Take over what is there; gives the names. `planned`: the resources that an update would create, asked if needed.
+
+    Raises: AdoptionError, AccountError.
+    """
+    exported: State = json.loads(pulumi(["stack", "export", "--stack", stack]))
+    state: State = exported["deployment"] or {}
+    left = unknown(state, asked, stack_tag)
+    operations = state.get("pending_operations") or []
+    pending = {each["resource"]["urn"]: each["resource"] for each in operations if each["type"] == "creating"}
+    if not left and not pending:
+        return []
+    ids = {urn: name for urn, each in pending.items() if (name := _on_cluster(each))}
+    ids |= _ids(pending.values(), left)
+    missed = {arn: name for arn, name in left.items() if name not in map(_name, ids)}
+    creations = {each["urn"]: each for each in planned()} if missed else {}
+    ids |= (found := _ids(creations.values(), missed))
+    if lost := [f"{arn} ({name})" for arn, name in missed.items() if name not in map(_name, found)]:
+        raise AdoptionError(f"no resource of {stack} is what an update that was cut short left: {', '.join(lost)}")
+    resources = {**creations, **pending}
+    state["resources"] = [*state["resources"], *(_resource(resources[urn], ids[urn]) for urn in ids)]
+    state["pending_operations"] = [each for each in operations if each["type"] != "creating"]
+    _import(pulumi, exported, stack)
+    if ids:
+        targets = [word for urn in ids for word in ("--target", urn)]
+        pulumi(["refresh", "--stack", stack, "--yes", "--skip-preview", *targets])
+    return sorted(map(_name, ids))
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
+
+
+def _ids(resources: Iterable[State], left: Mapping[str, str]) -> dict[str, str]:
+    """URN to id of the resources that are among what is left, by logical name and service."""
+    found = {}
+    for each in resources:
+        for arn, name in left.items():
+            same = _name(each["urn"]) == name and arn.split(":")[2] == _service(each["type"])
+            if same and (identifier := import_id(each["type"], arn)):
+                found[each["urn"]] = identifier
+    return found
+
+
+def _on_cluster(resource: State) -> str | None:
+    """The id of an object on a cluster, which its name makes, whether it is there or not; None for other resources."""
+    metadata = resource.get("inputs", {}).get("metadata")
+    if not resource["type"].startswith("kubernetes:") or not isinstance(metadata, dict) or "name" not in metadata:
+        return None
+    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+
+
+_SERVICES = {"cloudwatch/eventRule": "events", "cloudwatch/logGroup": "logs"}
+_MODULES = {"vpc": "ec2"}
+
+
+def _service(type_: str) -> str:
+    """The service that a type's ARNs name."""
+    kind = type_.split(":")[1]
+    module = kind.partition("/")[0]
+    return _SERVICES.get(kind, _MODULES.get(module, module))
+
+
+def _resource(asked: State, identifier: str) -> State:
+    """A resource of the state, as far as it is known before the engine has read it."""
+    kept = {key: asked[key] for key in ("urn", "type", "parent", "provider") if asked.get(key)}
+    inputs = asked.get("inputs") or {}
+    return {**kept, "custom": True, "id": identifier, "inputs": inputs, "outputs": inputs}
+
+
+def _import(pulumi: Pulumi, exported: State, stack: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="mlp-adopt-") as folder:
+        file = Path(folder) / "state.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(exported), encoding="utf-8")
+        pulumi(["stack", "import", "--stack", stack, "--file", str(file)])
+
+
+def _pulumi(words: Sequence[str]) -> str:
+    command = ["pulumi", *words, "--non-interactive"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise AdoptionError(f"`{' '.join(command[:3])}` failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _planned(stack: str) -> list[State]:
+    told = json.loads(_pulumi(["preview", "--json", "--stack", stack]))
+    return [step["newState"] for step in told["steps"] if step["op"] == "create"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit with 0 when nothing is left, or all of it was taken over; with 2 when not."""
+    parser = argparse.ArgumentParser(prog="python -m stacks.adopt", description=__doc__)
+    parser.add_argument("--stack", required=True)
+    stack = parser.parse_args(arguments).stack
+    try:
+        settings = read(stack)
+        listed = [each["name"].split("/")[-1] for each in json.loads(_pulumi(["stack", "ls", "--json"]))]
+        if not isinstance(settings, AwsStack) or stack not in listed:
+            return 0
+        asked = [AwsCli(region=region) for region in regions(settings)]
+        taken = adopt(_pulumi, lambda: _planned(stack), asked, stack, settings.substrate.name)
+    except (AdoptionError, AccountError, StackFileError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    for name in taken:
+        sys.stdout.write(f"taken over from an update that was cut short: {name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""A run that was cut short on AWS is mended by the next `make up`; the whole matrix is in `tests/soak`."""
+
+import pytest
+from pytest_pulumi.providers import Kubernetes, Random
+
+from tests import faults
+from tests.aws import simulated
+from tests.stores_on_aws import stores
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("seed", range(5), ids=faults.WAYS)
+def test_the_next_up_mends_what_a_fault_left_without_orphans_or_duplicates(pulumi_stack, seed):
+    cloud, cluster = simulated(), Kubernetes()
+    stack = pulumi_stack(stores(), providers=[cloud, cluster, Random()])
+    faults.strike(stack, faults.Fault(seed), cloud, cluster)
+    faults.make_up(stack, cloud)
+    assert faults.unlike(stack, cloud, cluster) == {}
+    stack.assert_no_changes()

@@ -1,0 +1,123 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.core.aws_types import RESOURCE_TAG
+from stacks.adopt import AdoptionError, adopt, import_id
+
+URN = "urn:pulumi:prod::mlplatform::mlplatform:index:Store$aws:s3/bucket:Bucket::store"
+BUCKET = {
+    "urn": URN,
+    "type": "aws:s3/bucket:Bucket",
+    "parent": "urn:parent",
+    "provider": "urn:aws::1",
+    "inputs": {"a": 1},
+}
+ARN = "arn:aws:s3:::store-1a2b"
+CONFIG_MAP = {
+    "urn": "urn:pulumi:prod::mlplatform::kubernetes:core/v1:ConfigMap::settings",
+    "type": "kubernetes:core/v1:ConfigMap",
+    "inputs": {"metadata": {"name": "settings-1a2b", "namespace": "ours"}},
+}
+
+
+class Cli:
+    """A CLI with a state, which remembers what it was told."""
+
+    def __init__(self, *pending, resources=()):
+        operations = [{"type": "creating", "resource": each} for each in pending]
+        self.state = {"resources": list(resources), "pending_operations": operations}
+        self.refreshed = []
+
+    def __call__(self, words):
+        if words[:2] == ["stack", "export"]:
+            return json.dumps({"version": 3, "deployment": self.state})
+        if words[:2] == ["stack", "import"]:
+            self.state = json.loads(Path(words[-1]).read_text())["deployment"]
+        if words[0] == "refresh":
+            self.refreshed = [word for word in words if word.startswith("urn:")]
+        return ""
+
+
+class Region:
+    def __init__(self, *arns, going=False):
+        self.arns, self.ends = arns, going
+
+    def tagged(self, _key, value):
+        return {arn: {RESOURCE_TAG: "store"} for arn in self.arns} if value == "prod" else {}
+
+    def going(self, _arn):
+        return self.ends
+
+
+def never():
+    raise AssertionError("asked what an update would create")
+
+
+def take_over(cli, region, planned=never):
+    return adopt(cli, planned, [region], "prod", "prod")
+
+
+def test_nothing_is_touched_where_nothing_is_left():
+    cli = Cli(resources=[{**BUCKET, "outputs": {"arn": ARN}}])
+    before = json.dumps(cli.state)
+    assert take_over(cli, Region(ARN)) == []
+    assert json.dumps(cli.state) == before
+
+
+def test_a_creation_that_was_cut_short_is_taken_over_by_its_tag():
+    cli = Cli(BUCKET)
+    assert take_over(cli, Region(ARN)) == ["store"]
+    (made,) = cli.state["resources"]
+    assert (made["id"], made["parent"], made["provider"]) == ("store-1a2b", "urn:parent", "urn:aws::1")
+    assert cli.state["pending_operations"] == []
+    assert cli.refreshed == [URN]
+
+
+def test_a_creation_that_left_nothing_is_forgotten():
+    cli = Cli(BUCKET)
+    assert take_over(cli, Region()) == []
+    assert cli.state == {"resources": [], "pending_operations": []}
+
+
+def test_what_the_state_never_knew_of_is_taken_over_as_the_program_declares_it():
+    cli = Cli()
+    assert take_over(cli, Region(ARN), lambda: [BUCKET]) == ["store"]
+    assert cli.state["resources"][0]["id"] == "store-1a2b"
+
+
+def test_an_object_on_a_cluster_is_known_by_its_name():
+    cli = Cli(CONFIG_MAP)
+    assert take_over(cli, Region()) == ["settings"]
+    assert cli.state["resources"][0]["id"] == "ours/settings-1a2b"
+
+
+def test_what_no_resource_is_stops_the_update_and_is_named():
+    with pytest.raises(AdoptionError, match=r"arn:aws:s3:::store-1a2b \(store\)"):
+        take_over(Cli(), Region(ARN), list)
+
+
+def test_what_waits_for_its_end_is_left_alone():
+    assert take_over(Cli(), Region(ARN, going=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "arn", "identifier"),
+    [
+        ("aws:ec2/vpc:Vpc", "arn:aws:ec2:r:1:vpc/vpc-1", "vpc-1"),
+        ("aws:eks/addon:Addon", "arn:aws:eks:r:1:addon/ours/coredns/0a", "ours:coredns"),
+        (
+            "aws:eks/podIdentityAssociation:PodIdentityAssociation",
+            "arn:aws:eks:r:1:podidentityassociation/ours/a-1",
+            "ours,a-1",
+        ),
+        ("aws:iam/role:Role", "arn:aws:iam::1:role/mlplatform/up", "up"),
+        ("aws:rds/instance:Instance", "arn:aws:rds:r:1:db:database-1a", "database-1a"),
+        ("aws:sqs/queue:Queue", "arn:aws:sqs:eu-west-1:1:q", "https://sqs.eu-west-1.amazonaws.com/1/q"),
+        ("aws:cloudwatch/logGroup:LogGroup", "arn:aws:logs:r:1:log-group:/aws/eks/ours:*", "/aws/eks/ours"),
+        ("aws:unheard/of:Of", "arn:aws:unheard:r:1:of", None),
+    ],
+)
+def test_an_arn_tells_the_id_that_an_import_takes(type_, arn, identifier):
+    assert import_id(type_, arn) == identifier
