@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-from pytest_pulumi.engine import OperationError, Stack
+from pytest_pulumi.engine import Stack
 from pytest_pulumi.providers import Aws, Kubernetes, SimulatedProvider
 from pytest_pulumi.providers.faults import CHANGES
+from pytest_pulumi.result import OperationError
 
 from infra.core.aws_types import STACK_TAG
 from stacks import adopt

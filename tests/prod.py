@@ -37,8 +37,11 @@ def settings(**blocks: Mapping[str, Any]) -> AwsStack:
 
 def program(**blocks: Mapping[str, Any]) -> Callable[[], None]:
     """The whole program."""
+    return declared(settings(**blocks))
 
-    chosen = settings(**blocks)
+
+def declared(chosen: AwsStack) -> Callable[[], None]:
+    """The program that these settings make."""
 
     def run() -> None:
         composition.declare(chosen, Surroundings(stack=NAME, folder=Path("/stack"), image=image, today=TODAY))

@@ -1,0 +1,131 @@
+"""One edit for each field of the prod file, made from the fields' schema; what a schema cannot tell is written down.
+
+A field that has neither is an error with its name, so that nobody adds one without saying what changing it does.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+from pytest_pulumi.engine import Stack
+from pytest_pulumi.result import OperationError, Step
+
+from policies.destruction import GUARDED
+from stacks.aws_settings import AwsStack
+from tests import prod
+
+FILE = Path(__file__).with_suffix(".yaml")
+_STOPPED = re.compile(r"unable to replace resource \"(\S+)\"\s+as it is currently marked for protection")
+_REPLACING = ("replace", "create-replacement", "delete-replaced")
+
+
+class NoEditError(Exception):
+    """A field or a kind has no edit."""
+
+
+def edits() -> dict[str, Mapping[str, Any]]:
+    """What is edited (`role.field`, or `role.kind` and a kind) to what that changes: keys with dots to values."""
+    given = yaml.safe_load(FILE.read_text())
+    start = prod.settings()
+    found: dict[str, Mapping[str, Any]] = {}
+    for key, model, name in fields(start):
+        value = given["values"].get(key, other(model, name))
+        if value is None:
+            raise NoEditError(f"{key} has no other value: give it one in {FILE.name}, below `values`")
+        found[key] = {key: value, **given["with"].get(key, {})}
+    for key, kinds in alternatives(start).items():
+        blocks = {block["kind"]: block for block in given["kinds"].get(key, ())}
+        if missing := kinds - set(blocks):
+            raise NoEditError(f"{key} has kinds without a block: give {', '.join(missing)} one below `kinds`")
+        found |= {
+            f"{key}.kind {kind}": {key: blocks[kind], **given["with_kinds"].get(kind, {})} for kind in sorted(kinds)
+        }
+    return found
+
+
+def fields(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseModel, str]]:
+    """Every field that the kinds of a stack file have: key with dots, the model that has it, and its name there."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from fields(value, f"{prefix}{name}.")
+        elif name != "kind":
+            yield f"{prefix}{name}", model, name
+
+
+def alternatives(model: BaseModel, prefix: str = "") -> dict[str, set[str]]:
+    """The other kinds that stand where one is chosen."""
+    found: dict[str, set[str]] = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if not isinstance(value, BaseModel):
+            continue
+        arms = [arm for arm in get_args(field.annotation) if isinstance(arm, type) and issubclass(arm, BaseModel)]
+        kinds = {get_args(arm.model_fields["kind"].annotation)[0] for arm in arms if "kind" in arm.model_fields}
+        if others := kinds - {getattr(value, "kind", None)}:
+            found[f"{prefix}{name}"] = others
+        found |= alternatives(value, f"{prefix}{name}.")
+    return found
+
+
+def other(model: BaseModel, name: str) -> Any:
+    """Another value that a field's schema allows; None where it tells none."""
+    value = getattr(model, name)
+    schema = type(model).model_json_schema()["properties"][name]
+    for arm in schema.get("anyOf", [schema]):
+        if "enum" in arm:
+            return next(each for each in arm["enum"] if each != value)
+        if arm.get("type") == "boolean":
+            return not value
+        if arm.get("type") == "integer":
+            return value + 1 if value is not None and value + 1 <= arm.get("maximum", value + 1) else arm["minimum"]
+        if arm.get("type") == "number":
+            return round(value * 0.9, 6) or 0.1
+    return None
+
+
+def edited(changes: Mapping[str, Any]) -> AwsStack:
+    """The prod file's settings with keys changed; raises pydantic's ValidationError."""
+    blocks = prod.settings().model_dump(mode="json")
+    for key, value in changes.items():
+        *way, last = key.split(".")
+        at = blocks
+        for part in way:
+            at = at[part]
+        at[last] = value
+    return AwsStack.model_validate(blocks)
+
+
+def effect(stack: Stack, changes: Mapping[str, Any]) -> str:
+    """What a preview says about an edit: types by operation, or what the guard stopped, in one line."""
+    stack.program = prod.declared(edited(changes))
+    try:
+        steps = stack.preview().changes
+    except OperationError as error:
+        stopped = sorted({urn.rpartition("::")[2] for urn in _STOPPED.findall(str(error))})
+        if not stopped:
+            raise
+        return f"stopped: {', '.join(stopped)}"
+    return "; ".join(_told(steps)) or "nothing"
+
+
+def _told(steps: Sequence[Step]) -> Iterator[str]:
+    replaced = {step.urn for step in steps if step.op in _REPLACING}
+    for word in ("create", "update", "replace", "delete"):
+        types = {
+            step.type.rpartition(":")[2] if step.type.startswith("mlplatform:") else step.type
+            for step in steps
+            if (step.urn in replaced and word == "replace") or (step.urn not in replaced and step.op == word)
+        }
+        if types:
+            yield f"{word} {', '.join(sorted(types))}"
+
+
+def lost(effect: str) -> list[str]:
+    """Types that hold data and that an effect replaces or deletes."""
+    parts = (part.partition(" ") for part in effect.split("; "))
+    types = [each for word, _, some in parts if word in ("replace", "delete") for each in some.split(", ")]
+    return [each for each in types if each in GUARDED]

@@ -1,0 +1,39 @@
+import pytest
+
+from infra.core.settings import Settings
+from tests import edits, prod
+
+
+def test_each_field_and_each_kind_of_the_prod_file_has_an_edit_that_the_settings_accept():
+    made = edits.edits()
+    assert len(made) > 200
+    start = prod.settings()
+    assert [key for key, changes in made.items() if edits.edited(changes) == start] == []
+
+
+class Unedited(Settings):
+    text: str = "a"
+    number: int = 1
+    share: float = 0.0
+    flag: bool = True
+
+
+def test_what_a_schema_does_not_tell_must_be_written_down(monkeypatch):
+    assert edits.other(Unedited(), "text") is None
+    assert [edits.other(Unedited(), name) for name in ("number", "share", "flag")] == [2, 0.1, False]
+    monkeypatch.setattr(prod, "settings", Unedited)
+    with pytest.raises(edits.NoEditError, match="text has no other value"):
+        edits.edits()
+
+
+@pytest.mark.parametrize(
+    ("effect", "found"),
+    [
+        ("update aws:rds/instance:Instance; replace kubernetes:batch/v1:Job", []),
+        ("replace aws:ec2/route:Route, aws:rds/instance:Instance", ["aws:rds/instance:Instance"]),
+        ("delete aws:s3/bucket:Bucket", ["aws:s3/bucket:Bucket"]),
+        ("stopped: database-instance", []),
+    ],
+)
+def test_what_an_edit_loses_is_read_from_its_effect(effect, found):
+    assert edits.lost(effect) == found
