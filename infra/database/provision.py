@@ -1,6 +1,6 @@
 """Makes a database and the role that owns it; runs inside the cluster, in the image `workload`, as often as one likes.
 
-Everything comes from the environment: `HOST`, `PORT`, `SSLMODE`, `SSLROOTCERT`, `AWS_REGION`, `MASTER_SECRET` (ARN
+Everything comes from the environment: `HOST`, `PORT`, `SSLMODE`, `SSLROOTCERT`, `AWS_REGION`, `MASTER_SECRET_ARN` (ARN
 of the server's own secret, read as the pod's role), `ROLE` (name of both) and `ROLE_PASSWORD`. Nothing of the platform
 is imported.
 """
@@ -16,7 +16,7 @@ from psycopg import sql
 def master() -> tuple[str, str]:
     """User and password of the server's master, as Secrets Manager rotated them last."""
     secret = boto3.client("secretsmanager", region_name=os.environ["AWS_REGION"]).get_secret_value(
-        SecretId=os.environ["MASTER_SECRET"]
+        SecretId=os.environ["MASTER_SECRET_ARN"]
     )
     content = json.loads(secret["SecretString"])
     return content["username"], content["password"]

@@ -144,7 +144,7 @@ class RdsDatabase(pulumi.ComponentResource):
                 environment={
                     "HOST": args.instance.address,
                     "PORT": str(args.port),
-                    "MASTER_SECRET": args.master.arn,
+                    "MASTER_SECRET_ARN": args.master.arn,
                     "AWS_REGION": args.substrate.account.region,
                     "ROLE": owner,
                     **check,

@@ -2,10 +2,10 @@ package rules.k8s_19
 
 import data.lib.k8s
 
-# Names of values that are secret themselves; names of where a secret is (`..._FILE`, `..._URL`) are not.
+# Names of values that are secret themselves; names of where a secret is (`..._FILE`, `..._ARN`) are not.
 secretive(name) if {
 	regex.match(`(?i)(password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)`, name)
-	not regex.match(`(?i)(_|-|\.)(file|path|dir|url|uri|name|seconds|type|ref)$`, name)
+	not regex.match(`(?i)(_|-|\.)(file|path|dir|url|uri|arn|name|seconds|type|ref)$`, name)
 }
 
 telling(value) if regex.match(`-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|://[^/\s:@]*:[^/\s:@$]+@`, value)

@@ -69,7 +69,7 @@ def provision(instance, secrets_manager):
             "HOST": instance.host,
             "PORT": str(instance.port),
             "SSLMODE": "prefer",
-            "MASTER_SECRET": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds",
+            "MASTER_SECRET_ARN": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds",
             "AWS_REGION": "eu-west-1",
             "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets_manager,
             "AWS_ACCESS_KEY_ID": "simulated",
