@@ -15,8 +15,8 @@ from tests.part_of_dev import kserve, program, stack
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1500)]
 
 OUTAGE_SECONDS = 10
-BEFORE_OUTAGE = 150
-"""Objects that exist by then: admission policies are being made."""
+BEFORE_OUTAGE = 180
+"""Creations by then: the policies are there, and servers are being made."""
 TIMEOUT_SECONDS = 20.0
 """What the provider waits for an object in these tests, instead of ten minutes."""
 
