@@ -17,21 +17,21 @@ class Host(SimulatedProvider):
         return {"kubeconfig": f"kubeconfig of {planned.inputs['cluster_name']}"}
 
 
-def test_one_up_makes_everything_a_second_changes_nothing_and_all_of_it_goes(pulumi_stack, tmp_path):
+def test_one_up_makes_everything_a_second_changes_nothing_a_pinned_version_shows_and_all_of_it_goes(
+    pulumi_stack, tmp_path
+):
     stack = pulumi_stack(program(tmp_path), providers=[Host(), Kubernetes(), Random()], timeout_seconds=300)
     assert set(stack.preview().counts) == {"create"}
     stack.up()
     stack.assert_no_changes()
-    stack.destroy()
-
-
-def test_a_pinned_version_is_previewed_as_a_change_of_the_server_and_takes_the_timer_away(pulumi_stack, tmp_path):
-    stack = pulumi_stack(program(tmp_path), providers=[Host(), Kubernetes(), Random()], timeout_seconds=300)
-    stack.up()
     stack.program = program(
         tmp_path, loan_default={"serving": {"model_version": "3"}, "retraining": {"enabled": False}}
     )
-    planned = stack.preview()
+    assert_shows_the_pin_and_loses_the_timer(stack.preview())
+    stack.destroy()
+
+
+def assert_shows_the_pin_and_loses_the_timer(planned):
     server = planned.step("loan-default-model-predictor")
     assert (server.op, {path.partition("[")[0] for path in server.changed}) == ("update", {"spec.predictor.containers"})
     assert '"serving": {"model_version": "3"}' in new_inputs(planned, server)
