@@ -159,9 +159,11 @@ soak: ## the long matrices: interrupted runs, poisoned trainings, hostile reques
 images: ## build the workload's images, push them to REGISTRY and write stacks/images.json
 	@$(PYTHON) -m tools.images --registry "$(REGISTRY)" $(ARGS)
 
-bench: ## measure the local stack, then the model server
+bench: ## measure the local stack, a preview of prod, then the model server
 	@$(PYTHON) -m tools.install
+	@$(PYTHON) -m tools.install cloud
 	$(INFRA)/python -m tests.bench.local_stack
+	$(WITH) $(INFRA)/python -m tests.bench.prod_preview
 	"$(WORKLOADS)/python" -m tests.bench.serving
 
 wheel: ## build the pytest plugin's wheel into the folder REPORT

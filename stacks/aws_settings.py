@@ -21,6 +21,7 @@ from infra.credentials.settings import RandomCredentialsSettings
 from infra.database.settings import RdsPostgresSettings
 from infra.exposure.settings import ExposureSettings
 from infra.feature_store.settings import FeastOnKubernetesSettings
+from infra.gpu_node_pool.gpu_types import GPU_TYPES, unsold
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings, NoGpuNodesSettings
 from infra.identity.settings import IrsaSettings, PodIdentitySettings
 from infra.monitoring.settings import PrometheusOnKubernetesSettings
@@ -118,6 +119,17 @@ class AwsStack(Settings):
                         f"{role}.zones names {zone}, in which the network has no subnet: "
                         f"give some of {', '.join(self.network.zones)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_are_sold_in_the_region(self) -> "AwsStack":
+        types, region = getattr(self.gpu_node_pool, "instance_types", ()), self.substrate.region
+        if missing := unsold(region, types):
+            sold = sorted(set(GPU_TYPES) - set(unsold(region, GPU_TYPES)))
+            raise ValueError(
+                f"gpu_node_pool.instance_types names {', '.join(missing)}, which AWS does not sell in {region}: "
+                f"give some of {', '.join(sold)}"
+            )
         return self
 
     @model_validator(mode="after")

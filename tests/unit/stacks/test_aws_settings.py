@@ -56,6 +56,15 @@ def refused(**blocks):
             {"namespaces": {"workload_quota": {"gpus": 0}}},
             ["namespaces.workload_quota.gpus 0 lets no pod ask for one", "give at least 1"],
         ),
+        (
+            {"gpu_node_pool": {"instance_types": ["g5.xlarge", "g6.xlarge"]}},
+            ["gpu_node_pool.instance_types names g6.xlarge", "does not sell in eu-west-1", "g5.xlarge"],
+        ),
+        (
+            {"namespaces": {"workload_quota": {"cpu_millicores": 0}}},
+            ["namespaces.workload_quota.cpu_millicores is 0", "greater than or equal to 100"],
+        ),
+        ({"database": {"instance_class": "db.huge"}}, ["database.instance_class is 'db.huge'", "db.m7g.large"]),
         ({"gpu_node_pool": {"gpus_max": 0}}, ["gpus_max", "is 0", "greater than or equal to 1"]),
         ({"cluster": {"admin_role_arns": []}}, ["cluster", "admin_role_arns", "at least 1 item"]),
         (
