@@ -9,6 +9,8 @@ from types import NoneType
 import pulumi
 import pytest
 import yaml
+from pytest_pulumi import runner
+from pytest_pulumi.facts import Facts
 
 from infra import (
     artifact_store,
@@ -31,6 +33,7 @@ from infra.serving import ModelServerSpec
 from stacks import composition
 from stacks.settings import parse
 from stacks.surroundings import Surroundings
+from tests.aws import ANSWERS, Outputs
 from tests.clusters import image, pods
 
 PROTOCOLS = {
@@ -46,7 +49,7 @@ PROTOCOLS = {
     "compute": compute.Compute,
     "serving": serving.Serving,
 }
-STACKS = ["local", "dev"]
+STACKS = ["local", "dev", "prod"]
 
 
 def settings_of(stack):
@@ -91,9 +94,14 @@ def build(request, pulumi_run):
         platform.monitoring.start_alerting()
         pulumi.export("service_url", made["service"].url)
 
-    graph = pulumi_run(program)
+    graph = on_aws(program) if request.param == "prod" else pulumi_run(program)
     made["service_url"] = graph.outputs["service_url"]
     return made, graph
+
+
+def on_aws(program):
+    facts = Facts(project="mlplatform", stack="prod", answers=ANSWERS, outputs=Outputs(), timeout_seconds=120)
+    return runner.run(program, facts)
 
 
 def missing(thing, protocol):
@@ -143,8 +151,11 @@ def test_what_a_role_makes_gives_what_its_protocol_promises(built, thing, protoc
 TASKS = {
     "local": {"service-process", "job-run", "model-service-process", "schedule-timer"},
     "dev": {"service-pods", "job-run", "model-predictor", "schedule-times"},
+    "prod": {"service-pods", "job-run", "model-predictor", "schedule-times"},
 }
 """Logical names of what runs the tasks."""
+KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+"""What a store with keys of its own gives to whoever needs it; on AWS a role stands for them."""
 
 
 def variables(graph, stack):
@@ -166,7 +177,7 @@ def test_a_task_gets_its_own_variables_and_the_credentials_of_the_stores_it_need
     assert len(tasks) == 4
     for told, _ in tasks:
         assert told["A"] == "b"
-        assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3"} <= set(told)
+        assert set(told) >= KEYS if made["stack"] != "prod" else not KEYS & set(told)
 
 
 def test_a_stores_credentials_are_secret_and_its_addresses_are_not(built):
@@ -174,7 +185,7 @@ def test_a_stores_credentials_are_secret_and_its_addresses_are_not(built):
     store = made["platform"].artifact_store
     for told, hidden in variables(graph, made["stack"]):
         assert {*store.client_env, *store.client_secrets} <= set(told)
-        assert hidden == set(store.client_secrets) == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+        assert hidden == set(store.client_secrets) == (set() if made["stack"] == "prod" else KEYS)
 
 
 def test_a_generated_credential_is_secret(built):
