@@ -14,7 +14,7 @@ import yaml
 
 from policies import destruction, documentation, exemptions, gate, gatekeeper, kinds, report
 from policies.catalogue import FOLDER, PACK, REPORT
-from policies.model import PolicyError, Resource
+from policies.model import PolicyError, Resource, one_line
 from policies.settings import KEY, PolicySettings, parse
 
 NAMESPACES = {"mlplatform.dev/judged": "true"}
@@ -118,15 +118,20 @@ def _manifests(file: Path) -> Iterator[Resource]:
     """The objects in a file; lists are taken apart."""
     try:
         documents = list(yaml.load_all(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except (OSError, yaml.YAMLError) as error:
-        raise PolicyError(f"{file} cannot be read as YAML: {error}") from error
-    for document in documents:
-        if document is None:
-            continue
-        if not isinstance(document, dict) or "kind" not in document:
-            raise PolicyError(f"{file} holds something that is no Kubernetes object: it has no kind")
-        for thing in document.get("items", []) if document["kind"] == "List" else [document]:
-            yield _resource(thing)
+    except OSError as error:
+        raise PolicyError(f"{file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{file} is no YAML: {one_line(error)}") from error
+    for number, document in enumerate(documents, 1):
+        items = document.get("items") if isinstance(document, dict) and document.get("kind") == "List" else [document]
+        for thing in items if isinstance(items, list) else [items]:
+            if isinstance(thing, dict) and isinstance(thing.get("kind"), str):
+                yield _resource(thing)
+            elif thing is not None:
+                raise PolicyError(
+                    f"{file}, document {number} holds {str(thing)[:60]!r}, which is no Kubernetes object: "
+                    "an object has a kind, such as Deployment"
+                )
 
 
 def _resource(thing: dict[str, Any]) -> Resource:
@@ -148,7 +153,11 @@ def _settings(stack: str) -> PolicySettings:
     file = FOLDER.parent / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise PolicyError(f"there is no stack {stack!r}: {file.name} is missing")
-    return parse((yaml.safe_load(file.read_text()).get("config") or {}).get(KEY, {}))
+    try:
+        written = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, ValueError) as error:
+        raise PolicyError(f"{file} is no YAML: {one_line(error)}") from error
+    return parse(((written or {}).get("config") or {}).get(KEY, {}))
 
 
 def _today() -> dt.date:

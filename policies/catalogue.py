@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from policies.model import Level, PolicyError
+from policies import kinds
+from policies.model import Level, PolicyError, one_line
 
 FOLDER = Path(__file__).parent
 RULES = FOLDER / "rules"
@@ -61,6 +62,13 @@ class RegoMetadata(Metadata):
     parameters: Mapping[str, Any] = {}
     """Settings with their defaults, which a stack file may replace."""
 
+    @field_validator("kinds")
+    @classmethod
+    def _known_group(cls, group: str) -> str:
+        if group not in kinds.GROUPS:
+            raise ValueError(f"there is no group of kinds {group!r}; groups are {', '.join(kinds.GROUPS)}")
+        return group
+
 
 Described = TypeVar("Described", bound=Metadata)
 
@@ -105,7 +113,7 @@ def rego_rules(folder: Path = RULES) -> Mapping[str, RegoRule]:
     """
     return {
         identifier: RegoRule(id=identifier, folder=each, metadata=_metadata(each / "metadata.yaml", RegoMetadata))
-        for identifier, each in _folders(folder).items()
+        for identifier, each in _folders(folder, "rules").items()
     }
 
 
@@ -117,11 +125,12 @@ def release_rules(folder: Path = RELEASE) -> Mapping[str, ReleaseRule]:
     """
     return {
         identifier: ReleaseRule(id=identifier, folder=each, metadata=_metadata(each / "metadata.yaml", Metadata))
-        for identifier, each in _folders(folder).items()
+        for identifier, each in _folders(folder, "promotion").items()
     }
 
 
-def _folders(folder: Path) -> dict[str, Path]:
+def _folders(folder: Path, packages: str) -> dict[str, Path]:
+    """The folders of rules by id, each with Rego in the package that the others look for."""
     found: dict[str, Path] = {}
     for each in sorted(path for path in folder.iterdir() if path.is_dir()):
         name = re.fullmatch(r"([a-z0-9]+-[0-9]{2})(-[a-z0-9]+)+", each.name)
@@ -130,6 +139,9 @@ def _folders(folder: Path) -> dict[str, Path]:
         identifier = name[1].upper()
         if identifier in found:
             raise PolicyError(f"{each}: {identifier} is the rule in {found[identifier]} already: take another number")
+        source, package = each / "rule.rego", f"{packages}.{identifier.lower().replace('-', '_')}"
+        if not source.exists() or not re.search(rf"^package {package}$", source.read_text(), re.MULTILINE):
+            raise PolicyError(f"{source} must be there and begin with `package {package}`, or the rule never fires")
         found[identifier] = each
     return found
 
@@ -140,7 +152,7 @@ def _metadata(file: Path, model: type[Described]) -> Described:
     except FileNotFoundError as error:
         raise PolicyError(f"{file} is missing: every rule has one, with title, severity, fix and link") from error
     except yaml.YAMLError as error:
-        raise PolicyError(f"{file} is no YAML: {error}") from error
+        raise PolicyError(f"{file} is no YAML: {one_line(error)}") from error
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise PolicyError(f"{file}: {lines}") from error
@@ -162,6 +174,8 @@ def known(identifier: str) -> Metadata:
     Raises: ValueError that lists the rules there are.
     """
     rules = all_rules()
+    if identifier in release_rules():
+        raise ValueError(f"{identifier} judges trained models: only a commit to its folder in {RELEASE} changes it")
     if identifier not in rules:
         raise ValueError(f"there is no rule {identifier!r}; rules are {', '.join(rules)}")
     return rules[identifier].metadata

@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from policies import catalogue
-from policies.model import Finding, PolicyError, stack_of
+from policies.model import Finding, PolicyError, one_line, stack_of
 
 FILE = Path(__file__).with_name("exemptions.yaml")
 
@@ -59,8 +59,8 @@ def load(file: Path = FILE) -> list[Exemption]:
     """
     try:
         entries = yaml.safe_load(file.read_text()) or []
-    except yaml.YAMLError as error:
-        raise PolicyError(f"{file} is no YAML: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # a date that no calendar has is a ValueError
+        raise PolicyError(f"{file} is no YAML: {one_line(error)}") from error
     if not isinstance(entries, list):
         raise PolicyError(f"{file} must hold a list of entries with rule, resource, reason, owner and expiry")
     return [_entry(file, i, entry) for i, entry in enumerate(entries)]

@@ -81,6 +81,11 @@ def dotted(path: Path) -> str:
     return ".".join(str(step) for step in path)
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, without line breaks."""
+    return " ".join(str(error).split())
+
+
 def unknown_paths(value: Any, path: Path = ()) -> list[Path]:
     """Where `UNKNOWN` stands in a value."""
     if value is UNKNOWN:

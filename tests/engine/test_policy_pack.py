@@ -45,3 +45,10 @@ def test_a_bad_level_in_the_stack_file_fails_the_preview_with_its_key(project):
     project.run("config", "set", "--path", "mlplatform:policies.levels.K8S-99", "advisory")
     said = project.run("preview", "--policy-pack", str(PACK), code=1)
     assert "there is no rule 'K8S-99'" in said
+
+
+def test_an_update_without_a_preview_fails_at_its_end(project):
+    """As `make up` of the local stack runs it: there is nothing to lose before, and no time for a second run."""
+    project.write(PROGRAM.format(value='"hunter2"'))
+    said = project.run("up", "--yes", "--skip-preview", "--policy-pack", str(PACK), code=1)
+    assert "ML-08" in said

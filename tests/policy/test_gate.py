@@ -102,6 +102,7 @@ def test_an_exemption_covers_one_rule_on_one_resource_only():
         ({"rule": "AWS-99"}, "there is no rule 'AWS-99'; rules are AWS-01"),
         ({"expiry": "soon"}, "expiry: Input should be a valid date"),
         ({"expiry": "2026-02-30"}, "expiry: Input should be a valid date"),
+        ({"rule": "REL-02"}, "REL-02 judges trained models: only a commit to its folder"),
         ({"owner": ""}, "owner: String should have at least 1 character"),
         ({"reason": "because"}, "reason: String should have at least 10 characters"),
         ({"until": "2026-01-01"}, "until: Extra inputs are not permitted"),
@@ -116,7 +117,14 @@ def test_a_bad_exemption_is_refused_with_file_entry_and_field(tmp_path, entry, s
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize(("text", "said"), [("a: [", "is no YAML"), ("rule: AWS-01", "must hold a list")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "is no YAML"),
+        ("rule: AWS-01", "must hold a list"),
+        ("- {expiry: 2026-02-30}", "is no YAML: day is out of range for month"),
+    ],
+)
 def test_a_file_that_is_no_list_of_exemptions_is_refused(tmp_path, text, said):
     file = tmp_path / "exemptions.yaml"
     file.write_text(text)
@@ -301,15 +309,27 @@ def test_a_rule_without_metadata_is_an_error(rules):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [("severity: grave", "severity: Input should be 'critical'"), ("severities: high", "severities: Extra inputs")],
+    ("line", "change", "said"),
+    [
+        ("severity: high", "severity: grave", "severity: Input should be 'critical'"),
+        ("severity: high", "severities: high", "severities: Extra inputs"),
+        ("kinds: pods", "kinds: podz", "there is no group of kinds 'podz'; groups are all,"),
+    ],
 )
-def test_bad_metadata_is_an_error_that_names_file_and_field(rules, change, said):
+def test_bad_metadata_is_an_error_that_names_file_and_field(rules, line, change, said):
     file = rules / "k8s-01-privileged" / "metadata.yaml"
-    file.write_text(file.read_text().replace("severity: high", change))
+    file.write_text(file.read_text().replace(line, change))
     with pytest.raises(PolicyError, match=r"k8s-01-privileged/metadata\.yaml: ") as error:
         catalogue.rego_rules(rules)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["package rules.k8s_99\n", "", None])
+def test_rego_in_another_package_than_its_folder_says_is_an_error_for_it_would_never_fire(rules, text):
+    file = rules / "k8s-01-privileged" / "rule.rego"
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(PolicyError, match=r"rule\.rego must be there and begin with `package rules\.k8s_01`"):
+        catalogue.rego_rules(rules)
 
 
 @pytest.mark.parametrize("name", ["privileged", "k8s-one-privileged", "k8s-01"])

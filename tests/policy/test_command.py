@@ -1,0 +1,56 @@
+"""What a person sees of `python -m policies`: one line for what cannot be read, and no stack trace."""
+
+import sys
+
+import pytest
+
+from policies import __main__ as command
+
+
+@pytest.fixture
+def check(monkeypatch, capsys, tmp_path):
+    """Judges a file with some text; gives the exit code and what was said."""
+
+    def run(text, *options):
+        file = tmp_path / "manifest.yaml"
+        if text is not None:
+            file.write_text(text)
+        monkeypatch.setattr(sys, "argv", ["policies", "check", *options, str(file)])
+        code = command.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err.replace(str(file), "FILE")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "FILE cannot be read: No such file or directory"),
+        ("a: [", "FILE is no YAML: while parsing a flow node"),
+        ("just words", "FILE, document 1 holds 'just words', which is no Kubernetes object"),
+        ("kind: [Pod]", "FILE, document 1 holds \"{'kind': ['Pod']}\", which is no Kubernetes object"),
+        ("kind: List\nitems: 7", "FILE, document 1 holds '7', which is no Kubernetes object"),
+        ("kind: Namespace\n---\nkind: List\nitems: [a]", "FILE, document 2 holds 'a', which is no Kubernetes object"),
+        ("spec: {}", "FILE, document 1 holds \"{'spec': {}}\", which is no Kubernetes object"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_in_one_line(check, text, said):
+    code, _, error = check(text)
+    assert code == 2
+    assert error.startswith(f"policies: {said}")
+    assert len(error.splitlines()) == 1
+
+
+def test_an_unknown_stack_is_refused_in_one_line(check):
+    code, _, error = check("kind: Pod", "--stack=nowhere")
+    assert (code, error) == (2, "policies: there is no stack 'nowhere': Pulumi.nowhere.yaml is missing\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["kind: Pod\nspec: 7", "kind: Pod\nmetadata: 7\nspec: {containers: 7}", "kind: Role\nrules: 7", "kind: Pod"]
+)
+def test_an_object_whose_fields_have_wrong_types_or_are_missing_breaks_the_rule_on_shapes(check, text):
+    code, out, error = check(text)
+    assert (code, error) == (1, "")
+    assert "K8S-22" in out or "K8S-21" in out
