@@ -65,7 +65,7 @@ else
 endif
 
 policy-state: install ## judge what the last `up` made of STACK, without running the program
-	@$(WITH) $(INFRA)/python -m policies state $(POLICY_REPORTS) -- --stack $(STACK) $(ARGS)
+	@$(WITH) $(INFRA)/python -m policies state --stack $(STACK) $(POLICY_REPORTS) -- $(ARGS)
 
 review: install ## what a pull request is told about STACK since BASE: preview, policies, cost; into the folder REPORT
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.review --stack $(STACK) $(if $(BASE),--base $(BASE)) \

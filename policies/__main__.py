@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 from policies import destruction, documentation, exemptions, gate, gatekeeper, kinds, report
-from policies.catalogue import FOLDER, PACK, REPORT
+from policies.catalogue import FOLDER, PACK, REPORT, SETTINGS
 from policies.model import PolicyError, Resource, one_line
 from policies.settings import KEY, PolicySettings, parse
 
@@ -25,14 +26,14 @@ def main() -> int:
     """Exit with 1 when a mandatory rule is broken, with 2 when the verdict could not be reached."""
     parser = argparse.ArgumentParser(prog="python -m policies", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, words in (("preview", "what `up` would make and lose"), ("state", "what the last `up` made")):
-        command = commands.add_parser(name, help=words)
+    preview = commands.add_parser("preview", help="what `up` would make and lose")
+    state = commands.add_parser("state", help="what the last `up` made")
+    state.add_argument("--stack", default="", help="whose state; default: the one that is selected")
+    update = commands.add_parser("up", help="an update that is made only when its preview breaks no mandatory rule")
+    update.add_argument("--yes", action="store_true", help="do not ask before the update")
+    for command in (preview, state, update):
         _reports(command)
         command.add_argument("arguments", nargs="*", metavar="-- FLAG", help="flags for pulumi")
-    update = commands.add_parser("up", help="an update that is made only when its preview breaks no mandatory rule")
-    _reports(update)
-    update.add_argument("--yes", action="store_true", help="do not ask before the update")
-    update.add_argument("arguments", nargs="*", metavar="-- FLAG", help="flags for pulumi")
     check = commands.add_parser("check", help="Kubernetes manifests, e.g. a rendered chart")
     _reports(check)
     check.add_argument("files", nargs="+", type=Path)
@@ -96,9 +97,11 @@ def _engine(given: argparse.Namespace) -> int:
         if given.command != "state":
             command = ["pulumi", "preview", "--policy-pack", str(PACK), "--event-log", str(log)]
         else:
-            command = ["pulumi", "policy", "analyze", "--policy-pack", str(PACK)]
+            command = ["pulumi", "policy", "analyze", "--policy-pack", str(PACK), *_of(given.stack)]
         # The CLI knows --event-log under this variable only, as Pulumi's Automation API uses it.
         environment = os.environ | {REPORT: str(written), "PULUMI_DEBUG_COMMANDS": "true"}
+        if given.command == "state":
+            environment[SETTINGS] = _configured(given.stack)
         code = subprocess.run([*command, *given.arguments], env=environment, check=False).returncode
         if not written.exists():
             return code or 2
@@ -107,6 +110,19 @@ def _engine(given: argparse.Namespace) -> int:
             losses = destruction.losses(destruction.steps(log))
             verdict = gate.with_losses(verdict, losses, exemptions.load(), _today())
     return _published(verdict, given) or code
+
+
+def _of(stack: str) -> list[str]:
+    return ["--stack", stack] if stack else []
+
+
+def _configured(stack: str) -> str:
+    """The stack file's block, which `pulumi policy analyze` does not hand to packs. Raises: PolicyError."""
+    done = subprocess.run(["pulumi", "config", "--json", *_of(stack)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PolicyError(f"the stack's configuration cannot be read: {' '.join(done.stderr.split())}")
+    value: str = json.loads(done.stdout).get(KEY, {}).get("value", "")
+    return value
 
 
 def _checked(files: Sequence[Path], settings: PolicySettings, stack: str) -> gate.Report:

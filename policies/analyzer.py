@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
 from policies import catalogue, exemptions, gate, report
-from policies.model import Finding, Level, PolicyError, Resource
+from policies.model import Finding, Level, PolicyError, Resource, stack_of
 from policies.settings import KEY, PolicySettings, parse
 from policies.values import plain
 
@@ -40,7 +41,7 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
     """Collects the inputs of a stack's resources one by one, and judges them together."""
 
     def __init__(self) -> None:
-        self._settings = PolicySettings()
+        self._settings = _settings({})
         self._stack = ""
         self._inputs: dict[str, Resource] = {}
 
@@ -77,7 +78,7 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
         self._stack = request.stack
         self._inputs.clear()
         try:
-            self._settings = parse(json.loads(request.config.get(KEY, "{}")))
+            self._settings = _settings(request.config)
             exemptions.load()
         except (PolicyError, ValueError) as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -107,7 +108,7 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
                 self._settings,
                 exemptions.load(),
                 dt.datetime.now(tz=dt.UTC).date(),
-                stack=self._stack,
+                stack=self._stack or next((stack_of(each.urn) for each in request.resources), ""),
             )
         except PolicyError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
@@ -140,6 +141,11 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
             yield _diagnostic(finding, "advisory", f"exempted: {finding.message}; {exemption}")
 
 
+def _settings(config: Mapping[str, str]) -> PolicySettings:
+    """What the stack file says. Raises: PolicyError, ValueError."""
+    return parse(json.loads(config.get(KEY) or os.environ.get(catalogue.SETTINGS) or "{}"))
+
+
 def _diagnostic(finding: Finding, level: Level, message: str) -> Any:
     metadata = catalogue.known(finding.rule)
     return analyzer_pb2.AnalyzeDiagnostic(
@@ -158,10 +164,11 @@ def serve() -> None:
     """Serve until the engine is done; the first line on standard output is the port, as the engine expects."""
     try:
         catalogue.all_rules()
+        analyzer = Analyzer()
     except PolicyError as error:
         sys.exit(str(error))
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
-    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Analyzer(), server)
+    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(analyzer, server)
     sys.stdout.write(f"{server.add_insecure_port('127.0.0.1:0')}\n")
     sys.stdout.flush()
     server.start()

@@ -1,12 +1,14 @@
 """`python -m tests.bench.policies [--checkov COMMAND]`: what the policies cost, beside what others cost, in one run.
 
 - 60 workloads from a cold process: `python -m policies check` and checkov on the same YAML;
-- CPU for each resource: our analyzer, and the same number of rules as a `ResourceValidationPolicy` each;
-- a pass over a preview of prod: the engine's preview with and without the pack, on simulated providers.
+- CPU for each resource of a stack: our analyzer, and the same rules as a `ResourceValidationPolicy` each, where Rego
+  asks OPA about each resource that it is for;
+- the pass over that stack: a cold process of the pack, as the engine starts it for a preview.
 checkov is looked for in an environment of its own: `uv venv DIR; uv pip install --python DIR/bin/python checkov`.
 """
 
 import argparse
+import json
 import os
 import resource
 import statistics
@@ -17,24 +19,23 @@ import time
 from functools import partial
 from pathlib import Path
 
+import grpc
 import yaml
-from google.protobuf import json_format, struct_pb2
-from pulumi.runtime.proto import analyzer_pb2
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 from pulumi_policy import EnforcementLevel, ResourceValidationPolicy
 from pulumi_policy.deserialize import serialize_properties
 from pulumi_policy.policy import _PolicyAnalyzerServicer
 
 from infra.core import paths
 from infra.core.paths import CHECKOUT
-from policies import catalogue, interpreter
+from policies import catalogue, interpreter, kinds
 from policies.analyzer import Analyzer
-from policies.aws import types
 from policies.catalogue import RegoRule
 from policies.model import Resource
 from policies.typed import Stack, TypedRule
 
 WORKLOADS = 60
-RESOURCES = 300
 ROUNDS = 3
 
 
@@ -108,14 +109,50 @@ def show(what, runs):
     print(f"{what}: median of {len(runs)}: {wall:.2f} s wall, {cpu:.2f} s CPU")
 
 
-def each_resource():
-    """CPU of this process and of OPA, over the same requests, by our analyzer and by one policy for each rule."""
+def each_resource(stack, resources, every):
+    """CPU of this process and of OPA over the resources of a stack, by our analyzer and by one policy for each rule."""
     rules = catalogue.all_rules().values()
-    typed = {rule.id: partial(judged_by, rule) for rule in rules if isinstance(rule, TypedRule)}
-    rego = {rule.id: partial(asked_of_opa, rule) for rule in rules if isinstance(rule, RegoRule)}
-    node_group = {"clusterName": "a", "instanceTypes": ["m7i.large"], "scalingConfig": {"minSize": 1, "maxSize": 2}}
-    compare(types.EKS_NODE_GROUP, [node_group] * RESOURCES, typed, RESOURCES // 10)
-    compare("kubernetes:apps/v1:Deployment", [workload(i) for i in range(RESOURCES)], rego, 1)
+    validations = {rule.id: partial(judged_by, rule) for rule in rules if isinstance(rule, TypedRule)}
+    validations |= {rule.id: partial(asked_of_opa, rule) for rule in rules if isinstance(rule, RegoRule)}
+    policies = [
+        ResourceValidationPolicy(name=rule, description=rule, validate=validate)
+        for rule, validate in validations.items()
+    ]
+    theirs = _PolicyAnalyzerServicer("p", "1.0.0", policies, EnforcementLevel.MANDATORY)
+    requests = [analyzer_pb2.AnalyzeRequest(**each) for each in resources]
+
+    def by_us():
+        ours = Analyzer()
+        for request in requests:
+            ours.Analyze(request, None)
+        whole = [analyzer_pb2.AnalyzerResource(**each) for each in resources]
+        ours.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=whole), None)
+
+    def by_them():
+        for request in requests[::every]:
+            theirs.Analyze(request, None)
+
+    mine, separate = cpu(by_us) / len(requests), cpu(by_them, rounds=1) / len(requests[::every])
+    print(f"CPU for each of the {len(requests)} resources of {stack}: {mine * 1000:.2f} ms by the analyzer;")
+    print(
+        f"{separate * 1000:.0f} ms by {len(policies)} separate policies (every {every}th resource): "
+        f"{separate / mine:.0f} times as much"
+    )
+
+
+def planned(stack):
+    """What the engine hands to an analyzer at a preview of a stack on simulated providers."""
+    script = "pulumi preview --json --show-sames --non-interactive"
+    environment = [sys.executable, "-m", "tools.env", "--stack", stack, "--"]
+    command = [*environment, sys.executable, "-m", "stacks.simulated", "--stack", stack, "--", "sh", "-c", script]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.stdout[-2000:] + done.stderr[-2000:])
+    for step in json.loads(done.stdout)["steps"]:
+        bag = struct_pb2.Struct()
+        json_format.ParseDict(step["newState"].get("inputs", {}), bag)
+        urn = step["urn"]
+        yield {"urn": urn, "type": step["newState"]["type"], "name": urn.rpartition("::")[2], "properties": bag}
 
 
 def judged_by(rule, args, _report):
@@ -127,88 +164,60 @@ def judged_by(rule, args, _report):
 
 
 def asked_of_opa(rule, args, _report):
-    thing = serialize_properties(args.props)
-    question = {"objects": [{"index": 0, "object": thing, "rules": [rule.package]}], "inventory": {}}
-    interpreter.ask({**question, "parameters": {rule.package: rule.metadata.parameters}})
+    thing = kinds.manifest(args.resource_type, serialize_properties(args.props))
+    if thing is not None and kinds.matches(rule.metadata.kinds, thing["kind"], thing["apiVersion"]):
+        question = {"objects": [{"index": 0, "object": thing, "rules": [rule.package]}], "inventory": {}}
+        interpreter.ask({**question, "parameters": {rule.package: rule.metadata.parameters}})
 
 
-def compare(kind, inputs, validations, few):
-    """Print CPU for each resource; the separate policies are tried on a few resources only."""
-    requests, stack = [], []
-    for i, given in enumerate(inputs):
-        bag = struct_pb2.Struct()
-        json_format.ParseDict(given, bag)
-        named = {"urn": f"urn:pulumi:s::p::{kind}::a{i}", "type": kind, "name": f"a{i}", "properties": bag}
-        requests.append(analyzer_pb2.AnalyzeRequest(**named))
-        stack.append(analyzer_pb2.AnalyzerResource(**named))
-    policies = [
-        ResourceValidationPolicy(name=rule, description=rule, validate=validate)
-        for rule, validate in validations.items()
-    ]
-    theirs = _PolicyAnalyzerServicer("p", "1.0.0", policies, EnforcementLevel.MANDATORY)
-
-    def by_us():
-        ours = Analyzer()
-        for request in requests:
-            ours.Analyze(request, None)
-        ours.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=stack), None)
-
-    def by_them():
-        for request in requests[:few]:
-            theirs.Analyze(request, None)
-
-    mine, separate = cpu(by_us) / len(inputs) * 1000, cpu(by_them) / few * 1000
-    print(f"CPU for each of {len(inputs)} {kind}: all rules by the analyzer {mine:.2f} ms, {len(policies)} rules as")
-    print(f"separate policies {separate:.1f} ms: {separate / mine:.0f} times as much")
-
-
-def cpu(work):
+def cpu(work, rounds=ROUNDS):
     """CPU seconds of this process and its children for some work, the least of some rounds."""
 
-    def used():
-        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
     found = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         before = used()
         work()
         found.append(used() - before)
     return min(found)
 
 
-def pass_over(stack):
-    """The pack's share of a preview: alternating with and without it, on simulated providers."""
-    script = (
-        f"for i in 1 2 3; do for pack in '' '--policy-pack {catalogue.PACK}'; do "
-        "start=$(date +%s.%N); pulumi preview --non-interactive $pack >/dev/null 2>&1 || exit 1; "
-        'end=$(date +%s.%N); echo "$pack $start $end"; done; done'
-    )
-    environment = [sys.executable, "-m", "tools.env", "--stack", stack, "--"]
-    command = [*environment, sys.executable, "-m", "stacks.simulated", "--stack", stack, "--", "sh", "-c", script]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(done.stdout + done.stderr)
-    walls = {True: [], False: []}
-    for line in done.stdout.splitlines():
-        *pack, start, end = line.split()
-        walls[bool(pack)].append(float(end) - float(start))
-    without, with_pack = (statistics.median(walls[each]) for each in (False, True))
-    print(
-        f"preview of {stack}: {without:.2f} s without the pack, {with_pack:.2f} s with it: {with_pack - without:.2f} s"
-    )
+def pass_over(stack, resources):
+    """The pack's process from its start to its verdict, asked as the engine asks it."""
+    runs = []
+    for _ in range(ROUNDS):
+        before, start = used(), time.perf_counter()
+        with subprocess.Popen([sys.executable, str(catalogue.PACK)], cwd=CHECKOUT, stdout=subprocess.PIPE) as process:
+            with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
+                pack = analyzer_pb2_grpc.AnalyzerStub(channel)
+                pack.GetAnalyzerInfo(empty_pb2.Empty())
+                for each in resources:
+                    pack.Analyze(analyzer_pb2.AnalyzeRequest(**each))
+                whole = [analyzer_pb2.AnalyzerResource(**each) for each in resources]
+                pack.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=whole))
+            wall = time.perf_counter() - start
+            process.terminate()
+        runs.append((wall, used() - before))
+    show(f"the whole pass over the preview of {stack}, with the pack's start", runs)
+
+
+def used():
+    """CPU seconds of this process and of its children that ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkov", default="", help="how to start checkov; left out without it")
     parser.add_argument("--stack", default="prod")
+    parser.add_argument("--every", type=int, default=10, help="the separate policies judge every n-th resource")
     given = parser.parse_args()
     os.environ["PATH"] = os.pathsep.join([str(paths.tools_dir() / "bin"), os.environ["PATH"]])
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    each_resource()
+    resources = list(planned(given.stack))
+    each_resource(given.stack, resources, given.every)
+    pass_over(given.stack, resources)
     cold(given.checkov)
-    pass_over(given.stack)
 
 
 if __name__ == "__main__":

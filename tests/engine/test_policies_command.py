@@ -1,4 +1,4 @@
-"""The guard over steps under the real engine: replacing what keeps data stops preview and update, until waived."""
+"""The policies' command under the real engine: losses stop preview and update until waived; a state is judged."""
 
 import datetime as dt
 import os
@@ -20,7 +20,7 @@ PROGRAM = """
 import pulumi
 from pulumi_aws import Provider, ecr
 
-ecr.Repository(
+registry = ecr.Repository(
     "serve",
     name="{name}",
     image_tag_mutability="IMMUTABLE",
@@ -28,6 +28,8 @@ ecr.Repository(
     opts=pulumi.ResourceOptions(provider=Provider("aws", region="eu-west-1")),
 )
 """
+LEAK = 'pulumi.export("retrain_token", registry.arn)\n'
+"""An output that is secret by its name, and whose value nobody knows before the first `up`."""
 
 
 class Stack:
@@ -45,8 +47,8 @@ class Stack:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
         self.environment = kept | variables | {"PYTHONPATH": str(checkout)}
 
-    def declare(self, name):
-        (self.root / "__main__.py").write_text(PROGRAM.format(name=name))
+    def declare(self, name, further=""):
+        (self.root / "__main__.py").write_text(PROGRAM.format(name=name) + further)
 
     def waive(self, expiry):
         entry = {"rule": "POL-02", "resource": URN, "reason": "moves to another name", "owner": "ml", "expiry": expiry}
@@ -73,17 +75,23 @@ class Stack:
 
 
 @pytest.fixture
-def stack(tmp_path, pulumi_cli):
-    """A stack whose registry is there, and whose program now gives it another name."""
+def bare(tmp_path, pulumi_cli):
+    """A stack that is not up."""
     del pulumi_cli  # fails or skips where there is none
     with simulate(TemporaryBackend(tmp_path / "backend"), Aws()) as variables:
         made = Stack(tmp_path, variables)
         made.declare("serve")
         assert made.run("pulumi", "stack", "init", "dev").returncode == 0
-        brought = made.policies("up", "--yes", "--", "--non-interactive")
-        assert brought.returncode == 0, brought.stdout + brought.stderr
-        made.declare("model-server")
         yield made
+
+
+@pytest.fixture
+def stack(bare):
+    """A stack whose registry is there, and whose program now gives it another name."""
+    brought = bare.policies("up", "--yes", "--", "--non-interactive")
+    assert brought.returncode == 0, brought.stdout + brought.stderr
+    bare.declare("model-server")
+    return bare
 
 
 def test_a_replacement_of_a_registry_stops_preview_and_update_until_a_waiver_in_force_names_it(stack):
@@ -118,3 +126,21 @@ def test_an_update_that_nobody_agrees_to_is_refused_in_one_line(stack):
         "policies: nobody is there to be asked before the update: give `--yes`\n",
     )
     assert stack.name() == "serve"
+
+
+def test_what_a_preview_could_not_decide_is_decided_on_the_state_at_the_levels_of_the_stack_file(bare):
+    bare.declare("serve", LEAK)
+    previewed = bare.policies("preview")
+    assert previewed.returncode == 0, previewed.stdout + previewed.stderr
+    assert "ML-08 cannot be decided before `up` in 1 place" in previewed.stdout
+
+    assert bare.run("pulumi", "up", "--yes", "--skip-preview").returncode == 0
+    refused = bare.policies("state", "--stack", "dev")
+    assert refused.returncode == 1
+    assert "ML-08 Secrets are secret in the state (mandatory, critical)" in refused.stdout
+    assert "0 places not decided" in refused.stdout
+
+    bare.run("pulumi", "config", "set", "--path", "mlplatform:policies.levels.ML-08", "advisory")
+    told = bare.policies("state", "--stack", "dev")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "ML-08 Secrets are secret in the state (advisory, critical)" in told.stdout
