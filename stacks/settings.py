@@ -254,7 +254,7 @@ def _line(error: dict[str, Any], stack: StackModel) -> str:
     if error["type"] == "extra_forbidden":
         return f"{PROJECT}:{key}: unknown key, remove it or correct its spelling{_known(error['loc'], stack)}"
     if error["type"] == "missing":
-        return f"{PROJECT}:{key} is missing: add it, as in Pulumi.local.yaml"
+        return f"{PROJECT}:{key} is missing: add it, as docs/reference.md describes it"
     if error["type"] == "value_error":
         return f"{PROJECT}:{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
     return f"{PROJECT}:{key} is {error['input']!r}: {error['msg']}"

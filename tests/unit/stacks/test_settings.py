@@ -44,7 +44,7 @@ def test_an_unknown_key_is_named_with_the_known_ones():
 
 def test_a_missing_role_is_named():
     assert refused(tracking=None) == (
-        "Pulumi.local.yaml: mlplatform:tracking is missing: add it, as in Pulumi.local.yaml"
+        "Pulumi.local.yaml: mlplatform:tracking is missing: add it, as docs/reference.md describes it"
     )
 
 
