@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from pytest_pulumi import SecretValue
 from pytest_pulumi.backend import TemporaryBackend
 from pytest_pulumi.project import copy_project
 from pytest_pulumi.providers import Aws, Kubernetes, Random, SimulatedProvider, simulate
@@ -37,7 +38,9 @@ class Machine(SimulatedProvider):
 
     def compute(self, planned: Planned) -> dict[str, Any]:
         """What others are told of a cluster."""
-        return {"kubeconfig": "apiVersion: v1\nkind: Config\n"} if planned.type == "host:index:KindCluster" else {}
+        if planned.type != "host:index:KindCluster":
+            return {}
+        return {"kubeconfig": SecretValue("apiVersion: v1\nkind: Config\n")}
 
 
 class SimulationError(Exception):
