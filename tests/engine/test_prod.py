@@ -1,9 +1,14 @@
 """The whole prod stack on the real engine; AWS, the cluster and random values are simulated, nothing else is."""
 
 import pytest
+from pytest_pulumi.backend import TemporaryBackend
+from pytest_pulumi.command import NoEngineError, find_cli
+from pytest_pulumi.engine import Stack
 from pytest_pulumi.providers import Kubernetes, Random
+from pytest_pulumi.result import OperationError
 
-from tests import prod
+from stacks.holdings import holdings, refusals
+from tests import edits, prod
 from tests.aws import simulated
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
@@ -17,35 +22,72 @@ STATEFUL = (
     "aws:ec2/vpc:Vpc",
 )
 LIMIT_SECONDS = 900.0
+SAMPLE = {
+    "cluster.name": "stopped: ",
+    "database.storage_gib": "update aws:rds/instance:Instance",
+    "loan_default.alerts.drift_share": "update kubernetes:",
+    "network.nat": "delete aws:ec2/eip:Eip, aws:ec2/natGateway:NatGateway",
+    "online_store.engine": "update aws:elasticache/replicationGroup:ReplicationGroup",
+}
+"""Edits and a part of what they do; all of them are in `tests/soak/test_prod_edits.py`."""
 
 
-@pytest.fixture
-def stack(pulumi_stack):
-    def make(**blocks):
-        cloud = simulated()
-        made = pulumi_stack(
-            prod.program(**blocks),
-            providers=[cloud, Kubernetes(), Random()],
-            project="mlplatform",
-            name=prod.NAME,
-            timeout_seconds=LIMIT_SECONDS,
-        )
-        return made, cloud
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    """The stack, up for all tests, none of which changes it; what its first `up` did, and what is simulated."""
+    try:
+        cli = find_cli()
+    except NoEngineError as error:
+        pytest.skip(str(error))
+    providers = [simulated(), Kubernetes(), Random()]
+    stack = Stack(
+        cli,
+        TemporaryBackend(tmp_path_factory.mktemp("pulumi")),
+        program=prod.program(),
+        providers=providers,
+        project="mlplatform",
+        name=prod.NAME,
+        timeout_seconds=LIMIT_SECONDS,
+    )
+    yield stack, stack.up(), providers
+    stack.close()
 
-    return make
 
-
-def test_one_up_makes_everything_a_second_changes_nothing_and_no_secret_is_plain_in_the_state(stack):
-    made, cloud = stack()
-    first = made.up()
+def test_one_up_makes_everything(up):
+    _, first, (cloud, *_) = up
     assert set(first.counts) == {"create"}
     assert first.diagnostics == ()
     assert {item.type for item in cloud.items.values()} >= set(STATEFUL)
     assert first.secret_outputs == {"kubeconfig", "retrain_token"}
-    made.assert_no_changes()
 
-    secrets = [each for each in made.resources() if each["type"] == "random:index/randomPassword:RandomPassword"]
-    assert len(secrets) >= 3
-    assert all("ciphertext" in each["outputs"]["result"] for each in secrets)
-    protected = {each["type"] for each in made.resources() if each.get("protect")}
-    assert protected >= {"aws:s3/bucket:Bucket", "aws:rds/instance:Instance", "aws:eks/cluster:Cluster"}
+
+def test_a_second_up_and_a_refresh_change_nothing(up):
+    stack, _, _ = up
+    stack.program = prod.program()
+    stack.assert_no_changes()
+    assert stack.refresh().changes == ()
+
+
+def test_what_holds_data_is_named_and_protected(up):
+    stack, _, _ = up
+    found = holdings(stack.export())
+    assert {each.role for each in found if each.holds_data} >= {"artifact-store", "database", "online-store"}
+    stores = {each["type"] for each in stack.resources() if each.get("protect")}
+    assert stores >= {"aws:s3/bucket:Bucket", "aws:rds/instance:Instance", "aws:eks/cluster:Cluster"}
+    assert any("LOSE=" in line for line in refusals(found, [], prod.NAME))
+
+
+@pytest.mark.parametrize(("key", "part"), SAMPLE.items(), ids=SAMPLE)
+def test_an_edit_of_a_field_does_what_is_expected_and_loses_nothing_that_holds_data(up, key, part):
+    stack, _, _ = up
+    effect = edits.effect(stack, edits.edits()[key])
+    assert part in effect
+    assert edits.lost(effect) == []
+
+
+def test_a_change_of_the_master_user_is_stopped_by_the_guard(up, monkeypatch):
+    stack, _, _ = up
+    stack.program = prod.program()
+    monkeypatch.setattr("infra.database.aws.MASTER", "somebody")
+    with pytest.raises(OperationError, match=r"unable to replace resource \S+database-instance"):
+        stack.preview()

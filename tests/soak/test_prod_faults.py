@@ -1,7 +1,7 @@
 """Seeded faults of runs on AWS: failures, hangs, lost answers, crashes of a provider, `kill -9` of the CLI.
 
 AWS and the cluster are simulated, the engine and its CLI are real. Each stack suffers one fault while it is made and
-one while it is changed; after each, one `make up` must leave neither orphans nor duplicates.
+one while it is changed; after each, one `make up` must leave neither orphans nor duplicates. Not run to its end yet.
 """
 
 import random
