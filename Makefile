@@ -44,7 +44,7 @@ ifeq ($(STACK),local)
 	@$(WITH) pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS)
 else
 	@$(WITH) $(INFRA)/python -m stacks.adopt --stack $(STACK)
-	@$(WITH) $(INFRA)/python -m policies up $(filter --yes,$(ARGS)) -- $(filter-out --yes,$(ARGS))
+	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS))
 endif
 	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome
 

@@ -30,7 +30,7 @@ def main() -> int:
     state = commands.add_parser("state", help="what the last `up` made")
     state.add_argument("--stack", default="", help="whose state; default: the one that is selected")
     update = commands.add_parser("up", help="an update that is made only when its preview breaks no mandatory rule")
-    update.add_argument("--yes", action="store_true", help="do not ask before the update")
+    update.add_argument("--yes", "-y", action="store_true", help="do not ask before the update")
     for command in (preview, state, update):
         _reports(command)
         command.add_argument("arguments", nargs="*", metavar="-- FLAG", help="flags for pulumi")

@@ -1,10 +1,12 @@
 """What a person sees of `python -m policies`: one line for what cannot be read, and no stack trace."""
 
+import subprocess
 import sys
 
 import pytest
 
 from policies import __main__ as command
+from policies.catalogue import PACK
 
 
 @pytest.fixture
@@ -54,3 +56,24 @@ def test_an_object_whose_fields_have_wrong_types_or_are_missing_breaks_the_rule_
     code, out, error = check(text)
     assert (code, error) == (1, "")
     assert "K8S-22" in out or "K8S-21" in out
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answer", "updated"),
+    [(0, "yes", True), (0, "Y", True), (0, "no", False), (0, "", False), (1, "yes", False)],
+)
+def test_an_update_is_made_when_its_preview_is_sound_and_somebody_agrees(monkeypatch, verdict, answer, updated):
+    ran = []
+
+    def run(arguments, **_):
+        ran.append(arguments)
+        return subprocess.CompletedProcess(arguments, 0)
+
+    monkeypatch.setattr(command, "_engine", lambda _: verdict)
+    monkeypatch.setattr(command.subprocess, "run", run)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    monkeypatch.setattr(sys, "argv", ["policies", "up", "--", "--refresh"])
+    assert command.main() == (0 if updated else 1)
+    expected = ["pulumi", "up", "--yes", "--skip-preview", "--policy-pack", str(PACK), "--refresh"]
+    assert ran == ([expected] if updated else [])
