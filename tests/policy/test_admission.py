@@ -24,11 +24,11 @@ def judge(kube_apiserver, kube_crds):
 
 
 def test_samples_get_their_verdicts_at_admission(judge):
-    assert admission.wrong_verdicts(judge, CASES) == {}
+    assert sorted(admission.wrong_verdicts(judge, CASES)) == []
 
 
 def test_the_audit_finds_what_was_there_before(judge):
-    assert admission.missed_by_audit(judge, CASES) == {}
+    assert sorted(admission.missed_by_audit(judge, CASES)) == []
 
 
 def test_while_no_webhook_answers_judged_namespaces_are_closed_and_the_cluster_heals(judge):
