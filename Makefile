@@ -24,6 +24,8 @@ SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.simulated --stack $(ST
 
 # Where everything is, with the token of the retraining service, for the commands that talk to the platform.
 OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
+# The same as programs of this machine use them: past a login, by the ports of `make forward`.
+REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.forward --outputs
 
 # Reports of `policy` and `policy-state`.
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
@@ -92,7 +94,7 @@ preflight: ## ask STACK's account whether its quotas and zones suffice; BLOCKED 
 	@$(INFRA)/python -m stacks.preflight --stack $(STACK)
 
 doctor: ## ask every part of STACK whether it does its work; prints cause and fix
-	@$(OUTPUTS) | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.doctor --stack $(STACK) $(ARGS)
+	@$(REACHED) | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.doctor --stack $(STACK) $(ARGS)
 
 access-matrix: ## who may do what on AWS, as the program of STACK declares it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud
@@ -111,21 +113,21 @@ drill: ## fire drills on STACK: a bad release must go back, drift must lead to a
 	@$(MAKE) --no-print-directory up DRILL=1
 	@status=0; \
 	for drill in --bad-release "" --poisoned; do \
-	  $(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.drill --outputs - $$drill || { status=$$?; break; }; \
+	  $(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.drill --outputs - $$drill || { status=$$?; break; }; \
 	done; \
 	$(MAKE) --no-print-directory up DRILL= && exit $$status
 
 retrain: ## retrain the model on the running STACK by hand and wait for the outcome
-	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client retrain --outputs - --wait
+	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client retrain --outputs - --wait
 
 status: ## what the retraining service of the running STACK did and does, as JSON
-	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client status --outputs -
+	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client status --outputs -
 
 stage: ## run a command with the variables of a stage of the running STACK: RUN="python -m ..."
 	@$(PYTHON) -m tools.stage --stack $(STACK) -- $(RUN)
 
 rollback: ## put the previous model version back on the running STACK
-	@$(OUTPUTS) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client rollback --outputs -
+	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client rollback --outputs -
 
 check: ## format, lint, types, and which package may import which
 	@$(PYTHON) -m tools.install cloud workloads pulumi tools actionlint

@@ -6,6 +6,7 @@ import pulumi
 
 from infra.cluster.kubeconfig import KubeconfigError
 from infra.core import images
+from infra.exposure import LoginError
 from stacks import composition, settings
 from stacks.surroundings import Surroundings
 
@@ -19,7 +20,7 @@ def main() -> None:
             image=partial(images.reference, file=settings.images_file()),
         )
         composition.declare(settings.load(), surroundings)
-    except (settings.StackFileError, KubeconfigError, images.ImageError) as error:
+    except (settings.StackFileError, KubeconfigError, images.ImageError, LoginError) as error:
         raise pulumi.RunError(str(error)) from None
 
 

@@ -23,7 +23,7 @@ from infra.core import images
 from infra.core.paths import CHECKOUT
 from stacks import composition
 from stacks.aws_settings import AwsStack
-from stacks.settings import PROJECT, StackFileError, parse
+from stacks.settings import PROJECT, StackFileError, parse, with_made_up_secrets
 from stacks.surroundings import Surroundings
 
 WRITES = (
@@ -144,7 +144,7 @@ def declared(stack: str) -> Graph:
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise StackFileError(f"there is no stack {stack!r}: {file.name} is missing")
-    config = yaml.safe_load(file.read_text(encoding="utf-8"))["config"]
+    config = with_made_up_secrets(yaml.safe_load(file.read_text(encoding="utf-8"))["config"])
     settings = parse({key: json.dumps(value) for key, value in config.items()}, stack)
     if not isinstance(settings, AwsStack):
         raise StackFileError(f"{file.name} is of a stack that is not on AWS: it has no roles")

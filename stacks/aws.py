@@ -26,7 +26,7 @@ from infra.core.substrate import Aws, Kubernetes
 from infra.gpu_node_pool import GpuNodePool
 from infra.namespaces.aws import open_to_managed
 from stacks.aws_settings import AwsStack, AwsSubstrateSettings
-from stacks.cluster import Substrates, guarded
+from stacks.cluster import Substrates, client_secret, guarded
 from stacks.surroundings import Surroundings
 
 
@@ -66,12 +66,13 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     scaler = autoscaler.build("autoscaler", settings.autoscaler, substrate, opts)
     nodes = node_pool.build("node-pool", settings.node_pool, substrate, scaler, opts)
     gpus = gpu_node_pool.build_on_aws("gpu-node-pool", settings.gpu_node_pool, substrate, scaler, opts)
-    platform, workloads = guarded(settings, bare, surroundings, [*nodes.ready, *gpus.ready], opts)
+    inside, workloads = guarded(settings, bare, surroundings, [*nodes.ready, *gpus.ready], opts)
+    platform = _with_ways_out(names.PLATFORM, substrate, inside, opts)
     return AwsSubstrates(
-        platform=_with_ways_out(names.PLATFORM, substrate, platform, opts),
+        platform=platform,
         workloads=_with_ways_out(names.LOAN_DEFAULT, substrate, workloads, opts),
         opts=opts,
-        exposure=exposure.build("exposure", settings.exposure, platform, opts),
+        exposure=exposure.build("exposure", settings.exposure, platform, client_secret(settings), opts),
         kubeconfig=eks.kubeconfig,
         gpus=gpus,
     )

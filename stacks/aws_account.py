@@ -29,6 +29,14 @@ class AwsCli:
         told = self._ask("service-quotas", "get-service-quota", "--service-code", "ec2", "--quota-code", code)
         return float(told["Quota"]["Value"])
 
+    def hosted_zone(self, zone_id: str) -> str:
+        """Domain of a hosted zone of Route 53; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/route53/get-hosted-zone.html
+        """
+        told = self._ask("route53", "get-hosted-zone", "--id", zone_id)
+        return str(told["HostedZone"]["Name"]).rstrip(".")
+
     def zones_of(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Type to the zones that it is sold in, without those that it is sold nowhere in; raises AccountError.
 

@@ -15,11 +15,11 @@ from infra.compute.settings import ComputeOnKubernetesSettings
 from infra.controllers.settings import ControllersSettings
 from infra.core.aws_types import AccountId, Region, overlaps, region_of
 from infra.core.names import DnsLabel
-from infra.core.settings import Settings
+from infra.core.settings import Secret, Settings
 from infra.core.supply import Supply
 from infra.credentials.settings import RandomCredentialsSettings
 from infra.database.settings import RdsPostgresSettings
-from infra.exposure.settings import ExposureSettings
+from infra.exposure.settings import AwsExposureSettings
 from infra.feature_store.settings import FeastOnKubernetesSettings
 from infra.gpu_node_pool.gpu_types import GPU_TYPES, unsold
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings, NoGpuNodesSettings
@@ -29,7 +29,7 @@ from infra.namespaces.settings import NamespacesSettings
 from infra.network.settings import NetworkSettings
 from infra.node_pool.settings import NodePoolSettings
 from infra.online_store.settings import ElastiCacheSettings
-from infra.pipelines.settings import PipelinesSettings
+from infra.pipelines.settings import AwsPipelinesSettings
 from infra.policy_server.settings import OpaOnKubernetesSettings
 from infra.registry.settings import RegistrySettings
 from infra.serving.settings import KserveOnKubernetesSettings
@@ -80,7 +80,7 @@ class AwsStack(Settings):
     admission: AdmissionSettings
     namespaces: NamespacesSettings
     controllers: ControllersSettings
-    exposure: ExposureSettings
+    exposure: AwsExposureSettings
     identity: Annotated[PodIdentitySettings | IrsaSettings, Field(discriminator="kind")]
     credentials: RandomCredentialsSettings
     database: RdsPostgresSettings
@@ -88,13 +88,15 @@ class AwsStack(Settings):
     online_store: ElastiCacheSettings
     feature_store: FeastOnKubernetesSettings
     tracking: MlflowOnKubernetesSettings
-    pipelines: PipelinesSettings
+    pipelines: AwsPipelinesSettings
     policy_server: OpaOnKubernetesSettings
     monitoring: PrometheusOnKubernetesSettings
     compute: ComputeOnKubernetesSettings
     serving: KserveOnKubernetesSettings
     loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
     policies: PolicySettings = PolicySettings()
+    login_client_secret: Secret | None = None
+    """Secret of the client at the login's provider, where exposure has one: `pulumi config set --secret`."""
 
     @model_validator(mode="after")
     def _one_region(self) -> "AwsStack":

@@ -63,9 +63,15 @@ def substrates(settings: KubernetesStack, surroundings: Surroundings) -> Substra
         platform=platform,
         workloads=workloads,
         opts=opts,
-        exposure=exposure.build("exposure", settings.exposure, platform, opts),
+        exposure=exposure.build("exposure", settings.exposure, platform, client_secret(settings), opts),
         kubeconfig=made.kubeconfig,
     )
+
+
+def client_secret(settings: KubernetesStack | AwsStack) -> str | None:
+    """Of the client at the login's provider."""
+    secret = settings.login_client_secret
+    return None if secret is None else secret.get_secret_value()
 
 
 def guarded(

@@ -77,7 +77,9 @@ def _on_this_machine(settings: LocalStack, surroundings: Surroundings) -> Base:
     provider = HostProvider("host", root=str(surroundings.folder))
     substrate = _local(settings.substrate, provider, surroundings.path())
     opts = pulumi.ResourceOptions(providers=[provider])
-    return Base(platform=_platform(settings, substrate, substrate, opts), opts=opts, exposure=Direct())
+    exposure = Direct()
+    platform = _platform(settings, substrate, substrate, exposure, opts)
+    return Base(platform=platform, opts=opts, exposure=exposure)
 
 
 def _local(settings: LocalSubstrateSettings, provider: HostProvider, path: str) -> Substrate:
@@ -96,7 +98,7 @@ def _on_a_cluster(settings: KubernetesStack, surroundings: Surroundings) -> Base
 
     made = substrates(settings, surroundings)
     return Base(
-        platform=_platform(settings, made.platform, made.workloads, made.opts),
+        platform=_platform(settings, made.platform, made.workloads, made.exposure, made.opts),
         opts=made.opts,
         exposure=made.exposure,
         kubeconfig=made.kubeconfig,
@@ -107,13 +109,17 @@ def _on_aws(settings: AwsStack, surroundings: Surroundings) -> Base:
     from stacks.aws import substrates  # noqa: PLC0415  needs SDKs that `local` does not have
 
     made = substrates(settings, surroundings)
-    platform = _platform(settings, made.platform, made.workloads, made.opts)
+    platform = _platform(settings, made.platform, made.workloads, made.exposure, made.opts)
     made.gpus.watch(platform.monitoring)
     return Base(platform=platform, opts=made.opts, exposure=made.exposure, kubeconfig=made.kubeconfig)
 
 
 def _platform(
-    settings: StackSettings, substrate: Substrate, workloads: Substrate, opts: pulumi.ResourceOptions
+    settings: StackSettings,
+    substrate: Substrate,
+    workloads: Substrate,
+    exposure: Exposure,
+    opts: pulumi.ResourceOptions,
 ) -> Platform:
     """One realization of every role: servers and stores on `substrate`, what workloads ask for on `workloads`."""
     artifacts = artifact_store.build("artifact-store", settings.artifact_store, substrate, opts)
@@ -138,12 +144,13 @@ def _platform(
             substrate,
             tracking.Stores(artifacts=artifacts, database=sql, identity=identities),
             opts,
+            hosts=exposure.hosts(outputs.TRACKING),
         ),
         pipelines=pipelines.build(
             "pipelines",
             settings.pipelines,
             substrate,
-            pipelines.Stores(artifacts=artifacts, identity=identities),
+            pipelines.Stores(artifacts=artifacts, database=sql, identity=identities),
             opts,
         ),
         policy_server=policy_server.build("policy-server", settings.policy_server, substrate, opts),

@@ -1,9 +1,12 @@
 """`python -m stacks.forward`: opens the loopback ports that a stack's outputs name, until it is interrupted.
 
 Reads the stack's outputs as JSON from standard input (`pulumi stack output --json --show-secrets`). A connection that
-breaks, because a pod was replaced, is opened again.
+breaks, because a pod was replaced, is opened again. With `--outputs` it opens none and prints the outputs as programs
+use them that go through those ports: a login before a gateway is for people.
 """
 
+import argparse
+import contextlib
 import json
 import os
 import signal
@@ -11,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from infra.exposure.spec import Address
+from infra.core.substrate import LOOPBACK
+from infra.exposure.spec import Address, rebased
+from stacks.outputs import SERVERS
 
 PAUSE_SECONDS = 1.0
 """Between two looks at the connections, and before one is opened again."""
@@ -32,12 +37,32 @@ def commands(outputs: Mapping[str, Any], kubeconfig: Path) -> dict[str, list[str
         raise ForwardError("this stack names no ports to forward: its servers are reached as `make outputs` says")
     return {
         name: [
-            *("kubectl", "--kubeconfig", str(kubeconfig), "--namespace", Address.of(each["url"]).namespace),
-            *("port-forward", "--address", "127.0.0.1", f"service/{Address.of(each['url']).service}"),
-            f"{each['local_port']}:{Address.of(each['url']).port}",
+            *("kubectl", "--kubeconfig", str(kubeconfig), "--namespace", address.namespace),
+            *("port-forward", "--address", LOOPBACK, f"service/{address.service}"),
+            f"{outputs['forwards'][name]['local_port']}:{address.port}",
         ]
-        for name, each in outputs["forwards"].items()
+        for name, address in _addresses(outputs).items()
     }
+
+
+def led(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs, with each server's URL that a loopback port stands in for led to that port."""
+    ports = {name: outputs["forwards"][name]["local_port"] for name in _addresses(outputs)}
+    changed = {
+        output: rebased(outputs[output], f"http://{LOOPBACK}:{ports[server.name]}")
+        for output, server in SERVERS.items()
+        if output in outputs and server.http and server.name in ports
+    }
+    return {**outputs, **changed}
+
+
+def _addresses(outputs: Mapping[str, Any]) -> dict[str, Address]:
+    """The Services that are forwarded to; a managed store is none, and is reached from inside of its network only."""
+    found = {}
+    for name, each in outputs.get("forwards", {}).items():
+        with contextlib.suppress(ValueError):
+            found[name] = Address.of(each["url"])
+    return found
 
 
 def run(outputs: Mapping[str, Any], folder: Path) -> None:
@@ -74,12 +99,20 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> int:
-    """Forward until interrupted."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Forward until interrupted, or print what programs are told."""
+    parser = argparse.ArgumentParser(prog="python -m stacks.forward", description=__doc__)
+    parser.add_argument(
+        "--outputs", action="store_true", help="print the outputs as programs use them, forward nothing"
+    )
+    only_outputs = parser.parse_args(arguments).outputs
     signal.signal(signal.SIGTERM, _end)
     given = sys.stdin.read()
     if not given:
         return 1  # the command that should have given the outputs said why it did not
+    if only_outputs:
+        sys.stdout.write(json.dumps(led(json.loads(given))))
+        return 0
     os.umask(0o077)
     with tempfile.TemporaryDirectory(prefix="mlp-forward-") as folder:
         try:

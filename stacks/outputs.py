@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from infra.exposure import Exposure
+from infra.exposure import Exposure, Server
 from infra.platform import Platform
 from workloads.loan_default.component import LoanDefault
 from workloads.loan_default.start_page.component import StartPage
@@ -13,21 +13,26 @@ from workloads.loan_default.start_page.component import StartPage
 if TYPE_CHECKING:
     from stacks.composition import Base
 
+TRACKING = "mlflow"
+"""Name of the tracking server for people."""
+MODEL = Server(name="model", path="model-server", model=True)
+RETRAINING = Server(name="retraining", path="retraining")
 SERVERS = {
-    "prediction_url": ("model", "model-server"),
-    "model_url": ("model", "model-server"),
-    "retrain_url": ("retraining", "retraining"),
-    "drift_report_url": ("retraining", "retraining"),
-    "mlflow_url": ("mlflow", "tracking"),
-    "pipelines_url": ("pipelines", "pipelines"),
-    "feature_server_url": ("features", "feature-server"),
-    "online_store_url": ("online-store", "online-store"),
-    "prometheus_url": ("prometheus", "monitoring"),
-    "alertmanager_url": ("alertmanager", "monitoring"),
-    "grafana_url": ("grafana", "monitoring"),
-    "policy_url": ("policy", "policy-server"),
+    "prediction_url": MODEL,
+    "model_url": MODEL,
+    "retrain_url": RETRAINING,
+    "drift_report_url": RETRAINING,
+    "mlflow_url": Server(name=TRACKING, path="tracking"),
+    "pipelines_url": Server(name="pipelines", path="pipelines", pod_port=3000),
+    "feature_server_url": Server(name="features", path="feature-server"),
+    "online_store_url": Server(name="online-store", path="online-store", http=False),
+    "prometheus_url": Server(name="prometheus", path="monitoring"),
+    "alertmanager_url": Server(name="alertmanager", path="monitoring"),
+    "grafana_url": Server(name="grafana", path="monitoring", pod_port=3000),
+    "policy_url": Server(name="policy", path="policy-server"),
 }
-"""Output -> name of its server for people, and the open path that ends at its pods."""
+"""Output -> its server."""
+START = Server(name="start", path="start-page-service")
 
 
 def endpoints(platform: Platform, loan_default: LoanDefault) -> dict[str, pulumi.Output[str]]:
@@ -38,7 +43,7 @@ def endpoints(platform: Platform, loan_default: LoanDefault) -> dict[str, pulumi
         "retrain_url": loan_default.retrain_url,
         "drift_report_url": loan_default.drift_report_url,
         "mlflow_url": platform.tracking.url,
-        "pipelines_url": platform.pipelines.url,
+        "pipelines_url": platform.pipelines.pages_url,
         "feature_server_url": loan_default.feature_server_url,
         "online_store_url": platform.online_store.url,
         "artifact_store_uri": platform.artifact_store.uri,
@@ -52,7 +57,7 @@ def endpoints(platform: Platform, loan_default: LoanDefault) -> dict[str, pulumi
 
 def links(found: Mapping[str, pulumi.Output[str]], exposure: Exposure) -> dict[str, pulumi.Output[str]]:
     """The same for people."""
-    return {name: exposure.expose(*SERVERS[name], url) if name in SERVERS else url for name, url in found.items()}
+    return {name: exposure.expose(SERVERS[name], url) if name in SERVERS else url for name, url in found.items()}
 
 
 def export(
@@ -61,7 +66,7 @@ def export(
     """Export what people need: links, the page that shows them, credentials, the ports that `make forward` opens."""
     for name, value in found.items():
         pulumi.export(name, value)
-    pulumi.export("start_url", base.exposure.expose("start", "start-page-service", start_page.url))
+    pulumi.export("start_url", base.exposure.expose(START, start_page.url))
     pulumi.export("retrain_token", loan_default.retrain_token)
     if base.kubeconfig is not None:
         pulumi.export("kubeconfig", base.kubeconfig)

@@ -1,7 +1,7 @@
-"""`python -m stacks.preflight --stack NAME`: what its account must allow before a stack's pools reach their limits.
+"""`python -m stacks.preflight --stack NAME`: what its account must allow before a stack can reach its limits.
 
-Quotas, instance types that are sold in the zones, add-ons' versions. Asks, and changes nothing; whatever is asked
-of AWS goes through `Account`, so that tests need none.
+Quotas, instance types that are sold in the zones, add-ons' versions, and the hosted zone of the servers' hosts. Asks,
+and changes nothing; whatever is asked of AWS goes through `Account`, so that tests need none.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from infra.cluster.eks_versions import ADDONS
 from infra.cluster.settings import EksClusterSettings, EksSettings
+from infra.exposure.settings import AwsExposureSettings, AwsGatewaySettings
 from infra.gpu_node_pool.gpu_types import GPU_TYPES
 from infra.gpu_node_pool.settings import (
     EksGpuNodePoolSettings,
@@ -61,6 +62,9 @@ class Account(Protocol):
     def pod_identities(self, cluster: str) -> frozenset[str]:
         """`namespace/service account` of those that a role is bound to on an EKS cluster; raises AccountError."""
 
+    def hosted_zone(self, zone_id: str) -> str:
+        """Domain of a hosted zone of Route 53, e.g. `example.org`; raises AccountError."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
@@ -81,10 +85,10 @@ class Pool:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that keeps a pool from its limit."""
+    """Something that keeps a pool from its limit, or people from the servers."""
 
     blocks: bool
-    """Whether the pool cannot do its work; else only something worth knowing."""
+    """Whether the part cannot do its work; else only something worth knowing."""
 
     text: str
     """What is wrong, what would be right, and what to do."""
@@ -165,7 +169,11 @@ def findings(asked: Iterable[Pool], account: Account) -> list[Finding]:
 
 def examine(settings: AwsStack, account: Account) -> list[Finding]:
     """What the account does not allow of a whole stack file; raises AccountError when it cannot be asked."""
-    return [*findings(pools_of(settings), account), *unoffered(settings.cluster, account)]
+    return [
+        *findings(pools_of(settings), account),
+        *unoffered(settings.cluster, account),
+        *out_of_reach(settings.exposure, account),
+    ]
 
 
 def unoffered(cluster: EksClusterSettings, account: Account) -> list[Finding]:
@@ -183,6 +191,19 @@ def unoffered(cluster: EksClusterSettings, account: Account) -> list[Finding]:
         for addon, version in wanted.items()
         if version not in offered.get(addon, ())
     ]
+
+
+def out_of_reach(exposure: AwsExposureSettings, account: Account) -> Iterator[Finding]:
+    """What keeps people from the servers; raises AccountError when it cannot be asked."""
+    if not isinstance(exposure, AwsGatewaySettings):
+        return
+    zone = account.hosted_zone(exposure.zone_id)
+    if exposure.domain != zone and not exposure.domain.endswith(f".{zone}"):
+        yield Finding(
+            blocks=True,
+            text=f"exposure.domain: {exposure.domain} is not in {zone}, the domain of exposure.zone_id "
+            f"{exposure.zone_id}: give a domain below {zone}, or the zone of the domain",
+        )
 
 
 def _unsold(pool: Pool, sold: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
@@ -241,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each in found:
         sys.stdout.write(f"{'BLOCKED' if each.blocks else 'note'}  {each.text}\n")
     if not found:
-        sys.stdout.write("quotas, zones, add-ons: every pool can reach its limit\n")
+        sys.stdout.write("quotas, zones, add-ons: every pool can reach its limit, and people the servers\n")
     return 1 if any(each.blocks for each in found) else 0
 
 

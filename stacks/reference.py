@@ -139,7 +139,7 @@ def _outputs() -> Iterator[str]:
     yield "The same names in every stack; what a stack has no server for is absent.\n"
     yield "| output | server |"
     yield "|---|---|"
-    yield from (f"| `{name}` | {server} |" for name, (server, _) in sorted(SERVERS.items()))
+    yield from (f"| `{name}` | {server.name} |" for name, server in sorted(SERVERS.items()))
     yield "| `artifact_store_uri` | artifact store, `s3://...` |"
     yield "| `start_url` | start page |"
     yield "| `retrain_token` | bearer token of the retraining service; secret |"

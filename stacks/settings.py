@@ -17,7 +17,7 @@ from infra.cluster.settings import PlainClusterSettings
 from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings
 from infra.controllers.settings import ControllersSettings
 from infra.core import images, paths
-from infra.core.settings import Settings
+from infra.core.settings import Secret, Settings
 from infra.core.supply import Supply
 from infra.credentials.settings import GeneratedOnHostSettings, RandomCredentialsSettings
 from infra.database.settings import PostgresOnKubernetesSettings, SqliteOnHostSettings
@@ -50,6 +50,7 @@ TOOLS = (
 """Programs of the local stack; where distributions differ, every name that one goes by."""
 IMAGES_VARIABLE = "MLPLATFORM_IMAGES"
 """Names another file than `stacks/images.json`; a preview without an account brings its own."""
+LOGIN_CLIENT_SECRET = "login_client_secret"  # noqa: S105  a key
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -129,6 +130,8 @@ class KubernetesStack(Settings):
     serving: KserveOnKubernetesSettings
     loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
     policies: PolicySettings = PolicySettings()
+    login_client_secret: Secret | None = None
+    """Secret of the client at the login's provider, where exposure has one: `pulumi config set --secret`."""
 
     @model_validator(mode="after")
     def _no_file_of_this_machine(self) -> "KubernetesStack":
@@ -161,7 +164,8 @@ class StackFileError(Exception):
 
 def parse(config: Mapping[str, str], stack: str) -> StackSettings:
     """Validate the configuration of a stack (key -> JSON or plain text); raises StackFileError."""
-    values = {key.removeprefix(f"{PROJECT}:"): _value(text) for key, text in config.items() if _is_ours(key)}
+    ours = {key.removeprefix(f"{PROJECT}:"): text for key, text in config.items() if _is_ours(key)}
+    values = {key: text if key == LOGIN_CLIENT_SECRET else _value(text) for key, text in ours.items()}
     model = _model(values.get("substrate"), stack)
     try:
         return model.model_validate(values)
@@ -171,12 +175,22 @@ def parse(config: Mapping[str, str], stack: str) -> StackSettings:
 
 
 def read(stack: str) -> StackSettings:
-    """Settings of a stack by its file in the checkout, for commands beside the engine; raises StackFileError."""
+    """Settings of a stack by its file in the checkout, secrets made up, for commands beside the engine.
+
+    Raises: StackFileError for a file that is missing or wrong.
+    """
     file = paths.CHECKOUT / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise StackFileError(f"there is no stack {stack!r}: {file.name} is missing")
-    config = yaml.safe_load(file.read_text(encoding="utf-8"))["config"]
+    config = with_made_up_secrets(yaml.safe_load(file.read_text(encoding="utf-8"))["config"])
     return parse({key: text if isinstance(text, str) else json.dumps(text) for key, text in config.items()}, stack)
+
+
+def with_made_up_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A stack file's configuration with every secret that it needs, made up where nobody could read it."""
+    login = config.get(f"{PROJECT}:exposure", {}).get("login", {})
+    needed = {f"{PROJECT}:{LOGIN_CLIENT_SECRET}": "made-up"} if login.get("kind") == "oidc" else {}
+    return {**needed, **config}
 
 
 def _model(substrate: Any, stack: str) -> StackModel:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from pytest_pulumi import SecretValue
 from pytest_pulumi.backend import TemporaryBackend
 from pytest_pulumi.project import copy_project
@@ -24,7 +25,7 @@ from pytest_pulumi.providers.base import Planned
 
 from infra.core import images
 from infra.core.paths import CHECKOUT
-from stacks.settings import IMAGES_VARIABLE
+from stacks.settings import IMAGES_VARIABLE, with_made_up_secrets
 
 MADE_UP = "simulated.invalid/mlplatform"
 """Repository of an image that `make images` has not pushed; its digest is made up, too."""
@@ -124,6 +125,9 @@ def _project(checkout: Path, folder: Path, stack: str) -> Path:
         raise SimulationError(f"there is no stack {stack!r}: {file.name} is missing")
     folder.mkdir()
     copy_project(checkout, folder, file, stack, virtualenv=Path(sys.prefix))
+    copied = folder / file.name
+    settings = yaml.safe_load(copied.read_text(encoding="utf-8"))
+    copied.write_text(yaml.safe_dump({**settings, "config": with_made_up_secrets(settings["config"])}))
     return folder
 
 

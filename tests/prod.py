@@ -11,7 +11,7 @@ import yaml
 from infra.core.paths import CHECKOUT
 from stacks import composition
 from stacks.aws_settings import AwsStack
-from stacks.settings import parse
+from stacks.settings import parse, with_made_up_secrets
 from stacks.surroundings import Surroundings
 from tests.clusters import image
 
@@ -25,7 +25,7 @@ def config(**blocks: Mapping[str, Any]) -> dict[str, Any]:
     for role, changes in blocks.items():
         key = f"mlplatform:{role}"
         made[key] = dict(changes) if "kind" in changes else {**made.get(key, {}), **changes}
-    return made
+    return with_made_up_secrets(made)
 
 
 def settings(**blocks: Mapping[str, Any]) -> AwsStack:

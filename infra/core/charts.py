@@ -139,6 +139,20 @@ DCGM_EXPORTER = Chart(
     repository="https://nvidia.github.io/dcgm-exporter/helm-charts",
     images={"image.repository": "nvcr.io/nvidia/k8s/dcgm-exporter"},
 )
+# renovate: datasource=helm depName=external-dns registryUrl=https://kubernetes-sigs.github.io/external-dns
+EXTERNAL_DNS = Chart(
+    name="external-dns",
+    version="1.21.1",
+    repository="https://kubernetes-sigs.github.io/external-dns",
+    images={"image.repository": "registry.k8s.io/external-dns/external-dns"},
+)
+# renovate: datasource=helm depName=opencost registryUrl=https://opencost.github.io/opencost-helm-chart
+OPENCOST = Chart(
+    name="opencost",
+    version="2.5.17",
+    repository="https://opencost.github.io/opencost-helm-chart",
+    images={"opencost.exporter.image.registry": "ghcr.io", "opencost.ui.image.registry": "ghcr.io"},
+)
 
 
 def release(

@@ -2,6 +2,8 @@
 
 # renovate: datasource=docker depName=docker.io/library/postgres
 POSTGRES_IMAGE = "docker.io/library/postgres:17.6-bookworm"
+# renovate: datasource=docker depName=docker.io/library/mysql
+MYSQL_IMAGE = "docker.io/library/mysql:8.4.7"
 # renovate: datasource=docker depName=docker.io/library/redis
 REDIS_IMAGE = "docker.io/library/redis:8.2.2"
 # renovate: datasource=docker depName=docker.io/versity/versitygw

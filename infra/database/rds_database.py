@@ -14,15 +14,13 @@ from infra.core.kubernetes import labels, selector
 from infra.core.once import Once, OnceArgs
 from infra.core.resources import Resources
 from infra.core.substrate import Aws
+from infra.namespaces.aws import AGENT_CIDR, AGENT_PORT, HTTPS, way_out
 
 SCRIPT = Path(__file__).with_name("provision.py")
 TIMEOUT_SECONDS = 600
 NAME_LENGTH = 63
 """Characters of a Postgres identifier.
 Source: https://www.postgresql.org/docs/current/sql-syntax-lexical.html"""
-POD_IDENTITY_AGENT = "169.254.170.23/32"
-"""Where a pod gets its role's credentials.
-Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,15 +164,6 @@ class RdsDatabase(pulumi.ComponentResource):
 
     def _open(self, name: str, args: RdsDatabaseArgs) -> networking.v1.NetworkPolicy:
         """Ways of the job: the instance, AWS' APIs inside the VPC, and the agent that gives credentials."""
-
-        def way(cidrs: list[str], port: int) -> networking.v1.NetworkPolicyEgressRuleArgs:
-            return networking.v1.NetworkPolicyEgressRuleArgs(
-                to=[
-                    networking.v1.NetworkPolicyPeerArgs(ip_block=networking.v1.IPBlockArgs(cidr=cidr)) for cidr in cidrs
-                ],
-                ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")],
-            )
-
         return networking.v1.NetworkPolicy(
             f"{name}-ways",
             metadata=meta.v1.ObjectMetaArgs(namespace=args.substrate.kubernetes.namespace),
@@ -182,9 +171,9 @@ class RdsDatabase(pulumi.ComponentResource):
                 pod_selector=meta.v1.LabelSelectorArgs(match_labels=selector(name)),
                 policy_types=["Egress"],
                 egress=[
-                    way(list(args.substrate.network.data_cidrs), args.port),
-                    way([args.substrate.network.cidr], 443),
-                    way([POD_IDENTITY_AGENT], 80),
+                    way_out(args.substrate.network.data_cidrs, args.port),
+                    way_out([args.substrate.network.cidr], HTTPS),
+                    way_out([AGENT_CIDR], AGENT_PORT),
                 ],
             ),
             opts=args.substrate.kubernetes.child(self),

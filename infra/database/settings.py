@@ -47,19 +47,13 @@ class PostgresOnKubernetesSettings(Settings):
     """Holds all databases and their write-ahead log."""
 
 
-class RdsPostgresSettings(Settings):
-    """What a stack file says about databases on RDS for PostgreSQL."""
-
-    kind: Literal["rds-postgres"]
+class RdsSettings(Settings):
+    """What a stack file says about any instance of RDS."""
 
     protection: Protection = "protect"
     """What becomes of the databases when the instance is to be deleted; `delete` leaves not even a last snapshot."""
 
-    version: Literal["16", "17", "18"] = "17"
-    """Major version; the newest minor one is installed, and kept up in the maintenance window. Another one has
-    parameters of its own, so that it is to be given together with `apply_immediately`."""
-
-    instance_class: DatabaseInstanceClass = "db.m7g.large"
+    instance_class: DatabaseInstanceClass
     """Size of the instance, and of its standby."""
 
     multi_az: bool = True
@@ -85,23 +79,19 @@ class RdsPostgresSettings(Settings):
     Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_DatabaseInsights.TurningOnStandard.html"""
 
     logs_days: RetentionDays = 90
-    """Days that the engine's log, with connections and slow statements, is kept."""
+    """Days that the engine's log, with slow statements, is kept."""
 
     slow_statement_ms: Annotated[int, Field(ge=100, le=600_000)] = 1000
     """Milliseconds from which a statement is logged."""
-
-    root_certificate: Annotated[str, Field(pattern=r"^/[\w./-]+$")] | None = None
-    """Path of RDS' certificate bundle in the images of those who connect; they then check whom they talk to
-    (`sslmode=verify-full`). None: connections are encrypted and unchecked (`sslmode=require`)."""
 
     apply_immediately: bool = False
     """Whether a change that interrupts connections is made at `up`, or in the next maintenance window."""
 
     password_generation: Annotated[int, Field(ge=1)] = 1
-    """Another number draws another password for the owner of each database."""
+    """Another number draws other passwords for those who connect."""
 
     @model_validator(mode="after")
-    def _possible(self) -> "RdsPostgresSettings":
+    def _possible(self) -> "RdsSettings":
         if self.storage_max_gib < self.storage_gib * 1.1:
             raise ValueError(
                 f"storage_max_gib {self.storage_max_gib} is less than a tenth above storage_gib {self.storage_gib}: "
@@ -109,6 +99,53 @@ class RdsPostgresSettings(Settings):
             )
         refuse_overlap(self.backup_window, self.maintenance_window)
         return self
+
+
+class RdsPostgresSettings(RdsSettings):
+    """What a stack file says about databases on RDS for PostgreSQL."""
+
+    kind: Literal["rds-postgres"]
+
+    version: Literal["16", "17", "18"] = "17"
+    """Major version; the newest minor one is installed, and kept up in the maintenance window. Another one has
+    parameters of its own, so that it is to be given together with `apply_immediately`."""
+
+    instance_class: DatabaseInstanceClass = "db.m7g.large"
+    """Size of the instance, and of its standby."""
+
+    root_certificate: Annotated[str, Field(pattern=r"^/[\w./-]+$")] | None = None
+    """Path of RDS' certificate bundle in the images of those who connect; they then check whom they talk to
+    (`sslmode=verify-full`). None: connections are encrypted and unchecked (`sslmode=require`)."""
+
+
+class MysqlOnKubernetesSettings(Settings):
+    """What a stack file says about one MySQL server on a cluster, without a standby."""
+
+    kind: Literal["mysql-on-kubernetes"] = "mysql-on-kubernetes"
+
+    image: ImageReference = pins.MYSQL_IMAGE
+    """MySQL's official image; another major version upgrades the data and does not go back."""
+
+    memory_mib: Annotated[int, Field(ge=768, le=262_144)] = 1024
+    """MiB of the server, half of which are its buffer pool."""
+
+    volume: Volume = Volume(size_gib=10)
+    """Holds its databases."""
+
+
+class RdsMysqlSettings(RdsSettings):
+    """What a stack file says about an instance of RDS for MySQL."""
+
+    kind: Literal["rds-mysql"] = "rds-mysql"
+
+    instance_class: DatabaseInstanceClass = "db.t4g.medium"
+    """Size of the instance, and of its standby."""
+
+    storage_gib: Annotated[int, Field(ge=20, le=16384)] = 20
+    """GiB of gp3 at the start; storage is never made smaller."""
+
+    storage_max_gib: Annotated[int, Field(ge=22, le=65536)] = 100
+    """GiB that storage may grow to by itself."""
 
 
 DatabaseSettings = SqliteOnHostSettings | PostgresOnKubernetesSettings | RdsPostgresSettings

@@ -2,7 +2,7 @@
 
 import pulumi
 
-from infra.exposure.spec import Forward
+from infra.exposure.spec import Forward, Server
 
 
 class Direct:
@@ -11,10 +11,15 @@ class Direct:
     Realizes `infra.exposure.Exposure`.
     """
 
-    def expose(self, name: str, path: str, url: pulumi.Output[str]) -> pulumi.Output[str]:
+    def expose(self, server: Server, url: pulumi.Output[str]) -> pulumi.Output[str]:
         """The URL itself."""
-        del name, path
+        del server
         return url
+
+    def hosts(self, name: str) -> list[str]:
+        """None: requests come from this machine."""
+        del name
+        return []
 
     def forwards(self) -> list[Forward]:
         """None."""

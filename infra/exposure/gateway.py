@@ -1,9 +1,11 @@
-"""Exposure by the Gateway API: one gateway, HTTPS only, one host and one route for each server.
+"""Exposure by the Gateway API: one gateway, HTTPS only, one host and one route for each server, a login before all.
 
 Servers that do not speak HTTP keep the URL that pods use.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_kubernetes import apiextensions, meta, networking
@@ -11,8 +13,9 @@ from pulumi_kubernetes import apiextensions, meta, networking
 from infra.core.kubernetes import LABEL_PREFIX, OURS
 from infra.core.names import dns_label
 from infra.core.substrate import Kubernetes
-from infra.exposure.settings import GatewaySettings, NodePortSettings
-from infra.exposure.spec import Address, Forward, rebased
+from infra.exposure.login import open_to_programs, require_login
+from infra.exposure.settings import FIRST_PORT, GatewaySettings, ModelAccessSettings, NodePortSettings
+from infra.exposure.spec import Address, Forward, Login, Server, rebased
 
 HTTPS = 443
 OWNER_LABEL = "gateway.envoyproxy.io/owning-gateway-name"
@@ -21,12 +24,54 @@ Source: https://gateway.envoyproxy.io/docs/tasks/operations/customize-envoyproxy
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewayExposureArgs:
-    """The settings, and what other components hand over."""
+class Issuer:
+    """Who signs the gateway's certificate, to cert-manager."""
 
-    settings: GatewaySettings | NodePortSettings
+    kind: str
+    """`ClusterIssuer`, or `Issuer` of the gateway's namespace."""
+
+    name: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayExposureArgs:
+    """What is exposed where, and to whom."""
 
     substrate: Kubernetes
+
+    domain: str
+
+    gateway_class: str
+
+    issuer: Issuer
+
+    proxy: Mapping[str, Any] | None = None
+    """What the gateway's proxies are to be, as an EnvoyProxy says it under `provider.kubernetes`; None: as usual."""
+
+    port: int | None = None
+    """TCP port that people reach it by; None: that of HTTPS."""
+
+    login: Login | None = None
+    """None: whoever reaches the gateway reaches every server."""
+
+    model_access: ModelAccessSettings | None = None
+
+    @classmethod
+    def of(
+        cls, settings: GatewaySettings | NodePortSettings, substrate: Kubernetes, login: Login | None
+    ) -> "GatewayExposureArgs":
+        """A gateway on any cluster."""
+        port = settings.port if isinstance(settings, NodePortSettings) else None
+        return cls(
+            substrate=substrate,
+            domain=settings.domain,
+            gateway_class=settings.gateway_class,
+            issuer=Issuer(kind="ClusterIssuer", name=settings.issuer),
+            proxy={"envoyService": _service(settings)},
+            port=port,
+            login=login,
+            model_access=settings.model_access,
+        )
 
 
 class GatewayExposure(pulumi.ComponentResource):
@@ -39,129 +84,162 @@ class GatewayExposure(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayExposureArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:GatewayExposure", name, None, opts)
         self._name, self._args = name, args
-        self._exposed: set[str] = set()
-        child = args.substrate.child(self)
+        self._exposed: dict[str, Forward] = {}
 
         certificate = f"{name}-certificate"
-        metadata = meta.v1.ObjectMetaArgs(name=certificate, namespace=args.substrate.namespace)
-        apiextensions.CustomResource(
+        self._custom(
             certificate,
-            api_version="cert-manager.io/v1",
-            kind="Certificate",
-            metadata=metadata,
-            spec={
+            "cert-manager.io/v1",
+            "Certificate",
+            certificate,
+            {
                 "secretName": certificate,
-                "dnsNames": [f"*.{args.settings.domain}"],
-                "issuerRef": {"kind": "ClusterIssuer", "name": args.settings.issuer},
+                "dnsNames": [f"*.{args.domain}"],
+                "issuerRef": {"kind": args.issuer.kind, "name": args.issuer.name},
             },
-            opts=child,
         )
-        proxy = self._node_port(args.settings) if isinstance(args.settings, NodePortSettings) else None
-        self._gateway = apiextensions.CustomResource(
+        proxy = self._proxy(args.proxy) if args.proxy is not None else None
+        self._gateway = self._custom(
             f"{name}-gateway",
-            api_version="gateway.networking.k8s.io/v1",
-            kind="Gateway",
-            metadata=meta.v1.ObjectMetaArgs(name=name, namespace=args.substrate.namespace),
-            spec={
-                "gatewayClassName": args.settings.gateway_class,
+            "gateway.networking.k8s.io/v1",
+            "Gateway",
+            name,
+            {
+                "gatewayClassName": args.gateway_class,
                 **({"infrastructure": {"parametersRef": proxy}} if proxy else {}),
                 "listeners": [
                     {
                         "name": "https",
                         "protocol": "HTTPS",
                         "port": HTTPS,
-                        "hostname": f"*.{args.settings.domain}",
+                        "hostname": f"*.{args.domain}",
                         "tls": {"mode": "Terminate", "certificateRefs": [{"name": certificate}]},
                         "allowedRoutes": {"namespaces": {"from": "Selector", "selector": {"matchLabels": OURS}}},
                     }
                 ],
             },
-            opts=child,
         )
+        # A route is there only once the login before it is.
+        self._ready: list[pulumi.Resource] = [self._gateway]
+        if args.login is not None:
+            login = require_login(
+                f"{name}-login",
+                args.login,
+                gateway=name,
+                domain=args.domain,
+                substrate=args.substrate,
+                parent=self,
+            )
+            self._ready.append(login)
         self.register_outputs({})
 
-    def expose(self, name: str, path: str, url: pulumi.Output[str]) -> pulumi.Output[str]:
-        """`https://<name>.<domain>`, with the path of `url`."""
-        settings = self._args.settings
-        host = f"{dns_label(name)}.{settings.domain}"
-        if name not in self._exposed:
-            self._exposed.add(name)
-            self._route(name, path, host, url.apply(Address.of))
-        port = f":{settings.port}" if isinstance(settings, NodePortSettings) else ""
+    def expose(self, server: Server, url: pulumi.Output[str]) -> pulumi.Output[str]:
+        """`https://<name>.<domain>`, with the path of `url`; a server that does not speak HTTP keeps its URL."""
+        if not server.http:
+            return url
+        host = self._host(server.name)
+        if server.name not in self._exposed:
+            local_port = FIRST_PORT + len(self._exposed)
+            self._exposed[server.name] = Forward(name=server.name, url=url, local_port=local_port)
+            self._open(server, host, url.apply(Address.of))
+        port = "" if self._args.port is None else f":{self._args.port}"
         return url.apply(lambda url: rebased(url, f"https://{host}{port}"))
 
-    def forwards(self) -> list[Forward]:
-        """None: the gateway is there for good."""
-        return []
+    def hosts(self, name: str) -> list[str]:
+        """Its host, with and without a port: clients differ in what they send."""
+        host = self._host(name)
+        return [host, f"{host}:{self._args.port or HTTPS}"]
 
-    def _route(self, name: str, path: str, host: str, address: pulumi.Output[Address]) -> None:
-        metadata = meta.v1.ObjectMetaArgs(namespace=address.apply(lambda found: found.namespace))
-        child = pulumi.ResourceOptions(parent=self)
+    def forwards(self) -> list[Forward]:
+        """Past a login, which programs of whoever has the kubeconfig do not meet; none where there is none."""
+        return [] if self._args.login is None else list(self._exposed.values())
+
+    def _host(self, name: str) -> str:
+        return f"{dns_label(name)}.{self._args.domain}"
+
+    def _open(self, server: Server, host: str, address: pulumi.Output[Address]) -> None:
+        name, args = server.name, self._args
+        namespace, port = (address.apply(lambda found: found.namespace), address.apply(lambda found: found.port))
+        route = f"{self._name}-{name}"
         apiextensions.CustomResource(
-            f"{self._name}-{name}-route",
+            f"{route}-route",
             api_version="gateway.networking.k8s.io/v1",
             kind="HTTPRoute",
-            metadata=metadata,
+            # The policy of a route names it.
+            metadata=meta.v1.ObjectMetaArgs(name=route, namespace=namespace),
             spec={
                 "hostnames": [host],
-                "parentRefs": [{"name": self._name, "namespace": self._args.substrate.namespace}],
+                "parentRefs": [{"name": self._name, "namespace": args.substrate.namespace}],
                 "rules": [
-                    {
-                        "backendRefs": [
-                            {
-                                "name": address.apply(lambda found: found.service),
-                                "port": address.apply(lambda found: found.port),
-                            }
-                        ]
-                    }
+                    {"backendRefs": [{"name": address.apply(lambda found: found.service), "port": port}]},
                 ],
             },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._gateway]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._ready),
+        )
+        self._let_in(server, namespace, server.pod_port or port)
+        if server.model and args.model_access is not None:
+            issuer = args.login.settings.issuer if args.login else None
+            open_to_programs(
+                f"{route}-access",
+                route=route,
+                namespace=namespace,
+                access=args.model_access,
+                issuer=issuer,
+                parent=self,
+            )
+
+    def _let_in(self, server: Server, namespace: pulumi.Output[str], port: pulumi.Input[int]) -> None:
+        proxies = networking.v1.NetworkPolicyPeerArgs(
+            namespace_selector=meta.v1.LabelSelectorArgs(),
+            pod_selector=meta.v1.LabelSelectorArgs(match_labels={OWNER_LABEL: self._name}),
         )
         networking.v1.NetworkPolicy(
-            f"{self._name}-{name}",
-            metadata=metadata,
+            f"{self._name}-{server.name}",
+            metadata=meta.v1.ObjectMetaArgs(namespace=namespace),
             spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/serves": path}),
+                pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/serves": server.path}),
                 policy_types=["Ingress"],
                 ingress=[
                     networking.v1.NetworkPolicyIngressRuleArgs(
-                        from_=[
-                            networking.v1.NetworkPolicyPeerArgs(
-                                namespace_selector=meta.v1.LabelSelectorArgs(),
-                                pod_selector=meta.v1.LabelSelectorArgs(match_labels={OWNER_LABEL: self._name}),
-                            )
-                        ],
-                        ports=[
-                            networking.v1.NetworkPolicyPortArgs(
-                                port=address.apply(lambda found: found.port), protocol="TCP"
-                            )
-                        ],
+                        from_=[proxies], ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")]
                     )
                 ],
             ),
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _node_port(self, settings: NodePortSettings) -> dict[str, str]:
-        """Let the gateway's Service take a port of the nodes instead of a load balancer; returns its reference."""
-        ports = [{"name": f"https-{HTTPS}", "port": HTTPS, "nodePort": settings.port}]
-        apiextensions.CustomResource(
+    def _proxy(self, kubernetes: Mapping[str, Any]) -> dict[str, str]:
+        """How this gateway's proxies are run; returns its reference."""
+        self._custom(
             f"{self._name}-proxy",
-            api_version="gateway.envoyproxy.io/v1alpha1",
-            kind="EnvoyProxy",
-            metadata=meta.v1.ObjectMetaArgs(name=self._name, namespace=self._args.substrate.namespace),
-            spec={
-                "provider": {
-                    "type": "Kubernetes",
-                    "kubernetes": {
-                        "envoyService": {
-                            "type": "NodePort",
-                            "patch": {"type": "StrategicMerge", "value": {"spec": {"ports": ports}}},
-                        }
-                    },
-                }
-            },
-            opts=self._args.substrate.child(self),
+            "gateway.envoyproxy.io/v1alpha1",
+            "EnvoyProxy",
+            self._name,
+            {"provider": {"type": "Kubernetes", "kubernetes": dict(kubernetes)}},
         )
         return {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy", "name": self._name}
+
+    def _custom(
+        self, name: str, api_version: str, kind: str, called: str, spec: dict[str, Any]
+    ) -> apiextensions.CustomResource:
+        """A custom resource by a fixed name in the gateway's namespace."""
+        substrate = self._args.substrate
+        return apiextensions.CustomResource(
+            name,
+            api_version=api_version,
+            kind=kind,
+            metadata=meta.v1.ObjectMetaArgs(name=called, namespace=substrate.namespace),
+            spec=spec,
+            opts=substrate.child(self),
+        )
+
+
+def _service(settings: GatewaySettings | NodePortSettings) -> dict[str, Any]:
+    """The Service in front of the proxies: a load balancer, or a port of every node."""
+    if isinstance(settings, GatewaySettings):
+        return {
+            "type": "LoadBalancer",
+            **({"loadBalancerSourceRanges": list(settings.sources)} if settings.sources else {}),
+        }
+    ports = [{"name": f"https-{HTTPS}", "port": HTTPS, "nodePort": settings.port}]
+    return {"type": "NodePort", "patch": {"type": "StrategicMerge", "value": {"spec": {"ports": ports}}}}

@@ -4,7 +4,7 @@ import pulumi
 
 from infra.core.substrate import LOOPBACK
 from infra.exposure.settings import PortForwardSettings
-from infra.exposure.spec import Forward, rebased
+from infra.exposure.spec import Forward, Server, rebased
 
 
 class PortForward(pulumi.ComponentResource):
@@ -19,12 +19,16 @@ class PortForward(pulumi.ComponentResource):
         self._forwards: dict[str, Forward] = {}
         self.register_outputs({})
 
-    def expose(self, name: str, path: str, url: pulumi.Output[str]) -> pulumi.Output[str]:
+    def expose(self, server: Server, url: pulumi.Output[str]) -> pulumi.Output[str]:
         """The URL with the server's loopback port in it; answers while `make forward` runs."""
-        del path
         port = self._first + len(self._forwards)
-        forward = self._forwards.setdefault(name, Forward(name=name, url=url, local_port=port))
+        forward = self._forwards.setdefault(server.name, Forward(name=server.name, url=url, local_port=port))
         return url.apply(lambda url: rebased(url, f"//{LOOPBACK}:{forward.local_port}"))
+
+    def hosts(self, name: str) -> list[str]:
+        """None: requests come from the person's own machine."""
+        del name
+        return []
 
     def forwards(self) -> list[Forward]:
         """One for each server that was named."""

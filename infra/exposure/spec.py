@@ -1,9 +1,54 @@
-"""A server's address on a cluster, taken apart."""
+"""What is exposed, and a server's address on a cluster, taken apart."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 import pulumi
+
+from infra.exposure.settings import OidcSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server that people, or programs outside of the cluster, reach."""
+
+    name: str
+    """The same for all its URLs; first label of its host."""
+
+    path: str
+    """The open path that ends at its pods, see `infra.core.kubernetes.open_to_callers`."""
+
+    pod_port: int | None = None
+    """TCP port of its pods; None: the URL's."""
+
+    http: bool = True
+    """Whether it speaks HTTP; gateways lead to no other."""
+
+    model: bool = False
+    """Whether it is the model server, to which the stack file may let programs in that cannot log in."""
+
+
+class LoginError(ValueError):
+    """A login is asked for that cannot be made; the text is one line that names the fix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """The provider, and the client's secret."""
+
+    settings: OidcSettings
+
+    secret: pulumi.Input[str]
+
+    @classmethod
+    def of(cls, settings: OidcSettings, secret: str | None) -> "Login":
+        """Raises: LoginError without a secret."""
+        if secret is None:
+            raise LoginError(
+                "mlplatform:exposure.login.kind oidc needs the client's secret: "
+                "`pulumi config set --secret mlplatform:login_client_secret`"
+            )
+        return cls(settings=settings, secret=pulumi.Output.secret(secret))
 
 
 @dataclass(frozen=True, kw_only=True)

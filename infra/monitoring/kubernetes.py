@@ -20,6 +20,7 @@ from infra.core.resources import Resources
 from infra.core.server import Data, Server, ServerArgs
 from infra.core.substrate import Kubernetes
 from infra.monitoring import dashboards
+from infra.monitoring.opencost import opencost
 from infra.monitoring.settings import PrometheusOnKubernetesSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 from infra.monitoring.stack_values import ALERTMANAGER_PORT, GRAFANA_PORT, METRICS_PORTS, PROMETHEUS_PORT, stack_values
@@ -84,6 +85,8 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
         self._custom(f"{name}-pushgateway-scrape", scrape_config("pushgateway", scraped, honor_labels=True), self)
         open_to_monitoring(f"{name}-pushgateway-scrape", scraped, substrate, self)
         _dashboard(f"{name}-cluster", dashboards.cluster(), substrate, self)
+        if args.settings.opencost:
+            opencost(f"{name}-opencost", self.prometheus_url, substrate, substrate.child(self, self._release))
         self.register_outputs(
             {
                 "prometheus_url": self.prometheus_url,

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from infra.core import pins
-from infra.core.settings import LoopbackPort, Settings
+from infra.core.names import DnsLabel
+from infra.core.settings import HttpsUrl, LoopbackPort, Settings
 from infra.core.supply import ImageReference
 from infra.core.volume import Volume
 from infra.namespaces.settings import Quota
@@ -30,6 +31,16 @@ class PrometheusOnHostSettings(Settings):
 
     retention_days: Annotated[int, Field(ge=1, le=365)] = 15
     """Days that Prometheus keeps samples."""
+
+
+class RemoteWriteSettings(Settings):
+    """Where samples are copied to, for longer than the cluster's own Prometheus keeps them."""
+
+    url: HttpsUrl
+    """Endpoint of Prometheus' remote write, e.g. `https://metrics.example.org/api/v1/push`."""
+
+    token_secret: DnsLabel | None = None
+    """Secret in the namespace `monitoring` whose key `token` is sent as bearer token; None sends none."""
 
 
 class PrometheusOnKubernetesSettings(Settings):
@@ -60,6 +71,12 @@ class PrometheusOnKubernetesSettings(Settings):
 
     cluster_rules: bool = True
     """Whether the chart's own rules and dashboards about the cluster are installed."""
+
+    remote_write: RemoteWriteSettings | None = None
+    """Where samples are copied to; None keeps them in the cluster only."""
+
+    opencost: bool = False
+    """Whether OpenCost says what each namespace costs, as metrics; it reads the cloud's public prices."""
 
 
 MonitoringSettings = PrometheusOnHostSettings | PrometheusOnKubernetesSettings

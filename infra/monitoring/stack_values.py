@@ -11,13 +11,14 @@ from infra.core.charts import container
 from infra.core.kubernetes import LABEL_PREFIX
 from infra.core.resources import Resources
 from infra.core.volume import Volume
+from infra.monitoring.opencost import PORT as OPENCOST_PORT
 from infra.monitoring.settings import PrometheusOnKubernetesSettings
 
 PROMETHEUS_PORT = 9090
 ALERTMANAGER_PORT = 9093
 GRAFANA_PORT = 3000
-METRICS_PORTS = (8080,)
-"""Of the operator and of kube-state-metrics."""
+METRICS_PORTS = (8080, OPENCOST_PORT)
+"""Of the operator and of kube-state-metrics, and of OpenCost."""
 SMALL = container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
 ALERTMANAGER_GIB = 1
 """For silences and what was notified."""
@@ -70,12 +71,23 @@ def _prometheus(settings: PrometheusOnKubernetesSettings) -> dict[str, Any]:
         f"{spec}.podMetadata.labels": _marks("monitoring", "monitoring", "metrics", "api-server"),
         f"{spec}.storageSpec.volumeClaimTemplate.spec": _claim(settings.volume),
         f"{spec}.persistentVolumeClaimRetentionPolicy.whenDeleted": _when_deleted(settings),
+        **_remote_write(settings),
         # What workloads ask for is no part of the release.
         **{
             f"{spec}.{kind}SelectorNilUsesHelmValues": False
             for kind in ("podMonitor", "probe", "rule", "scrapeConfig", "serviceMonitor")
         },
     }
+
+
+def _remote_write(settings: PrometheusOnKubernetesSettings) -> dict[str, Any]:
+    """Source: https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.RemoteWriteSpec."""
+    wanted = settings.remote_write
+    if wanted is None:
+        return {}
+    token = {"name": wanted.token_secret, "key": "token"}
+    authorization = {"authorization": {"type": "Bearer", "credentials": token}} if wanted.token_secret else {}
+    return {"prometheus.prometheusSpec.remoteWrite": [{"url": wanted.url, **authorization}]}
 
 
 def _alertmanager(settings: PrometheusOnKubernetesSettings) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Ways out of a namespace to what is no pod: S3, databases and caches of AWS, the agent that gives credentials."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_kubernetes import meta, networking
@@ -15,22 +15,27 @@ HTTPS, POSTGRES, REDIS = 443, 5432, 6379
 
 
 def open_to_managed(
-    name: str, network: Network, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+    name: str,
+    network: Network,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    databases: Mapping[str, int] | None = None,
 ) -> list[networking.v1.NetworkPolicy]:
     """Let pods of a namespace that say they call a store reach it outside of the cluster; everything else stays closed.
 
     S3 is reached by its addresses in the region (the way there is the VPC's endpoint), STS by an endpoint in the VPC,
-    databases and caches in their subnets.
+    databases and caches in their subnets. `databases`: what further roles call there -> TCP port.
     """
     store = [
-        _to(network.s3_cidrs, HTTPS),
-        _to([network.cidr], HTTPS),
-        _to([AGENT_CIDR], AGENT_PORT),
+        way_out(network.s3_cidrs, HTTPS),
+        way_out([network.cidr], HTTPS),
+        way_out([AGENT_CIDR], AGENT_PORT),
     ]
     ways = {
         "artifact-store": store,
-        "database": [_to(network.data_cidrs, POSTGRES)],
-        "online-store": [_to(network.data_cidrs, REDIS)],
+        "database": [way_out(network.data_cidrs, POSTGRES)],
+        "online-store": [way_out(network.data_cidrs, REDIS)],
+        **{role: [way_out(network.data_cidrs, port)] for role, port in (databases or {}).items()},
     }
     return [
         networking.v1.NetworkPolicy(
@@ -47,7 +52,8 @@ def open_to_managed(
     ]
 
 
-def _to(cidrs: pulumi.Input[Sequence[str]], port: int) -> networking.v1.NetworkPolicyEgressRuleArgs:
+def way_out(cidrs: pulumi.Input[Sequence[str]], port: int) -> networking.v1.NetworkPolicyEgressRuleArgs:
+    """Connections to addresses outside of the cluster on one TCP port."""
     peers = pulumi.Output.from_input(cidrs).apply(
         lambda known: [
             networking.v1.NetworkPolicyPeerArgs(ip_block=networking.v1.IPBlockArgs(cidr=cidr)) for cidr in known

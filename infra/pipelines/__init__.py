@@ -7,12 +7,19 @@ from typing import Protocol, assert_never
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import Kubernetes, Substrate, narrow
+from infra.core.substrate import Aws, Kubernetes, Substrate, narrow
+from infra.database import Database
 from infra.identity import Identity
 from infra.pipelines.local import KfpInProcess
-from infra.pipelines.settings import KfpInProcessSettings, KfpOnKubernetesSettings, PipelinesSettings
+from infra.pipelines.settings import (
+    AwsPipelinesSettings,
+    KfpInProcessSettings,
+    KfpOnAwsSettings,
+    KfpOnKubernetesSettings,
+    PipelinesSettings,
+)
 
-__all__ = ["Pipelines", "PipelinesSettings", "Stores", "build"]
+__all__ = ["AwsPipelinesSettings", "Pipelines", "PipelinesSettings", "Stores", "build"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +27,9 @@ class Stores:
     """What pipelines write to."""
 
     artifacts: ArtifactStore
+
+    database: Database
+    """Keeps what led to what."""
 
     identity: Identity
     """How servers and steps prove that they may reach the artifacts."""
@@ -29,7 +39,10 @@ class Pipelines(Protocol):
     """What every realization gives; workloads accept this and nothing narrower."""
 
     url: pulumi.Output[str] | None
-    """Base URL of the server's API and pages; None where there is no server."""
+    """Base URL of the server's API; None where there is no server."""
+
+    pages_url: pulumi.Output[str] | None
+    """Base URL of its pages, which pass the API's requests on; None where there is no server."""
 
     client_env: Mapping[str, pulumi.Output[str]]
     """`KFP_HOST` and the stages' images (`INGEST_IMAGE`, `WORKLOAD_IMAGE`) where there is a server; without it whoever
@@ -50,7 +63,7 @@ class Pipelines(Protocol):
 
 def build(
     name: str,
-    settings: PipelinesSettings,
+    settings: AwsPipelinesSettings,
     substrate: Substrate,
     stores: Stores,
     opts: pulumi.ResourceOptions | None = None,
@@ -59,13 +72,15 @@ def build(
     match settings:
         case KfpInProcessSettings():
             return KfpInProcess(name, opts)
-        case KfpOnKubernetesSettings():
+        case KfpOnKubernetesSettings() | KfpOnAwsSettings():
             from infra.pipelines.kubernetes import KfpOnKubernetes, KfpOnKubernetesArgs
 
             args = KfpOnKubernetesArgs(
                 settings=settings,
                 substrate=narrow(substrate, Kubernetes),
+                aws=narrow(substrate, Aws) if isinstance(settings, KfpOnAwsSettings) else None,
                 artifact_store=stores.artifacts,
+                database=stores.database,
                 identity=stores.identity,
             )
             return KfpOnKubernetes(name, args, opts)

@@ -1,4 +1,4 @@
-"""Pipelines on a cluster: Kubeflow Pipelines standalone over the stack's artifact store and a Postgres of its own."""
+"""Pipelines on a cluster: Kubeflow Pipelines standalone over the stack's artifact store and databases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +9,20 @@ from pulumi_kubernetes import core, meta, networking
 from infra.artifact_store import ArtifactStore
 from infra.core import names
 from infra.core.kubernetes import labels, open_to_callers
-from infra.core.substrate import Kubernetes
-from infra.database.kubernetes import PostgresOnKubernetes, PostgresOnKubernetesArgs
-from infra.database.settings import PostgresOnKubernetesSettings
+from infra.core.substrate import Aws, Kubernetes
+from infra.database import Database
+from infra.database.mysql import PORT as MYSQL_PORT
+from infra.database.mysql import MysqlOnKubernetes, MysqlOnKubernetesArgs, MysqlServer
 from infra.identity import Grant, Identity, Need, Principal
+from infra.namespaces.aws import open_to_managed
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
 from infra.pipelines import manifests, store
-from infra.pipelines.settings import KfpOnKubernetesSettings
+from infra.pipelines.settings import KfpOnAwsSettings, KfpOnKubernetesSettings
 
 PORT = 8888
 """Of the API server, which serves its API; the pages are served by another one."""
 PAGES_PORT = 3000
+DATABASE, DATABASE_ROLE = "mlpipeline", "pipelines-database"
 ACCOUNTS = {"ml-pipeline": store.PREFIX, "ml-pipeline-ui": store.PREFIX, "pipeline-runner": ""}
 """Service account of KFP's -> key prefix in the store that it reads and writes; steps work on all of the data."""
 
@@ -28,11 +31,17 @@ ACCOUNTS = {"ml-pipeline": store.PREFIX, "ml-pipeline-ui": store.PREFIX, "pipeli
 class KfpOnKubernetesArgs:
     """The settings, and what other components hand over."""
 
-    settings: KfpOnKubernetesSettings
+    settings: KfpOnKubernetesSettings | KfpOnAwsSettings
 
     substrate: Kubernetes
 
+    aws: Aws | None
+    """Where its server is on RDS."""
+
     artifact_store: ArtifactStore
+
+    database: Database
+    """Keeps what led to what, in a database of its own there."""
 
     identity: Identity
 
@@ -40,12 +49,14 @@ class KfpOnKubernetesArgs:
 class KfpOnKubernetes(pulumi.ComponentResource):
     """KFP's API server, pages and controllers, and Argo's controller, in the namespace `kubeflow`.
 
-    Realizes `infra.pipelines.Pipelines`. KFP 2.17 makes its databases itself and speaks to Postgres unencrypted, which
-    no managed server grants: it has a small server of its own on every stack.
+    Realizes `infra.pipelines.Pipelines`. KFP 2.17 speaks MySQL: on Postgres its API server does not start
+    (kubeflow/pipelines#13956). Its store of metadata does speak Postgres, and is a database among the stack's others.
     Source: https://www.kubeflow.org/docs/components/pipelines/operator-guides/installation/
     """
 
     url: pulumi.Output[str] | None
+
+    pages_url: pulumi.Output[str] | None
 
     client_env: Mapping[str, pulumi.Output[str]]
 
@@ -63,10 +74,17 @@ class KfpOnKubernetes(pulumi.ComponentResource):
         )
         self._substrate = args.substrate.within(space.namespace, space.ready)
         grants = {account: self._account(account, prefix) for account, prefix in ACCOUNTS.items()}
-        needs = [*self._store(grants["ml-pipeline"]), self._database(), *self._paths(), args.artifact_store.ready]
+        needs = [
+            *self._store(grants["ml-pipeline"]),
+            *self._runs(),
+            self._metadata_store(),
+            *self._paths(),
+            args.artifact_store.ready,
+        ]
         manifests.apply(name, self._substrate, self._substrate.child(self, *needs))
 
         self.url = pulumi.Output.concat("http://ml-pipeline.", space.namespace, f".svc.cluster.local:{PORT}")
+        self.pages_url = pulumi.Output.concat("http://ml-pipeline-ui.", space.namespace, ".svc.cluster.local")
         self.client_env = {
             "KFP_HOST": self.url,
             **{
@@ -74,7 +92,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
                 for target in ("ingest", "workload")
             },
         }
-        self.register_outputs({"url": self.url, "client_env": self.client_env})
+        self.register_outputs({"url": self.url, "pages_url": self.pages_url, "client_env": self.client_env})
 
     def provide(
         self,
@@ -138,21 +156,35 @@ class KfpOnKubernetes(pulumi.ComponentResource):
             made.append(self._secret("pipelines-ui-keys", grant.secrets))
         return made
 
-    def _database(self) -> pulumi.Resource:
-        settings = self._args.settings
-        chosen = PostgresOnKubernetesSettings(
-            kind="postgres-on-kubernetes",
-            image=settings.database_image,
-            memory_mib=settings.database_memory_mib,
-            volume=settings.database_volume,
-        )
-        args = PostgresOnKubernetesArgs(settings=chosen, substrate=self._substrate, role="pipelines-database")
-        server = PostgresOnKubernetes(f"{self._name}-database", args, pulumi.ResourceOptions(parent=self)).server
-        self._secret(
+    def _runs(self) -> list[pulumi.Resource]:
+        """The server of what KFP knows of pipelines and runs, and how it is reached."""
+        server = self._mysql()
+        secret = self._secret(
             "pipelines-database",
             {"host": server.host, "port": str(server.port), "username": server.user, "password": server.password},
         )
-        return server.ready
+        return [server.ready, secret]
+
+    def _mysql(self) -> MysqlServer:
+        name, settings, child = f"{self._name}-database", self._args.settings, pulumi.ResourceOptions(parent=self)
+        if isinstance(settings, KfpOnKubernetesSettings):
+            own = MysqlOnKubernetesArgs(
+                settings=settings.mysql, substrate=self._substrate, role=DATABASE_ROLE, database=DATABASE
+            )
+            return MysqlOnKubernetes(name, own, child).server
+
+        from infra.database.rds_mysql import RdsMysql, RdsMysqlArgs  # noqa: PLC0415  needs AWS' SDK
+
+        assert self._args.aws is not None  # noqa: S101  for the type checker
+        rds = RdsMysqlArgs(settings=settings.mysql, substrate=self._args.aws, user=DATABASE)
+        return RdsMysql(name, rds, child).server
+
+    def _metadata_store(self) -> pulumi.Resource:
+        """The database of what led to what, and how it is reached."""
+        url = self._args.database.create(f"{self._name}-metadata", pulumi.ResourceOptions(parent=self))
+        known = url.apply(store.connection)
+        parts = ("host", "port", "username", "password", "database", "sslmode")
+        return self._secret("pipelines-metadata", {part: known[part] for part in parts})
 
     def _paths(self) -> list[pulumi.Resource]:
         """KFP's parts reach each other and the cluster's API; callers reach its API and pages."""
@@ -171,7 +203,23 @@ class KfpOnKubernetes(pulumi.ComponentResource):
             ),
             opts=self._substrate.child(self),
         )
-        return [within, open_to_callers(self._name, "pipelines", [PORT, PAGES_PORT], self._substrate, self)]
+        return [
+            within,
+            open_to_callers(self._name, "pipelines", [PORT, PAGES_PORT], self._substrate, self),
+            *self._ways_to_aws(),
+        ]
+
+    def _ways_to_aws(self) -> list[networking.v1.NetworkPolicy]:
+        aws = self._args.aws
+        if aws is None:
+            return []
+        return open_to_managed(
+            f"{self._name}-namespace",
+            aws.network,
+            self._substrate.namespace,
+            pulumi.ResourceOptions(parent=self),
+            {DATABASE_ROLE: MYSQL_PORT},
+        )
 
     def _config_map(self, name: str, data: pulumi.Input[Mapping[str, pulumi.Input[str]]]) -> core.v1.ConfigMap:
         """By a fixed name, which the manifests rely on."""

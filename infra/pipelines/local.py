@@ -14,11 +14,13 @@ class KfpInProcess(pulumi.ComponentResource):
 
     url: pulumi.Output[str] | None
 
+    pages_url: pulumi.Output[str] | None
+
     client_env: Mapping[str, pulumi.Output[str]]
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:KfpInProcess", name, None, opts)
-        self.url, self.client_env = None, {}
+        self.url, self.pages_url, self.client_env = None, None, {}
         self.register_outputs({})
 
     def provide(

@@ -4,10 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core import pins
 from infra.core.settings import Settings
-from infra.core.supply import ImageReference
-from infra.core.volume import Volume
+from infra.database.settings import MysqlOnKubernetesSettings, RdsMysqlSettings
 from infra.namespaces.settings import Quota
 
 
@@ -17,10 +15,8 @@ class KfpInProcessSettings(Settings):
     kind: Literal["kfp-in-process"]
 
 
-class KfpOnKubernetesSettings(Settings):
+class _Kfp(Settings):
     """Kubeflow Pipelines standalone, in a namespace of its own, where pipelines' steps run as well."""
-
-    kind: Literal["kfp-on-kubernetes"]
 
     quota: Quota = Quota()
     """What KFP and all steps that run at once may use."""
@@ -28,14 +24,29 @@ class KfpOnKubernetesSettings(Settings):
     workflow_ttl_seconds: Annotated[int, Field(ge=60, le=2_592_000)] = 86_400
     """Seconds after its end at which a run's pods and their logs are deleted; what KFP knows of the run stays."""
 
-    database_image: ImageReference = pins.POSTGRES_IMAGE
-    """Postgres' official image, for a server of KFP's own: it insists on making its databases, unencrypted."""
 
-    database_memory_mib: Annotated[int, Field(ge=256, le=65_536)] = 512
-    """MiB of that server."""
+class KfpOnKubernetesSettings(_Kfp):
+    """Kubeflow Pipelines standalone, in a namespace of its own, where pipelines' steps run as well."""
 
-    database_volume: Volume = Volume(size_gib=10)
-    """Holds what KFP knows of pipelines, runs and artifacts."""
+    kind: Literal["kfp-on-kubernetes"]
+
+    mysql: MysqlOnKubernetesSettings = MysqlOnKubernetesSettings()
+    """A server for what KFP knows of pipelines and runs."""
 
 
-PipelinesSettings = KfpInProcessSettings | KfpOnKubernetesSettings
+class KfpOnAwsSettings(_Kfp):
+    """Kubeflow Pipelines standalone with what it knows on RDS and its artifacts on S3, without keys."""
+
+    kind: Literal["kfp-on-aws"]
+
+    mysql: RdsMysqlSettings = RdsMysqlSettings()
+    """A server for what KFP knows of pipelines and runs."""
+
+
+PipelinesSettings = Annotated[KfpInProcessSettings | KfpOnKubernetesSettings, Field(discriminator="kind")]
+"""On any cluster."""
+
+AwsPipelinesSettings = Annotated[
+    KfpInProcessSettings | KfpOnKubernetesSettings | KfpOnAwsSettings, Field(discriminator="kind")
+]
+"""On AWS."""

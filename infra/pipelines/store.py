@@ -5,7 +5,7 @@ Source: https://www.kubeflow.org/docs/components/pipelines/operator-guides/confi
 
 import json
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from infra.core.kubernetes import LABEL_PREFIX
 
@@ -59,6 +59,23 @@ class Store:
     def root(self) -> str:
         """Where pipelines' artifacts are."""
         return f"s3://{self.bucket}/{PREFIX.rstrip('/')}"
+
+
+def connection(url: str) -> dict[str, str]:
+    """A database's SQLAlchemy URL as the store of metadata wants it: taken apart, and encrypted where others' are.
+
+    It has no certificates to check the server by: `verify-full` becomes `require`.
+    """
+    parts = urlsplit(url)
+    asked = dict(parse_qsl(parts.query)).get("sslmode", "prefer")
+    return {
+        "host": parts.hostname or "",
+        "port": str(parts.port),
+        "username": parts.username or "",
+        "password": parts.password or "",
+        "database": parts.path.removeprefix("/"),
+        "sslmode": "prefer" if asked == "prefer" else "require",
+    }
 
 
 def server(store: Store) -> dict[str, str]:

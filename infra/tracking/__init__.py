@@ -1,5 +1,6 @@
 """Tracking: MLflow's runs, metrics and model registry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -41,8 +42,13 @@ def build(
     substrate: Substrate,
     stores: Stores,
     opts: pulumi.ResourceOptions | None = None,
+    *,
+    hosts: Sequence[str] = (),
 ) -> Tracking:
-    """Make the realization that the stack file names."""
+    """Make the realization that the stack file names.
+
+    `hosts`: under which requests from outside of the cluster reach the server, with and without a port.
+    """
     match settings:
         case MlflowOnHostSettings():
             host = MlflowOnHostArgs(
@@ -61,6 +67,7 @@ def build(
                 artifact_store=stores.artifacts,
                 database=stores.database,
                 identity=stores.identity,
+                hosts=hosts,
             )
             return MlflowOnKubernetes(name, args, opts)
         case _:

@@ -41,6 +41,9 @@ class MlflowOnKubernetesArgs:
 
     identity: Identity
 
+    hosts: Sequence[str] = ()
+    """Under which requests from outside of the cluster arrive, beside those of the stack file."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Access:
@@ -98,6 +101,14 @@ def allowed_hosts(name: str, namespace: str, others: Sequence[str]) -> list[str]
     return [*names, *(f"{each}:{PORT}" for each in names), "localhost:*", "127.0.0.1:*", *others]
 
 
+def _own_pages(hosts: Sequence[str]) -> list[str]:
+    """Arguments by which pages at these hosts may do more than read: a browser says where a page is from.
+
+    Source: https://mlflow.org/docs/latest/self-hosting/security/network/
+    """
+    return ["--cors-allowed-origins", ",".join(f"https://{host}" for host in hosts)] if hosts else []
+
+
 def _migration(args: MlflowOnKubernetesArgs, database: pulumi.Output[str]) -> OnceArgs:
     """Makes the tables of an empty database, or brings those of an older MLflow up to date."""
     return OnceArgs(
@@ -115,9 +126,8 @@ def _migration(args: MlflowOnKubernetesArgs, database: pulumi.Output[str]) -> On
 def _server(
     name: str, args: MlflowOnKubernetesArgs, access: _Access, database: pulumi.Output[str], migrated: pulumi.Resource
 ) -> ServerArgs:
-    hosts = args.substrate.namespace.apply(
-        lambda namespace: ",".join(allowed_hosts(name, namespace, args.settings.hosts))
-    )
+    outside = [*args.hosts, *args.settings.hosts]
+    hosts = args.substrate.namespace.apply(lambda namespace: ",".join(allowed_hosts(name, namespace, outside)))
     return ServerArgs(
         substrate=args.substrate,
         image=args.substrate.supply.image(args.settings.image),
@@ -128,6 +138,7 @@ def _server(
             pulumi.Output.concat(args.artifact_store.uri, "/", PREFIX.rstrip("/")),
             "--allowed-hosts",
             hosts,
+            *_own_pages(outside),
         ],
         # The side process for server-run jobs, which nothing here uses, would cost 266 MB.
         environment={**ENVIRONMENT, **access.grant.environment, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},

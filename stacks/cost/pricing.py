@@ -243,8 +243,16 @@ def _gib(text: str) -> float:
 
 
 def _load_balancer(resource: Resource, _: Graph, prices: Prices) -> Costs:
-    if resource.kind == "Service" and (resource.inputs.get("spec") or {}).get("type") == "LoadBalancer":
+    if _exposed(resource) == "LoadBalancer":
         yield "load balancer", prices.hours_per_month, prices.hours_per_month, prices.units.load_balancer_hour
+
+
+def _exposed(resource: Resource) -> str | None:
+    """Type of the Service that an object is, or that a gateway's controller makes of it."""
+    spec = resource.inputs.get("spec") or {}
+    if resource.kind == "EnvoyProxy":
+        spec = spec["provider"]["kubernetes"].get("envoyService") or {}
+    return spec.get("type") if resource.kind in ("EnvoyProxy", "Service") else None
 
 
 PRICED: Mapping[str, Pricer] = {

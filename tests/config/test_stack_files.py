@@ -22,12 +22,22 @@ BROKEN = {
     "a time is no cron expression": {"mlplatform:loan_default": {"nightly_cron": "every night"}},
     "a block is a word": {"mlplatform:substrate": "local"},
 }
+LOGIN = {"kind": "oidc", "issuer": "https://login.example.org", "client_id": "ml"}
 BROKEN_ON_A_CLUSTER = {
+    "a gateway without a login": {
+        "mlplatform:exposure": {"kind": "gateway", "issuer": "letsencrypt", "domain": "a.example.org"}
+    },
     "no context is named": {"mlplatform:cluster": {"kind": "existing-cluster"}},
     "a realization stands on a host": {"mlplatform:online_store": {"kind": "redis-on-host"}},
-    "a gateway without a domain": {"mlplatform:exposure": {"kind": "gateway", "issuer": "letsencrypt"}},
+    "a gateway without a domain": {"mlplatform:exposure": {"kind": "gateway", "issuer": "letsencrypt", "login": LOGIN}},
     "a port that no node has": {
-        "mlplatform:exposure": {"kind": "node-port", "domain": "a.example.org", "issuer": "own", "port": 443}
+        "mlplatform:exposure": {
+            "kind": "node-port",
+            "domain": "a.example.org",
+            "issuer": "own",
+            "port": 443,
+            "login": {"kind": "none"},
+        }
     },
     "a way out that does not exist": {"mlplatform:exposure": {"kind": "tunnel"}},
     "a quota of nothing": {"mlplatform:namespaces": {"kind": "guarded-namespaces", "workload_quota": {"pods": 0}}},

@@ -31,7 +31,7 @@ from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServerSpec
 from stacks import composition
-from stacks.settings import parse
+from stacks.settings import parse, with_made_up_secrets
 from stacks.surroundings import Surroundings
 from tests.aws import ANSWERS, Outputs
 from tests.clusters import image, pods
@@ -53,7 +53,7 @@ STACKS = ["local", "dev", "prod"]
 
 
 def settings_of(stack):
-    config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    config = with_made_up_secrets(yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"])
     return parse({key: json.dumps(value) for key, value in config.items()}, stack)
 
 

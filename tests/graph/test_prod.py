@@ -9,6 +9,7 @@ from pytest_pulumi import runner
 from pytest_pulumi.facts import Facts
 
 from infra.core import paths
+from infra.pipelines.kubernetes import ACCOUNTS
 from stacks.access_matrix import rights
 from tests import prod
 from tests.aws import ANSWERS, Outputs
@@ -16,6 +17,8 @@ from tests.clusters import loose, pods
 
 DATA = (s3.Bucket, rds.Instance, "aws:elasticache/replicationGroup:ReplicationGroup")
 OURS = ("mlplatform", "loan-default")
+KUBEFLOW = {f"kubeflow/{account}" for account in ACCOUNTS}
+"""Service accounts of KFP's manifests, whose pods the graph does not show."""
 
 
 def run(**blocks):
@@ -113,7 +116,7 @@ def test_no_grant_is_there_that_no_pod_asked_for(graph):
         for right in rights(graph)
         if any(":s3:::" in each for each in right.on) and right.who.startswith("pod ")
     }
-    assert buckets == {"/".join(each) for each in reaching(graph)}
+    assert buckets == {"/".join(each) for each in reaching(graph)} | KUBEFLOW
 
 
 def test_no_workload_may_do_more_than_its_prefix(graph):
@@ -142,6 +145,8 @@ def test_no_role_trusts_everybody(graph):
 def test_pods_reach_managed_stores_and_nothing_else_outside_of_the_cluster(graph):
     outside = {}
     for each in graph.all("kubernetes:networking.k8s.io/v1:NetworkPolicy"):
+        if each.get("metadata.namespace") not in OURS:
+            continue
         for rule in each.inputs["spec"].get("egress") or []:
             cidrs = [peer["ipBlock"]["cidr"] for peer in rule.get("to") or [] if "ipBlock" in peer]
             if cidrs:
@@ -151,6 +156,41 @@ def test_pods_reach_managed_stores_and_nothing_else_outside_of_the_cluster(graph
         f"{space}-namespace-managed-{role}" for space in OURS for role in ("artifact-store", "database", "online-store")
     }
     assert not any("0.0.0.0/0" in cidrs for cidrs in outside.values())
+
+
+def test_nobody_reaches_a_page_from_outside_who_did_not_log_in_and_programs_reach_the_model_only(graph):
+    policies = {each.get("spec.targetRefs")[0]["kind"]: each for each in graph.all("*:SecurityPolicy")}
+    everywhere, model = policies["Gateway"], policies["HTTPRoute"]
+    gateway = graph.one("*:Gateway", "exposure-gateway-gateway")
+    assert everywhere.get("spec.targetRefs")[0]["name"] == gateway.get("metadata.name")
+    assert everywhere.get("spec.oidc.clientID") == "mlplatform"
+    routes = {each.get("metadata.name"): each.get("spec.hostnames")[0] for each in graph.all("*:HTTPRoute")}
+    assert routes[model.get("spec.targetRefs")[0]["name"]] == "model.ml.example.com"
+    assert {host.split(".")[0] for host in routes.values()} >= {"mlflow", "pipelines", "grafana", "prometheus", "start"}
+
+
+def test_every_url_for_people_is_https_of_the_stacks_domain_and_the_cache_keeps_its_own(graph):
+    urls = {name: url for name, url in graph.outputs.items() if name.endswith("_url")}
+    assert urls.pop("online_store_url").startswith("rediss://")
+    assert [url for url in urls.values() if ".ml.example.com" not in url or not url.startswith("https://")] == []
+
+
+def test_mlflow_answers_the_host_that_people_use_and_lets_its_own_pages_write(graph):
+    command = " ".join(map(str, pods(graph)["tracking-server"]["containers"][0]["command"]))
+    assert ",mlflow.ml.example.com,mlflow.ml.example.com:443 " in command
+    assert "--cors-allowed-origins https://mlflow.ml.example.com" in command
+
+
+def test_pipelines_have_no_key_of_the_store_and_their_server_is_on_rds(graph):
+    secrets = {
+        each.get("metadata.name", None): each.inputs["stringData"] for each in graph.all("kubernetes:core/v1:Secret")
+    }
+    assert secrets["pipelines-store"] == {"accesskey": "", "secretkey": ""}
+    assert "pipelines-ui-keys" not in secrets
+    hosts = {each.get("engine"): each.outputs["address"] for each in graph.all(rds.Instance)}
+    assert secrets["pipelines-database"]["host"] == hosts["mysql"]
+    assert secrets["pipelines-metadata"]["host"] == hosts["postgres"]
+    assert secrets["pipelines-metadata"]["sslmode"] == "require"
 
 
 def test_credentials_are_secret_in_the_outputs(graph):

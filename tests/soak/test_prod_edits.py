@@ -19,11 +19,11 @@ FIXED = {"cluster.name", "cluster.service_cidr", "network.cidr", "substrate.regi
 OF_NO_RESOURCE = {
     "artifact_store.protection",
     "database.protection",
-    "exposure.first_port",
     "monitoring.pushgateway_volume.protection",
     "monitoring.volume.protection",
     "network.reserved_cidrs",
     "online_store.protection",
+    "pipelines.mysql.protection",
     "policies.levels",
     "policies.parameters",
     "substrate.supply.digests",

@@ -139,6 +139,33 @@ class TestOnTheEngine:
         assert outputs["endpoint"].endswith(".eks.amazonaws.com")
         assert outputs["certificate"]
 
+    def test_a_certificate_says_by_which_record_its_domain_is_proved(self, pulumi_stack, cloud):
+        def make(options):
+            certificate = aws.acm.Certificate(
+                "wildcard", domain_name="*.example.org", validation_method="DNS", opts=options
+            )
+            proof = certificate.domain_validation_options[0]
+            record = aws.route53.Record(
+                "proof",
+                zone_id="Z1",
+                name=proof.resource_record_name,
+                type=proof.resource_record_type,
+                records=[proof.resource_record_value],
+                ttl=60,
+                opts=options,
+            )
+            issued = aws.acm.CertificateValidation(
+                "issued", certificate_arn=certificate.arn, validation_record_fqdns=[record.fqdn], opts=options
+            )
+            pulumi.export("asked", certificate.arn)
+            pulumi.export("issued", issued.certificate_arn)
+            pulumi.export("record", record.fqdn)
+
+        outputs = pulumi_stack(program(make), providers=[cloud]).up().outputs
+        assert outputs["issued"] == outputs["asked"]
+        assert outputs["record"].startswith("_")
+        assert outputs["record"].endswith(".example.org")
+
     def test_default_tags_reach_every_resource(self, pulumi_stack, cloud):
         def make(options):
             aws.s3.Bucket("b", tags={"own": "1"}, opts=options)

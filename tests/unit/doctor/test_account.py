@@ -19,6 +19,9 @@ PODS = ("loan-default/retraining", "loan-default/serving")
 class Account:
     """Allows everything but what a test says."""
 
+    def hosted_zone(self, _zone_id):
+        return "example.com"
+
     def __init__(self, quota=100_000.0, bound=PODS, offered=None):
         self._quota, self._bound, self._offered = quota, bound, offered or {}
 

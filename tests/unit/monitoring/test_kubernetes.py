@@ -157,6 +157,37 @@ def test_samples_go_with_the_stack_only_where_its_file_says_so(pulumi_run, prote
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": when}
 
 
+def test_samples_are_copied_only_where_the_stack_file_says_with_a_token_that_it_does_not_hold(pulumi_run):
+    key = "prometheusSpec"
+    assert "remoteWrite" not in pulumi_run(declare()).one("Release").get("values.prometheus")[key]
+    wanted = {"url": "https://metrics.example.org/api/v1/push", "token_secret": "remote-write"}
+    (copied,) = pulumi_run(declare(remote_write=wanted)).one("Release").get("values.prometheus")[key]["remoteWrite"]
+    assert copied["url"] == wanted["url"]
+    assert copied["authorization"]["credentials"] == {"name": "remote-write", "key": "token"}
+
+
+@pytest.mark.parametrize("url", ["http://metrics.example.org", "https://user:pw@metrics.example.org", "metrics"])
+def test_samples_are_copied_encrypted_and_without_a_password_in_the_stack_file(url):
+    with pytest.raises(ValueError, match=r"remote_write\.url"):
+        PrometheusOnKubernetesSettings(kind="prometheus-on-kubernetes", remote_write={"url": url})
+
+
+def test_opencost_asks_the_stacks_prometheus_and_is_scraped_by_it(pulumi_run):
+    graph = pulumi_run(declare(opencost=True))
+    release = graph.one("Release", "monitoring-opencost")
+    assert graph.one("Release", "monitoring") in graph.dependencies(release)
+    values = release.get("values")
+    assert values["opencost"]["prometheus"]["external"]["url"] == graph.outputs["prometheus_url"]
+    assert values["opencost"]["metrics"]["serviceMonitor"]["enabled"] is True
+    assert values["podLabels"]["mlplatform.dev/calls-monitoring"] == "true"
+    ports = [
+        port["port"]
+        for port in graph.one("NetworkPolicy", "monitoring-metrics-callers").get("spec.ingress")[0]["ports"]
+    ]
+    assert 9003 in ports
+    assert not [each.name for each in pulumi_run(declare()).all("Release") if "opencost" in each.name]
+
+
 def test_a_matchers_quotes_are_read():
     assert matcher(r'a!~"x\"y"') == {"name": "a", "matchType": "!~", "value": 'x"y'}
 

@@ -3,8 +3,9 @@ import json
 import pulumi
 import pytest
 
-from infra import artifact_store, pipelines
+from infra import artifact_store, database, pipelines
 from infra.artifact_store.settings import VersitygwOnKubernetesSettings
+from infra.database.settings import PostgresOnKubernetesSettings
 from infra.identity.spec import Grant
 from infra.identity.store_keys import StoreKeys
 from infra.pipelines.manifests import OVERLAY
@@ -30,7 +31,13 @@ def declare(identity=None, **settings):
         artifacts = artifact_store.build(
             "artifact-store", VersitygwOnKubernetesSettings(kind="versitygw-on-kubernetes"), substrate, opts
         )
-        stores = pipelines.Stores(artifacts=artifacts, identity=identity or StoreKeys("identity", opts))
+        stores = pipelines.Stores(
+            artifacts=artifacts,
+            database=database.build(
+                "database", PostgresOnKubernetesSettings(kind="postgres-on-kubernetes"), substrate, opts
+            ),
+            identity=identity or StoreKeys("identity", opts),
+        )
         chosen = KfpOnKubernetesSettings(kind="kfp-on-kubernetes", **settings)
         made = pipelines.build("pipelines", chosen, substrate, stores, opts)
         made.provide("loan-default", {"OPA_URL": "http://opa"}, {"TOKEN": pulumi.Output.secret("hunter2")}, opts)
@@ -77,6 +84,8 @@ def test_what_the_manifests_rely_on_is_there_before_them(graph):
         ("ConfigMap", "kfp-launcher"),
         ("ConfigMap", "workflow-controller-configmap"),
         ("Secret", "pipelines-store"),
+        ("Secret", "pipelines-database"),
+        ("Secret", "pipelines-metadata"),
     ]:
         assert named(graph, kind, name) in before
     assert graph.one("StatefulSet", "pipelines-database-server") in before
@@ -91,6 +100,7 @@ def test_every_name_that_the_overlay_refers_to_is_made(graph):
         ("ConfigMap", "configMapKeyRef", "pipelines-store"),
         ("Secret", "secretKeyRef", "pipelines-store"),
         ("Secret", "secretKeyRef", "pipelines-database"),
+        ("Secret", "secretKeyRef", "pipelines-metadata"),
     ]:
         assert f"{{{key}: {{name: {name}," in text
         assert (kind, name) in made
@@ -132,6 +142,27 @@ def test_its_database_is_reached_by_its_own_role_only(graph):
     (rule,) = policy.get("spec.ingress")
     assert rule["from"][0]["podSelector"]["matchLabels"] == {"mlplatform.dev/calls-pipelines-database": "true"}
     assert loose(pods(graph)["pipelines-database-server"]) == []
+
+
+def test_its_server_is_told_a_database_and_a_user_of_its_own_that_is_no_root(graph):
+    container = pods(graph)["pipelines-database-server"]["containers"][0]
+    env = {each["name"]: each for each in container["env"]}
+    assert env["MYSQL_DATABASE"]["value"] == env["MYSQL_USER"]["value"] == "mlpipeline"
+    assert set(graph.one("Secret", "pipelines-database-secrets").get("stringData")) == {
+        "MYSQL_PASSWORD",
+        "MYSQL_RANDOM_ROOT_PASSWORD",
+    }
+    assert "MYSQL_ROOT_PASSWORD" not in env
+    secret = named(graph, "Secret", "pipelines-database")
+    assert secret.get("stringData.username") == "mlpipeline"
+    secret.assert_secret("stringData.password")
+
+
+def test_the_store_of_metadata_has_a_database_of_its_own_among_the_stacks_others(graph):
+    known = named(graph, "Secret", "pipelines-metadata")
+    assert known.get("stringData.database") == known.get("stringData.username") == "pipelines_metadata"
+    assert known.get("stringData.host") == "database.somewhere.svc.cluster.local"
+    known.assert_secret("stringData.password")
 
 
 def test_runs_go_after_the_time_of_the_stack_file(pulumi_run):

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import re
 
 import pytest
@@ -72,6 +73,22 @@ def test_the_server_has_no_default_keys_and_no_first_version():
     for name in ("OBJECTSTORECONFIG_ACCESSKEY", "OBJECTSTORECONFIG_SECRETACCESSKEY"):
         assert env[name]["valueFrom"]["secretKeyRef"]["name"] == "pipelines-store"
     assert env["BLOCK_V1_PIPELINES"]["value"] == "true"
+
+
+def test_the_server_speaks_mysql_and_encrypted_only():
+    (server,) = [patch for patch in patches() if patch["metadata"]["name"] == "ml-pipeline"]
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each.get("value") for each in container["env"] if "name" in each}
+    assert env["DBDRIVERNAME"] == "mysql"
+    assert json.loads(env["DBCONFIG_MYSQLCONFIG_EXTRAPARAMS"]) == {"tls": "skip-verify"}
+    assert not [name for name in env if "POSTGRES" in name]
+
+
+def test_the_store_of_metadata_makes_no_database_and_is_as_encrypted_as_it_is_told():
+    (deployment,) = [patch for patch in patches() if patch["metadata"]["name"] == "metadata-grpc-deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert "--postgres_config_skip_db_creation=true" in container["args"]
+    assert "--postgres_config_sslmode=$(DB_SSLMODE)" in container["args"]
 
 
 def test_from_a_folder_every_image_comes_from_the_mirror(folder):

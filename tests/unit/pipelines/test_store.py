@@ -58,3 +58,18 @@ def test_every_pod_of_a_run_is_restricted_may_reach_what_steps_need_and_goes_in_
     executor = json.loads(data["executor"])
     assert executor["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert set(executor["resources"]) == {"requests", "limits"}
+
+
+@pytest.mark.parametrize(
+    ("query", "mode"),
+    [("", "prefer"), ("?sslmode=require", "require"), ("?sslmode=verify-full&sslrootcert=/rds.pem", "require")],
+)
+def test_a_database_is_told_to_the_store_of_metadata_in_parts_and_as_encrypted_as_others_have_it(query, mode):
+    assert store.connection(f"postgresql+psycopg://runs:pw@db.example:5432/runs{query}") == {
+        "host": "db.example",
+        "port": "5432",
+        "username": "runs",
+        "password": "pw",
+        "database": "runs",
+        "sslmode": mode,
+    }

@@ -165,6 +165,13 @@ def test_a_load_balancer_on_the_cluster_is_billed(prices):
     assert "load balancer" in bill(prices, step("kubernetes:core/v1:Service", inputs))
 
 
+@pytest.mark.parametrize(("kind", "billed"), [("LoadBalancer", True), ("ClusterIP", False)])
+def test_a_load_balancer_that_a_gateways_controller_makes_is_billed(prices, kind, billed):
+    inputs = {"kind": "EnvoyProxy", "spec": {"provider": {"kubernetes": {"envoyService": {"type": kind}}}}}
+    found = bill(prices, step("kubernetes:gateway.envoyproxy.io/v1alpha1:EnvoyProxy", inputs))
+    assert ("load balancer" in found) is billed
+
+
 def test_a_type_that_nobody_prices_is_named_and_not_skipped(prices):
     with pytest.raises(PriceError, match="nobody says what aws:redshift/cluster:Cluster costs"):
         bill(prices, step("aws:redshift/cluster:Cluster", {}))

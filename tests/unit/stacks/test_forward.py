@@ -9,7 +9,7 @@ import time
 import pytest
 
 from infra.core.paths import CHECKOUT
-from stacks.forward import ForwardError, commands
+from stacks.forward import ForwardError, commands, led
 
 OUTPUTS = {
     "kubeconfig": "kind: Config\n",
@@ -49,6 +49,32 @@ def test_each_server_gets_its_port_on_loopback_only(tmp_path):
 def test_a_stack_that_forwards_nothing_says_so(tmp_path):
     with pytest.raises(ForwardError, match="make outputs"):
         commands({"kubeconfig": ""}, tmp_path / "kubeconfig")
+
+
+def test_a_managed_store_is_not_forwarded_to(tmp_path):
+    cache = {"url": "rediss://master.cache.amazonaws.com:6379", "local_port": 18082}
+    outputs = OUTPUTS | {"forwards": OUTPUTS["forwards"] | {"online-store": cache}}
+    assert set(commands(outputs, tmp_path / "kubeconfig")) == {"model", "mlflow"}
+
+
+def test_programs_go_past_the_login_by_the_forwarded_ports_and_keep_what_is_not_forwarded():
+    outputs = OUTPUTS | {
+        "prediction_url": "https://model.ml.example.org/v1/models/x:predict",
+        "mlflow_url": "https://mlflow.ml.example.org",
+        "grafana_url": "https://grafana.ml.example.org",
+        "retrain_token": "t",
+    }
+    found = led(outputs)
+    assert found["prediction_url"] == "http://127.0.0.1:18080/v1/models/x:predict"
+    assert found["mlflow_url"] == "http://127.0.0.1:18081"
+    assert {key: found[key] for key in ("grafana_url", "retrain_token")} == {
+        key: outputs[key] for key in ("grafana_url", "retrain_token")
+    }
+
+
+def test_a_stack_on_this_machine_is_reached_as_its_outputs_say():
+    outputs = {"mlflow_url": "http://127.0.0.1:5000", "retrain_token": "t"}
+    assert led(outputs) == outputs
 
 
 def test_a_broken_connection_is_opened_again_and_all_end_with_the_command(kubectl):

@@ -11,7 +11,7 @@ from infra.gpu_node_pool.settings import EksGpuNodePoolSettings
 from infra.node_pool.settings import NodePoolSettings
 from stacks import preflight
 from stacks.aws_account import AccountError, AwsCli
-from stacks.preflight import family, findings, vcpus
+from stacks.preflight import family, findings, out_of_reach, vcpus
 from stacks.settings import read
 
 ZONES = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
@@ -26,6 +26,8 @@ ADDED = json.dumps(
 )
 OFFERS = json.dumps([{"InstanceType": each, "Location": zone} for each in TYPES for zone in ZONES])
 
+ZONE = '"HostedZone": {"Name": "example.com."}'
+
 
 class Allows:
     """An account that allows everything but what a test says."""
@@ -38,6 +40,9 @@ class Allows:
 
     def zones_of(self, instance_types):
         return {each: frozenset(self._sold.get(each, ZONES)) for each in instance_types}
+
+    def hosted_zone(self, _zone_id):
+        return "example.com"
 
 
 def pools(cpu=CPU, gpu=GPU):
@@ -202,17 +207,33 @@ def test_a_program_that_fails_or_is_missing_is_named(aws, tmp_path):
         AwsCli(region="eu-west-1", program=str(tmp_path / "none")).quota("L-DB2E81BA")
 
 
+def test_the_program_is_asked_for_a_hosted_zone(aws):
+    account, asked = aws('{"HostedZone": {"Name": "example.com."}}')
+    assert account.hosted_zone("Z0EXAMPLE") == "example.com"
+    assert asked.read_text().startswith("route53 get-hosted-zone --id Z0EXAMPLE ")
+
+
+@pytest.mark.parametrize(
+    ("domain", "reached"),
+    [("example.com", True), ("ml.example.com", True), ("example.org", False), ("ml.notexample.com", False)],
+)
+def test_a_domain_that_is_not_in_its_zone_is_named_with_what_would_be(domain, reached):
+    exposure = read("prod").exposure.model_copy(update={"domain": domain})
+    found = list(out_of_reach(exposure, Allows()))
+    assert not found if reached else f"{domain} is not in example.com" in found[0].text
+
+
 def test_the_command_says_what_blocks_the_stack_of_the_checkout(aws, capsys):
-    account, _ = aws(f'{{"Quota": {{"Value": 0}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}}}')
+    account, _ = aws(f'{{"Quota": {{"Value": 0}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}, {ZONE}}}')
     assert preflight.main(["--stack", "prod", "--aws", account.program]) == 1
     told = capsys.readouterr().out.splitlines()
     assert any(line.startswith("BLOCKED  gpu_node_pool:") and "(L-DB2E81BA) is 0" in line for line in told)
 
 
 def test_the_command_is_content_with_an_account_that_allows_everything(aws, capsys):
-    account, _ = aws(f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}}}')
+    account, _ = aws(f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}, {ZONE}}}')
     assert preflight.main(["--stack", "prod", "--aws", account.program]) == 0
-    assert capsys.readouterr().out == "quotas, zones, add-ons: every pool can reach its limit\n"
+    assert capsys.readouterr().out == "quotas, zones, add-ons: every pool can reach its limit, and people the servers\n"
 
 
 def test_the_command_says_when_it_cannot_tell(capsys, tmp_path):

@@ -135,3 +135,22 @@ def test_a_missing_tool_is_named_with_the_fix(tmp_path, monkeypatch):
 def test_data_may_be_an_address_in_the_artifact_store():
     address = "s3://mlplatform/loan-default/data/loans.csv"
     assert settings.load({"DATA": address}).loan_default.data == address
+
+
+@pytest.mark.parametrize("secret", ["s3cret", "12345", "true", '{"a": 1}'])
+def test_a_secret_is_taken_as_it_is_and_never_shown(secret):
+    blocks = yaml.safe_load((paths.CHECKOUT / "Pulumi.prod.yaml").read_text())["config"]
+    given = {key: json.dumps(value) for key, value in blocks.items()}
+    parsed = parse({**given, "mlplatform:login_client_secret": secret}, "prod")
+    assert parsed.login_client_secret.get_secret_value() == secret
+    assert secret not in repr(parsed.login_client_secret)
+
+
+def test_only_a_stack_with_a_login_gets_a_made_up_secret():
+    key = "mlplatform:login_client_secret"
+    prod, dev = (
+        yaml.safe_load((paths.CHECKOUT / f"Pulumi.{name}.yaml").read_text())["config"] for name in ("prod", "dev")
+    )
+    assert key in settings.with_made_up_secrets(prod)
+    assert key not in settings.with_made_up_secrets(dev)
+    assert settings.with_made_up_secrets({**prod, key: "own"})[key] == "own"

@@ -100,7 +100,7 @@ def test_every_name_in_the_cluster_is_allowed_with_and_without_its_port(host, po
 
 def test_a_forwarded_port_and_the_stacks_own_hosts_are_allowed_and_no_other(pulumi_run):
     shown = command(server(pulumi_run(declare(hosts=["ml.example.org"]))))
-    allowed = shown.rpartition("--allowed-hosts ")[2].split(",")
+    allowed = shown.rpartition("--allowed-hosts ")[2].split()[0].split(",")
     assert "tracking.somewhere:5000" in allowed
 
     def passes(host):
@@ -110,6 +110,13 @@ def test_a_forwarded_port_and_the_stacks_own_hosts_are_allowed_and_no_other(pulu
     assert passes("ml.example.org")
     assert not passes("evil.example.org")
     assert not passes("tracking.somewhere.evil.org")
+
+
+def test_its_pages_may_write_from_the_hosts_that_people_reach_them_by_and_from_no_other(pulumi_run):
+    inside = command(server(pulumi_run(declare())))
+    assert "--cors-allowed-origins" not in inside
+    shown = command(server(pulumi_run(declare(hosts=["ml.example.org"]))))
+    assert shown.endswith("--cors-allowed-origins https://ml.example.org")
 
 
 def test_more_replicas_are_never_all_evicted(pulumi_run):

@@ -193,6 +193,12 @@ class Aws(SimulatedProvider):
             "defaultVersion": 1 if kind == "ec2/launchTemplate" else None,
             "latestVersion": 1 if kind == "ec2/launchTemplate" else None,
         }
+        if kind == "acm/certificate":
+            plain["domainValidationOptions"] = [_proof(str(planned.inputs.get("domainName")), planned.digest(32))]
+        if kind == "acm/certificateValidation":
+            plain["certificateArn"] = planned.inputs.get("certificateArn")
+        if kind == "route53/record":
+            plain["fqdn"] = str(planned.inputs.get("name")).rstrip(".")
         if kind == "ec2/eip":
             plain["allocationId"] = planned.id
         if kind == "ec2/vpcEndpoint" and planned.inputs.get("vpcEndpointType", "Gateway") == "Gateway":
@@ -210,6 +216,17 @@ class Aws(SimulatedProvider):
         what = kind.split("/", 1)[-1].lower()
         name = self.claim(planned) or planned.id
         return pattern.format(service=service, region=region, account=self.account, what=what, id=planned.id, name=name)
+
+
+def _proof(domain: str, digest: str) -> dict[str, str]:
+    """Give the record by which a certificate's domain is proved."""
+    name = domain.removeprefix("*.")
+    return {
+        "domainName": domain,
+        "resourceRecordName": f"_{digest}.{name}.",
+        "resourceRecordType": "CNAME",
+        "resourceRecordValue": f"_{digest}.acm-validations.aws.",
+    }
 
 
 def _kind(token: str) -> str:
