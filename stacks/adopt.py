@@ -8,7 +8,6 @@ rest. Creations that left nothing behind are forgotten, so that `up` begins them
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,16 +17,17 @@ from typing import Any, Protocol
 from infra.core.aws_types import RESOURCE_TAG, STACK_TAG
 from stacks.aws_account import AccountError, AwsCli
 from stacks.aws_settings import AwsStack
+from stacks.pulumi_cli import PulumiError, exists, pulumi
 from stacks.settings import StackFileError, read
 from stacks.sweep import regions
 
 State = dict[str, Any]
 Pulumi = Callable[[Sequence[str]], str]
-"""Runs the CLI and gives what it prints; raises AdoptionError."""
+"""Runs the CLI and gives what it prints; raises PulumiError."""
 
 
 class AdoptionError(Exception):
-    """Something is left that cannot be taken over, or nobody can be asked; one line each."""
+    """Something is left that cannot be taken over; one line."""
 
 
 class Region(Protocol):
@@ -94,13 +94,13 @@ def unknown(state: State, asked: Iterable[Region], stack_tag: str) -> dict[str, 
 
 
 def adopt(
-    pulumi: Pulumi, planned: Callable[[], Iterable[State]], asked: Iterable[Region], stack: str, stack_tag: str
+    cli: Pulumi, planned: Callable[[], Iterable[State]], asked: Iterable[Region], stack: str, stack_tag: str
 ) -> list[str]:
     """Take over what is there; gives the names. `planned`: the resources that an update would create, asked if needed.
 
-    Raises: AdoptionError, AccountError.
+    Raises: AdoptionError, AccountError, PulumiError.
     """
-    exported: State = json.loads(pulumi(["stack", "export", "--stack", stack]))
+    exported: State = json.loads(cli(["stack", "export", "--stack", stack]))
     state: State = exported["deployment"] or {}
     left = unknown(state, asked, stack_tag)
     operations = state.get("pending_operations") or []
@@ -117,10 +117,10 @@ def adopt(
     resources = {**creations, **pending}
     state["resources"] = [*state["resources"], *(_resource(resources[urn], ids[urn]) for urn in ids)]
     state["pending_operations"] = [each for each in operations if each["type"] != "creating"]
-    _import(pulumi, exported, stack)
+    _import(cli, exported, stack)
     if ids:
         targets = [word for urn in ids for word in ("--target", urn)]
-        pulumi(["refresh", "--stack", stack, "--yes", "--skip-preview", *targets])
+        cli(["refresh", "--stack", stack, "--yes", "--skip-preview", *targets])
     return sorted(map(_name, ids))
 
 
@@ -165,24 +165,16 @@ def _resource(asked: State, identifier: str) -> State:
     return {**kept, "custom": True, "id": identifier, "inputs": inputs, "outputs": inputs}
 
 
-def _import(pulumi: Pulumi, exported: State, stack: str) -> None:
+def _import(cli: Pulumi, exported: State, stack: str) -> None:
     with tempfile.TemporaryDirectory(prefix="mlp-adopt-") as folder:
         file = Path(folder) / "state.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(exported), encoding="utf-8")
-        pulumi(["stack", "import", "--stack", stack, "--file", str(file)])
-
-
-def _pulumi(words: Sequence[str]) -> str:
-    command = ["pulumi", *words, "--non-interactive"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise AdoptionError(f"`{' '.join(command[:3])}` failed: {done.stderr.strip()}")
-    return done.stdout
+        cli(["stack", "import", "--stack", stack, "--file", str(file)])
 
 
 def _planned(stack: str) -> list[State]:
-    told = json.loads(_pulumi(["preview", "--json", "--stack", stack]))
+    told = json.loads(pulumi(["preview", "--json", "--stack", stack]))
     return [step["newState"] for step in told["steps"] if step["op"] == "create"]
 
 
@@ -193,12 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stack = parser.parse_args(arguments).stack
     try:
         settings = read(stack)
-        listed = [each["name"].split("/")[-1] for each in json.loads(_pulumi(["stack", "ls", "--json"]))]
-        if not isinstance(settings, AwsStack) or stack not in listed:
+        if not isinstance(settings, AwsStack) or not exists(stack):
             return 0
         asked = [AwsCli(region=region) for region in regions(settings)]
-        taken = adopt(_pulumi, lambda: _planned(stack), asked, stack, settings.substrate.name)
-    except (AdoptionError, AccountError, StackFileError) as error:
+        taken = adopt(pulumi, lambda: _planned(stack), asked, stack, settings.substrate.name)
+    except (AdoptionError, AccountError, PulumiError, StackFileError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     for name in taken:

@@ -5,22 +5,18 @@ Looks at the state alone. Exits with 1 while data would be deleted that is not n
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from policies.destruction import GUARDED
+from stacks.pulumi_cli import PulumiError, exists, pulumi
 
 DATA = ("bucket", "database", "registry", "volume")
 """What of `GUARDED` holds data itself; keys, networks and namespaces are lost with it."""
 ON_THIS_MACHINE = "host:"
 """Types of stacks on this machine, whose settings say what becomes of their data."""
-
-
-class HoldingsError(Exception):
-    """The state cannot be read; one line that says why."""
 
 
 @dataclass(frozen=True, order=True)
@@ -89,19 +85,10 @@ def refusals(found: Sequence[Holding], named: Sequence[str], stack: str) -> list
 
 def _state(stack: str) -> Mapping[str, Any]:
     """The stack's state; empty where there is no such stack."""
-    listed = _pulumi("stack", "ls", "--json")
-    if stack not in [each["name"].split("/")[-1] for each in json.loads(listed)]:
+    if not exists(stack):
         return {}
-    state: Mapping[str, Any] = json.loads(_pulumi("stack", "export", "--stack", stack))["deployment"]
+    state: Mapping[str, Any] = json.loads(pulumi(["stack", "export", "--stack", stack]))["deployment"]
     return state
-
-
-def _pulumi(*arguments: str) -> str:
-    command = ["pulumi", *arguments, "--non-interactive"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise HoldingsError(f"`{' '.join(command[:3])}` failed: {done.stderr.strip()}")
-    return done.stdout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         lines = refusals(holdings(_state(given.stack)), given.lose, given.stack)
-    except HoldingsError as error:
+    except PulumiError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stderr.writelines(f"{line}\n" for line in lines)
