@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from infra.core.aws_types import RESOURCE_TAG, STACK_TAG
@@ -56,7 +57,7 @@ IDS: Mapping[str, Callable[[str], str]] = {
     "aws:eks/addon:Addon": _in_cluster(":"),
     "aws:eks/cluster:Cluster": _after("/"),
     "aws:eks/nodeGroup:NodeGroup": _in_cluster(":"),
-    "aws:eks/podIdentityAssociation:PodIdentityAssociation": _in_cluster(","),
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": _after("/"),
     "aws:elasticache/parameterGroup:ParameterGroup": _after(":"),
     "aws:elasticache/replicationGroup:ReplicationGroup": _after(":"),
     "aws:elasticache/subnetGroup:SubnetGroup": _after(":"),
@@ -71,25 +72,42 @@ IDS: Mapping[str, Callable[[str], str]] = {
     "aws:sqs/queue:Queue": lambda arn: "https://sqs.{3}.amazonaws.com/{4}/{5}".format(*arn.split(":")),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _after("/"),
 }
-"""Type to what its ARN makes of the id that an import takes; of everything in EC2 that is what follows the last slash.
+"""Type to what its ARN makes of its id; of everything in EC2 that is what follows the last slash.
 Source: the section Import of each type, https://www.pulumi.com/registry/packages/aws/api-docs/"""
 _EC2 = "aws:ec2/"
+_ENTRY = "aws:eks/accessEntry:AccessEntry"
+"""Its ARN does not hold its id, which its inputs make."""
+_ARNS = ("arn", "associationArn", "accessEntryArn")
+"""Outputs with a resource's own ARN; a NAT gateway has none of them and is known by its id."""
+_READ_BY = {"aws:eks/podIdentityAssociation:PodIdentityAssociation": "associationId"}
+"""The output, if it is not the id alone, by which the provider reads a resource again."""
 
 
-def import_id(type_: str, arn: str) -> str | None:
+def id_of(type_: str, arn: str, inputs: Mapping[str, Any] = MappingProxyType({})) -> str | None:
     """The id by which the engine reads a resource; None where the type's is not known."""
+    if type_ == _ENTRY:
+        return (
+            f"{inputs['clusterName']}:{inputs['principalArn']}"
+            if {"clusterName", "principalArn"} <= set(inputs)
+            else None
+        )
     known = IDS.get(type_) or (_after("/") if type_.startswith(_EC2) else None)
     return known(arn) if known else None
 
 
 def unknown(state: State, asked: Iterable[Region], stack_tag: str) -> dict[str, str]:
     """ARN to logical name of what carries the stack's tag and no resource of the state is."""
-    known = {(each.get("outputs") or {}).get("arn") for each in state.get("resources") or []}
+    resources = state.get("resources") or []
+    known = {(each.get("outputs") or {}).get(output) for each in resources for output in _ARNS}
+    gateways = {each["id"] for each in resources if each["type"] == "aws:ec2/natGateway:NatGateway"}
     return {
         arn: tags[RESOURCE_TAG]
         for region in asked
         for arn, tags in region.tagged(STACK_TAG, stack_tag).items()
-        if RESOURCE_TAG in tags and arn not in known and not region.going(arn)
+        if RESOURCE_TAG in tags
+        and arn not in known
+        and arn.rpartition(":natgateway/")[2] not in gateways
+        and not region.going(arn)
     }
 
 
@@ -134,7 +152,7 @@ def _ids(resources: Iterable[State], left: Mapping[str, str]) -> dict[str, str]:
     for each in resources:
         for arn, name in left.items():
             same = _name(each["urn"]) == name and arn.split(":")[2] == _service(each["type"])
-            if same and (identifier := import_id(each["type"], arn)):
+            if same and (identifier := id_of(each["type"], arn, each.get("inputs") or {})):
                 found[each["urn"]] = identifier
     return found
 
@@ -162,7 +180,8 @@ def _resource(asked: State, identifier: str) -> State:
     """A resource of the state, as far as it is known before the engine has read it."""
     kept = {key: asked[key] for key in ("urn", "type", "parent", "provider") if asked.get(key)}
     inputs = asked.get("inputs") or {}
-    return {**kept, "custom": True, "id": identifier, "inputs": inputs, "outputs": inputs}
+    read_by = {_READ_BY[asked["type"]]: identifier} if asked["type"] in _READ_BY else {}
+    return {**kept, "custom": True, "id": identifier, "inputs": inputs, "outputs": {**inputs, **read_by}}
 
 
 def _import(cli: Pulumi, exported: State, stack: str) -> None:

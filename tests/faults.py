@@ -56,7 +56,10 @@ class SimulatedRegion:
     cloud: Aws
 
     def tagged(self, key: str, value: str) -> dict[str, dict[str, str]]:
-        tags = {item.values.get("arn"): item.values.get("tagsAll") or {} for item in self.cloud.items.values()}
+        tags = {
+            item.values.get("arn") or item.values.get("associationArn"): item.values.get("tagsAll") or {}
+            for item in self.cloud.items.values()
+        }
         return {arn: given for arn, given in tags.items() if arn and given.get(key) == value}
 
     def going(self, arn: str) -> bool:

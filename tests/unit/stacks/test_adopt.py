@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from infra.core.aws_types import RESOURCE_TAG
-from stacks.adopt import AdoptionError, adopt, import_id
+from stacks.adopt import AdoptionError, adopt, id_of
 
 URN = "urn:pulumi:prod::mlplatform::mlplatform:index:Store$aws:s3/bucket:Bucket::store"
 BUCKET = {
@@ -110,7 +110,7 @@ def test_what_waits_for_its_end_is_left_alone():
         (
             "aws:eks/podIdentityAssociation:PodIdentityAssociation",
             "arn:aws:eks:r:1:podidentityassociation/ours/a-1",
-            "ours,a-1",
+            "a-1",
         ),
         ("aws:iam/role:Role", "arn:aws:iam::1:role/mlplatform/up", "up"),
         ("aws:rds/instance:Instance", "arn:aws:rds:r:1:db:database-1a", "database-1a"),
@@ -119,5 +119,47 @@ def test_what_waits_for_its_end_is_left_alone():
         ("aws:unheard/of:Of", "arn:aws:unheard:r:1:of", None),
     ],
 )
-def test_an_arn_tells_the_id_that_an_import_takes(type_, arn, identifier):
-    assert import_id(type_, arn) == identifier
+def test_an_arn_tells_the_id(type_, arn, identifier):
+    assert id_of(type_, arn) == identifier
+
+
+ASSOCIATION = {
+    "urn": "urn:pulumi:prod::mlplatform::aws:eks/podIdentityAssociation:PodIdentityAssociation::store",
+    "type": "aws:eks/podIdentityAssociation:PodIdentityAssociation",
+    "inputs": {"clusterName": "ours"},
+}
+ENTRY = {
+    "urn": "urn:pulumi:prod::mlplatform::aws:eks/accessEntry:AccessEntry::store",
+    "type": "aws:eks/accessEntry:AccessEntry",
+    "inputs": {"clusterName": "ours", "principalArn": "arn:aws:iam::1:role/up"},
+}
+ASSOCIATED = "arn:aws:eks:r:1:podidentityassociation/ours/a-1"
+ENTERED = "arn:aws:eks:r:1:access-entry/ours/role/1/up/0a"
+
+
+@pytest.mark.parametrize(
+    ("resource", "arn"),
+    [
+        ({**ASSOCIATION, "id": "a-1", "outputs": {"associationArn": ASSOCIATED}}, ASSOCIATED),
+        ({**ENTRY, "id": "ours:arn:aws:iam::1:role/up", "outputs": {"accessEntryArn": ENTERED}}, ENTERED),
+        (
+            {"urn": "urn::nat", "type": "aws:ec2/natGateway:NatGateway", "id": "nat-1", "outputs": {}},
+            "arn:aws:ec2:r:1:natgateway/nat-1",
+        ),
+    ],
+)
+def test_what_the_state_knows_by_another_output_than_arn_is_known(resource, arn):
+    assert take_over(Cli(resources=[resource]), Region(arn)) == []
+
+
+def test_an_association_is_read_again_by_its_own_id():
+    cli = Cli(ASSOCIATION)
+    assert take_over(cli, Region(ASSOCIATED)) == ["store"]
+    (made,) = cli.state["resources"]
+    assert (made["id"], made["outputs"]) == ("a-1", {"clusterName": "ours", "associationId": "a-1"})
+
+
+def test_the_id_of_an_access_entry_is_made_of_its_inputs():
+    cli = Cli(ENTRY)
+    assert take_over(cli, Region(ENTERED)) == ["store"]
+    assert cli.state["resources"][0]["id"] == "ours:arn:aws:iam::1:role/up"

@@ -199,6 +199,8 @@ class Aws(SimulatedProvider):
             plain["certificateArn"] = planned.inputs.get("certificateArn")
         if kind == "route53/record":
             plain["fqdn"] = str(planned.inputs.get("name")).rstrip(".")
+        if kind == "eks/podIdentityAssociation":
+            plain["associationArn"], plain["associationId"] = plain["arn"], planned.id
         if kind == "ec2/eip":
             plain["allocationId"] = planned.id
         if kind == "ec2/vpcEndpoint" and planned.inputs.get("vpcEndpointType", "Gateway") == "Gateway":
