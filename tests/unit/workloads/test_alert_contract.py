@@ -72,7 +72,11 @@ def test_the_alert_that_retrains_exists_and_passes_the_route_and_the_webhook(nam
 
 
 def test_the_latency_rule_asks_for_a_bucket_that_the_model_server_has():
-    assert tuple(float(edge) for edge in serving._LATENCY_BUCKETS) == settings.LATENCY_BUCKETS
+    serving._latency.labels("vector")
+    (family,) = serving._latency.collect()
+    edges = {float(sample.labels["le"]) for sample in family.samples if sample.name.endswith("_bucket")}
+    assert edges == {*settings.LATENCY_BUCKETS, float("inf")}
+    assert settings.AlertSettings().latency_seconds in edges
 
 
 def test_a_latency_that_the_histogram_cannot_tell_is_refused():
