@@ -18,7 +18,14 @@ EDITS = {
     "model server": {"serving": {"kind": "kserve-on-kubernetes", "min_replicas": 2, "max_replicas": 5}},
     "services": {"compute": {"kind": "compute-on-kubernetes", "service_replicas": 2, "catch_up_seconds": 600}},
     "quota": {"namespaces": {"kind": "guarded-namespaces", "workload_quota": {"pods": 150}}},
-    "gateway": {"exposure": {"kind": "gateway", "domain": "ml.example.org", "issuer": "own"}},
+    "gateway": {
+        "exposure": {
+            "kind": "gateway",
+            "domain": "ml.example.org",
+            "issuer": "own",
+            "login": {"kind": "oidc", "issuer": "https://login.example.org", "client_id": "ml"},
+        }
+    },
     "Spark": {"loan_default": {"spark_executors": 2}},
     "version": {"loan_default": {"serving": {"model_version": "3"}, "retraining": {"enabled": False}}},
     "memory": {"online_store": {"kind": "redis-on-kubernetes", "maxmemory_mib": 1024, "volume": VOLUME}},
