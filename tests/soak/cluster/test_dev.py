@@ -18,12 +18,13 @@ EDITS = {
     "model server": {"serving": {"kind": "kserve-on-kubernetes", "min_replicas": 2, "max_replicas": 5}},
     "services": {"compute": {"kind": "compute-on-kubernetes", "service_replicas": 2, "catch_up_seconds": 600}},
     "quota": {"namespaces": {"kind": "guarded-namespaces", "workload_quota": {"pods": 150}}},
-    "gateway": {
+    "node port": {
         "exposure": {
-            "kind": "gateway",
+            "kind": "node-port",
             "domain": "ml.example.org",
             "issuer": "own",
-            "login": {"kind": "oidc", "issuer": "https://login.example.org", "client_id": "ml"},
+            "port": 31_000,
+            "login": {"kind": "none"},
         }
     },
     "Spark": {"loan_default": {"spark_executors": 2}},
