@@ -8,15 +8,16 @@ rest. Creations that left nothing behind are forgotten, so that `up` begins them
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from infra.core.aws_types import RESOURCE_TAG, STACK_TAG
-from stacks.aws_account import AccountError, AwsCli
+from stacks.aws_account import AccountError, AwsCli, Region
 from stacks.aws_settings import AwsStack
 from stacks.pulumi_cli import PulumiError, exists, pulumi
 from stacks.settings import StackFileError, read
@@ -29,16 +30,6 @@ Pulumi = Callable[[Sequence[str]], str]
 
 class AdoptionError(Exception):
     """Something is left that cannot be taken over; one line."""
-
-
-class Region(Protocol):
-    """What is asked about one region of an account."""
-
-    def tagged(self, key: str, value: str) -> Mapping[str, Mapping[str, str]]:
-        """ARN to tags of what carries a tag; raises AccountError."""
-
-    def going(self, arn: str) -> bool:
-        """Whether something that is listed still waits for its end; raises AccountError."""
 
 
 def _after(separator: str) -> Callable[[str], str]:
@@ -79,6 +70,9 @@ _ENTRY = "aws:eks/accessEntry:AccessEntry"
 """Its ARN does not hold its id, which its inputs make."""
 _ARNS = ("arn", "associationArn", "accessEntryArn")
 """Outputs with a resource's own ARN; a NAT gateway has none of them and is known by its id."""
+_COPY = re.compile(r":(rds|elasticache|ec2):[^:]*:[^:]*:(cluster-)?(snapshot|auto-backup)[:/]")
+"""ARNs of what AWS makes of a resource by itself, with the resource's own tags on it.
+Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html#USER_Tagging.CopyTags"""
 _READ_BY = {"aws:eks/podIdentityAssociation:PodIdentityAssociation": "associationId"}
 """The output, if it is not the id alone, by which the provider reads a resource again."""
 
@@ -96,7 +90,7 @@ def id_of(type_: str, arn: str, inputs: Mapping[str, Any] = MappingProxyType({})
 
 
 def unknown(state: State, asked: Iterable[Region], stack_tag: str) -> dict[str, str]:
-    """ARN to logical name of what carries the stack's tag and no resource of the state is."""
+    """ARN to logical name of what carries the stack's tag and is no resource of the state, nor a copy of one."""
     resources = state.get("resources") or []
     known = {(each.get("outputs") or {}).get(output) for each in resources for output in _ARNS}
     gateways = {each["id"] for each in resources if each["type"] == "aws:ec2/natGateway:NatGateway"}
@@ -106,6 +100,7 @@ def unknown(state: State, asked: Iterable[Region], stack_tag: str) -> dict[str, 
         for arn, tags in region.tagged(STACK_TAG, stack_tag).items()
         if RESOURCE_TAG in tags
         and arn not in known
+        and not _COPY.search(arn)
         and arn.rpartition(":natgateway/")[2] not in gateways
         and not region.going(arn)
     }

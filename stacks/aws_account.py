@@ -4,13 +4,23 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 CALL_SECONDS = 60
 
 
 class AccountError(Exception):
     """The account cannot be asked; one line that says why."""
+
+
+class Region(Protocol):
+    """What is asked about the leftovers in one region of an account."""
+
+    def tagged(self, key: str, value: str) -> Mapping[str, Mapping[str, str]]:
+        """ARN to tags of what carries a tag; raises AccountError."""
+
+    def going(self, arn: str) -> bool:
+        """Whether something that is listed still was deleted already, or waits for it; raises AccountError."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
@@ -19,7 +19,7 @@ from infra.cluster import kubeconfig
 from infra.cluster.settings import EksSettings, ExistingClusterSettings, KindClusterSettings
 from infra.core import names
 from infra.core.aws_types import STACK_TAG
-from stacks.aws_account import AccountError, AwsCli
+from stacks.aws_account import AccountError, AwsCli, Region
 from stacks.aws_settings import AwsStack
 from stacks.kubectl import LABEL, ClusterError, Kubectl
 from stacks.settings import KubernetesStack, StackFileError, read
@@ -102,16 +102,6 @@ def _finalizers(found: Mapping[str, Any]) -> str:
 def _asked(webhook: Mapping[str, Any]) -> set[str]:
     services = ((each.get("clientConfig") or {}).get("service") or {} for each in webhook.get("webhooks") or [])
     return {service["namespace"] for service in services if "namespace" in service}
-
-
-class Region(Protocol):
-    """What is asked about one region of an account."""
-
-    def tagged(self, key: str, value: str) -> Iterable[str]:
-        """ARNs of what carries a tag; raises AccountError."""
-
-    def going(self, arn: str) -> bool:
-        """Whether something that is listed still waits for its end; raises AccountError."""
 
 
 GLOBAL_REGION = "us-east-1"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_aws import eks
 
 from infra.autoscaler.settings import ClusterAutoscalerSettings
 from infra.core import charts
-from infra.core.aws import Statement, pod_trust, role
+from infra.core.aws import Statement
+from infra.core.pod_role import pod_role
 from infra.core.resources import Resources
 from infra.core.substrate import Aws
 
@@ -42,20 +42,11 @@ class ClusterAutoscaler(pulumi.ComponentResource):
     def __init__(self, name: str, args: ClusterAutoscalerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:ClusterAutoscaler", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        account, cluster = args.substrate.account, args.substrate.cluster
-        trust = pod_trust(account, cluster.arn, NAMESPACE, SERVICE_ACCOUNT)
-        acting, policies = role(f"{name}-role", trust, child, statements=_statements())
-        bound = eks.PodIdentityAssociation(
-            f"{name}-binding",
-            cluster_name=cluster.name,
-            namespace=NAMESPACE,
-            service_account=SERVICE_ACCOUNT,
-            role_arn=acting.arn,
-            opts=child,
-        )
+        inside = args.substrate.within(pulumi.Output.from_input(NAMESPACE))
+        rights = pod_role(name, SERVICE_ACCOUNT, _statements(), inside, child)
         values: dict[str, Any] = {
-            "autoDiscovery.clusterName": cluster.name,
-            "awsRegion": account.region,
+            "autoDiscovery.clusterName": args.substrate.cluster.name,
+            "awsRegion": args.substrate.account.region,
             "rbac.serviceAccount.name": SERVICE_ACCOUNT,
             "nodeSelector": {"mlplatform.dev/pool": "system"},
             "resources": charts.container(CONTROLLER),
@@ -67,9 +58,8 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                 "skip-nodes-with-local-storage": False,
             },
         }
-        system = args.substrate.kubernetes.within(pulumi.Output.from_input(NAMESPACE))
-        opts = pulumi.ResourceOptions(parent=self, depends_on=[*policies, bound])
-        release = charts.release(name, charts.CLUSTER_AUTOSCALER, values, system, opts)
+        opts = pulumi.ResourceOptions(parent=self, depends_on=rights)
+        release = charts.release(name, charts.CLUSTER_AUTOSCALER, values, inside.kubernetes, opts)
         self.ready = [release]
         self.register_outputs({})
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_aws import eks
 from pulumi_kubernetes import meta, networking
 
 from infra.controllers.namespace import ControllerNamespace, ControllerNamespaceArgs
 from infra.core import charts
-from infra.core.aws import Statement, pod_trust, role
+from infra.core.aws import Statement
 from infra.core.aws_types import STACK_TAG
+from infra.core.pod_role import pod_role
 from infra.core.resources import Resources
 from infra.core.substrate import Aws
 from infra.exposure.settings import RecordsSettings
@@ -52,23 +52,14 @@ class ExternalDns(pulumi.ComponentResource):
     def __init__(self, name: str, args: ExternalDnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:ExternalDns", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        account, cluster = args.substrate.account, args.substrate.cluster
 
         space = ControllerNamespace(
             f"{name}-namespace",
             ControllerNamespaceArgs(substrate=args.substrate.kubernetes, name=NAMESPACE, ports=[]),
             child,
         ).substrate
-        trust = pod_trust(account, cluster.arn, NAMESPACE, SERVICE_ACCOUNT)
-        acting, policies = role(f"{name}-role", trust, child, statements=_rights(args))
-        bound = eks.PodIdentityAssociation(
-            f"{name}-binding",
-            cluster_name=cluster.name,
-            namespace=NAMESPACE,
-            service_account=SERVICE_ACCOUNT,
-            role_arn=acting.arn,
-            opts=child,
-        )
+        within = args.substrate.within(pulumi.Output.from_input(NAMESPACE))
+        rights = pod_role(name, SERVICE_ACCOUNT, _rights(args), within, child)
         agent = networking.v1.NetworkPolicy(
             f"{name}-credentials",
             metadata=meta.v1.ObjectMetaArgs(namespace=space.namespace),
@@ -79,9 +70,7 @@ class ExternalDns(pulumi.ComponentResource):
             ),
             opts=space.child(self),
         )
-        release = charts.release(
-            name, charts.EXTERNAL_DNS, _values(args), space, space.child(self, *policies, bound, agent)
-        )
+        release = charts.release(name, charts.EXTERNAL_DNS, _values(args), space, space.child(self, *rights, agent))
 
         self.ready = [release]
         self.register_outputs({})

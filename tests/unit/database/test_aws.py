@@ -9,19 +9,9 @@ from pydantic import ValidationError
 
 from infra import database
 from infra.database.settings import RdsPostgresSettings
-from tests.aws import ACCOUNT, ANSWERS, Outputs
+from tests.aws import ACCOUNT
 from tests.clusters import loose, pods
 from tests.stores_on_aws import on_aws
-
-
-@pytest.fixture
-def pulumi_answers():
-    return ANSWERS
-
-
-@pytest.fixture
-def pulumi_outputs(pulumi_outputs):
-    return Outputs(pulumi_outputs)
 
 
 def settings(**changes):

@@ -8,19 +8,8 @@ from infra.core.protection import Protection
 from infra.database.mysql import MysqlOnKubernetes, MysqlOnKubernetesArgs
 from infra.database.rds_mysql import RdsMysql, RdsMysqlArgs
 from infra.database.settings import MysqlOnKubernetesSettings, RdsMysqlSettings
-from tests.aws import ANSWERS, Outputs
 from tests.clusters import loose, on_cluster, pods
 from tests.stores_on_aws import on_aws
-
-
-@pytest.fixture
-def pulumi_answers():
-    return ANSWERS
-
-
-@pytest.fixture
-def pulumi_outputs(pulumi_outputs):
-    return Outputs(pulumi_outputs)
 
 
 def managed(**settings):

@@ -163,3 +163,16 @@ def test_the_id_of_an_access_entry_is_made_of_its_inputs():
     cli = Cli(ENTRY)
     assert take_over(cli, Region(ENTERED)) == ["store"]
     assert cli.state["resources"][0]["id"] == "ours:arn:aws:iam::1:role/up"
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:rds:r:1:snapshot:rds:database-1a-2026-11-25-03-00",
+        "arn:aws:rds:r:1:auto-backup:ab-1a2b",
+        "arn:aws:elasticache:r:1:snapshot:automatic.online-store-2026-11-25-04-00",
+        "arn:aws:ec2:r:1:snapshot/snap-1",
+    ],
+)
+def test_a_copy_that_aws_made_with_the_tags_of_its_origin_stops_no_update(arn):
+    assert take_over(Cli(resources=[{**BUCKET, "outputs": {"arn": ARN}}]), Region(ARN, arn)) == []

@@ -13,6 +13,7 @@ from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
 from workloads.loan_default.estimators import to_onnx
 from workloads.loan_default.features import TrainingSet, refresh, training_set
 from workloads.loan_default.ingestion import Ingested, ingest
+from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.settings import Environment, LoanDefaultSettings
 from workloads.loan_default.spark import start
 from workloads.loan_default.training import fit, split
@@ -136,6 +137,15 @@ def environment_in():
 @pytest.fixture(scope="session")
 def bundle_in():
     return make_bundle
+
+
+@pytest.fixture
+def ledger(environment):
+    """The retraining service's ledger, empty."""
+    environment.work.mkdir(parents=True, exist_ok=True)
+    made = Ledger(f"sqlite:///{environment.work}/retraining.db")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

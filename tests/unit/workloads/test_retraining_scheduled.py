@@ -8,19 +8,10 @@ import pytest
 import uvicorn
 
 from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.scheduled import REASON, ask
 from workloads.loan_default.retraining.service import Parts, Service
 
 TOKEN = "a-token-that-nobody-guesses"
-
-
-@pytest.fixture
-def ledger(environment):
-    environment.work.mkdir(parents=True, exist_ok=True)
-    made = Ledger(f"sqlite:///{environment.work}/retraining.db")
-    yield made
-    made.close()
 
 
 @pytest.fixture

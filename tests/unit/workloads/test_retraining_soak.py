@@ -42,14 +42,6 @@ def delivery(fingerprint):
     return {"version": "4", "alerts": [alert]}
 
 
-@pytest.fixture
-def ledger(environment):
-    environment.work.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(f"sqlite:///{environment.work}/retraining.db")
-    yield ledger
-    ledger.close()
-
-
 def serve(environment, port):
     """The server in a process of its own, as it is on a stack; the clients' threads would hold its interpreter."""
     ledger = Ledger(f"sqlite:///{environment.work}/retraining.db")
