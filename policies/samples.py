@@ -121,7 +121,7 @@ def _changed(facts: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def _documents(file: Path) -> list[dict[str, Any]]:
     documents = list(yaml.safe_load_all(file.read_text())) if file.exists() else []
-    if not documents:
+    if not documents or None in documents:
         raise PolicyError(f"{file} is missing or empty: a rule that nothing shows to fire may never fire")
     return documents
 

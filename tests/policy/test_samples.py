@@ -27,7 +27,10 @@ def test_every_rule_is_in_rego_or_typed_or_about_the_gate_itself():
     assert len(catalogue.all_rules()) >= 60
 
 
-def test_a_rule_in_rego_without_samples_is_refused(tmp_path):
+@pytest.mark.parametrize("written", [None, "", "# none yet\n", "kind: Pod\n---\n"])
+def test_a_rule_in_rego_without_samples_is_refused(tmp_path, written):
+    if written is not None:
+        (tmp_path / "allowed.yaml").write_text(written)
     rule = catalogue.rego_rules()["K8S-01"].model_copy(update={"folder": tmp_path})
     with pytest.raises(PolicyError, match=r"allowed\.yaml is missing or empty"):
         list(samples._rego(rule, "allowed"))
