@@ -91,22 +91,26 @@ def pods(graph: Graph) -> set[str]:
 
 def holders(role: Resource) -> list[str]:
     """Who may assume a role: read from its trust, so that a trust of more than was meant shows."""
-    return [_holder(statement) for statement in _document(role.inputs["assumeRolePolicy"])]
+    return [who for statement in _document(role.inputs["assumeRolePolicy"]) for who in _holders(statement)]
 
 
-def _holder(statement: Mapping[str, Any]) -> str:
+def _holders(statement: Mapping[str, Any]) -> list[str]:
     equal = statement.get("Condition", {}).get("StringEquals", {})
     principal = statement["Principal"]
     if "pods.eks.amazonaws.com" in principal.get("Service", []):
         namespace, account = (equal.get(f"aws:RequestTag/kubernetes-{part}", "*") for part in POD)
-        return f"pod {namespace}/{account}"
-    subject = next((value for key, value in equal.items() if key.endswith(":sub")), "*")
+        return [f"pod {namespace}/{account}"]
     if "Federated" in principal:
-        pod = subject.removeprefix("system:serviceaccount:")
-        return f"github {subject}" if pod == subject else f"pod {pod.replace(':', '/')}"
+        subjects = next((value for key, value in equal.items() if key.endswith(":sub")), "*")
+        return [_holder(each) for each in ([subjects] if isinstance(subjects, str) else subjects)]
     if "ec2.amazonaws.com" in principal.get("Service", []):
-        return "node"
-    return f"service {', '.join(principal.get('Service', ['*']))}"
+        return ["node"]
+    return [f"service {', '.join(principal.get('Service', ['*']))}"]
+
+
+def _holder(subject: str) -> str:
+    pod = subject.removeprefix("system:serviceaccount:")
+    return f"github {subject}" if pod == subject else f"pod {pod.replace(':', '/')}"
 
 
 def _inline(graph: Graph, role: Resource) -> Iterable[Mapping[str, Any]]:

@@ -38,8 +38,8 @@ from policies.settings import PolicySettings
 from workloads.loan_default.component import LoanDefaultStackSettings
 from workloads.loan_default.settings import STORED
 
-UP_ROLE = "arn:aws:iam::{account}:role/mlplatform/ci-up"
-"""The role that CI updates the stack as."""
+CI_ROLE = "arn:aws:iam::{account}:role/mlplatform/{name}"
+"""A role that `ci_access` makes."""
 
 
 class AwsSubstrateSettings(Settings):
@@ -173,17 +173,19 @@ class AwsStack(Settings):
         return self
 
     @model_validator(mode="after")
-    def _ci_administers_the_cluster(self) -> "AwsStack":
-        role = UP_ROLE.format(account=self.substrate.account_id)
-        if (
-            isinstance(self.ci_access, GithubOidcSettings)
-            and isinstance(self.cluster, EksSettings)
-            and role not in self.cluster.admin_role_arns
+    def _ci_enters_the_cluster(self) -> "AwsStack":
+        if not isinstance(self.ci_access, GithubOidcSettings) or not isinstance(self.cluster, EksSettings):
+            return self
+        for name, does, key in (
+            ("ci-up", "updates the stack", "admin_role_arns"),
+            ("ci-preview", "looks for drift", "viewer_role_arns"),
         ):
-            raise ValueError(
-                f"ci_access makes the role {role}, which updates the stack but may not enter the cluster: "
-                "add it to cluster.admin_role_arns"
-            )
+            role = CI_ROLE.format(account=self.substrate.account_id, name=name)
+            if role not in getattr(self.cluster, key):
+                raise ValueError(
+                    f"ci_access makes the role {role}, which {does} but may not enter the cluster: "
+                    f"add it to cluster.{key}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,9 +1,10 @@
-"""CI access on AWS: GitHub's tokens for two roles, pinned to one repository, and to one branch where it writes.
+"""CI access on AWS: GitHub's tokens for two roles, pinned to one repository; to one branch and environment to write.
 
 Honest limit: whoever may write roles below `/mlplatform/` can give a pod a role with more rights than this one has;
 review of the branch is the guard. The role cannot widen itself, and reaches no role elsewhere.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -41,10 +42,12 @@ class GithubOidcArgs:
 
 
 class GithubOidc(pulumi.ComponentResource):
-    """One role that reads, for pull requests of the repository, and one that writes, for its protected branch.
+    """One role that reads, for pull requests and the protected branch, and one that writes, for approved runs of it.
 
-    Realizes `infra.ci_access.CiAccess`.
-    Source: https://docs.github.com/actions/security-for-github-actions/security-hardening-your-deployments/about-security-hardening-with-openid-connect
+    A run in an environment has that for its subject and the branch in a claim of its own. Realizes
+    `infra.ci_access.CiAccess`.
+    Source: https://docs.github.com/actions/reference/security/oidc,
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html
     """
 
     preview_role_arn: pulumi.Output[str]
@@ -55,7 +58,7 @@ class GithubOidc(pulumi.ComponentResource):
         super().__init__("mlplatform:index:GithubOidc", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
-        repository, branch = args.settings.repository, args.settings.branch
+        repository, ref = f"repo:{args.settings.repository}", f"refs/heads/{args.settings.branch}"
         self._issuer: pulumi.Input[str] = (
             args.settings.provider_arn
             or iam.OpenIdConnectProvider(
@@ -64,28 +67,31 @@ class GithubOidc(pulumi.ComponentResource):
         )
         preview = self._role(
             PREVIEW,
-            f"repo:{repository}:pull_request",
+            {"sub": [f"{repository}:pull_request", f"{repository}:ref:{ref}"]},
             ["SecurityAudit", "job-function/ViewOnlyAccess"],
             self._state(writes=False),
         )
         up = self._role(
             UP,
-            f"repo:{repository}:ref:refs/heads/{branch}",
+            {"sub": [f"{repository}:environment:{args.settings.environment}"], "ref": [ref]},
             ["PowerUserAccess"],
             [*self._state(writes=True), *self._roles()],
         )
         self.preview_role_arn, self.up_role_arn = preview.arn, up.arn
         self.register_outputs({"preview_role_arn": self.preview_role_arn, "up_role_arn": self.up_role_arn})
 
-    def _role(self, part: str, subject: str, managed: list[str], statements: list[Statement]) -> iam.Role:
+    def _role(
+        self, part: str, claims: Mapping[str, list[str]], managed: list[str], statements: list[Statement]
+    ) -> iam.Role:
+        """A role for runs whose token has one of the values of each claim."""
         name = f"{self._name}-{part.removeprefix('ci-')}"
-        claims = {f"{ISSUER}:aud": "sts.amazonaws.com", f"{ISSUER}:sub": subject}
+        wanted = {f"{ISSUER}:{claim}": values for claim, values in {"aud": ["sts.amazonaws.com"], **claims}.items()}
         trust = policy(
             Statement(
                 sid="Github",
                 actions=["sts:AssumeRoleWithWebIdentity"],
                 principals={"Federated": [self._issuer]},
-                conditions={"StringEquals": claims},
+                conditions={"StringEquals": wanted},
             )
         )
         made = iam.Role(

@@ -23,7 +23,10 @@ class GithubOidcSettings(Settings):
     """`owner/name`; no wildcard."""
 
     branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]+$")] = "main"
-    """The branch whose runs may write."""
+    """The branch whose runs may write, and look for drift."""
+
+    environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "prod"
+    """GitHub's environment that a run which writes must be in; it asks for approval."""
 
     state_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
     """The bucket that holds the state, in the backend's URL `s3://<bucket>`."""

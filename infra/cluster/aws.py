@@ -18,6 +18,7 @@ from infra.network import Network
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 """Every log that the control plane has."""
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+VIEW_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAdminViewPolicy"
 BEFORE_NODES: tuple[Addon, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
 """Add-ons without which no node becomes ready."""
 AFTER_NODES: tuple[Addon, ...] = ("coredns", "aws-ebs-csi-driver", "metrics-server")
@@ -121,21 +122,23 @@ class Eks(pulumi.ComponentResource):
         )
 
     def _access(self) -> list[pulumi.Resource]:
-        made: list[pulumi.Resource] = []
-        for arn in self._args.settings.admin_role_arns:
-            part = f"{self._name}-admin-{arn.rsplit('/', 1)[-1]}"
-            entry = eks.AccessEntry(part, cluster_name=self._cluster.name, principal_arn=arn, opts=self._child)
-            made.append(
-                eks.AccessPolicyAssociation(
-                    f"{part}-policy",
-                    cluster_name=self._cluster.name,
-                    principal_arn=entry.principal_arn,
-                    policy_arn=ADMIN_POLICY,
-                    access_scope={"type": "cluster"},
-                    opts=self._child,
-                )
-            )
-        return made
+        settings = self._args.settings
+        return [
+            *(self._entry("admin", arn, ADMIN_POLICY) for arn in settings.admin_role_arns),
+            *(self._entry("viewer", arn, VIEW_POLICY) for arn in settings.viewer_role_arns),
+        ]
+
+    def _entry(self, who: str, arn: str, policy_arn: str) -> pulumi.Resource:
+        part = f"{self._name}-{who}-{arn.rsplit('/', 1)[-1]}"
+        entry = eks.AccessEntry(part, cluster_name=self._cluster.name, principal_arn=arn, opts=self._child)
+        return eks.AccessPolicyAssociation(
+            f"{part}-policy",
+            cluster_name=self._cluster.name,
+            principal_arn=entry.principal_arn,
+            policy_arn=policy_arn,
+            access_scope={"type": "cluster"},
+            opts=self._child,
+        )
 
     def _addon(self, addon: Addon, *needs: pulumi.Resource) -> eks.Addon:
         settings = self._args.settings

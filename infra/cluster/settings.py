@@ -52,6 +52,9 @@ class EksSettings(Settings):
     admin_role_arns: Annotated[tuple[RoleArn, ...], Field(min_length=1)]
     """Roles that administer the cluster; the one that runs `pulumi up` must be among them."""
 
+    viewer_role_arns: tuple[RoleArn, ...] = ()
+    """Roles that read every object of the cluster, Secrets too: those that preview, and look for drift."""
+
     public_access_cidrs: tuple[Cidr, ...] = ()
     """Networks that reach the API server over the internet; none: it is reached from inside of the VPC only."""
 

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+import yaml
 from pulumi_aws import iam
 from pydantic import TypeAdapter, ValidationError
 
 from infra import ci_access
 from infra.ci_access.settings import CiAccessSettings
+from infra.core.paths import CHECKOUT
 from tests.aws import ACCOUNT, Outputs, options
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -28,10 +30,30 @@ def graph(pulumi_run):
     return lambda **changes: pulumi_run(lambda: ci_access.build("ci-access", settings(**changes), ACCOUNT, options()))
 
 
-def subject(role):
+def trusted(role):
+    """Claim to the values that a token may have."""
     (statement,) = json.loads(role.get("assumeRolePolicy"))["Statement"]
     assert set(statement["Condition"]) == {"StringEquals"}
-    return statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
+    return {key.rpartition(":")[2]: values for key, values in statement["Condition"]["StringEquals"].items()}
+
+
+def tokens(role):
+    """Claims of the tokens that our workflows' jobs ask for a role with, at the repository `acme/ml`."""
+    for file in sorted((CHECKOUT / ".github/workflows").glob("*.yml")):
+        workflow = yaml.safe_load(file.read_text())
+        for job in workflow["jobs"].values():
+            if not any(role in each.get("with", {}).get("role-to-assume", "") for each in job["steps"]):
+                continue
+            for event in workflow[True]:  # YAML 1.1 reads `on` so
+                yield claims(event, job)
+
+
+def claims(event, job):
+    """What GitHub says of a job. Source: https://docs.github.com/actions/reference/security/oidc"""
+    ref = "refs/pull/7/merge" if event == "pull_request" else "refs/heads/main"
+    of = f"environment:{job['environment']}" if "environment" in job else f"ref:{ref}"
+    subject = "pull_request" if event == "pull_request" and "environment" not in job else of
+    return {"aud": "sts.amazonaws.com", "sub": f"repo:acme/ml:{subject}", "ref": ref}
 
 
 def actions(graph, name, effect="Allow"):
@@ -39,10 +61,26 @@ def actions(graph, name, effect="Allow"):
     return {action for each in document["Statement"] if each["Effect"] == effect for action in each["Action"]}
 
 
-def test_pull_requests_read_and_only_the_named_branch_writes(graph):
-    made = graph(branch="release")
-    assert subject(made.one(iam.Role, "ci-access-preview")) == "repo:acme/ml:pull_request"
-    assert subject(made.one(iam.Role, "ci-access-up")) == "repo:acme/ml:ref:refs/heads/release"
+def test_pull_requests_and_the_branch_read_and_only_approved_runs_of_the_branch_write(graph):
+    made = graph(branch="release", environment="live")
+    assert trusted(made.one(iam.Role, "ci-access-preview")) == {
+        "aud": ["sts.amazonaws.com"],
+        "sub": ["repo:acme/ml:pull_request", "repo:acme/ml:ref:refs/heads/release"],
+    }
+    assert trusted(made.one(iam.Role, "ci-access-up")) == {
+        "aud": ["sts.amazonaws.com"],
+        "sub": ["repo:acme/ml:environment:live"],
+        "ref": ["refs/heads/release"],
+    }
+
+
+@pytest.mark.parametrize(("variable", "name"), [("AWS_PREVIEW_ROLE", "preview"), ("AWS_UP_ROLE", "up")])
+def test_the_roles_trust_the_jobs_that_ask_for_them(graph, variable, name):
+    wanted = trusted(graph().one(iam.Role, f"ci-access-{name}"))
+    asked = list(tokens(variable))
+    assert asked
+    for token in asked:
+        assert {claim: token[claim] for claim, values in wanted.items() if token[claim] not in values} == {}
 
 
 def test_the_previewing_role_changes_nothing(graph):
@@ -88,6 +126,7 @@ def test_without_ci_there_is_no_role():
     [
         ({"repository": "acme/*"}, "repository"),
         ({"branch": "*"}, "branch"),
+        ({"environment": "*"}, "environment"),
         ({"secrets_key_arn": "alias/state"}, "secrets_key_arn"),
         ({"state_bucket": "s3://acme"}, "state_bucket"),
     ],

@@ -101,6 +101,13 @@ def test_access_is_by_entries_and_nobody_gets_it_by_having_made_the_cluster(grap
     assert [each.get("principalArn") for each in made.all(eks.AccessEntry)] == [ADMIN]
 
 
+def test_viewers_read_every_object_and_administer_nothing(graph):
+    viewer = "arn:aws:iam::111122223333:role/viewer"
+    made = graph(settings(viewer_role_arns=[viewer])).one(eks.AccessPolicyAssociation, "cluster-viewer-viewer-policy")
+    made.assert_inputs({"principalArn": viewer, "accessScope": {"type": "cluster"}})
+    assert made.get("policyArn").endswith("/AmazonEKSAdminViewPolicy")
+
+
 def test_add_ons_are_pinned_and_the_network_add_on_enforces_policies(graph):
     made = graph(settings(addon_versions={"coredns": "v9.9.9-eksbuild.9"}))
     versions = {each.get("addonName"): each.get("addonVersion") for each in made.all(eks.Addon)}

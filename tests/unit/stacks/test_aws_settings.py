@@ -71,6 +71,10 @@ def refused(**blocks):
             {"cluster": {"admin_role_arns": ["arn:aws:iam::111122223333:role/platform-admin"]}},
             ["arn:aws:iam::111122223333:role/mlplatform/ci-up", "add it to cluster.admin_role_arns"],
         ),
+        (
+            {"cluster": {"viewer_role_arns": []}},
+            ["arn:aws:iam::111122223333:role/mlplatform/ci-preview", "add it to cluster.viewer_role_arns"],
+        ),
         ({"ci_access": {"secrets_key_arn": "alias/x"}}, ["ci_access", "secrets_key_arn", "'alias/x'"]),
         ({"registry": None}, ["mlplatform:registry is missing"]),
         (

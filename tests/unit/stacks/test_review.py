@@ -24,22 +24,22 @@ def verdict(*levels):
 def reviewed(monkeypatch, tmp_path):
     """Stands in for the preview and the estimate: a function that says what each gives, or how it fails."""
 
-    def stand_in(plan=PLAN, report=None, cost=None):
+    def stand_in(plan=PLAN, report=None, cost=None, compared=("--base", "abcdef1234567890"), base="abcdef1234567890"):
         def judged(stack, flags):
             assert (stack, flags) == ("prod", [])
             if isinstance(plan, Exception):
                 raise plan
             return plan, report or verdict()
 
-        def estimated(stack, told, base):
-            assert (stack, told, base) == ("prod", PLAN.told, "abcdef1234567890")
+        def estimated(stack, told, since):
+            assert (stack, told, since) == ("prod", PLAN.told, base)
             if isinstance(cost, Exception):
                 raise cost
-            return Estimate(stack=stack, prices=load(), lines=(), base=base)
+            return Estimate(stack=stack, prices=load(), lines=(), base=since)
 
         monkeypatch.setattr(review, "judged", judged)
         monkeypatch.setattr(review, "estimated", estimated)
-        code = review.main(["--stack", "prod", "--base", "abcdef1234567890", "--reports", str(tmp_path)])
+        code = review.main(["--stack", "prod", *compared, "--reports", str(tmp_path)])
         return code, (tmp_path / "review.md").read_text()
 
     return stand_in
@@ -57,6 +57,14 @@ def test_the_first_line_is_the_verdict_of_all_three(reviewed, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         *("cost.json", "policy.json", "policy.sarif", "preview.json", "preview.md", "preview.svg", "review.md")
     }
+
+
+def test_on_the_account_the_comparison_is_with_what_is_deployed_and_nothing_is_said_to_be_simulated(reviewed):
+    code, text = reviewed(compared=["--account"], base=review.DEPLOYED)
+    assert code == 0
+    assert text.startswith("## :white_check_mark: `prod` in the account: preview: 2 create; ")
+    assert "compared with what is deployed" in text
+    assert "simulated" not in text
 
 
 def test_a_mandatory_violation_fails_the_review_and_names_rule_object_and_fix(reviewed):
