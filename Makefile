@@ -2,7 +2,7 @@
 #   STACK=local      the stack a command is about
 #   ARGS=...         further flags for `pulumi up`, `preview` or `destroy`
 #   BASE=revision    what `preview` and `review` compare with, instead of with nothing
-#   ACCOUNT=1        `review` compares with what is there, on the real backend and providers
+#   DEPLOYED=1       `review` compares with what is there, on the real backend and providers
 #   REPORT=folder    where reports are written to
 #   DATA=file.csv    the raw data that `up` ingests, remembered; `DATA=generated` for generated rows
 #   LOSE="role ..."  whose data `down` may delete, on other stacks than local
@@ -71,8 +71,8 @@ policy-state: install ## judge what the last `up` made of STACK, without running
 	@$(WITH) $(INFRA)/python -m policies state --stack $(STACK) $(POLICY_REPORTS) -- $(ARGS)
 
 review: install ## what a pull request is told about STACK since BASE: preview, policies, cost; into the folder REPORT
-	@$(if $(ACCOUNT),$(WITH),$(SIMULATED)) "$(CURDIR)/$(INFRA)/python" -m stacks.review --stack $(STACK) \
-	  $(if $(ACCOUNT),--account,$(if $(BASE),--base $(BASE))) --reports "$(abspath $(or $(REPORT),reports))"
+	@$(if $(DEPLOYED),$(WITH),$(SIMULATED)) "$(CURDIR)/$(INFRA)/python" -m stacks.review --stack $(STACK) \
+	  $(if $(DEPLOYED),--deployed,$(if $(BASE),--base $(BASE))) --reports "$(abspath $(or $(REPORT),reports))"
 
 cost: install ## what STACK costs in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.cost --stack $(STACK) $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")

@@ -2,7 +2,7 @@
 
 One preview tells the changes, what the policies say of them, and what they cost; below one verdict. Exits with 1 when
 one of them could not be told or a mandatory rule is broken. Runs where the caller has set it up: below
-`python -m stacks.simulated`, or, with `--account`, on the stack's own backend and providers.
+`python -m stacks.simulated`, or, with `--deployed`, on the stack's own backend and providers.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from stacks.preview.plan import Plan, PreviewError
 from stacks.preview.report import as_markdown
 
 DEPLOYED = "what is deployed"
-"""What a review on the account compares with."""
+"""What a review on the real thing compares with."""
 FAILURE_CHARACTERS = 3000
 
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", required=True)
     compared = parser.add_mutually_exclusive_group()
     compared.add_argument("--base", default="", help="revision that the stack's simulated state is of")
-    compared.add_argument("--account", action="store_const", dest="base", const=DEPLOYED, help="nothing is simulated")
+    compared.add_argument("--deployed", action="store_const", dest="base", const=DEPLOYED, help="nothing is simulated")
     parser.add_argument("--reports", required=True, type=Path)
     given = parser.parse_args(arguments)
     given.reports.mkdir(parents=True, exist_ok=True)
@@ -74,14 +74,14 @@ def compose(stack: str, base: str, parts: Sequence[Part]) -> str:
     """The comment: a verdict line, what it rests on, and each report."""
     mark = ":x:" if any(part.failed for part in parts) else ":white_check_mark:"
     verdict = "; ".join(f"{part.name}: {part.verdict}" for part in parts)
-    what = f"`{stack}` in the account" if base == DEPLOYED else f"`{stack}`"
+    what = f"`{stack}` as deployed" if base == DEPLOYED else f"`{stack}`"
     return "\n".join([f"## {mark} {what}: {verdict}", "", rests_on(base), "", *(part.body for part in parts)])
 
 
 def rests_on(base: str) -> str:
     """What was asked, and what the stack was compared with."""
     if base == DEPLOYED:
-        return f"Asked with a role that only reads, and compared with {DEPLOYED}."
+        return f"Real engine and real providers. Compared with {DEPLOYED}."
     since = f"Compared with `{base[:12]}`." if base else "Compared with nothing: every resource shows as new."
     return f"Real engine, simulated providers, no account: see *Honest limits* in the README. {since}"
 

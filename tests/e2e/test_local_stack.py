@@ -107,6 +107,13 @@ def test_a_second_up_changes_nothing(stack, outputs):
     assert stack.outputs() == outputs
 
 
+@pytest.mark.usefixtures("first_up")
+def test_a_review_of_what_is_deployed_finds_that_the_program_says_the_same(stack, tmp_path):
+    told = stack.make("review", "DEPLOYED=1", f"REPORT={tmp_path}")
+    assert told.startswith("## :white_check_mark: `local` as deployed: preview: no changes; policies: 0 mandatory")
+    assert (tmp_path / "review.md").read_text() in told
+
+
 def test_only_loopback_is_bound(stack, outputs):
     pids = {process.pid for process in stack.processes()}
     listening = [each for each in psutil.net_connections() if each.status == "LISTEN" and each.pid in pids]

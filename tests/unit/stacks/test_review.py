@@ -59,11 +59,11 @@ def test_the_first_line_is_the_verdict_of_all_three(reviewed, tmp_path):
     }
 
 
-def test_on_the_account_the_comparison_is_with_what_is_deployed_and_nothing_is_said_to_be_simulated(reviewed):
-    code, text = reviewed(compared=["--account"], base=review.DEPLOYED)
+def test_on_the_real_thing_the_comparison_is_with_what_is_deployed_and_nothing_is_said_to_be_simulated(reviewed):
+    code, text = reviewed(compared=["--deployed"], base=review.DEPLOYED)
     assert code == 0
-    assert text.startswith("## :white_check_mark: `prod` in the account: preview: 2 create; ")
-    assert "compared with what is deployed" in text
+    assert text.startswith("## :white_check_mark: `prod` as deployed: preview: 2 create; ")
+    assert "Compared with what is deployed" in text
     assert "simulated" not in text
 
 
