@@ -7,6 +7,7 @@ import pulumi
 
 from infra.cluster.kubeconfig import KubeconfigError
 from infra.core import images
+from infra.core.supply import SupplyError
 from infra.exposure import LoginError
 from stacks import composition, settings
 from stacks.surroundings import Surroundings
@@ -22,7 +23,7 @@ def main() -> None:
             image=partial(images.reference, file=settings.images_file()),
         )
         composition.declare(settings.load(), surroundings)
-    except (settings.StackFileError, KubeconfigError, images.ImageError, LoginError) as error:
+    except (settings.StackFileError, KubeconfigError, images.ImageError, LoginError, SupplyError) as error:
         raise pulumi.RunError(str(error)) from None
 
 

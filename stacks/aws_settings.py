@@ -41,6 +41,10 @@ from workloads.loan_default.settings import STORED
 CI_ROLE = "arn:aws:iam::{account}:role/mlplatform/{name}"
 """A role that `ci_access` makes."""
 
+SERVICE_CIDRS = ("172.20.0.0/16", "10.100.0.0/16")
+"""What EKS itself takes for Services.
+Source: https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"""
+
 
 class AwsSubstrateSettings(Settings):
     """A region of one AWS account, and a Kubernetes cluster in it."""
@@ -110,6 +114,12 @@ class AwsStack(Settings):
             raise ValueError(
                 f"artifact_store.replica_region {region} is the stack's own region: give another one, or none"
             )
+        certificate = getattr(getattr(self.exposure, "certificate", None), "arn", None)
+        if certificate and certificate.split(":")[3:5] != [region, self.substrate.account_id]:
+            raise ValueError(
+                f"exposure.certificate.arn {certificate} is not in substrate.region {region} of the account "
+                f"{self.substrate.account_id}, where the load balancer is: give one of there, or none"
+            )
         return self
 
     @model_validator(mode="after")
@@ -137,9 +147,10 @@ class AwsStack(Settings):
     @model_validator(mode="after")
     def _addresses_are_apart(self) -> "AwsStack":
         if overlaps(self.network.cidr, self.cluster.service_cidr):
+            free = next(each for each in SERVICE_CIDRS if not overlaps(self.network.cidr, each))
             raise ValueError(
                 f"cluster.service_cidr {self.cluster.service_cidr} overlaps network.cidr {self.network.cidr}: "
-                "give Services another network, e.g. 172.20.0.0/16"
+                f"give Services another network, e.g. {free}"
             )
         return self
 

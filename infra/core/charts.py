@@ -14,13 +14,13 @@ from pulumi_kubernetes.helm.v3 import Release, ReleaseArgs, RepositoryOptsArgs
 from infra.core import pins
 from infra.core.resources import Resources
 from infra.core.substrate import Kubernetes
-from infra.core.supply import Supply
+from infra.core.supply import Supply, SupplyError
 
 TIMEOUT_SECONDS = 600
 """Within which a chart's pods must be ready: their images are pulled first."""
 
 
-class ChartError(ValueError):
+class ChartError(SupplyError):
     """A chart that a stack needs cannot be used; the text is one line that names the fix."""
 
 

@@ -11,6 +11,10 @@ from infra.core.settings import Settings
 _EXAMPLE = "give e.g. `docker.io/library/redis:8.2.2`, with `@sha256:` and 64 hex digits behind it where you know them"
 
 
+class SupplyError(ValueError):
+    """What a stack takes from its mirror or folder is not there; the text is one line that names the fix."""
+
+
 def _exact(image: str) -> str:
     """Refuse an image that may be another one tomorrow; raises ValueError."""
     name, _, digest = image.partition("@")

@@ -13,12 +13,12 @@ from pulumi_kubernetes.yaml import v2 as plain
 
 from infra.core import pins
 from infra.core.substrate import Kubernetes
-from infra.core.supply import Supply
+from infra.core.supply import Supply, SupplyError
 
 OVERLAY = Path(__file__).with_name("kubeflow")
 
 
-class ManifestsError(ValueError):
+class ManifestsError(SupplyError):
     """The manifests that a stack needs cannot be had; the text is one line that names the fix."""
 
 

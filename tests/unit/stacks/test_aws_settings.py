@@ -11,6 +11,10 @@ from stacks.settings import StackFileError, parse
 GPU = {"kind": "karpenter-gpu-nodes", "instance_types": ["g6.xlarge"], "gpus_max": 4}
 
 
+def exposed(certificate):
+    return {"certificate": {"kind": "acm", "arn": certificate}}
+
+
 def refused(**blocks):
     """What is said about the prod stack's file with keys of its blocks changed; a block of None is left out."""
     config = yaml.safe_load((CHECKOUT / "Pulumi.prod.yaml").read_text())["config"]
@@ -32,7 +36,10 @@ def refused(**blocks):
     [
         (
             {"network": {"cidr": "172.20.0.0/16"}},
-            ["cluster.service_cidr 172.20.0.0/16 overlaps network.cidr 172.20.0.0/16", "give Services another network"],
+            [
+                "cluster.service_cidr 172.20.0.0/16 overlaps network.cidr 172.20.0.0/16",
+                "give Services another network, e.g. 10.100.0.0/16",
+            ],
         ),
         (
             {"network": {"reserved_cidrs": ["10.0.0.0/8"]}},
@@ -82,6 +89,18 @@ def refused(**blocks):
             ["network names the zone eu-west-1a", "not in substrate.region us-east-1", "us-east-1a"],
         ),
         ({"artifact_store": {"replica_region": "eu-west-1"}}, ["replica_region eu-west-1 is the stack's own region"]),
+        (
+            {"exposure": exposed(certificate="arn:aws:acm:us-east-1:111122223333:certificate/0a1b")},
+            [
+                "exposure.certificate.arn arn:aws:acm:us-east-1:",
+                "not in substrate.region eu-west-1",
+                "give one of there",
+            ],
+        ),
+        (
+            {"exposure": exposed(certificate="arn:aws:acm:eu-west-1:444455556666:certificate/0a1b")},
+            ["exposure.certificate.arn", "of the account 111122223333"],
+        ),
         ({"substrate": {"region": "cn-north-1"}}, ["substrate.region is 'cn-north-1'"]),
         ({"substrate": {"account_id": 111122223333}}, ["substrate.account_id is 111122223333"]),
         ({"autoscaler": {"kind": "cluster-autoscaler"}}, ["node_pool.kind karpenter-nodes is not resized by"]),
