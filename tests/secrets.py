@@ -1,18 +1,25 @@
-"""Secrets that a simulated stack was given, and the places where none of them may stand in plain text."""
+"""Secrets that a simulated stack was given, and the places in which none of them may be plain."""
 
 import base64
 import json
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
-from pytest_pulumi.engine import Stack
 from pytest_pulumi.providers import Kubernetes, Random, SimulatedProvider
 from pytest_pulumi.result import Result
 
+KEPT_BY_AWS = {
+    ("aws:elasticache/replicationGroup:ReplicationGroup", "authToken"),
+    ("aws:rds/instance:Instance", "password"),
+}
+"""Inputs that hold a secret, which AWS gives back to nobody."""
 
-def planted(randomness: Random, cluster: Kubernetes) -> set[str]:
-    """Every password, whatever else a Secret holds that has one in it, and what base64 and hex make of them."""
-    passwords = {item.values["result"] for item in randomness.items.values() if item.type.endswith("RandomPassword")}
+
+def planted(randomness: Random, cluster: Kubernetes, *others: str) -> set[str]:
+    """Passwords, `others`, whatever else a Secret holds with one in it, and what base64 and hex make of them."""
+    passwords = drawn(randomness) | set(others)
     held = [
         text
         for item in cluster.items.values()
@@ -25,21 +32,36 @@ def planted(randomness: Random, cluster: Kubernetes) -> set[str]:
     }
 
 
-def leaks(secrets: Iterable[str], stack: Stack, done: Result, *clouds: SimulatedProvider) -> set[str]:
-    """Where a secret is plain: state and its history, events, outputs, objects that are no Secret."""
-    places = dict(_places(stack, done, clouds))
-    return {name for name, text in places.items() for secret in secrets if secret in text}
+def drawn(randomness: Random) -> set[str]:
+    """Every password."""
+    return {item.values["result"] for item in randomness.items.values() if item.type.endswith("RandomPassword")}
 
 
-def _places(stack: Stack, done: Result, clouds: Iterable[SimulatedProvider]) -> Iterator[tuple[str, str]]:
-    for path in stack.backend.folder.rglob("*"):
+def leaks(secrets: Iterable[str], *places: Iterator[tuple[str, str]]) -> set[str]:
+    """Names of the places in which a secret is plain."""
+    texts = dict(chain(*places))
+    return {name for name, text in texts.items() for secret in secrets if secret in text}
+
+
+def files(folder: Path) -> Iterator[tuple[str, str]]:
+    """What the files of a folder hold."""
+    for path in folder.rglob("*"):
         if path.is_file():
-            yield str(path.relative_to(stack.backend.folder)), path.read_text(errors="replace")
+            yield str(path.relative_to(folder)), path.read_text(errors="replace")
+
+
+def results(done: Result) -> Iterator[tuple[str, str]]:
+    """What the engine said, and the outputs that are no secret."""
     yield "events", told(done.events)
     yield "outputs", repr({key: value for key, value in done.outputs.items() if key not in done.secret_outputs})
+
+
+def objects(*clouds: SimulatedProvider) -> Iterator[tuple[str, str]]:
+    """What was made in the clouds and is no Secret, less the keys that AWS itself keeps as secret."""
     for item in (item for cloud in clouds for item in cloud.items.values()):
         if not item.type.endswith(":Secret"):
-            yield item.urn, repr({key: value for key, value in item.values.items() if key != "authToken"})
+            kept = {key: value for key, value in item.values.items() if (item.type, key) not in KEPT_BY_AWS}
+            yield item.urn, repr(kept)
 
 
 def told(events: Iterable[Any]) -> str:

@@ -8,7 +8,7 @@ from pytest_pulumi.providers import Kubernetes, Random
 from pytest_pulumi.result import OperationError
 
 from stacks.holdings import holdings, refusals
-from tests import edits, prod
+from tests import edits, prod, secrets
 from tests.aws import simulated
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
@@ -66,6 +66,16 @@ def test_a_second_up_and_a_refresh_change_nothing(up):
     stack.program = prod.program()
     stack.assert_no_changes()
     assert stack.refresh().changes == ()
+
+
+def test_no_secret_is_plain_in_the_state_its_history_the_events_the_outputs_or_an_object_that_is_no_secret(up):
+    """What commands print and reports say is in `tests/soak/test_prod_secrets.py`."""
+    stack, first, (cloud, cluster, randomness) = up
+    planted = secrets.planted(randomness, cluster)
+    assert len(planted) >= 30
+    assert first.outputs["retrain_token"] in planted
+    places = secrets.files(stack.backend.folder), secrets.results(first), secrets.objects(cloud, cluster)
+    assert secrets.leaks(planted, *places) == set()
 
 
 def test_what_holds_data_is_named_and_protected(up):
