@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pytest_pulumi.engine import Stack
 from pytest_pulumi.result import OperationError, Step
 
+from infra.core import charts, pins
 from policies.destruction import GUARDED
 from stacks.aws_settings import AwsStack
 from tests import prod
@@ -26,9 +27,12 @@ class NoEditError(Exception):
     """A field or a kind has no edit."""
 
 
-def edits() -> dict[str, Mapping[str, Any]]:
-    """What is edited (`role.field`, or `role.kind` and a kind) to what that changes: keys with dots to values."""
-    given = yaml.safe_load(FILE.read_text())
+def edits(folder: Path = Path("/srv/mirror")) -> dict[str, Mapping[str, Any]]:
+    """What is edited (`role.field`, or `role.kind` and a kind) to what that changes: keys with dots to values.
+
+    `folder` is the mirror's: charts and manifests that an edit takes from there must be in it (`mirror`).
+    """
+    given = yaml.safe_load(FILE.read_text().replace("<mirror>", str(folder)))
     start = prod.settings()
     found: dict[str, Mapping[str, Any]] = {}
     for key, model, name in fields(start):
@@ -44,6 +48,18 @@ def edits() -> dict[str, Mapping[str, Any]]:
             f"{key}.kind {kind}": {key: blocks[kind], **given["with_kinds"].get(kind, {})} for kind in sorted(kinds)
         }
     return found
+
+
+def mirror(folder: Path) -> None:
+    """Make up what a mirror's folder holds: every chart, and manifests of Kubeflow Pipelines with one object."""
+    (folder / "charts").mkdir()
+    for chart in vars(charts).values():
+        if isinstance(chart, charts.Chart):
+            (folder / "charts" / chart.archive).write_bytes(b"made up")
+    (folder / "manifests").mkdir()
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made-up", "namespace": "kubeflow"}}
+    file = folder / "manifests" / f"kubeflow-pipelines-{pins.KUBEFLOW_PIPELINES}.yaml"
+    file.write_text(yaml.safe_dump(manifest))
 
 
 def fields(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseModel, str]]:
@@ -89,7 +105,7 @@ def other(model: BaseModel, name: str) -> Any:
 
 def edited(changes: Mapping[str, Any]) -> AwsStack:
     """The prod file's settings with keys changed; raises pydantic's ValidationError."""
-    blocks = prod.settings().model_dump(mode="json")
+    blocks = prod.settings().model_dump()
     for key, value in changes.items():
         *way, last = key.split(".")
         at = blocks
@@ -101,14 +117,27 @@ def edited(changes: Mapping[str, Any]) -> AwsStack:
 
 def effect(stack: Stack, changes: Mapping[str, Any]) -> str:
     """What a preview says about an edit: types by operation, or what the guard stopped, in one line."""
-    stack.program = prod.declared(edited(changes))
     try:
-        steps = stack.preview().changes
+        return told(previewed(stack, changes))
     except OperationError as error:
-        stopped = sorted({urn.rpartition("::")[2] for urn in _STOPPED.findall(str(error))})
-        if not stopped:
-            raise
-        return f"stopped: {', '.join(stopped)}"
+        return stopped(error)
+
+
+def previewed(stack: Stack, changes: Mapping[str, Any]) -> Sequence[Step]:
+    """The steps of a preview of what the prod file says with keys changed; raises OperationError."""
+    stack.program = prod.declared(edited(changes))
+    with prod.without_collections():
+        return stack.preview().changes
+
+
+def stopped(error: OperationError) -> str:
+    """Which resources the guard keeps from being replaced; `failed: ` and why where it is not the guard."""
+    found = sorted({urn.rpartition("::")[2] for urn in _STOPPED.findall(str(error))})
+    return f"stopped: {', '.join(found)}" if found else f"failed: {error}"
+
+
+def told(steps: Sequence[Step]) -> str:
+    """Types by operation, in one line."""
     return "; ".join(_told(steps)) or "nothing"
 
 

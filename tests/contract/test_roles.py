@@ -9,8 +9,6 @@ from types import NoneType
 import pulumi
 import pytest
 import yaml
-from pytest_pulumi import runner
-from pytest_pulumi.facts import Facts
 
 from infra import (
     artifact_store,
@@ -33,7 +31,7 @@ from infra.serving import ModelServerSpec
 from stacks import composition
 from stacks.settings import parse, with_made_up_secrets
 from stacks.surroundings import Surroundings
-from tests.aws import ANSWERS, Outputs
+from tests import prod
 from tests.clusters import image, pods
 
 PROTOCOLS = {
@@ -94,14 +92,9 @@ def build(request, pulumi_run):
         platform.monitoring.start_alerting()
         pulumi.export("service_url", made["service"].url)
 
-    graph = on_aws(program) if request.param == "prod" else pulumi_run(program)
+    graph = prod.graph(program) if request.param == "prod" else pulumi_run(program)
     made["service_url"] = graph.outputs["service_url"]
     return made, graph
-
-
-def on_aws(program):
-    facts = Facts(project="mlplatform", stack="prod", answers=ANSWERS, outputs=Outputs(), timeout_seconds=120)
-    return runner.run(program, facts)
 
 
 def missing(thing, protocol):

@@ -5,14 +5,11 @@ import re
 
 import pytest
 from pulumi_aws import ec2, eks, iam, kms, rds, s3
-from pytest_pulumi import runner
-from pytest_pulumi.facts import Facts
 
 from infra.core import paths
 from infra.pipelines.kubernetes import ACCOUNTS
 from stacks.access_matrix import rights
 from tests import prod
-from tests.aws import ANSWERS, Outputs
 from tests.clusters import loose, pods
 
 DATA = (s3.Bucket, rds.Instance, "aws:elasticache/replicationGroup:ReplicationGroup")
@@ -21,15 +18,10 @@ KUBEFLOW = {f"kubeflow/{account}" for account in ACCOUNTS}
 """Service accounts of KFP's manifests, whose pods the graph does not show."""
 
 
-def run(**blocks):
-    facts = Facts(project="mlplatform", stack=prod.NAME, answers=ANSWERS, outputs=Outputs(), timeout_seconds=120)
-    return runner.run(prod.program(**blocks), facts)
-
-
 @pytest.fixture(scope="module")
 def graph():
     """Once for all tests: the program takes seconds."""
-    return run()
+    return prod.graph(prod.program())
 
 
 def test_the_graph_is_the_golden_one(graph, pulumi_golden):
@@ -198,7 +190,7 @@ def test_credentials_are_secret_in_the_outputs(graph):
 
 
 def test_irsa_leaves_no_pod_identity_to_the_workloads():
-    graph = run(identity={"kind": "irsa"})
+    graph = prod.graph(prod.program(identity={"kind": "irsa"}))
     assert granted(graph) <= {("mlplatform", "database-master")}
     annotated = {
         (each.inputs["metadata"]["namespace"], each.inputs["metadata"]["name"])

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pytest_pulumi import runner
-from pytest_pulumi.facts import Facts
 
 from infra.core import paths
 from policies import exemptions, gate, stack
@@ -16,7 +14,6 @@ from stacks import composition
 from stacks.settings import parse
 from stacks.surroundings import Surroundings
 from tests import prod
-from tests.aws import ANSWERS, Outputs
 from tests.clusters import image
 
 TODAY = dt.date(2026, 11, 25)
@@ -35,8 +32,7 @@ def settings_of(name):
 def graph_of(pulumi_run):
     def run(name):
         if name == prod.NAME:
-            facts = Facts(project="mlplatform", stack=name, answers=ANSWERS, outputs=Outputs(), timeout_seconds=120)
-            return runner.run(prod.program(), facts)
+            return prod.graph(prod.program())
         surroundings = Surroundings(stack=name, folder=Path("/stack"), **SURROUNDINGS[name])
         return pulumi_run(lambda: composition.declare(settings_of(name), surroundings))
 

@@ -1,7 +1,7 @@
 """Each field of the prod file is edited once, on the real engine, against a stack that is up; AWS is simulated.
 
-What would be replaced is known from the provider's documentation (`pytest_pulumi`), not from AWS. The effects are
-printed, one line for each edit. Not run to its end yet.
+What would be replaced is known from the provider's documentation (`pytest_pulumi`), not from AWS. Edits share previews
+where it can be told whose each step is (`tests/edit_groups.py`). The effects are printed, one line for each edit.
 """
 
 import sys
@@ -9,7 +9,7 @@ import sys
 import pytest
 from pytest_pulumi.providers import Kubernetes, Random
 
-from tests import edits, prod
+from tests import edit_groups, edits, prod
 from tests.aws import simulated
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
@@ -31,26 +31,26 @@ OF_NO_RESOURCE = {
 """Fields that the engine, commands or policies read, and no resource."""
 
 
-def test_every_field_is_edited_once_and_nothing_that_holds_data_is_lost(pulumi_stack, capsys):
+def test_every_field_is_edited_once_and_nothing_that_holds_data_is_lost(pulumi_stack, tmp_path, capsys):
+    edits.mirror(tmp_path)
+    made = edits.edits(tmp_path)
     stack = pulumi_stack(
-        prod.program(),
+        prod.declared(edits.edited({})),
         providers=[simulated(), Kubernetes(), Random()],
         project="mlplatform",
         name=prod.NAME,
         timeout_seconds=900.0,
     )
     stack.up()
-    lost, nothing, stopped = {}, [], []
-    for key, changes in edits.edits().items():
-        effect = edits.effect(stack, changes)
-        with capsys.disabled():
-            sys.stdout.write(f"{key}: {effect}\n")
-        if found := edits.lost(effect):
-            lost[key] = found
-        if effect == "nothing":
-            nothing.append(key)
-        if effect.startswith("stopped: "):
-            stopped.append(key)
-    assert lost == {}
-    assert set(nothing) <= OF_NO_RESOURCE
-    assert set(stopped) >= FIXED
+    together = edit_groups.groups_of(made)
+    effects = {}
+    for group in together.groups(alone=FIXED):
+        for key, effect in together.effects(stack, group):
+            effects[key] = effect
+            with capsys.disabled():
+                sys.stdout.write(f"{key}: {effect}\n")
+    assert effects.keys() == made.keys()
+    assert {key: effect for key, effect in effects.items() if effect.startswith("failed: ")} == {}
+    assert {key: found for key, effect in effects.items() if (found := edits.lost(effect))} == {}
+    assert {key for key, effect in effects.items() if effect == "nothing"} <= OF_NO_RESOURCE
+    assert {key for key, effect in effects.items() if effect.startswith("stopped: ")} >= FIXED
