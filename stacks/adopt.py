@@ -54,6 +54,7 @@ IDS: Mapping[str, Callable[[str], str]] = {
     "aws:elasticache/subnetGroup:SubnetGroup": _after(":"),
     "aws:iam/instanceProfile:InstanceProfile": _after("/"),
     "aws:iam/openIdConnectProvider:OpenIdConnectProvider": str,
+    "aws:iam/policy:Policy": str,
     "aws:iam/role:Role": _after("/"),
     "aws:kms/key:Key": _after("/"),
     "aws:rds/instance:Instance": _after(":"),

@@ -18,8 +18,9 @@ from infra import (
     node_pool,
     registry,
 )
+from infra.cluster.volumes import EbsVolumes, EbsVolumesArgs
 from infra.core import names
-from infra.core.aws import Account, tag_by_name
+from infra.core.aws import Account, bound_roles, tag_by_name
 from infra.core.aws_types import STACK_TAG
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Aws, Kubernetes
@@ -42,7 +43,9 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     """Make them, and what belongs to the account rather than to a namespace: registry, budget, CI's roles."""
     tag_by_name()
     account, on_aws = _account(settings.substrate)
-    ci_access.build("ci-access", settings.ci_access, account, on_aws)
+    automation = ci_access.build("ci-access", settings.ci_access, account, on_aws)
+    if automation is not None:
+        bound_roles(automation.boundary_arn)
     budget.build("budget", settings.budget, account, on_aws)
     registry.build("registry", settings.registry, account, on_aws)
     net = network.build("network", settings.network, account, on_aws)
@@ -55,6 +58,8 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     )
     aws_provider = on_aws.providers[0]  # type: ignore[index]  # a list, as made in _account
     opts = pulumi.ResourceOptions(providers=[aws_provider, provider, pulumi_random.Provider("random")])
+    if eks.data_key_arn is not None:
+        EbsVolumes("cluster-volumes", EbsVolumesArgs(account=account, key_arn=eks.data_key_arn), opts)
     bare = Kubernetes(
         provider=provider,
         namespace=pulumi.Output.from_input(names.PLATFORM),

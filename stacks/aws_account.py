@@ -47,6 +47,14 @@ class AwsCli:
         told = self._ask("route53", "get-hosted-zone", "--id", zone_id)
         return str(told["HostedZone"]["Name"]).rstrip(".")
 
+    def service_linked_roles(self) -> frozenset[str]:
+        """Services that have a role of their own in the account, e.g. `spot.amazonaws.com`; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/iam/list-roles.html
+        """
+        told = self._ask("iam", "list-roles", "--path-prefix", "/aws-service-role/")
+        return frozenset(each["Path"].split("/")[2] for each in told["Roles"])
+
     def zones_of(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Type to the zones that it is sold in, without those that it is sold nowhere in; raises AccountError.
 

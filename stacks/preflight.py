@@ -65,6 +65,9 @@ class Account(Protocol):
     def hosted_zone(self, zone_id: str) -> str:
         """Domain of a hosted zone of Route 53, e.g. `example.org`; raises AccountError."""
 
+    def service_linked_roles(self) -> frozenset[str]:
+        """Services that have a role of their own in the account, e.g. `spot.amazonaws.com`; raises AccountError."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
@@ -172,6 +175,7 @@ def examine(settings: AwsStack, account: Account) -> list[Finding]:
     return [
         *findings(pools_of(settings), account),
         *unoffered(settings.cluster, account),
+        *unlinked(settings, account),
         *out_of_reach(settings.exposure, account),
     ]
 
@@ -190,6 +194,28 @@ def unoffered(cluster: EksClusterSettings, account: Account) -> list[Finding]:
         )
         for addon, version in wanted.items()
         if version not in offered.get(addon, ())
+    ]
+
+
+def unlinked(settings: AwsStack, account: Account) -> list[Finding]:
+    """Services that start instances but have no role for it; the stack's own roles may not make one.
+
+    Raises: AccountError when it cannot be asked. Source: https://karpenter.sh/docs/troubleshooting/
+    """
+    every = pools_of(settings)
+    needed = {
+        "autoscaling.amazonaws.com": [each.name for each in every if each.name == "cluster.system_nodes"],
+        "spot.amazonaws.com": [each.name for each in every if "spot" in each.ways],
+    }
+    there = account.service_linked_roles()
+    return [
+        Finding(
+            blocks=True,
+            text=f"{' and '.join(users)}: {service} has no service-linked role in the account yet: "
+            f"`aws iam create-service-linked-role --aws-service-name {service}`",
+        )
+        for service, users in needed.items()
+        if users and service not in there
     ]
 
 

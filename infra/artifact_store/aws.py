@@ -1,19 +1,20 @@
 """Artifact store on AWS: one private, versioned S3 bucket with a key of its own.
 
-Who may read or write is a matter of IAM alone, and of the role identity; the bucket's policy only refuses.
+Who may read or write, IAM says, and the role identity; the bucket's policy refuses whoever was granted nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import s3
 
+from infra.artifact_store.access import Admission, refusals
 from infra.artifact_store.private_bucket import PrivateBucket, PrivateBucketArgs
 from infra.artifact_store.replica import Replica, ReplicaArgs
 from infra.artifact_store.settings import S3Settings
 from infra.core import protection
-from infra.core.aws import Account, encryption_key
+from infra.core.aws import Account, Statement, encryption_key
 
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """What AWS' SDKs read, and what boto3 reads instead.
@@ -59,11 +60,14 @@ class S3ArtifactStore(pulumi.ComponentResource):
     """KMS key of the objects: reading needs `kms:Decrypt`, writing `kms:GenerateDataKey` too."""
 
     ready: pulumi.Resource
-    """The policy that refuses plain HTTP, which is the bucket's last part."""
+    """The bucket's policy, which is its last part: it lets in who was granted something, and depends on their roles."""
 
     def __init__(self, name: str, args: S3ArtifactStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:S3ArtifactStore", name, None, opts)
         settings, account = args.settings, args.account
+        self._settings = settings
+        self._admissions: list[Admission] = []
+        self._closed = False
         child = pulumi.ResourceOptions(parent=self)
 
         key = encryption_key(
@@ -78,6 +82,7 @@ class S3ArtifactStore(pulumi.ComponentResource):
                 abort_upload_days=settings.abort_upload_days,
                 expire_days=settings.expire_days,
                 key_arn=key.arn,
+                refusals=self._refusals,
             ),
             child,
         )
@@ -109,6 +114,7 @@ class S3ArtifactStore(pulumi.ComponentResource):
                     source_key_arn=key.arn,
                     protection=settings.protection,
                     noncurrent_days=settings.noncurrent_days,
+                    reader_role_arns=settings.data_role_arns,
                 ),
                 child,
             )
@@ -125,3 +131,19 @@ class S3ArtifactStore(pulumi.ComponentResource):
                 "key_arn": self.key_arn,
             }
         )
+
+    def admit(self, admission: Admission) -> None:
+        """Have the bucket's policy let a role in, which has rights of its own on the bucket and its key.
+
+        Raises: RuntimeError once the policy is made: what is granted must be declared outside of callbacks.
+        """
+        if self._closed:
+            raise RuntimeError(
+                "rights on the artifact store were asked for after its policy was made: not in a callback"
+            )
+        self._admissions.append(admission)
+
+    def _refusals(self, arn: pulumi.Output[str]) -> Sequence[Statement]:
+        self._closed = True
+        settings = self._settings
+        return refusals(arn, self._admissions, settings.data_role_arns, emptied=settings.protection == "delete")

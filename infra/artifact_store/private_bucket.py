@@ -1,6 +1,6 @@
 """What every S3 bucket of ours has; which bucket it is, its owner says."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -36,6 +36,9 @@ class PrivateBucketArgs:
     logs_of: pulumi.Input[str] | None = None
     """ARN of the bucket whose access log S3 may write here."""
 
+    refusals: Callable[[pulumi.Output[str]], Sequence[Statement]] = lambda _: ()
+    """What else the bucket's policy refuses, by its ARN; asked once the program has declared everything."""
+
 
 class PrivateBucket(pulumi.ComponentResource):
     """A bucket that is never public, always encrypted, versioned, and reached over TLS only.
@@ -52,7 +55,7 @@ class PrivateBucket(pulumi.ComponentResource):
     """What replication depends on."""
 
     ready: pulumi.Resource
-    """The policy that refuses plain HTTP."""
+    """The policy, which is the bucket's last part."""
 
     def __init__(self, name: str, args: PrivateBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrivateBucket", name, None, opts)
@@ -82,7 +85,7 @@ class PrivateBucket(pulumi.ComponentResource):
             rule={"object_ownership": "BucketOwnerEnforced"},
             opts=child,
         )
-        s3.BucketServerSideEncryptionConfiguration(
+        encryption = s3.BucketServerSideEncryptionConfiguration(
             f"{name}-encryption",
             region=args.region,
             bucket=bucket.id,
@@ -115,12 +118,19 @@ class PrivateBucket(pulumi.ComponentResource):
             f"{name}-policy",
             region=args.region,
             bucket=bucket.id,
-            policy=policy(*_statements(self.arn, args)),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[access]),
+            policy=self._policy(args),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[access, encryption, self.versioning]),
         )
 
         self.id = bucket.id
         self.register_outputs({"id": self.id, "arn": self.arn})
+
+    def _policy(self, args: PrivateBucketArgs) -> pulumi.Output[str]:
+        """No callback runs before the program has declared all that may be granted something."""
+        made: pulumi.Output[str] = self.arn.apply(
+            lambda _: policy(*_statements(self.arn, args), *args.refusals(self.arn))
+        )
+        return made
 
 
 def _rules(args: PrivateBucketArgs) -> list[s3.BucketLifecycleConfigurationRuleArgsDict]:

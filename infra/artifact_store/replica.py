@@ -1,10 +1,12 @@
 """A copy of a bucket in another region, kept by S3 itself; deletions are not copied, so that it outlives a mistake."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import s3
 
+from infra.artifact_store.access import refusals
 from infra.artifact_store.private_bucket import PrivateBucket, PrivateBucketArgs
 from infra.core import protection
 from infra.core.aws import Account, Statement, encryption_key, role, service_trust
@@ -26,6 +28,9 @@ class ReplicaArgs:
     protection: protection.Protection
 
     noncurrent_days: int
+
+    reader_role_arns: Sequence[str]
+    """Who may read and write the copy, if IAM allows it; nobody else does."""
 
 
 class Replica(pulumi.ComponentResource):
@@ -53,6 +58,7 @@ class Replica(pulumi.ComponentResource):
                 noncurrent_days=args.noncurrent_days,
                 key_arn=key.arn,
                 region=args.region,
+                refusals=lambda arn: refusals(arn, (), args.reader_role_arns, emptied=args.protection == "delete"),
             ),
             child,
         )

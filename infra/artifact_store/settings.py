@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from infra.core import pins
-from infra.core.aws_types import Region
+from infra.core.aws_types import Region, RoleArn
 from infra.core.protection import Protection
 from infra.core.settings import LoopbackPort, Settings
 from infra.core.supply import ImageReference
@@ -61,6 +61,10 @@ class S3Settings(Settings):
 
     access_logs_days: Days = 365
     """Days that records of who read or wrote what are kept, in a bucket of their own."""
+
+    data_role_arns: tuple[RoleArn, ...] = ()
+    """Roles, beside those of the stack's tasks, that may read and write objects where IAM allows it: of people who
+    bring data or restore it. The bucket's policy refuses objects to all others, administrators included."""
 
     replica_region: Region | None = None
     """Another region, to which every object is copied within minutes, at the price of a second bucket; None: none."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_aws import cloudwatch, eks, iam, sqs
+from pulumi_aws import cloudwatch, eks, iam, kms, sqs
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra.autoscaler.karpenter_policy import statements
@@ -19,6 +19,7 @@ from infra.core.substrate import Aws
 
 NAMESPACE, SERVICE_ACCOUNT = "kube-system", "karpenter"
 CONTROLLER = Resources(cpu_millicores=1000, cpu_limit_millicores=1000, memory_mib=1024)
+SPOT = "spot.amazonaws.com/AWSServiceRoleForEC2Spot"
 EVENTS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "health": {"source": ["aws.health"], "detail-type": ["AWS Health Event"]},
     "spot": {"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]},
@@ -63,9 +64,9 @@ class Karpenter(pulumi.ComponentResource):
             type="EC2_LINUX",
             opts=self._child,
         )
-        key = volumes_key(f"{name}-volumes-key", account, self._child)
+        key = volumes_key(f"{name}-volumes-key", account, self._child, SPOT)
         queue, told = self._queue()
-        bound = self._rights(carried, queue)
+        bound = self._rights(carried, queue, key)
         controller = self._controller(queue, [*bound, *told])
 
         self.instance_profile = profile.name
@@ -101,12 +102,12 @@ class Karpenter(pulumi.ComponentResource):
             )
         return queue, told
 
-    def _rights(self, node: iam.Role, queue: sqs.Queue) -> list[pulumi.Resource]:
+    def _rights(self, node: iam.Role, queue: sqs.Queue, key: kms.Key) -> list[pulumi.Resource]:
         account, cluster = self._args.substrate.account, self._args.substrate.cluster
         trust = pod_trust(account, cluster.arn, NAMESPACE, SERVICE_ACCOUNT)
         acting = iam.Role(f"{self._name}-role", path=PATH, assume_role_policy=trust, opts=self._child)
         document: pulumi.Output[str] = cluster.name.apply(
-            lambda called: policy(*statements(account, called, node.arn, queue.arn))
+            lambda called: policy(*statements(account, called, node.arn, queue.arn, key.arn))
         )
         rights = iam.RolePolicy(f"{self._name}-role-policy", role=acting.name, policy=document, opts=self._child)
         bound = eks.PodIdentityAssociation(

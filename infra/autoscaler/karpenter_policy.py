@@ -7,6 +7,7 @@ Source: https://karpenter.sh/docs/reference/cloudformation/
 import pulumi
 
 from infra.core.aws import Account, Statement
+from infra.core.eks_nodes import volumes_use
 
 STARTED = ("fleet", "instance", "volume", "network-interface", "launch-template", "spot-instances-request")
 """What comes of a request for instances."""
@@ -26,7 +27,11 @@ READS = (
 
 
 def statements(
-    account: Account, cluster: str, node_role_arn: pulumi.Input[str], queue_arn: pulumi.Input[str]
+    account: Account,
+    cluster: str,
+    node_role_arn: pulumi.Input[str],
+    queue_arn: pulumi.Input[str],
+    volumes_key_arn: pulumi.Input[str],
 ) -> list[Statement]:
     """The controller's rights in the cluster named `cluster`."""
     owned = f"kubernetes.io/cluster/{cluster}"
@@ -116,6 +121,7 @@ def statements(
             actions=["sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"],
             resources=[queue_arn],
         ),
+        *volumes_use(volumes_key_arn, account),
     ]
 
 

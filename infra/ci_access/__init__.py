@@ -13,11 +13,14 @@ __all__ = ["CiAccess", "CiAccessSettings", "build"]
 
 
 class CiAccess(Protocol):
-    """What every realization gives; nothing in the stack consumes it."""
+    """What every realization gives."""
 
     preview_role_arn: pulumi.Output[str]
 
     up_role_arn: pulumi.Output[str]
+
+    boundary_arn: pulumi.Output[str]
+    """What every other role of the stack carries, so that none can do more, whoever wrote its policies."""
 
 
 def build(

@@ -1,7 +1,7 @@
 """CI access on AWS: GitHub's tokens for two roles, pinned to one repository; to one branch and environment to write.
 
-Honest limit: whoever may write roles below `/mlplatform/` can give a pod a role with more rights than this one has;
-review of the branch is the guard. The role cannot widen itself, and reaches no role elsewhere.
+The role that writes makes roles within a permissions boundary only, cannot widen itself, and reaches no role elsewhere.
+Honest limit: it is an administrator of all else in the account and in the cluster; review of the branch is the guard.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import iam
 
+from infra.ci_access.boundary import BOUNDARY, boundary, boundary_arn
 from infra.ci_access.settings import GithubOidcSettings
 from infra.core.aws import PATH, Account, Statement, policy
 
@@ -22,14 +23,18 @@ PASSED_TO = (
     "pods.eks.amazonaws.com",
     "s3.amazonaws.com",
     "vpc-flow-logs.amazonaws.com",
-    "monitoring.rds.amazonaws.com",
 )
 """Services that roles of the platform are handed to."""
-
-
-def up_role_arn(account_id: str) -> str:
-    """ARN of the role that updates the stack: an administrator of its cluster."""
-    return f"arn:aws:iam::{account_id}:role{PATH}{UP}"
+UNREAD = (
+    "budgets:ListTagsForResource",
+    "budgets:ViewBudget",
+    "ce:ListCostAllocationTags",
+    "ecr:DescribePullThroughCacheRules",
+    "eks:DescribeAccessEntry",
+    "eks:DescribeAddon",
+    "eks:DescribePodIdentityAssociation",
+)
+"""What a refresh asks of the stack's resources and AWS' two policies for readers leave out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,8 @@ class GithubOidc(pulumi.ComponentResource):
 
     up_role_arn: pulumi.Output[str]
 
+    boundary_arn: pulumi.Output[str]
+
     def __init__(self, name: str, args: GithubOidcArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:GithubOidc", name, None, opts)
         self._name, self._args = name, args
@@ -69,7 +76,7 @@ class GithubOidc(pulumi.ComponentResource):
             PREVIEW,
             {"sub": [f"{repository}:pull_request", f"{repository}:ref:{ref}"]},
             ["SecurityAudit", "job-function/ViewOnlyAccess"],
-            self._state(writes=False),
+            [*self._state(writes=False), Statement(sid="Unread", actions=UNREAD, resources=["*"])],
         )
         up = self._role(
             UP,
@@ -77,8 +84,19 @@ class GithubOidc(pulumi.ComponentResource):
             ["PowerUserAccess"],
             [*self._state(writes=True), *self._roles()],
         )
+        limit = iam.Policy(
+            f"{name}-boundary", name=BOUNDARY, path=PATH, policy=policy(*boundary(args.account.id)), opts=self._child
+        )
         self.preview_role_arn, self.up_role_arn = preview.arn, up.arn
-        self.register_outputs({"preview_role_arn": self.preview_role_arn, "up_role_arn": self.up_role_arn})
+        # Its name is known to previews.
+        self.boundary_arn = limit.name.apply(lambda _: boundary_arn(args.account.id))
+        self.register_outputs(
+            {
+                "preview_role_arn": self.preview_role_arn,
+                "up_role_arn": self.up_role_arn,
+                "boundary_arn": self.boundary_arn,
+            }
+        )
 
     def _role(
         self, part: str, claims: Mapping[str, list[str]], managed: list[str], statements: list[Statement]
@@ -122,25 +140,57 @@ class GithubOidc(pulumi.ComponentResource):
         ]
 
     def _roles(self) -> list[Statement]:
-        """Write roles of the platform, hand them to the services that carry them, and never touch CI's own."""
-        account = self._args.account.id
-        ours = f"arn:aws:iam::{account}:role{PATH}*"
+        """Write roles within the boundary, hand them to the services that carry them, and never touch CI's own."""
+        account = self._args.account
+        iam_arn = f"arn:aws:iam::{account.id}"
+        ours = f"{iam_arn}:role{PATH}*"
         return [
             Statement(
-                sid="PlatformRoles",
+                sid="RolesWithinTheBoundary",
                 actions=[
                     "iam:CreateRole",
-                    "iam:DeleteRole",
-                    "iam:UpdateRole",
-                    "iam:UpdateAssumeRolePolicy",
-                    "iam:TagRole",
-                    "iam:UntagRole",
+                    "iam:PutRolePermissionsBoundary",
                     "iam:AttachRolePolicy",
                     "iam:DetachRolePolicy",
                     "iam:PutRolePolicy",
                     "iam:DeleteRolePolicy",
                 ],
                 resources=[ours],
+                conditions={"StringEquals": {"iam:PermissionsBoundary": boundary_arn(account.id)}},
+            ),
+            Statement(
+                sid="Roles",
+                actions=[
+                    "iam:DeleteRole",
+                    "iam:UpdateRole",
+                    "iam:UpdateAssumeRolePolicy",
+                    "iam:TagRole",
+                    "iam:UntagRole",
+                ],
+                resources=[ours],
+            ),
+            Statement(
+                sid="ProfilesOfNodes",
+                actions=[
+                    "iam:CreateInstanceProfile",
+                    "iam:DeleteInstanceProfile",
+                    "iam:AddRoleToInstanceProfile",
+                    "iam:RemoveRoleFromInstanceProfile",
+                    "iam:TagInstanceProfile",
+                    "iam:UntagInstanceProfile",
+                ],
+                resources=[f"{iam_arn}:instance-profile{PATH}*"],
+            ),
+            Statement(
+                sid="IssuersOfClusters",
+                actions=[
+                    "iam:CreateOpenIDConnectProvider",
+                    "iam:DeleteOpenIDConnectProvider",
+                    "iam:TagOpenIDConnectProvider",
+                    "iam:UntagOpenIDConnectProvider",
+                    "iam:UpdateOpenIDConnectProviderThumbprint",
+                ],
+                resources=[f"{iam_arn}:oidc-provider/oidc.eks.{account.region}.amazonaws.com/*"],
             ),
             Statement(sid="ReadRoles", actions=["iam:Get*", "iam:List*"], resources=["*"]),
             Statement(
@@ -153,6 +203,6 @@ class GithubOidc(pulumi.ComponentResource):
                 sid="NotItself",
                 effect="Deny",
                 actions=["iam:Update*", "iam:Put*", "iam:Attach*", "iam:Detach*", "iam:Delete*", "iam:PassRole"],
-                resources=[f"arn:aws:iam::{account}:role{PATH}{each}" for each in (PREVIEW, UP)],
+                resources=[f"{iam_arn}:role{PATH}{each}" for each in (PREVIEW, UP)],
             ),
         ]

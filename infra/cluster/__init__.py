@@ -62,6 +62,9 @@ class EksCluster(Cluster, Protocol):
     oidc_issuer: pulumi.Output[str]
     """URL of the issuer of service accounts' tokens."""
 
+    data_key_arn: pulumi.Output[str] | None
+    """Key that EBS' driver may use for pods' volumes; None where the cluster has its own way."""
+
 
 def build(name: str, settings: PlainClusterSettings, opts: pulumi.ResourceOptions | None = None) -> PlainCluster:
     """Make the realization that the stack file names.

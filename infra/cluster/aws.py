@@ -12,7 +12,7 @@ from pulumi_aws import eks, kms
 from infra.cluster.eks_versions import ADDONS, Addon
 from infra.cluster.settings import EksSettings, ExistingEksSettings
 from infra.core.aws import Account, encryption_key, log_group, logs_use, pod_trust, role, service_trust
-from infra.core.eks_nodes import launch_template, node_role, volumes_key
+from infra.core.eks_nodes import launch_template, node_role, volumes_key, volumes_use
 from infra.network import Network
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
@@ -53,6 +53,8 @@ class Eks(pulumi.ComponentResource):
 
     oidc_issuer: pulumi.Output[str]
 
+    data_key_arn: pulumi.Output[str] | None
+
     kubeconfig: pulumi.Output[str]
 
     ready: Sequence[pulumi.Resource]
@@ -63,6 +65,7 @@ class Eks(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._arn = args.account.arn("eks", f"cluster/{args.settings.name}")
         self._cluster = self._control_plane()
+        self._data_key = encryption_key(f"{name}-data-key", f"{name}: volumes of pods", args.account, self._child)
         access = self._access()
         network = [self._addon(addon) for addon in BEFORE_NODES]
         nodes = self._system_nodes(network)
@@ -73,6 +76,7 @@ class Eks(pulumi.ComponentResource):
         self.endpoint = self._cluster.endpoint
         self.security_group_id = self._cluster.vpc_config.cluster_security_group_id.apply(str)
         self.oidc_issuer = self._cluster.identities[0].oidcs[0].issuer.apply(str)
+        self.data_key_arn = self._data_key.arn
         self.kubeconfig = kubeconfig(
             self.name, self.endpoint, self._cluster.certificate_authority.data.apply(str), args.account.region
         )
@@ -142,7 +146,7 @@ class Eks(pulumi.ComponentResource):
 
     def _addon(self, addon: Addon, *needs: pulumi.Resource) -> eks.Addon:
         settings = self._args.settings
-        identity = self._addon_identity(addon)
+        identity, rights = self._addon_identity(addon)
         return eks.Addon(
             f"{self._name}-{addon}",
             cluster_name=self._cluster.name,
@@ -154,21 +158,30 @@ class Eks(pulumi.ComponentResource):
             pod_identity_associations=identity,
             resolve_conflicts_on_create="OVERWRITE",
             resolve_conflicts_on_update="OVERWRITE",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(needs)),
+            # Without its rights the network's add-on gives no address, and takes none back when it goes.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*needs, *rights]),
         )
 
-    def _addon_identity(self, addon: Addon) -> list[eks.AddonPodIdentityAssociationArgsDict] | None:
-        """The add-ons that call AWS do so by a role of their own, not by the node's."""
+    def _addon_identity(
+        self, addon: Addon
+    ) -> tuple[list[eks.AddonPodIdentityAssociationArgsDict] | None, list[pulumi.Resource]]:
+        """The add-ons that call AWS do so by a role of their own, not by the node's; and that role's policies."""
         needed = {
             "vpc-cni": ("aws-node", "AmazonEKS_CNI_Policy"),
             "aws-ebs-csi-driver": ("ebs-csi-controller-sa", "service-role/AmazonEBSCSIDriverPolicy"),
         }
         if addon not in needed:
-            return None
+            return None, []
         account, managed = needed[addon]
         trust = pod_trust(self._args.account, self._arn, "kube-system", account)
-        made, _ = role(f"{self._name}-{addon}-role", trust, self._child, managed=[managed])
-        return [{"service_account": account, "role_arn": made.arn}]
+        made, rights = role(
+            f"{self._name}-{addon}-role",
+            trust,
+            self._child,
+            managed=[managed],
+            statements=volumes_use(self._data_key.arn, self._args.account) if addon == "aws-ebs-csi-driver" else (),
+        )
+        return [{"service_account": account, "role_arn": made.arn}], rights
 
     def _system_nodes(self, network: Sequence[pulumi.Resource]) -> eks.NodeGroup:
         name, settings = f"{self._name}-system", self._args.settings.system_nodes
@@ -224,6 +237,8 @@ class ExistingEks(pulumi.ComponentResource):
     security_group_id: pulumi.Output[str]
 
     oidc_issuer: pulumi.Output[str]
+
+    data_key_arn: pulumi.Output[str] | None = None
 
     kubeconfig: pulumi.Output[str]
 

@@ -43,6 +43,17 @@ def tag_by_name() -> None:
     pulumi.runtime.register_stack_transformation(_tagged)
 
 
+def bound_roles(boundary_arn: pulumi.Output[str]) -> None:
+    """Let every role that is made from here on carry a permissions boundary; called at most once, by the program."""
+
+    def bounded(asked: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if asked.type_ != "aws:iam/role:Role":
+            return None
+        return pulumi.ResourceTransformationResult({**asked.props, "permissionsBoundary": boundary_arn}, asked.opts)
+
+    pulumi.runtime.register_stack_transformation(bounded)
+
+
 def _tagged(asked: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
     if not asked.type_.startswith("aws:") or "tags" not in asked.props:
         return None
@@ -62,6 +73,9 @@ class Statement:
     resources: Sequence[pulumi.Input[str]] | None = None
     """None in a role's trust, which knows no resources."""
 
+    not_resources: Sequence[pulumi.Input[str]] | None = None
+    """Everything but these, in place of `resources`."""
+
     principals: Mapping[str, Sequence[pulumi.Input[str]] | str] | None = None
     """Kind (`AWS`, `Service`, `Federated`) to who; None in a policy that is attached to a role."""
 
@@ -77,6 +91,7 @@ class Statement:
             **({"Principal": dict(self.principals)} if self.principals is not None else {}),
             "Action": list(self.actions),
             **({"Resource": list(self.resources)} if self.resources is not None else {}),
+            **({"NotResource": list(self.not_resources)} if self.not_resources is not None else {}),
             **({"Condition": dict(self.conditions)} if self.conditions else {}),
         }
 

@@ -26,28 +26,58 @@ def node_role(name: str, opts: pulumi.ResourceOptions) -> tuple[iam.Role, list[p
     return role(name, node_trust(), opts, managed=NODE_POLICIES)
 
 
-def volumes_key(name: str, account: Account, opts: pulumi.ResourceOptions) -> kms.Key:
-    """Key of nodes' volumes, which EC2 Auto Scaling uses by its service-linked role.
+def volumes_key(
+    name: str,
+    account: Account,
+    opts: pulumi.ResourceOptions,
+    linked: str = "autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+) -> kms.Key:
+    """Key of nodes' volumes, which the service that starts them uses by its service-linked role, `linked`.
 
-    Source: https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html
+    A condition names the role, because KMS refuses a policy whose principal is not there yet.
+    Sources: https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html,
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-requests.html
     """
-    scaling = f"arn:aws:iam::{account.id}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+    who = {"aws:PrincipalArn": f"arn:aws:iam::{account.id}:role/aws-service-role/{linked}"}
     statements = [
         Statement(
-            sid="AutoScaling",
+            sid="Starts",
             actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
             resources=["*"],
-            principals={"AWS": [scaling]},
+            principals={"AWS": ["*"]},
+            conditions={"ArnEquals": who},
         ),
         Statement(
-            sid="AutoScalingAttaches",
+            sid="Attaches",
             actions=["kms:CreateGrant"],
             resources=["*"],
-            principals={"AWS": [scaling]},
-            conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+            principals={"AWS": ["*"]},
+            conditions={"ArnEquals": who, "Bool": {"kms:GrantIsForAWSResource": "true"}},
         ),
     ]
     return encryption_key(name, f"{name}: volumes of nodes", account, opts, statements)
+
+
+def volumes_use(key_arn: pulumi.Input[str], account: Account) -> list[Statement]:
+    """Lets whoever makes volumes or starts instances use their key, by way of EC2 only.
+
+    Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
+    """
+    by_ec2 = {"kms:ViaService": f"ec2.{account.region}.amazonaws.com"}
+    return [
+        Statement(
+            sid="VolumesKey",
+            actions=["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*"],
+            resources=[key_arn],
+            conditions={"StringEquals": by_ec2},
+        ),
+        Statement(
+            sid="VolumesKeyForInstances",
+            actions=["kms:CreateGrant"],
+            resources=[key_arn],
+            conditions={"StringEquals": by_ec2, "Bool": {"kms:GrantIsForAWSResource": "true"}},
+        ),
+    ]
 
 
 def launch_template(

@@ -10,13 +10,12 @@ from typing import Protocol, runtime_checkable
 import pulumi
 from pulumi_aws import eks, iam
 
-from infra.core.aws import Statement, pod_trust, policy, role
+from infra.artifact_store.access import READ, WRITE, Admission
+from infra.core.aws import PATH, Account, Statement, pod_trust, policy, role
 from infra.core.substrate import Aws
 from infra.identity.settings import IrsaSettings
 from infra.identity.spec import Grant, Need, Principal
 
-READ = ("s3:GetObject", "s3:GetObjectVersion")
-WRITE = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 READ_KEY = ("kms:Decrypt",)
 WRITE_KEY = ("kms:GenerateDataKey",)
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
@@ -29,6 +28,9 @@ class Bucket(Protocol):
     bucket_arn: pulumi.Output[str]
 
     key_arn: pulumi.Output[str]
+
+    def admit(self, admission: Admission) -> None:
+        """Let a role through the bucket's own policy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class PodIdentity(pulumi.ComponentResource):
         who = _named(name, principal)
         account, cluster = self._substrate.account, self._substrate.cluster
         trust = pod_trust(account, cluster.arn, who.namespace, who.service_account)
-        made, policies = store_role(name, needs, trust, account.region, opts)
+        made, policies = store_role(name, needs, trust, account, opts)
         bound = eks.PodIdentityAssociation(
             f"{name}-identity-binding",
             cluster_name=cluster.name,
@@ -116,7 +118,7 @@ class Irsa(pulumi.ComponentResource):
         if not needs:
             return Grant()
         who = _named(name, principal)
-        made, policies = store_role(name, needs, self._trust(who), self._substrate.account.region, opts)
+        made, policies = store_role(name, needs, self._trust(who), self._substrate.account, opts)
         return Grant(environment=_environment(needs), annotations={ROLE_ANNOTATION: made.arn}, ready=policies)
 
     def _trust(self, who: Principal) -> pulumi.Output[str]:
@@ -136,10 +138,15 @@ class Irsa(pulumi.ComponentResource):
 
 
 def store_role(
-    name: str, needs: Sequence[Need], trust: pulumi.Input[str], region: str, opts: pulumi.ResourceOptions | None
+    name: str, needs: Sequence[Need], trust: pulumi.Input[str], account: Account, opts: pulumi.ResourceOptions | None
 ) -> tuple[iam.Role, list[pulumi.Resource]]:
-    """A task's role and its policies."""
-    return role(f"{name}-identity", trust, opts or pulumi.ResourceOptions(), statements=rights(needs, region))
+    """A task's role, and what its pods depend on: its policies, and those of the buckets, which let it in."""
+    statements = rights(needs, account.region)
+    made, policies = role(f"{name}-identity", trust, opts or pulumi.ResourceOptions(), statements=statements)
+    arn = pulumi.Output.concat(f"arn:aws:iam::{account.id}:role{PATH}", made.name)  # known to previews
+    for need in needs:
+        _bucket(need).admit(Admission(role_arn=arn, prefix=need.prefix, access=need.access))
+    return made, [*policies, *{id(need.store): need.store.ready for need in needs}.values()]
 
 
 def rights(needs: Sequence[Need], region: str) -> list[Statement]:
@@ -148,27 +155,31 @@ def rights(needs: Sequence[Need], region: str) -> list[Statement]:
 
 
 def _rights(number: int, need: Need, region: str) -> list[Statement]:
-    if not isinstance(need.store, Bucket):
-        raise TypeError(f"{type(need.store).__name__} is no bucket with a key: rights cannot be given on it")
-    writes = need.access == "rw"
+    store, writes = _bucket(need), need.access == "rw"
     return [
         Statement(
             sid=f"List{number}",
             actions=["s3:ListBucket"],
-            resources=[need.store.bucket_arn],  # names below other prefixes too: docs/adr/0012
+            resources=[store.bucket_arn],  # names below other prefixes too: docs/adr/0012
         ),
         Statement(
             sid=f"Objects{number}",
             actions=[*READ, *(WRITE if writes else ())],
-            resources=[pulumi.Output.concat(need.store.bucket_arn, f"/{need.prefix}*")],
+            resources=[pulumi.Output.concat(store.bucket_arn, f"/{need.prefix}*")],
         ),
         Statement(
             sid=f"Key{number}",
             actions=[*READ_KEY, *(WRITE_KEY if writes else ())],
-            resources=[need.store.key_arn],
+            resources=[store.key_arn],
             conditions={"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}},
         ),
     ]
+
+
+def _bucket(need: Need) -> Bucket:
+    if not isinstance(need.store, Bucket):
+        raise TypeError(f"{type(need.store).__name__} is no bucket with a key: rights cannot be given on it")
+    return need.store
 
 
 def _named(name: str, principal: Principal | None) -> Principal:

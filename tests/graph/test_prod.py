@@ -1,7 +1,9 @@
 """The whole prod stack as a graph, without an engine; what AWS and the cluster answer is simulated."""
 
+import itertools
 import json
 import re
+from fnmatch import fnmatchcase
 
 import pytest
 from pulumi_aws import ec2, eks, iam, kms, rds, s3
@@ -11,9 +13,11 @@ from infra.pipelines.kubernetes import ACCOUNTS
 from stacks.access_matrix import rights
 from tests import prod
 from tests.clusters import loose, pods
+from tests.iam import allowed, refused
 
 DATA = (s3.Bucket, rds.Instance, "aws:elasticache/replicationGroup:ReplicationGroup")
 OURS = ("mlplatform", "loan-default")
+S3_POLICY_BYTES = 20 * 1024
 KUBEFLOW = {f"kubeflow/{account}" for account in ACCOUNTS}
 """Service accounts of KFP's manifests, whose pods the graph does not show."""
 
@@ -111,6 +115,28 @@ def test_no_grant_is_there_that_no_pod_asked_for(graph):
     assert buckets == {"/".join(each) for each in reaching(graph)} | KUBEFLOW
 
 
+def test_the_buckets_policy_refuses_exactly_what_tasks_have_no_right_to_and_everything_to_others(graph):
+    bucket = graph.one(s3.Bucket, "artifact-store-objects-bucket").outputs["arn"]
+    policy = json.loads(graph.one(s3.BucketPolicy, "artifact-store-objects-policy").get("policy"))["Statement"]
+    keys = ("loan-default/raw/a", "loan-default/captures/a", "mlflow/a", "pipelines/a", "a")
+    seen = set()
+    for role in graph.all(iam.Role):
+        own = [
+            each
+            for held in graph.all(iam.RolePolicy)
+            if held.get("role") == role.outputs["name"]
+            for each in json.loads(held.get("policy"))["Statement"]
+            if each["Sid"].startswith("Objects")
+        ]
+        arn = f"arn:aws:iam::111122223333:role/mlplatform/{role.outputs['name']}"
+        for action, key in itertools.product(("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), keys):
+            asked = (arn, action, f"{bucket}/{key}")
+            assert refused(policy, *asked) is not allowed(own, *asked), asked
+            seen.add(allowed(own, *asked))
+    assert seen == {True, False}
+    assert len(json.dumps(policy)) < S3_POLICY_BYTES
+
+
 def test_no_workload_may_do_more_than_its_prefix(graph):
     for right in rights(graph):
         if right.who.startswith("pod loan-default/") and any("s3:PutObject" in each for each in right.actions):
@@ -124,6 +150,43 @@ def test_no_policy_of_ours_allows_everything_on_everything(graph):
     for right in rights(graph):
         if right.allowed and "*" in right.on:
             assert not set(right.actions) & {"*", "s3:*", "iam:*", "kms:*"}
+
+
+def test_every_role_but_those_of_ci_stays_within_the_boundary_whose_rights_suffice(graph):
+    limit = json.loads(graph.one(iam.Policy).get("policy"))["Statement"]
+    within = [pattern for each in limit for pattern in each["Action"]]
+    free = {"ci-preview", "ci-up"}
+    for role in graph.all(iam.Role):
+        bound = role.inputs.get("permissionsBoundary")
+        assert bound == (
+            None if role.inputs.get("name") in free else "arn:aws:iam::111122223333:policy/mlplatform/boundary"
+        )
+    given = {action for right in rights(graph) if not right.who.startswith("github") for action in right.actions}
+    assert [each for each in given if not any(fnmatchcase(each, pattern) for pattern in within)] == []
+
+
+def test_claims_that_name_no_class_get_encrypted_volumes_of_the_stack(graph):
+    default = graph.one("kubernetes:storage.k8s.io/v1:StorageClass")
+    assert default.get("metadata.annotations") == {"storageclass.kubernetes.io/is-default-class": "true"}
+    assert default.get("parameters") == {
+        "type": "gp3",
+        "encrypted": "true",
+        "kmsKeyId": graph.one(kms.Key, "cluster-data-key").outputs["arn"],
+        "tagSpecification_1": "mlplatform:stack=prod",
+    }
+
+
+def test_karpenter_may_use_the_key_of_the_volumes_that_its_nodes_have(graph):
+    key = graph.one(kms.Key, "autoscaler-volumes-key").outputs["arn"]
+    used = {
+        a
+        for right in rights(graph)
+        if right.who == "pod kube-system/karpenter"
+        for a in right.actions
+        if key in right.on
+    }
+    assert {"kms:CreateGrant", "kms:GenerateDataKeyWithoutPlaintext"} <= used
+    assert "AWSServiceRoleForEC2Spot" in graph.one(kms.Key, "autoscaler-volumes-key").get("policy")
 
 
 def test_no_role_trusts_everybody(graph):

@@ -8,10 +8,12 @@ from pulumi_aws import iam, kms, s3
 from pydantic import ValidationError
 
 from infra import artifact_store
+from infra.artifact_store.access import Admission
 from infra.artifact_store.aws import S3ArtifactStore
 from infra.artifact_store.private_bucket import PrivateBucket
 from infra.artifact_store.settings import S3Settings
 from tests.aws import ACCOUNT, ANSWERS, REGION, Outputs
+from tests.iam import refused
 from tests.stores_on_aws import on_aws
 
 PER_BUCKET = (
@@ -103,6 +105,95 @@ def test_only_tls_reaches_a_bucket(graph):
         assert refusals["NoPlainHttp"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         assert refusals["NoOldTls"]["Condition"] == {"NumericLessThan": {"s3:TlsVersion": "1.2"}}
         assert len(refusals["NoPlainHttp"]["Resource"]) == 2
+
+
+READER, WRITER, BOTH = (f"arn:aws:iam::{ACCOUNT.id}:role/mlplatform/{part}" for part in ("reader", "writer", "both"))
+ADMINISTRATOR = f"arn:aws:iam::{ACCOUNT.id}:role/admin"
+GRANTS = [(READER, "a/", "r"), (WRITER, "a/b/", "rw"), (BOTH, "a/", "r"), (BOTH, "c/", "rw")]
+
+
+@pytest.fixture
+def policed(pulumi_run):
+    """Says whether the bucket's policy refuses a role something, for roles that were granted what `GRANTS` says."""
+
+    def run(grants=GRANTS, bucket="objects", **changes):
+        def build(substrate, opts):
+            store = artifact_store.build("artifact-store", settings(**changes), substrate, opts)
+            arns = {role: pulumi.Output.from_input(role) for role, _, _ in grants}
+            for role, prefix, access in grants:
+                store.admit(Admission(role_arn=arns[role], prefix=prefix, access=access))
+
+        made = pulumi_run(on_aws(build))
+        found = json.loads(made.one(s3.BucketPolicy, f"artifact-store-{bucket}-policy").get("policy"))["Statement"]
+        name = made.one(s3.Bucket, f"artifact-store-{bucket}-bucket").outputs["bucket"]
+        return lambda role, action, key: refused(found, role, f"s3:{action}", f"arn:aws:s3:::{name}{key}")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "key", "stopped"),
+    [
+        (READER, "GetObject", "/a/x", False),
+        (READER, "GetObject", "/a/b/x", False),
+        (READER, "PutObject", "/a/x", True),
+        (READER, "GetObject", "/c/x", True),
+        (WRITER, "PutObject", "/a/b/x", False),
+        (WRITER, "DeleteObject", "/a/b/x", False),
+        (WRITER, "GetObject", "/a/x", True),
+        (WRITER, "DeleteObjectVersion", "/c/x", True),
+        (BOTH, "GetObject", "/a/x", False),
+        (BOTH, "PutObject", "/a/x", True),
+        (BOTH, "PutObject", "/c/x", False),
+        (BOTH, "GetObject", "/d/x", True),
+        (ADMINISTRATOR, "GetObject", "/a/x", True),
+        (ADMINISTRATOR, "DeleteObjectVersion", "/a/x", True),
+    ],
+)
+def test_a_buckets_policy_refuses_what_nobody_granted_whatever_iam_allows(policed, role, action, key, stopped):
+    assert policed()(role, action, key) is stopped
+
+
+@pytest.mark.parametrize(
+    ("action", "key"), [("PutBucketPolicy", ""), ("DeleteBucketPolicy", ""), ("PutLifecycleConfiguration", "")]
+)
+def test_whoever_administers_the_account_is_never_locked_out_of_the_bucket_itself(policed, action, key):
+    assert not policed()(ADMINISTRATOR, action, key)
+
+
+def test_replication_is_let_through_and_so_are_roles_that_the_stack_file_names(policed):
+    assert not policed()(ADMINISTRATOR, "GetObjectVersionForReplication", "/a/x")
+    assert not policed(data_role_arns=[ADMINISTRATOR])(ADMINISTRATOR, "GetObject", "/a/x")
+
+
+def test_a_store_that_may_go_can_be_emptied_by_whom_iam_lets(policed):
+    going = policed(protection="delete")
+    assert not going(ADMINISTRATOR, "DeleteObjectVersion", "/a/x")
+    assert going(ADMINISTRATOR, "GetObject", "/a/x")
+    assert going(READER, "DeleteObjectVersion", "/a/x")
+
+
+def test_a_replica_is_read_by_nobody_but_whom_the_stack_file_names(policed):
+    copy = policed(bucket="replica", replica_region="eu-central-1")
+    assert copy(WRITER, "GetObject", "/a/b/x")
+    assert not copy(ADMINISTRATOR, "ReplicateObject", "/a/x")
+    named = policed(bucket="replica", replica_region="eu-central-1", data_role_arns=[ADMINISTRATOR])
+    assert not named(ADMINISTRATOR, "GetObject", "/a/x")
+
+
+def test_before_anything_is_granted_nobody_reads(policed):
+    assert policed(grants=[])(READER, "GetObject", "/a/x")
+
+
+def test_a_grant_that_comes_too_late_for_the_policy_is_an_error(pulumi_run):
+    def build(substrate, opts):
+        store = artifact_store.build("artifact-store", settings(), substrate, opts)
+        arn = pulumi.Output.from_input(READER)
+        late = store.ready.urn.apply(lambda _: store.admit(Admission(role_arn=arn, prefix="", access="r")))
+        pulumi.export("late", late)
+
+    with pytest.raises(Exception, match="asked for after its policy was made"):
+        pulumi_run(on_aws(build))
 
 
 def test_only_the_log_delivery_of_this_bucket_is_let_in_by_a_policy(graph):

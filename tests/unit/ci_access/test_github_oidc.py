@@ -2,6 +2,7 @@
 
 import json
 
+import pulumi
 import pytest
 import yaml
 from pulumi_aws import iam
@@ -27,7 +28,14 @@ def pulumi_outputs():
 
 @pytest.fixture
 def graph(pulumi_run):
-    return lambda **changes: pulumi_run(lambda: ci_access.build("ci-access", settings(**changes), ACCOUNT, options()))
+    def run(**changes):
+        def program():
+            made = ci_access.build("ci-access", settings(**changes), ACCOUNT, options())
+            pulumi.export("boundary", made.boundary_arn)
+
+        return pulumi_run(program)
+
+    return run
 
 
 def trusted(role):
@@ -56,9 +64,13 @@ def claims(event, job):
     return {"aud": "sts.amazonaws.com", "sub": f"repo:acme/ml:{subject}", "ref": ref}
 
 
+def statements(graph, name="ci-access-up-policy", type_=iam.RolePolicy):
+    return {each["Sid"]: each for each in json.loads(graph.one(type_, name).get("policy"))["Statement"]}
+
+
 def actions(graph, name, effect="Allow"):
-    document = json.loads(graph.one(iam.RolePolicy, name).get("policy"))
-    return {action for each in document["Statement"] if each["Effect"] == effect for action in each["Action"]}
+    found = statements(graph, name).values()
+    return {action for each in found if each["Effect"] == effect for action in each["Action"]}
 
 
 def test_pull_requests_and_the_branch_read_and_only_approved_runs_of_the_branch_write(graph):
@@ -83,23 +95,57 @@ def test_the_roles_trust_the_jobs_that_ask_for_them(graph, variable, name):
         assert {claim: token[claim] for claim, values in wanted.items() if token[claim] not in values} == {}
 
 
+def test_the_writing_roles_session_outlives_the_job_that_takes_it(graph):
+    job = yaml.safe_load((CHECKOUT / ".github/workflows/up.yml").read_text())["jobs"]["up"]
+    (asked,) = (step["with"] for step in job["steps"] if "role-to-assume" in step.get("with", {}))
+    most = graph().one(iam.Role, "ci-access-up").get("maxSessionDuration")
+    assert job["timeout-minutes"] * 60 <= asked["role-duration-seconds"] <= most
+
+
 def test_the_previewing_role_changes_nothing(graph):
     made = graph()
-    assert actions(made, "ci-access-preview-policy") == {"s3:GetObject", "s3:ListBucket", "kms:Decrypt"}
+    reading = ("Get", "List", "Describe", "View", "Decrypt")
+    found = actions(made, "ci-access-preview-policy")
+    assert [action for action in found if not action.split(":")[1].startswith(reading)] == []
     attached = [each for each in made.all(iam.RolePolicyAttachment) if "preview" in each.name]
     assert {each.get("policyArn").rsplit("/", 1)[-1] for each in attached} == {"SecurityAudit", "ViewOnlyAccess"}
 
 
 def test_the_writing_role_writes_roles_of_the_platform_only_and_never_its_own(graph):
-    made = graph()
-    document = json.loads(made.one(iam.RolePolicy, "ci-access-up-policy").get("policy"))
-    statements = {each["Sid"]: each for each in document["Statement"]}
-    assert statements["PlatformRoles"]["Resource"] == ["arn:aws:iam::111122223333:role/mlplatform/*"]
-    assert statements["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
-    assert statements["NotItself"]["Effect"] == "Deny"
-    assert statements["NotItself"]["Resource"] == [
+    made = statements(graph())
+    for sid in ("RolesWithinTheBoundary", "Roles", "PassRoles"):
+        assert made[sid]["Resource"] == ["arn:aws:iam::111122223333:role/mlplatform/*"]
+    assert made["PassRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
+    assert made["NotItself"]["Effect"] == "Deny"
+    assert made["NotItself"]["Resource"] == [
         "arn:aws:iam::111122223333:role/mlplatform/ci-preview",
         "arn:aws:iam::111122223333:role/mlplatform/ci-up",
+    ]
+
+
+def test_the_writing_role_makes_no_role_and_gives_none_a_right_beyond_the_boundary(graph):
+    made = graph()
+    boundary = made.outputs["boundary"]
+    within = statements(made)["RolesWithinTheBoundary"]
+    assert within["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": boundary}}
+    assert {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} <= set(within["Action"])
+    unbound = {action for sid, each in statements(made).items() if sid != within["Sid"] for action in each["Action"]}
+    assert not unbound & set(within["Action"])
+    assert not actions(made, "ci-access-up-policy") & {"iam:DeleteRolePermissionsBoundary", "iam:CreatePolicyVersion"}
+
+
+def test_within_the_boundary_nobody_makes_a_role_or_a_right(graph):
+    allowed = [
+        action
+        for each in statements(graph(), "ci-access-boundary", iam.Policy).values()
+        for action in each["Action"]
+        if action.startswith(("iam:", "sts:", "*", "organizations:"))
+    ]
+    assert sorted(allowed) == [
+        "iam:CreateServiceLinkedRole",
+        "iam:GetInstanceProfile",
+        "iam:ListInstanceProfiles",
+        "iam:PassRole",
     ]
 
 

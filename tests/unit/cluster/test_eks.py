@@ -123,6 +123,31 @@ def test_nodes_come_after_the_network_and_before_what_needs_nodes(graph):
     assert nodes in made.dependencies(made.one(eks.Addon, "cluster-coredns"))
 
 
+def test_an_add_on_has_its_rights_before_it_comes_and_after_it_goes(graph):
+    made = graph(settings())
+    for addon in ("vpc-cni", "aws-ebs-csi-driver"):
+        needed = {each.name for each in made.dependencies(made.one(eks.Addon, f"cluster-{addon}"))}
+        assert any(name.startswith(f"cluster-{addon}-role-Amazon") for name in needed)
+
+
+def test_the_driver_of_volumes_may_use_their_key_by_way_of_ec2_only(graph):
+    made = graph(settings())
+    policy = json.loads(made.one(iam.RolePolicy, "cluster-aws-ebs-csi-driver-role-policy").get("policy"))
+    key = made.one(kms.Key, "cluster-data-key").outputs["arn"]
+    for statement in policy["Statement"]:
+        assert statement["Resource"] == [key]
+        assert statement["Condition"]["StringEquals"] == {"kms:ViaService": "ec2.eu-west-1.amazonaws.com"}
+
+
+def test_the_key_of_nodes_volumes_waits_for_no_role_that_a_new_account_has_not_got(graph):
+    made = graph(settings())
+    policy = json.loads(made.one(kms.Key, "cluster-system-volumes-key").get("policy"))
+    linked = "arn:aws:iam::111122223333:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+    for statement in policy["Statement"][1:]:
+        assert statement["Principal"] == {"AWS": ["*"]}
+        assert statement["Condition"]["ArnEquals"] == {"aws:PrincipalArn": linked}
+
+
 def test_nodes_hide_their_metadata_and_encrypt_their_volumes(graph):
     template = graph(settings()).one(ec2.LaunchTemplate)
     assert template.get("metadataOptions.httpTokens") == "required"

@@ -25,6 +25,9 @@ class Account:
     def __init__(self, quota=100_000.0, bound=PODS, offered=None):
         self._quota, self._bound, self._offered = quota, bound, offered or {}
 
+    def service_linked_roles(self):
+        return frozenset({"autoscaling.amazonaws.com", "spot.amazonaws.com"})
+
     def quota(self, _code):
         return self._quota
 

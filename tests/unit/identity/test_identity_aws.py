@@ -1,7 +1,7 @@
 """Identity on AWS: what a task may do is what it said it needs, for its service account, and nothing else."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pulumi
@@ -33,6 +33,10 @@ class Store:
     ready: pulumi.Resource | None
     bucket_arn: pulumi.Output
     key_arn: pulumi.Output
+    admissions: list = field(default_factory=list)
+
+    def admit(self, admission):
+        self.admissions.append(admission)
 
 
 def store(name="data"):
@@ -128,8 +132,16 @@ def test_a_role_is_for_one_service_account_of_one_namespace_of_one_cluster(grant
     assert trust["Condition"]["StringEquals"]["aws:RequestTag/kubernetes-service-account"] == "task"
     binding = graph.one(eks.PodIdentityAssociation)
     binding.assert_inputs({"namespace": "space", "serviceAccount": "task", "clusterName": "mlplatform"})
-    assert len(grant.ready) == 2
+    assert len(grant.ready) == 3
     assert grant.secrets == {}
+
+
+def test_the_buckets_policy_is_told_of_every_role_and_tasks_wait_for_it(granted):
+    shared = store()
+    needs = [Need(store=shared, prefix="a/", access="r"), Need(store=shared, prefix="b/", access="rw")]
+    _, grant = granted(lambda: needs)
+    assert [(each.prefix, each.access) for each in shared.admissions] == [("a/", "r"), ("b/", "rw")]
+    assert shared.ready in grant.ready
 
 
 def test_irsa_pins_the_tokens_subject_and_audience(granted):

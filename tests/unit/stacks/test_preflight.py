@@ -11,7 +11,7 @@ from infra.gpu_node_pool.settings import EksGpuNodePoolSettings
 from infra.node_pool.settings import NodePoolSettings
 from stacks import preflight
 from stacks.aws_account import AccountError, AwsCli
-from stacks.preflight import family, findings, out_of_reach, vcpus
+from stacks.preflight import family, findings, out_of_reach, unlinked, vcpus
 from stacks.settings import read
 
 ZONES = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
@@ -27,13 +27,18 @@ ADDED = json.dumps(
 OFFERS = json.dumps([{"InstanceType": each, "Location": zone} for each in TYPES for zone in ZONES])
 
 ZONE = '"HostedZone": {"Name": "example.com."}'
+LINKED = '"Roles": [{"Path": "/aws-service-role/autoscaling.amazonaws.com/"}, '
+LINKED += '{"Path": "/aws-service-role/spot.amazonaws.com/"}]'
 
 
 class Allows:
     """An account that allows everything but what a test says."""
 
-    def __init__(self, quotas=None, sold=None):
-        self._quotas, self._sold = quotas or {}, sold or {}
+    def __init__(self, quotas=None, sold=None, linked=("autoscaling.amazonaws.com", "spot.amazonaws.com")):
+        self._quotas, self._sold, self._linked = quotas or {}, sold or {}, frozenset(linked)
+
+    def service_linked_roles(self):
+        return self._linked
 
     def quota(self, code):
         return self._quotas.get(code, 10_000)
@@ -223,15 +228,32 @@ def test_a_domain_that_is_not_in_its_zone_is_named_with_what_would_be(domain, re
     assert not found if reached else f"{domain} is not in example.com" in found[0].text
 
 
+def test_the_program_is_asked_for_service_linked_roles(aws):
+    account, asked = aws(f"{{{LINKED}}}")
+    assert account.service_linked_roles() == {"autoscaling.amazonaws.com", "spot.amazonaws.com"}
+    assert asked.read_text().startswith("iam list-roles --path-prefix /aws-service-role/ ")
+
+
+def test_a_new_account_is_told_which_roles_to_make_before_instances_start():
+    found = unlinked(read("prod"), Allows(linked=[]))
+    assert [each.blocks for each in found] == [True, True]
+    assert "cluster.system_nodes: autoscaling.amazonaws.com has no service-linked role" in found[0].text
+    assert "--aws-service-name spot.amazonaws.com" in found[1].text
+    assert unlinked(read("prod"), Allows()) == []
+
+
 def test_the_command_says_what_blocks_the_stack_of_the_checkout(aws, capsys):
-    account, _ = aws(f'{{"Quota": {{"Value": 0}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}, {ZONE}}}')
+    account, _ = aws(
+        f'{{"Quota": {{"Value": 0}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}, {ZONE}, {LINKED}}}'
+    )
     assert preflight.main(["--stack", "prod", "--aws", account.program]) == 1
     told = capsys.readouterr().out.splitlines()
     assert any(line.startswith("BLOCKED  gpu_node_pool:") and "(L-DB2E81BA) is 0" in line for line in told)
 
 
 def test_the_command_is_content_with_an_account_that_allows_everything(aws, capsys):
-    account, _ = aws(f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}, {ZONE}}}')
+    says = f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}, {ZONE}, {LINKED}}}'
+    account, _ = aws(says)
     assert preflight.main(["--stack", "prod", "--aws", account.program]) == 0
     assert capsys.readouterr().out == "quotas, zones, add-ons: every pool can reach its limit, and people the servers\n"
 

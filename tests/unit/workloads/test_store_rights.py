@@ -17,6 +17,8 @@ from workloads.loan_default.store import Store
 from . import servers
 
 GOLDEN = Path(__file__).parents[2] / "graph" / "golden" / "test_prod" / "test_the_graph_is_the_golden_one.txt"
+WITHIN = ("OnlyGranted", "NoPlainHttp")
+"""Statements of the bucket's own policy that this API can enforce; it knows no `NotResource`, TLS version, or role."""
 TASK = {"access_key": "task", "secret": secrets.token_hex(16)}
 
 
@@ -31,6 +33,15 @@ def rights(task):
     ]
 
 
+def refusals(sid):
+    """A statement of the bucket's own policy, for a principal that was granted nothing."""
+    found = re.search(r"/artifact-store-objects-policy\n.*?\n    policy: (\".*?\")\n", GOLDEN.read_text(), re.DOTALL)
+    (statement,) = (each for each in json.loads(json.loads(found[1]))["Statement"] if each["Sid"] == sid)
+    conditions = {test: keys for test, keys in statement["Condition"].items() if "aws:SecureTransport" in keys}
+    text = json.dumps({**statement, "Principal": {"AWS": [TASK["access_key"]]}, "Condition": conditions})
+    return json.loads(re.sub(r"arn:aws:s3:::[\w-]+", "arn:aws:s3:::bucket", text))
+
+
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """Opens the store as a task of the prod stack."""
@@ -39,7 +50,7 @@ def store(tmp_path, monkeypatch):
         root = ["--access", keys["AWS_ACCESS_KEY_ID"], "--secret", keys["AWS_SECRET_ACCESS_KEY"]]
         subprocess.run(["versitygw", "admin", *root, "--endpoint-url", url, *create], check=True, capture_output=True)
 
-        def as_task(name):
+        def as_task(name, *further):
             client = boto3.client(
                 "s3",
                 endpoint_url=url,
@@ -47,7 +58,7 @@ def store(tmp_path, monkeypatch):
                 aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
                 aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
             )
-            client.put_bucket_policy(Bucket="bucket", Policy=json.dumps({"Statement": rights(name)}))
+            client.put_bucket_policy(Bucket="bucket", Policy=json.dumps({"Statement": [*rights(name), *further]}))
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", TASK["access_key"])
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", TASK["secret"])
             monkeypatch.setenv("AWS_REGION", keys["AWS_REGION"])
@@ -75,3 +86,17 @@ def test_the_model_server_may_write_captures_and_nothing_else(store):
     mine.write(f"{CAPTURES}/dt=2026-01-01/hour=00/a.parquet", b"1")
     with pytest.raises(WorkloadError, match="ACCESS_DENIED"):
         mine.write("champion.json", b"1")
+
+
+@pytest.mark.parametrize("sid", WITHIN)
+def test_the_buckets_own_policy_stops_whom_iam_lets_do_everything_to_objects(store, sid):
+    """Nobody granted it anything, or it comes without TLS."""
+    mine = store("pipelines-pipeline-runner", refusals(sid))
+    with pytest.raises(WorkloadError, match="ACCESS_DENIED"):
+        mine.write("a/b.json", b"1")
+    with pytest.raises(WorkloadError, match="ACCESS_DENIED"):
+        mine.read("a/b.json")
+
+
+def test_who_was_granted_nothing_may_still_list_which_is_no_right_on_objects(store):
+    assert store("pipelines-pipeline-runner", refusals("OnlyGranted")).names("a") == []
