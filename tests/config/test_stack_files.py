@@ -8,7 +8,7 @@ import yaml
 
 from infra.core.paths import CHECKOUT
 from stacks import schema
-from stacks.settings import StackFileError, parse
+from stacks.settings import StackFileError, parse, read
 
 STACK_FILES = sorted(CHECKOUT.glob("Pulumi.*.yaml"))
 BROKEN = {
@@ -97,3 +97,10 @@ def test_what_cannot_work_together_is_refused_with_the_fix(change, said):
     broken = config(CHECKOUT / "Pulumi.dev.yaml") | {"mlplatform:loan_default": change}
     with pytest.raises(StackFileError, match=said):
         parse(texts(broken), "dev")
+
+
+@pytest.mark.parametrize("stack", ["local", "dev", "prod"])
+def test_a_default_that_is_written_down_changes_nothing(stack):
+    asked = read(stack).loan_default
+    written = type(asked).model_validate_json(asked.model_dump_json())
+    assert repr(written) == repr(asked)
