@@ -1,5 +1,7 @@
 """What the provider for an API server decides by itself, without one."""
 
+import json
+
 import pytest
 
 from pytest_pulumi import values
@@ -152,3 +154,31 @@ def test_what_is_secret_in_the_inputs_is_secret_in_the_outputs():
 
 def test_yaml_is_read_as_kubernetes_reads_it():
     assert list(load("a: =\n---\n---\nkind: List\nitems: [{kind: A}]\n")) == [{"a": "="}, {"kind": "A"}]
+
+
+def with_command(tmp_path, script):
+    """A kubeconfig whose user gets tokens from a command, as those of clouds do."""
+    command = tmp_path / "cloud"
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o700)
+    config = json.loads(write("https://127.0.0.1:6443", "certificate", {"admin": "token"}, "admin"))
+    asked = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": str(command), "args": ["token"]}
+    config["users"][0]["user"] = {"exec": {**asked, "env": [{"name": "PROFILE", "value": "ours"}]}}
+    return json.dumps(config)
+
+
+def test_a_token_comes_from_the_command_that_a_kubeconfig_names(tmp_path):
+    said = 'printf \'{"status": {"token": "%s of %s"}}\' "$1" "$PROFILE"'
+    assert connect(with_command(tmp_path, said)).token == "token of ours"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo expired >&2; exit 1", r"cloud token` gave no token: expired"),
+        ("echo hello", r"cloud token` printed no ExecCredential with a token"),
+    ],
+)
+def test_a_command_that_gives_no_token_is_named_with_what_it_said(tmp_path, script, reason):
+    with pytest.raises(KubeconfigError, match=reason):
+        connect(with_command(tmp_path, script))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import TracebackType
 
+    from pytest_pulumi.kube.client import Object
     from pytest_pulumi.kube.emptying import Key
 
 ADMIN: Final = "admin"
@@ -57,6 +58,9 @@ class Options:
     """What a control plane is like."""
 
     nodes: Sequence[Node] = (CPU_NODE, GPU_NODE)
+    storage_classes: Sequence[Object] = STORAGE_CLASSES
+    """Those of a cloud that makes other ones; volumes are made for every class."""
+
     load_balancer_address: str | None = None
     """Address that Services of type LoadBalancer and Ingresses get; None leaves them pending."""
 
@@ -257,7 +261,7 @@ class ControlPlane:
         nodes = [item for node in self.options.nodes for item in node.objects()]
         for item in nodes:
             self.client.request("POST", "/api/v1/nodes", item)
-        for item in [*STORAGE_CLASSES, _VIEWER_BINDING]:
+        for item in [*self.options.storage_classes, _VIEWER_BINDING]:
             self.client.apply(item)
         cloud = CloudControllers(self.client_for(ADMIN), self.options.load_balancer_address)
         self._closing.callback(cloud.close)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import ssl
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,8 @@ import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+_EXEC_SECONDS = 60.0
 
 
 class KubeconfigError(Exception):
@@ -36,7 +40,7 @@ class Connection:
 def connect(kubeconfig: str, context: str = "") -> Connection:
     """Read the connection of a context (default: the current one) from a kubeconfig, given as text or as a path.
 
-    Only what the test control plane writes is understood: an authority and a bearer token.
+    An authority is needed, and a bearer token or a command that gives one (`exec`), as clouds' kubeconfigs have it.
     Raises: KubeconfigError.
     """
     config = _parse(kubeconfig)
@@ -51,13 +55,14 @@ def connect(kubeconfig: str, context: str = "") -> Connection:
     user = _by_name(config.get("users"), "user").get(chosen.get("user", ""))
     if cluster is None or user is None:
         raise KubeconfigError(f"context {name!r} names a cluster or a user that the kubeconfig does not have")
-    if "token" not in user or "certificate-authority-data" not in cluster:
+    if not {"token", "exec"} & set(user) or "certificate-authority-data" not in cluster:
         raise KubeconfigError(
-            f"context {name!r} needs certificate-authority-data and a user with a token; the simulated provider "
-            "knows no other way to log in"
+            f"context {name!r} needs certificate-authority-data and a user with a token or an `exec` that gives one; "
+            "the simulated provider knows no other way to log in"
         )
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    return Connection(cluster["server"], authority, user["token"], chosen.get("namespace") or "default")
+    token = user.get("token") or _asked(user["exec"])
+    return Connection(cluster["server"], authority, token, chosen.get("namespace") or "default")
 
 
 def names_a_cluster(kubeconfig: str) -> bool:
@@ -85,6 +90,34 @@ def write(server: str, authority: str, tokens: Mapping[str, str], current: str) 
 def tls(authority: str) -> ssl.SSLContext:
     """Give a TLS context that trusts one authority."""
     return ssl.create_default_context(cadata=authority)
+
+
+def _asked(command: Mapping[str, Any]) -> str:
+    """Run a credential plugin and give the token that it prints.
+
+    Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+    """
+    words = [str(command.get("command")), *(str(word) for word in command.get("args") or ())]
+    variables = {each["name"]: each["value"] for each in command.get("env") or ()}
+    asked = {"apiVersion": command.get("apiVersion"), "kind": "ExecCredential", "spec": {"interactive": False}}
+    variables["KUBERNETES_EXEC_INFO"] = json.dumps(asked)
+    try:
+        answer = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_EXEC_SECONDS,
+            env={**os.environ, **variables},
+        )
+        return str(json.loads(answer.stdout)["status"]["token"])
+    except subprocess.CalledProcessError as error:
+        raise KubeconfigError(f"`{' '.join(words)}` gave no token: {error.stderr.strip()}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KubeconfigError(f"`{' '.join(words)}` gave no token: {error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise KubeconfigError(f"`{' '.join(words)}` printed no ExecCredential with a token") from error
 
 
 def _parse(kubeconfig: str) -> dict[str, Any]:
