@@ -109,6 +109,9 @@ def values(settings: GatekeeperSettings) -> dict[str, object]:
         "crds.resources": RESOURCES,
         # Without it, objects would be refused while the chart is being removed.
         "preUninstall.deleteWebhookConfigurations.enabled": True,
+        # The chart's binding reads its account's name from here, not from where the account has it; without one the
+        # API server refuses the binding, and the chart cannot be removed.
+        "preUninstall.deleteWebhookConfigurations.name": "gatekeeper-delete-webhook-configs",
         # The namespace is ours, and has its labels.
         "postInstall.labelNamespace.enabled": False,
     }

@@ -74,8 +74,8 @@ CRDS: Final[Mapping[str, Source]] = {
     ),
     "karpenter": Archived(
         "github.com/aws/karpenter-provider-aws",
-        "v1.15.1",
-        "h1:6eH///KgWKDwD2R6wHRnKGN8Vu8OHueaXjNdx64TnuY=",
+        "v1.14.1",
+        "h1:WGtIQTQcxpElYMdWfWuPwaF2+9muR+hYhPZsTtoY8Gs=",
         "pkg/apis/crds/karpenter*.yaml",
     ),
     "kserve": Pinned(

@@ -1,0 +1,69 @@
+"""Official charts, rendered with the values of dev and prod, at a real API server in namespaces as the stacks make."""
+
+import pytest
+from pytest_pulumi.kube.client import ApiError
+
+from tests.aws import ANSWERS, Outputs
+from tests.charts import SOURCES, releases, rendered
+
+pytestmark = [pytest.mark.engine, pytest.mark.cluster]
+
+DEFINITIONS = (
+    "cert-manager",
+    "envoy-gateway",
+    "gatekeeper",
+    "gateway-api",
+    "karpenter",
+    "kserve",
+    "prometheus-operator",
+    "spark-operator",
+)
+RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+
+
+@pytest.fixture
+def pulumi_answers():
+    return ANSWERS
+
+
+@pytest.fixture
+def pulumi_outputs():
+    return Outputs()
+
+
+def test_every_object_of_every_chart_is_accepted_and_its_pods_are_as_restricted_as_the_namespace_asks(
+    pulumi_run, kube_cluster, kube_crds, kube_tools, tmp_path
+):
+    kube_crds(*DEFINITIONS)
+    made = releases(pulumi_run)
+    for name in {"loan-default", *(each["namespace"] for each in made.values())} - {"kube-system"}:
+        metadata = {"name": name, "labels": RESTRICTED}
+        kube_cluster.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    refused = []
+    for name in SOURCES:
+        items = rendered(made[name], kube_tools, tmp_path)
+        assert items, name
+        space = made[name]["namespace"]
+        refused += [said for item in [*items, *pods(items)] if (said := refusal(kube_cluster.client, item, space))]
+    assert refused == []
+
+
+def pods(items):
+    """A pod of each template, without what only the cluster of the chart has."""
+    for item in items:
+        template = (item.get("spec") or {}).get("template")
+        if item["kind"] in ("Deployment", "DaemonSet", "Job", "StatefulSet"):
+            spec = {key: value for key, value in template["spec"].items() if not key.startswith("serviceAccount")}
+            metadata = {"name": item["metadata"]["name"]}
+            yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def refusal(client, item, namespace):
+    """What the API server says against an object; None if nothing."""
+    if client.resource(item["apiVersion"], item["kind"]).namespaced:
+        item["metadata"].setdefault("namespace", namespace)
+    try:
+        client.apply(item, dry_run=True)
+    except ApiError as error:
+        return f"{item['kind']} {item['metadata']['name']}: {error}"
+    return None
