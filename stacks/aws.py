@@ -14,6 +14,7 @@ from infra import (
     cluster,
     exposure,
     gpu_node_pool,
+    identity,
     network,
     node_pool,
     registry,
@@ -67,7 +68,14 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
         image=surroundings.image,
         supply=settings.substrate.supply,
     )
-    substrate = Aws(provider=aws_provider, account=account, network=net, cluster=eks, kubernetes=bare)
+    substrate = Aws(
+        provider=aws_provider,
+        account=account,
+        network=net,
+        cluster=eks,
+        kubernetes=bare,
+        identity=identity.build_on_aws("identity", settings.identity, account, eks, on_aws),
+    )
     scaler = autoscaler.build("autoscaler", settings.autoscaler, substrate, opts)
     nodes = node_pool.build("node-pool", settings.node_pool, substrate, scaler, opts)
     gpus = gpu_node_pool.build_on_aws("gpu-node-pool", settings.gpu_node_pool, substrate, scaler, opts)

@@ -8,13 +8,14 @@ import pulumi_aws as aws
 import pulumi_kubernetes
 import pulumi_random
 
-from infra import artifact_store, cluster, database, network, online_store
+from infra import artifact_store, cluster, database, identity, network, online_store
 from infra.artifact_store.settings import S3Settings
 from infra.cluster.settings import ExistingEksSettings
 from infra.core.aws import tag_by_name
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Aws, Kubernetes
 from infra.database.settings import RdsPostgresSettings
+from infra.identity.settings import PodIdentitySettings
 from infra.network.settings import ExistingVpcSettings
 from infra.online_store.settings import ElastiCacheSettings
 from tests.aws import ACCOUNT, REGION, ZONES
@@ -50,11 +51,13 @@ def on_aws(build: Callable[[Aws, pulumi.ResourceOptions], Any]) -> Callable[[], 
         opts = pulumi.ResourceOptions(providers=[provider, inside, pulumi_random.Provider("random")])
         vpc = network.build("network", existing_vpc(), ACCOUNT, opts)
         theirs = ExistingEksSettings(kind="existing-eks", name="theirs")
+        eks = cluster.build_on_aws("cluster", theirs, ACCOUNT, vpc, opts)
         substrate = Aws(
             provider=provider,
             account=ACCOUNT,
             network=vpc,
-            cluster=cluster.build_on_aws("cluster", theirs, ACCOUNT, vpc, opts),
+            cluster=eks,
+            identity=identity.build_on_aws("identity", PodIdentitySettings(kind="pod-identity"), ACCOUNT, eks, opts),
             kubernetes=Kubernetes(
                 provider=inside,
                 namespace=pulumi.Output.from_input("mlplatform"),

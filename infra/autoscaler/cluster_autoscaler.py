@@ -43,11 +43,12 @@ class ClusterAutoscaler(pulumi.ComponentResource):
         super().__init__("mlplatform:index:ClusterAutoscaler", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         inside = args.substrate.within(pulumi.Output.from_input(NAMESPACE))
-        rights = pod_role(name, SERVICE_ACCOUNT, _statements(), inside, child)
+        bound = pod_role(name, SERVICE_ACCOUNT, _statements(), inside, child)
         values: dict[str, Any] = {
             "autoDiscovery.clusterName": args.substrate.cluster.name,
             "awsRegion": args.substrate.account.region,
             "rbac.serviceAccount.name": SERVICE_ACCOUNT,
+            **({"rbac.serviceAccount.annotations": dict(bound.annotations)} if bound.annotations else {}),
             "nodeSelector": {"mlplatform.dev/pool": "system"},
             "resources": charts.container(CONTROLLER),
             "expanderPriorities": {"100": [".*-spot-.*"], "10": [".*"]},
@@ -58,7 +59,7 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                 "skip-nodes-with-local-storage": False,
             },
         }
-        opts = pulumi.ResourceOptions(parent=self, depends_on=rights)
+        opts = pulumi.ResourceOptions(parent=self, depends_on=list(bound.ready))
         release = charts.release(name, charts.CLUSTER_AUTOSCALER, values, inside.kubernetes, opts)
         self.ready = [release]
         self.register_outputs({})

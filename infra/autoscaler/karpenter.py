@@ -12,8 +12,9 @@ from pulumi_kubernetes.helm.v3 import Release
 from infra.autoscaler.karpenter_policy import statements
 from infra.autoscaler.settings import KarpenterSettings
 from infra.core import charts
-from infra.core.aws import PATH, Statement, pod_trust, policy
+from infra.core.aws import PATH, Statement, policy
 from infra.core.eks_nodes import node_role, volumes_key
+from infra.core.pod_role import Bound
 from infra.core.resources import Resources
 from infra.core.substrate import Aws
 
@@ -67,7 +68,7 @@ class Karpenter(pulumi.ComponentResource):
         key = volumes_key(f"{name}-volumes-key", account, self._child, SPOT)
         queue, told = self._queue()
         bound = self._rights(carried, queue, key)
-        controller = self._controller(queue, [*bound, *told])
+        controller = self._controller(queue, bound, told)
 
         self.instance_profile = profile.name
         self.volumes_key_arn = key.arn
@@ -102,33 +103,28 @@ class Karpenter(pulumi.ComponentResource):
             )
         return queue, told
 
-    def _rights(self, node: iam.Role, queue: sqs.Queue, key: kms.Key) -> list[pulumi.Resource]:
-        account, cluster = self._args.substrate.account, self._args.substrate.cluster
-        trust = pod_trust(account, cluster.arn, NAMESPACE, SERVICE_ACCOUNT)
+    def _rights(self, node: iam.Role, queue: sqs.Queue, key: kms.Key) -> Bound:
+        substrate = self._args.substrate
+        account, cluster, roles = substrate.account, substrate.cluster, substrate.identity
+        trust = roles.trust(NAMESPACE, SERVICE_ACCOUNT)
         acting = iam.Role(f"{self._name}-role", path=PATH, assume_role_policy=trust, opts=self._child)
         document: pulumi.Output[str] = cluster.name.apply(
             lambda called: policy(*statements(account, called, node.arn, queue.arn, key.arn))
         )
         rights = iam.RolePolicy(f"{self._name}-role-policy", role=acting.name, policy=document, opts=self._child)
-        bound = eks.PodIdentityAssociation(
-            f"{self._name}-binding",
-            cluster_name=cluster.name,
-            namespace=NAMESPACE,
-            service_account=SERVICE_ACCOUNT,
-            role_arn=acting.arn,
-            opts=self._child,
-        )
-        return [rights, bound]
+        bound = roles.bind(f"{self._name}-binding", acting, NAMESPACE, SERVICE_ACCOUNT, self._child)
+        return Bound(annotations=bound.annotations, ready=[rights, *bound.ready])
 
-    def _controller(self, queue: sqs.Queue, needs: Sequence[pulumi.Resource]) -> Release:
+    def _controller(self, queue: sqs.Queue, bound: Bound, needs: Sequence[pulumi.Resource]) -> Release:
         system = self._args.substrate.kubernetes.within(pulumi.Output.from_input(NAMESPACE))
         types = charts.release(f"{self._name}-crd", charts.KARPENTER_CRDS, {}, system, self._child)
         values: dict[str, Any] = {
             "settings.clusterName": self._args.substrate.cluster.name,
             "settings.interruptionQueue": queue.name,
             "serviceAccount.name": SERVICE_ACCOUNT,
+            **({"serviceAccount.annotations": dict(bound.annotations)} if bound.annotations else {}),
             "controller.resources": charts.container(CONTROLLER),
             "nodeSelector": {"mlplatform.dev/pool": "system"},
         }
-        opts = pulumi.ResourceOptions(parent=self, depends_on=[types, *needs])
+        opts = pulumi.ResourceOptions(parent=self, depends_on=[types, *bound.ready, *needs])
         return charts.release(self._name, charts.KARPENTER, values, system, opts)

@@ -15,6 +15,7 @@ from infra.host import Supervisor
 if TYPE_CHECKING:
     from infra.cluster import EksCluster
     from infra.core.aws import Account
+    from infra.identity import AwsIdentity
     from infra.network import Network
 
 LOOPBACK = "127.0.0.1"
@@ -94,6 +95,9 @@ class Aws:
 
     kubernetes: Kubernetes
     """The cluster's inside, in the namespace that a realization is to use."""
+
+    identity: "AwsIdentity"
+    """How its pods come to their roles."""
 
     def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource) -> "Aws":
         """The same region and cluster, another namespace."""

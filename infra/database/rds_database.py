@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pulumi
 import pulumi_random
-from pulumi_aws import eks, rds
+from pulumi_aws import rds
 from pulumi_kubernetes import core, meta, networking
 
-from infra.core.aws import Statement, pod_trust, role
+from infra.core.aws import Statement, role
 from infra.core.kubernetes import labels, selector
 from infra.core.once import Once, OnceArgs
 from infra.core.resources import Resources
@@ -48,11 +48,11 @@ class MasterSecret(pulumi.ComponentResource):
     def __init__(self, name: str, args: MasterSecretArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:MasterSecret", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        account, cluster, cluster_inside = args.substrate.account, args.substrate.cluster, args.substrate.kubernetes
+        account, roles, cluster_inside = args.substrate.account, args.substrate.identity, args.substrate.kubernetes
 
         reader, rights = role(
             f"{name}-reader",
-            pod_trust(account, cluster.arn, cluster_inside.namespace, name),
+            roles.trust(cluster_inside.namespace, name),
             child,
             statements=[
                 Statement(sid="Read", actions=["secretsmanager:GetSecretValue"], resources=[args.arn]),
@@ -64,23 +64,21 @@ class MasterSecret(pulumi.ComponentResource):
                 ),
             ],
         )
-        binding = eks.PodIdentityAssociation(
-            f"{name}-binding",
-            cluster_name=cluster.name,
-            namespace=cluster_inside.namespace,
-            service_account=name,
-            role_arn=reader.arn,
-            opts=child,
-        )
+        bound = roles.bind(f"{name}-binding", reader, cluster_inside.namespace, name, child)
         who = core.v1.ServiceAccount(
             f"{name}-account",
-            metadata=meta.v1.ObjectMetaArgs(name=name, namespace=cluster_inside.namespace, labels=labels(name)),
+            metadata=meta.v1.ObjectMetaArgs(
+                name=name,
+                namespace=cluster_inside.namespace,
+                labels=labels(name),
+                annotations=dict(bound.annotations) or None,
+            ),
             automount_service_account_token=False,
             opts=cluster_inside.child(self),
         )
 
         self.arn, self.service_account = args.arn, name
-        self.ready = [*rights, binding, who]
+        self.ready = [*rights, *bound.ready, who]
         self.register_outputs({"arn": self.arn})
 
 

@@ -11,7 +11,7 @@ from infra.controllers.namespace import ControllerNamespace, ControllerNamespace
 from infra.core import charts
 from infra.core.aws import Statement
 from infra.core.aws_types import STACK_TAG
-from infra.core.pod_role import pod_role
+from infra.core.pod_role import Bound, pod_role
 from infra.core.resources import Resources
 from infra.core.substrate import Aws
 from infra.exposure.settings import RecordsSettings
@@ -59,7 +59,7 @@ class ExternalDns(pulumi.ComponentResource):
             child,
         ).substrate
         within = args.substrate.within(pulumi.Output.from_input(NAMESPACE))
-        rights = pod_role(name, SERVICE_ACCOUNT, _rights(args), within, child)
+        bound = pod_role(name, SERVICE_ACCOUNT, _rights(args), within, child)
         agent = networking.v1.NetworkPolicy(
             f"{name}-credentials",
             metadata=meta.v1.ObjectMetaArgs(namespace=space.namespace),
@@ -70,13 +70,14 @@ class ExternalDns(pulumi.ComponentResource):
             ),
             opts=space.child(self),
         )
-        release = charts.release(name, charts.EXTERNAL_DNS, _values(args), space, space.child(self, *rights, agent))
+        values = _values(args, bound)
+        release = charts.release(name, charts.EXTERNAL_DNS, values, space, space.child(self, *bound.ready, agent))
 
         self.ready = [release]
         self.register_outputs({})
 
 
-def _values(args: ExternalDnsArgs) -> dict[str, Any]:
+def _values(args: ExternalDnsArgs, bound: Bound) -> dict[str, Any]:
     """Source: https://github.com/kubernetes-sigs/external-dns/tree/master/charts/external-dns."""
     return {
         "provider.name": "aws",
@@ -88,6 +89,7 @@ def _values(args: ExternalDnsArgs) -> dict[str, Any]:
         "gatewayNamespace": args.substrate.kubernetes.namespace,
         "triggerLoopOnEvent": True,
         "serviceAccount.name": SERVICE_ACCOUNT,
+        **({"serviceAccount.annotations": dict(bound.annotations)} if bound.annotations else {}),
         "resources": charts.container(CONTROLLER),
         "env": [{"name": "AWS_REGION", "value": args.substrate.account.region}],
         "extraArgs": {

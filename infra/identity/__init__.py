@@ -1,7 +1,7 @@
 """Identity: how a task proves to a store that it may read or write there."""
 
 from collections.abc import Sequence
-from typing import Protocol, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 import pulumi
 
@@ -11,6 +11,12 @@ from infra.identity.spec import Grant, Need, Principal
 from infra.identity.store_keys import StoreKeys
 
 __all__ = ["Grant", "Identity", "IdentitySettings", "Need", "Principal", "build"]
+
+
+if TYPE_CHECKING:
+    from infra.cluster import EksCluster
+    from infra.core.aws import Account
+    from infra.core.pod_role import PodRoles
 
 
 class Identity(Protocol):
@@ -25,23 +31,42 @@ class Identity(Protocol):
         """
 
 
+if TYPE_CHECKING:
+
+    class AwsIdentity(Identity, PodRoles, Protocol):
+        """What realizations on AWS give: roles for controllers' pods too."""
+
+
 def build(
     name: str,
     settings: IdentitySettings,
     substrate: Substrate,
     opts: pulumi.ResourceOptions | None = None,
 ) -> Identity:
-    """Make the realization that the stack file names."""
+    """Make the realization that the stack file names; on AWS the substrate has it, as its own parts need it first."""
     match settings:
         case StoreKeysSettings():
             return StoreKeys(name, opts)
+        case PodIdentitySettings() | IrsaSettings():
+            return narrow(substrate, Aws).identity
+        case _:
+            assert_never(settings)
+
+
+def build_on_aws(
+    name: str,
+    settings: PodIdentitySettings | IrsaSettings,
+    account: "Account",
+    cluster: "EksCluster",
+    opts: pulumi.ResourceOptions | None = None,
+) -> "AwsIdentity":
+    """Make the realization that the stack file names."""
+    from infra.identity.aws import Irsa, IrsaArgs, PodIdentity, PodIdentityArgs
+
+    match settings:
         case PodIdentitySettings():
-            from infra.identity.aws import PodIdentity, PodIdentityArgs
-
-            return PodIdentity(name, PodIdentityArgs(substrate=narrow(substrate, Aws)), opts)
+            return PodIdentity(name, PodIdentityArgs(account=account, cluster=cluster), opts)
         case IrsaSettings():
-            from infra.identity.aws import Irsa, IrsaArgs
-
-            return Irsa(name, IrsaArgs(settings=settings, substrate=narrow(substrate, Aws)), opts)
+            return Irsa(name, IrsaArgs(settings=settings, account=account, cluster=cluster), opts)
         case _:
             assert_never(settings)

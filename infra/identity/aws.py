@@ -11,8 +11,9 @@ import pulumi
 from pulumi_aws import eks, iam
 
 from infra.artifact_store.access import READ, WRITE, Admission
+from infra.cluster import EksCluster
 from infra.core.aws import PATH, Account, Statement, pod_trust, policy, role
-from infra.core.substrate import Aws
+from infra.core.pod_role import Bound, PodRoles
 from infra.identity.settings import IrsaSettings
 from infra.identity.spec import Grant, Need, Principal
 
@@ -37,19 +38,21 @@ class Bucket(Protocol):
 class PodIdentityArgs:
     """What other components hand over."""
 
-    substrate: Aws
+    account: Account
+
+    cluster: EksCluster
 
 
 class PodIdentity(pulumi.ComponentResource):
     """Roles that EKS binds to service accounts of the cluster.
 
-    Realizes `infra.identity.Identity`.
+    Realizes `infra.identity.AwsIdentity`.
     Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html
     """
 
     def __init__(self, name: str, args: PodIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PodIdentity", name, None, opts)
-        self._substrate = args.substrate
+        self._account, self._cluster = args.account, args.cluster
         self.register_outputs({})
 
     def grant(
@@ -59,21 +62,30 @@ class PodIdentity(pulumi.ComponentResource):
 
         Raises: TypeError for a store that is no bucket, ValueError without a principal.
         """
-        if not needs:
-            return Grant()
-        who = _named(name, principal)
-        account, cluster = self._substrate.account, self._substrate.cluster
-        trust = pod_trust(account, cluster.arn, who.namespace, who.service_account)
-        made, policies = store_role(name, needs, trust, account, opts)
-        bound = eks.PodIdentityAssociation(
-            f"{name}-identity-binding",
-            cluster_name=cluster.name,
-            namespace=who.namespace,
-            service_account=who.service_account,
-            role_arn=made.arn,
+        return _granted(self, self._account, name, needs, principal=principal, opts=opts)
+
+    def trust(self, namespace: pulumi.Input[str], service_account: str) -> pulumi.Output[str]:
+        """For the tags that the cluster's agent sends."""
+        return pod_trust(self._account, self._cluster.arn, namespace, service_account)
+
+    def bind(
+        self,
+        name: str,
+        acting: iam.Role,
+        namespace: pulumi.Input[str],
+        service_account: str,
+        opts: pulumi.ResourceOptions | None,
+    ) -> Bound:
+        """By an association, which is no part of the cluster's inside."""
+        made = eks.PodIdentityAssociation(
+            name,
+            cluster_name=self._cluster.name,
+            namespace=namespace,
+            service_account=service_account,
+            role_arn=acting.arn,
             opts=opts,
         )
-        return Grant(environment=_environment(needs), ready=[*policies, bound])
+        return Bound(ready=[made])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,20 +94,22 @@ class IrsaArgs:
 
     settings: IrsaSettings
 
-    substrate: Aws
+    account: Account
+
+    cluster: EksCluster
 
 
 class Irsa(pulumi.ComponentResource):
     """Roles that trust the tokens of single service accounts of the cluster.
 
-    Realizes `infra.identity.Identity`.
+    Realizes `infra.identity.AwsIdentity`.
     Source: https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html
     """
 
     def __init__(self, name: str, args: IrsaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:Irsa", name, None, opts)
-        self._substrate = args.substrate
-        issuer = args.substrate.cluster.oidc_issuer
+        self._account = args.account
+        issuer = args.cluster.oidc_issuer
         self._issuer = issuer.apply(lambda url: url.removeprefix("https://"))
         self._provider_arn: pulumi.Input[str] = (
             args.settings.oidc_provider_arn
@@ -111,19 +125,15 @@ class Irsa(pulumi.ComponentResource):
     def grant(
         self, name: str, needs: Sequence[Need], principal: Principal | None, opts: pulumi.ResourceOptions | None = None
     ) -> Grant:
-        """Make a role with the rights that `needs` ask for, for the principal's tokens; nothing for no needs.
+        """Make a role with the rights that `needs` ask for and bind it to the principal; nothing for no needs.
 
         Raises: TypeError for a store that is no bucket, ValueError without a principal.
         """
-        if not needs:
-            return Grant()
-        who = _named(name, principal)
-        made, policies = store_role(name, needs, self._trust(who), self._substrate.account, opts)
-        return Grant(environment=_environment(needs), annotations={ROLE_ANNOTATION: made.arn}, ready=policies)
+        return _granted(self, self._account, name, needs, principal=principal, opts=opts)
 
-    def _trust(self, who: Principal) -> pulumi.Output[str]:
+    def trust(self, namespace: pulumi.Input[str], service_account: str) -> pulumi.Output[str]:
         """The names of the conditions hold the issuer, which is known once there is a cluster."""
-        subject = pulumi.Output.concat("system:serviceaccount:", who.namespace, f":{who.service_account}")
+        subject = pulumi.Output.concat("system:serviceaccount:", namespace, f":{service_account}")
         conditions = pulumi.Output.all(issuer=self._issuer, subject=subject).apply(
             lambda known: {f"{known['issuer']}:sub": known["subject"], f"{known['issuer']}:aud": "sts.amazonaws.com"}
         )
@@ -135,6 +145,37 @@ class Irsa(pulumi.ComponentResource):
                 conditions={"StringEquals": conditions},
             )
         )
+
+    def bind(
+        self,
+        name: str,
+        acting: iam.Role,
+        namespace: pulumi.Input[str],
+        service_account: str,
+        opts: pulumi.ResourceOptions | None,
+    ) -> Bound:
+        """By what the service account says of itself; nothing is made."""
+        del name, namespace, service_account, opts
+        return Bound(annotations={ROLE_ANNOTATION: acting.arn})
+
+
+def _granted(
+    roles: PodRoles,
+    account: Account,
+    name: str,
+    needs: Sequence[Need],
+    *,
+    principal: Principal | None,
+    opts: pulumi.ResourceOptions | None,
+) -> Grant:
+    if not needs:
+        return Grant()
+    if principal is None:
+        raise ValueError(f"{name} names no service account: on AWS rights are bound to one")
+    namespace, service_account = principal.namespace, principal.service_account
+    made, policies = store_role(name, needs, roles.trust(namespace, service_account), account, opts)
+    bound = roles.bind(f"{name}-identity-binding", made, namespace, service_account, opts)
+    return Grant(environment=_environment(needs), annotations=bound.annotations, ready=[*policies, *bound.ready])
 
 
 def store_role(
@@ -180,12 +221,6 @@ def _bucket(need: Need) -> Bucket:
     if not isinstance(need.store, Bucket):
         raise TypeError(f"{type(need.store).__name__} is no bucket with a key: rights cannot be given on it")
     return need.store
-
-
-def _named(name: str, principal: Principal | None) -> Principal:
-    if principal is None:
-        raise ValueError(f"{name} names no service account: on AWS rights are bound to one")
-    return principal
 
 
 def _environment(needs: Sequence[Need]) -> dict[str, pulumi.Input[str]]:

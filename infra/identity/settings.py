@@ -14,13 +14,13 @@ class StoreKeysSettings(Settings):
 
 
 class PodIdentitySettings(Settings):
-    """A role for each task, assumed by EKS Pod Identity; nothing of it is in the cluster."""
+    """A role for each task and controller, assumed by EKS Pod Identity; nothing of it is in the cluster."""
 
     kind: Literal["pod-identity"]
 
 
 class IrsaSettings(Settings):
-    """A role for each task, assumed with its service account's token; where Pod Identity is not to be had (Fargate)."""
+    """A role for each task and controller, assumed with its service account's token; where there is no Pod Identity."""
 
     kind: Literal["irsa"]
 

@@ -33,7 +33,8 @@ def bindings(account: Account, cluster: Kubectl, settings: AwsStack, kubeconfig:
     """
     wanted = set(pods)
     if isinstance(settings.identity, IrsaSettings):
-        bound = annotated(cluster)
+        # EKS' own add-ons come with the agent, and keep to it.
+        bound = annotated(cluster) | account.pod_identities(cluster_name(kubeconfig))
         fix = f"make up: the service account has lost its annotation {ROLE_ANNOTATION}"
     else:
         bound = account.pod_identities(cluster_name(kubeconfig))

@@ -9,8 +9,9 @@ import pytest
 from pulumi_aws import ec2, eks, iam, kms, rds, s3
 
 from infra.core import paths
+from infra.identity.aws import ROLE_ANNOTATION
 from infra.pipelines.kubernetes import ACCOUNTS
-from stacks.access_matrix import rights
+from stacks.access_matrix import holders, rights
 from tests import prod
 from tests.clusters import loose, pods
 from tests.iam import allowed, refused
@@ -252,12 +253,46 @@ def test_credentials_are_secret_in_the_outputs(graph):
     assert graph.secret_outputs == {"kubeconfig", "retrain_token"}
 
 
-def test_irsa_leaves_no_pod_identity_to_the_workloads():
-    graph = prod.graph(prod.program(identity={"kind": "irsa"}))
-    assert granted(graph) <= {("mlplatform", "database-master")}
-    annotated = {
-        (each.inputs["metadata"]["namespace"], each.inputs["metadata"]["name"])
-        for each in graph.all("kubernetes:core/v1:ServiceAccount")
-        if "eks.amazonaws.com/role-arn" in (each.inputs["metadata"].get("annotations") or {})
+ADDONS = {"kube-system/aws-node", "kube-system/ebs-csi-controller-sa"}
+"""Service accounts of EKS' own add-ons, which come with the agent of Pod Identity."""
+MANAGED = {
+    "autoscaler": {"kind": "cluster-autoscaler"},
+    "node_pool": {"kind": "managed-nodes", "instance_types": ["m7i.xlarge"], "nodes_max": 4},
+    "gpu_node_pool": {"kind": "no-gpu-nodes"},
+}
+
+
+def trusting(graph, principal):
+    """Service accounts whose role trusts this kind of principal."""
+    return {
+        who.removeprefix("pod ")
+        for role in graph.all(iam.Role)
+        for who in holders(role)
+        if who.startswith("pod ") and principal in json.loads(role.get("assumeRolePolicy"))["Statement"][0]["Principal"]
     }
-    assert reaching(graph) <= annotated
+
+
+def announced(graph):
+    """Service accounts that say which role they stand for: objects of ours, and of charts by their values."""
+    found = {
+        f"{each.inputs['metadata']['namespace']}/{each.inputs['metadata']['name']}"
+        for each in graph.all("kubernetes:core/v1:ServiceAccount")
+        if ROLE_ANNOTATION in (each.inputs["metadata"].get("annotations") or {})
+    }
+    for each in graph.all("kubernetes:helm.sh/v3:Release"):
+        values = each.inputs.get("values") or {}
+        account = values.get("serviceAccount") or values.get("rbac", {}).get("serviceAccount") or {}
+        if ROLE_ANNOTATION in (account.get("annotations") or {}):
+            found.add(f"{each.inputs['namespace']}/{account['name']}")
+    return found
+
+
+@pytest.mark.parametrize("blocks", [{}, MANAGED], ids=["karpenter", "cluster-autoscaler"])
+def test_every_identity_is_bound_by_the_way_that_the_stack_file_names(blocks):
+    by_agent = prod.graph(prod.program(**blocks))
+    by_token = prod.graph(prod.program(**blocks, identity={"kind": "irsa"}))
+    assert trusting(by_agent, "Federated") == announced(by_agent) == set()
+    assert trusting(by_token, "Service") == ADDONS
+    assert trusting(by_token, "Federated") == announced(by_token) == trusting(by_agent, "Service") - ADDONS
+    assert not by_token.all(eks.PodIdentityAssociation)
+    assert reaching(by_token) <= {tuple(who.split("/")) for who in announced(by_token)}

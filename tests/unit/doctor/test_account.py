@@ -88,6 +88,12 @@ def test_with_irsa_the_annotation_is_what_binds():
     assert found.detail == "without their role: loan-default/serving"
 
 
+def test_with_irsa_add_ons_keep_to_their_associations():
+    irsa = PROD.model_copy(update={"identity": IrsaSettings(kind="irsa")})
+    pods = ("kube-system/aws-node", "loan-default/retraining")
+    assert account.bindings(Account(bound=("kube-system/aws-node",)), Cluster(), irsa, KUBECONFIG, pods).status == "ok"
+
+
 def test_the_program_names_the_pods_that_have_a_role():
     access_matrix = pytest.importorskip("stacks.access_matrix", reason="pulumi-aws is not installed")
     pods = access_matrix.pods(access_matrix.declared("prod"))

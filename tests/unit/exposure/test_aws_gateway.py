@@ -9,11 +9,12 @@ import pulumi_kubernetes
 import pytest
 from pulumi_aws import acm, eks, iam, route53
 
-from infra import exposure
+from infra import exposure, identity
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Aws, Kubernetes
 from infra.exposure.settings import AwsGatewaySettings
 from infra.exposure.spec import Server
+from infra.identity.settings import PodIdentitySettings
 from tests.aws import ACCOUNT, REGION, Outputs
 from tests.clusters import image
 
@@ -47,14 +48,16 @@ def exposed(pulumi_run):
             eks_cluster = SimpleNamespace(
                 name=pulumi.Output.from_input("prod"), arn=pulumi.Output.from_input(ACCOUNT.arn("eks", "cluster/prod"))
             )
+            opts = pulumi.ResourceOptions(providers=[aws, cluster])
+            pods = PodIdentitySettings(kind="pod-identity")
             substrate = Aws(
                 provider=aws,
                 account=ACCOUNT,
                 network=SimpleNamespace(cidr="10.40.0.0/16"),
                 cluster=eks_cluster,
                 kubernetes=inside,
+                identity=identity.build_on_aws("identity", pods, ACCOUNT, eks_cluster, opts),
             )
-            opts = pulumi.ResourceOptions(providers=[aws, cluster])
             made = exposure.build("exposure", settings(**others), substrate, "s3cret", opts)
             runs = pulumi.Output.from_input("http://tracking.mlplatform.svc.cluster.local:5000")
             pulumi.export("runs", made.expose(Server(name="mlflow", path="tracking"), runs))

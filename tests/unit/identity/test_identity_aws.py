@@ -12,7 +12,6 @@ from pulumi_aws import eks, iam
 from infra import identity
 from infra.core.aws import Account
 from infra.core.aws_types import STACK_TAG
-from infra.core.substrate import Aws
 from infra.identity import Need, Principal
 from infra.identity.settings import IrsaSettings, PodIdentitySettings
 from tests.aws import ACCOUNT, REGION, Outputs
@@ -64,9 +63,9 @@ def granted(pulumi_run):
                 arn=pulumi.Output.from_input(ACCOUNT.arn("eks", "cluster/mlplatform")),
                 oidc_issuer=pulumi.Output.from_input("https://oidc.eks.eu-west-1.amazonaws.com/id/A"),
             )
-            substrate = Aws(provider=provider, account=ACCOUNT, network=None, cluster=cluster, kubernetes=None)
             opts = pulumi.ResourceOptions(providers=[provider])
-            made = identity.build("identity", settings or PodIdentitySettings(kind="pod-identity"), substrate, opts)
+            chosen = settings or PodIdentitySettings(kind="pod-identity")
+            made = identity.build_on_aws("identity", chosen, ACCOUNT, cluster, opts)
             who = (
                 Principal(namespace=pulumi.Output.from_input("space"), service_account=principal) if principal else None
             )

@@ -11,7 +11,7 @@ import pytest
 from pulumi_aws import cloudwatch, ec2, eks, iam, sqs
 from pydantic import TypeAdapter, ValidationError
 
-from infra import autoscaler, cluster, gpu_node_pool, network, node_pool
+from infra import autoscaler, cluster, gpu_node_pool, identity, network, node_pool
 from infra.autoscaler.settings import AutoscalerSettings
 from infra.cluster.settings import EksSettings
 from infra.core.kubernetes import node_selector, tolerations
@@ -20,6 +20,7 @@ from infra.core.resources import Resources
 from infra.core.substrate import Aws, Kubernetes
 from infra.gpu_node_pool import alerts
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings
+from infra.identity.settings import PodIdentitySettings
 from infra.network.settings import VpcSettings
 from infra.node_pool.settings import NodePoolSettings
 from tests.aws import ACCOUNT, ADMIN, REGION, ZONES, Outputs
@@ -59,7 +60,10 @@ def graph(pulumi_run):
             inside = k8s.Provider("kubernetes", kubeconfig=made.kubeconfig)
             opts = pulumi.ResourceOptions(providers=[provider, inside])
             space = Kubernetes(provider=inside, namespace=pulumi.Output.from_input("x"), checkout=CHECKOUT)
-            substrate = Aws(provider=provider, account=ACCOUNT, network=vpc, cluster=made, kubernetes=space)
+            bound = identity.build_on_aws("identity", PodIdentitySettings(kind="pod-identity"), ACCOUNT, made, opts)
+            substrate = Aws(
+                provider=provider, account=ACCOUNT, network=vpc, cluster=made, kubernetes=space, identity=bound
+            )
             scaling = autoscaler.build(
                 "autoscaler", TypeAdapter(AutoscalerSettings).validate_python({"kind": scaler}), substrate, opts
             )
