@@ -2,8 +2,9 @@
 
 Runs before `up`, which would make everything of it a second time. What carries the stack's tag says its logical name by
 another; a resource of that name that the state lacks is put into it by its id, and the engine's own refresh reads the
-rest. Creations that left nothing behind are forgotten, so that `up` begins them again. (`pulumi refresh
---import-pending-creates` of 3.250 only renames the pending operation, which nothing reads afterwards.)
+rest. Routes and associations of route tables, which carry no tags and cannot be made twice, are asked for. Creations
+that left nothing behind are forgotten, so that `up` begins them again. (`pulumi refresh --import-pending-creates` of
+3.250 only renames the pending operation, which nothing reads afterwards.)
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import re
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -42,6 +44,8 @@ def _in_cluster(separator: str) -> Callable[[str], str]:
 
 
 IDS: Mapping[str, Callable[[str], str]] = {
+    "aws:acm/certificate:Certificate": str,
+    "aws:budgets/budget:Budget": lambda arn: "{4}:{5}".format(*arn.split(":", 5)).replace(":budget/", ":"),
     "aws:cloudwatch/eventRule:EventRule": _after("/"),
     "aws:cloudwatch/logGroup:LogGroup": lambda arn: arn.split(":log-group:")[1].removesuffix(":*"),
     "aws:ecr/repository:Repository": lambda arn: arn.split(":repository/")[1],
@@ -78,6 +82,25 @@ _READ_BY = {"aws:eks/podIdentityAssociation:PodIdentityAssociation": "associatio
 """The output, if it is not the id alone, by which the provider reads a resource again."""
 
 
+def _route(inputs: Mapping[str, Any], region: Region) -> str | None:
+    """The id is made as the provider makes it, which reads a route by its table and destination."""
+    table, cidr = inputs.get("routeTableId"), inputs.get("destinationCidrBlock")
+    there = isinstance(table, str) and isinstance(cidr, str) and region.routed(table, cidr)
+    return f"r-{table}{zlib.crc32(str(cidr).encode())}" if there else None
+
+
+def _association(inputs: Mapping[str, Any], region: Region) -> str | None:
+    subnet = inputs.get("subnetId")
+    return region.association(subnet) if isinstance(subnet, str) else None
+
+
+ASKED: Mapping[str, Callable[[Mapping[str, Any], Region], str | None]] = {
+    "aws:ec2/route:Route": _route,
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": _association,
+}
+"""Types without tags that AWS refuses to make twice, to how their id is found in the stack's own region."""
+
+
 def id_of(type_: str, arn: str, inputs: Mapping[str, Any] = MappingProxyType({})) -> str | None:
     """The id by which the engine reads a resource; None where the type's is not known."""
     if type_ == _ENTRY:
@@ -108,9 +131,11 @@ def unknown(state: State, asked: Iterable[Region], stack_tag: str) -> dict[str, 
 
 
 def adopt(
-    cli: Pulumi, planned: Callable[[], Iterable[State]], asked: Iterable[Region], stack: str, stack_tag: str
+    cli: Pulumi, planned: Callable[[], Iterable[State]], asked: Sequence[Region], stack: str, stack_tag: str
 ) -> list[str]:
     """Take over what is there; gives the names. `planned`: the resources that an update would create, asked if needed.
+
+    `asked`: the stack's own region first.
 
     Raises: AdoptionError, AccountError, PulumiError.
     """
@@ -122,6 +147,7 @@ def adopt(
     if not left and not pending:
         return []
     ids = {urn: name for urn, each in pending.items() if (name := _on_cluster(each))}
+    ids |= {urn: name for urn, each in pending.items() if (name := _untagged(each, asked[0]))}
     ids |= _ids(pending.values(), left)
     missed = {arn: name for arn, name in left.items() if name not in map(_name, ids)}
     creations = {each["urn"]: each for each in planned()} if missed else {}
@@ -136,6 +162,11 @@ def adopt(
         targets = [word for urn in ids for word in ("--target", urn)]
         cli(["refresh", "--stack", stack, "--yes", "--skip-preview", *targets])
     return sorted(map(_name, ids))
+
+
+def _untagged(resource: State, home: Region) -> str | None:
+    find = ASKED.get(resource["type"])
+    return find(resource.get("inputs") or {}, home) if find else None
 
 
 def _name(urn: str) -> str:
@@ -202,7 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read(stack)
         if not isinstance(settings, AwsStack) or not exists(stack):
             return 0
-        asked = [AwsCli(region=region) for region in regions(settings)]
+        home = settings.substrate.region
+        asked = [AwsCli(region=region) for region in (home, *(each for each in regions(settings) if each != home))]
         taken = adopt(pulumi, lambda: _planned(stack), asked, stack, settings.substrate.name)
     except (AdoptionError, AccountError, PulumiError, StackFileError) as error:
         sys.stderr.write(f"{error}\n")

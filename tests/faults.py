@@ -65,6 +65,17 @@ class SimulatedRegion:
     def going(self, arn: str) -> bool:
         return not arn
 
+    def routed(self, table: str, cidr: str) -> bool:
+        wanted = {"routeTableId": table, "destinationCidrBlock": cidr}
+        return any(wanted.items() <= item.values.items() for item in self._all("aws:ec2/route:Route"))
+
+    def association(self, subnet: str) -> str | None:
+        found = self._all("aws:ec2/routeTableAssociation:RouteTableAssociation")
+        return next((item.id for item in found if item.values.get("subnetId") == subnet), None)
+
+    def _all(self, type_: str) -> list[Any]:
+        return [item for item in self.cloud.items.values() if item.type == type_]
+
 
 def strike(stack: Stack, fault: Fault, cloud: Aws, cluster: Kubernetes) -> None:
     """Run `up` with the fault; that it fails is no failure of the test."""

@@ -99,7 +99,10 @@ class Karpenter(pulumi.ComponentResource):
         for kind, pattern in EVENTS.items():
             rule = cloudwatch.EventRule(f"{name}-{kind}", event_pattern=json.dumps(pattern), opts=self._child)
             told.append(
-                cloudwatch.EventTarget(f"{name}-{kind}-target", rule=rule.name, arn=queue.arn, opts=self._child)
+                # By a name of its own it is there once, however often it is made.
+                cloudwatch.EventTarget(
+                    f"{name}-{kind}-target", rule=rule.name, target_id="queue", arn=queue.arn, opts=self._child
+                )
             )
         return queue, told
 

@@ -1,10 +1,12 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from infra.core.aws_types import RESOURCE_TAG
-from stacks.adopt import AdoptionError, adopt, id_of
+from infra.core.paths import CHECKOUT
+from stacks.adopt import ASKED, AdoptionError, adopt, id_of
 
 URN = "urn:pulumi:prod::mlplatform::mlplatform:index:Store$aws:s3/bucket:Bucket::store"
 BUCKET = {
@@ -49,6 +51,12 @@ class Region:
 
     def going(self, _arn):
         return self.ends
+
+    def routed(self, table, cidr):
+        return (table, cidr) == ("rtb-1", "0.0.0.0/0")
+
+    def association(self, subnet):
+        return {"subnet-1": "rtbassoc-1"}.get(subnet)
 
 
 def never():
@@ -116,6 +124,13 @@ def test_what_waits_for_its_end_is_left_alone():
         ("aws:rds/instance:Instance", "arn:aws:rds:r:1:db:database-1a", "database-1a"),
         ("aws:sqs/queue:Queue", "arn:aws:sqs:eu-west-1:1:q", "https://sqs.eu-west-1.amazonaws.com/1/q"),
         ("aws:cloudwatch/logGroup:LogGroup", "arn:aws:logs:r:1:log-group:/aws/eks/ours:*", "/aws/eks/ours"),
+        ("aws:acm/certificate:Certificate", "arn:aws:acm:r:1:certificate/0a", "arn:aws:acm:r:1:certificate/0a"),
+        ("aws:budgets/budget:Budget", "arn:aws:budgets::1:budget/budget-1a", "1:budget-1a"),
+        (
+            "aws:iam/policy:Policy",
+            "arn:aws:iam::1:policy/mlplatform/boundary",
+            "arn:aws:iam::1:policy/mlplatform/boundary",
+        ),
         ("aws:unheard/of:Of", "arn:aws:unheard:r:1:of", None),
     ],
 )
@@ -176,3 +191,75 @@ def test_the_id_of_an_access_entry_is_made_of_its_inputs():
 )
 def test_a_copy_that_aws_made_with_the_tags_of_its_origin_stops_no_update(arn):
     assert take_over(Cli(resources=[{**BUCKET, "outputs": {"arn": ARN}}]), Region(ARN, arn)) == []
+
+
+def pending(type_, **inputs):
+    return {"urn": f"urn:pulumi:prod::mlplatform::{type_}::network", "type": type_, "inputs": inputs}
+
+
+@pytest.mark.parametrize(
+    ("resource", "identifier"),
+    [
+        (
+            pending("aws:ec2/route:Route", routeTableId="rtb-1", destinationCidrBlock="0.0.0.0/0"),
+            "r-rtb-11080289494",
+        ),
+        (
+            pending("aws:ec2/routeTableAssociation:RouteTableAssociation", routeTableId="rtb-1", subnetId="subnet-1"),
+            "rtbassoc-1",
+        ),
+    ],
+)
+def test_what_has_no_tags_and_cannot_be_made_twice_is_asked_for(resource, identifier):
+    cli = Cli(resource)
+    assert take_over(cli, Region()) == ["network"]
+    assert cli.state["resources"][0]["id"] == identifier
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        pending("aws:ec2/route:Route", routeTableId="rtb-1", destinationCidrBlock="10.0.0.0/8"),
+        pending("aws:ec2/route:Route", destinationCidrBlock="0.0.0.0/0"),
+        pending("aws:ec2/routeTableAssociation:RouteTableAssociation", subnetId="subnet-2"),
+    ],
+)
+def test_a_route_or_association_that_was_not_made_is_forgotten(resource):
+    cli = Cli(resource)
+    assert take_over(cli, Region()) == []
+    assert cli.state == {"resources": [], "pending_operations": []}
+
+
+GOLDEN = CHECKOUT / "tests/graph/golden/test_prod/test_the_graph_is_the_golden_one.txt"
+HARMLESS = {
+    "acm/certificateValidation": "waits, and makes nothing",
+    "cloudwatch/eventTarget": "has a fixed id, by which it is put again",
+    "ec2/defaultSecurityGroup": "is there with its VPC, and is taken over by the provider",
+    "ecr/lifecyclePolicy": "is put again",
+    "eks/accessPolicyAssociation": "is made again without a second one",
+    "iam/rolePolicy": "may be there twice until its role goes",
+    "iam/rolePolicyAttachment": "is made again without a second one",
+    "kms/alias": "may be there twice until its key goes",
+    "route53/record": "is overwritten",
+    "s3/bucketLifecycleConfiguration": "is put again",
+    "s3/bucketLogging": "is put again",
+    "s3/bucketOwnershipControls": "is put again",
+    "s3/bucketPolicy": "is put again",
+    "s3/bucketPublicAccessBlock": "is put again",
+    "s3/bucketServerSideEncryptionConfiguration": "is put again",
+    "s3/bucketVersioning": "is put again",
+    "sqs/queuePolicy": "is put again",
+}
+"""Types of prod that nothing takes over, to why making them again after a lost answer does no harm."""
+
+
+ANY_ARN = "arn:aws:service:region:1:kind/cluster/name:log-group:x:repository/y"
+
+
+def test_every_type_of_prod_is_taken_over_or_can_be_made_again():
+    types = {match[1] for match in re.finditer(r"^(aws:\S+:\S+) ", GOLDEN.read_text(), re.MULTILINE)}
+    assert len(types) > 40
+    taken = {each for each in types if each in ASKED or id_of(each, ANY_ARN, ENTRY["inputs"])}
+    made_again = {each for each in types if each.split(":")[1] in HARMLESS}
+    assert types - taken - made_again == set()
+    assert {each.split(":")[1] for each in made_again} == set(HARMLESS)
