@@ -25,6 +25,18 @@ NAME = "prod"
 TODAY = dt.date(2026, 11, 25)
 LIMIT_SECONDS = 120
 
+RELEASED = {
+    "artifact_store.protection": "delete",
+    "cluster.deletion_protection": False,
+    "controllers.keep_crds": False,
+    "database.protection": "delete",
+    "monitoring.volume.protection": "delete",
+    "monitoring.pushgateway_volume.protection": "delete",
+    "online_store.protection": "delete",
+    "pipelines.mysql.protection": "delete",
+}
+"""What docs/prod.md says to change before the stack is taken down; and definitions, which it keeps, go too."""
+
 
 def config(**blocks: Mapping[str, Any]) -> dict[str, Any]:
     """The stack file's configuration, with keys of blocks replaced; a block that names a `kind` is replaced whole."""

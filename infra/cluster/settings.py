@@ -90,7 +90,8 @@ class ExistingEksSettings(Settings):
     kind: Literal["existing-eks"]
 
     name: ClusterName
-    """The cluster's name; it has vpc-cni with network policies, EBS' driver and the Pod Identity agent."""
+    """The cluster's name; it has vpc-cni with network policies, EBS' driver, a default storage class, and the Pod
+    Identity agent."""
 
     service_cidr: Cidr = "172.20.0.0/16"
     """Addresses of its Services."""

@@ -9,18 +9,6 @@ from tests.aws import simulated
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
-RELEASED = {
-    "artifact_store.protection": "delete",
-    "cluster.deletion_protection": False,
-    "controllers.keep_crds": False,
-    "database.protection": "delete",
-    "monitoring.volume.protection": "delete",
-    "monitoring.pushgateway_volume.protection": "delete",
-    "online_store.protection": "delete",
-    "pipelines.mysql.protection": "delete",
-}
-"""What docs/prod.md says to change before the stack is taken down; and definitions, which it keeps, go too."""
-
 
 def test_a_released_stack_goes_as_a_whole_and_the_way_into_the_cluster_goes_after_what_is_in_it(pulumi_stack):
     cloud, cluster = simulated(), Kubernetes()
@@ -33,7 +21,7 @@ def test_a_released_stack_goes_as_a_whole_and_the_way_into_the_cluster_goes_afte
     )
     stack.up()
     assert any("is protected" in line for line in refusals(holdings(stack.export()), [], prod.NAME))
-    stack.program = prod.declared(edits.edited(RELEASED))
+    stack.program = prod.declared(edits.edited(prod.RELEASED))
     assert edits.lost("; ".join(f"{step.op} {step.type}" for step in stack.up().changes)) == []
     found = holdings(stack.export())
     assert refusals(found, sorted({each.role for each in found if each.holds_data}), prod.NAME) == []
