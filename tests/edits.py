@@ -1,4 +1,4 @@
-"""One edit for each field of the prod file, made from the fields' schema; what a schema cannot tell is written down.
+"""One edit for each field of a stack file, made from the fields' schema; what a schema cannot tell is written down.
 
 A field that has neither is an error with its name, so that nobody adds one without saying what changing it does.
 """
@@ -6,10 +6,10 @@ A field that has neither is an error with its name, so that nobody adds one with
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pytest_pulumi.engine import Stack
 from pytest_pulumi.result import OperationError, Step
 
@@ -19,26 +19,38 @@ from stacks.aws_settings import AwsStack
 from tests import prod
 
 FILE = Path(__file__).with_suffix(".yaml")
+MIRROR = Path("/srv/mirror")
 _STOPPED = re.compile(r"unable to replace resource \"(\S+)\"\s+as it is currently marked for protection")
 _REPLACING = ("replace", "create-replacement", "delete-replaced")
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class NoEditError(Exception):
     """A field or a kind has no edit."""
 
 
-def edits(folder: Path = Path("/srv/mirror")) -> dict[str, Mapping[str, Any]]:
-    """What is edited (`role.field`, or `role.kind` and a kind) to what that changes: keys with dots to values.
+def edits(folder: Path = MIRROR) -> dict[str, Mapping[str, Any]]:
+    """Those of the prod file, as `of` gives them."""
+    return of(prod.settings(), given(folder))
+
+
+def given(folder: Path = MIRROR, file: Path = FILE) -> dict[str, Any]:
+    """What is written down.
 
     `folder` is the mirror's: charts and manifests that an edit takes from there must be in it (`mirror`).
     """
-    given = yaml.safe_load(FILE.read_text().replace("<mirror>", str(folder)))
-    start = prod.settings()
+    found: dict[str, Any] = yaml.safe_load(file.read_text().replace("<mirror>", str(folder)))
+    return found
+
+
+def of(start: BaseModel, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """What is edited (`role.field`, or `role.kind` and a kind) to what that changes: keys with dots to values."""
     found: dict[str, Mapping[str, Any]] = {}
     for key, model, name in fields(start):
         value = given["values"].get(key, other(model, name))
         if value is None:
-            raise NoEditError(f"{key} has no other value: give it one in {FILE.name}, below `values`")
+            raise NoEditError(f"{key} has no other value: give it one below `values`")
         found[key] = {key: value, **given["with"].get(key, {})}
     for key, kinds in alternatives(start).items():
         blocks = {block["kind"]: block for block in given["kinds"].get(key, ())}
@@ -105,14 +117,50 @@ def other(model: BaseModel, name: str) -> Any:
 
 def edited(changes: Mapping[str, Any]) -> AwsStack:
     """The prod file's settings with keys changed; raises pydantic's ValidationError."""
-    blocks = prod.settings().model_dump()
+    return changed(prod.settings(), changes)
+
+
+def changed(start: Model, changes: Mapping[str, Any]) -> Model:
+    """Settings with keys changed; raises pydantic's ValidationError."""
+    blocks = start.model_dump()
     for key, value in changes.items():
         *way, last = key.split(".")
         at = blocks
         for part in way:
             at = at[part]
         at[last] = value
-    return AwsStack.model_validate(blocks)
+    return type(start).model_validate(blocks)
+
+
+def groups(start: BaseModel, every: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """All of the edits, as few sets of changes that can stand together: no key twice, nor in a block that goes."""
+    made: list[dict[str, Any]] = []
+    for changes in every.values():
+        for group in made:
+            if not _meet(changes, group) and _stands(start, {**group, **changes}):
+                group.update(changes)
+                break
+        else:
+            made.append(dict(changes))
+    return made
+
+
+def _meet(changes: Mapping[str, Any], group: Mapping[str, Any]) -> bool:
+    """Whether one of the changes would hide another."""
+    return any(
+        f"{ours}.".startswith(f"{theirs}.") or f"{theirs}.".startswith(f"{ours}.")
+        for ours, value in changes.items()
+        for theirs in group
+        if ours != theirs or value != group[theirs]
+    )
+
+
+def _stands(start: BaseModel, changes: Mapping[str, Any]) -> bool:
+    try:
+        changed(start, changes)
+    except ValidationError:
+        return False
+    return True
 
 
 def effect(stack: Stack, changes: Mapping[str, Any]) -> str:

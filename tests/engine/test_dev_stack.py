@@ -3,9 +3,13 @@
 import pytest
 from pytest_pulumi.providers import Kubernetes, Random, SimulatedProvider
 
+from tests import dev, edits
 from tests.dev import program
 
 pytestmark = pytest.mark.engine
+
+ELSEWHERE = ("cluster.", "pipelines.kind ")
+"""Edits that make another cluster, or leave KFP."""
 
 
 class Host(SimulatedProvider):
@@ -17,18 +21,32 @@ class Host(SimulatedProvider):
         return {"kubeconfig": f"kubeconfig of {planned.inputs['cluster_name']}"}
 
 
-def test_one_up_makes_everything_a_second_changes_nothing_a_pinned_version_shows_and_all_of_it_goes(
+def test_one_up_makes_everything_a_second_changes_nothing_edits_lose_nothing_a_pinned_version_shows_and_all_of_it_goes(
     pulumi_stack, tmp_path
 ):
     stack = pulumi_stack(program(tmp_path), providers=[Host(), Kubernetes(), Random()], timeout_seconds=300)
     assert set(stack.preview().counts) == {"create"}
     stack.up()
     stack.assert_no_changes()
+    assert_edits_lose_nothing_but_volumes_of_another_class(stack, tmp_path)
     stack.program = program(
         tmp_path, loan_default={"serving": {"model_version": "3"}, "retraining": {"enabled": False}}
     )
     assert_shows_the_pin_and_loses_the_timer(stack.preview())
     stack.destroy()
+
+
+def assert_edits_lose_nothing_but_volumes_of_another_class(stack, folder):
+    """As many edits of the dev file as can stand together in one preview; the soak tests apply them to a cluster."""
+    mirror = folder / "mirror"
+    mirror.mkdir()
+    edits.mirror(mirror)
+    start = dev.settings()
+    every = {key: changes for key, changes in dev.edits_of(start, mirror).items() if not key.startswith(ELSEWHERE)}
+    together = edits.groups(start, every)[0]
+    assert len(together) > 140
+    stack.program = dev.declared(edits.changed(start, together), folder)
+    assert dev.lost(stack.preview()) == set(dev.LOSING.values())
 
 
 def assert_shows_the_pin_and_loses_the_timer(planned):

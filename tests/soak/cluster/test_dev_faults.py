@@ -64,7 +64,8 @@ def test_a_quota_that_is_too_small_is_named_with_what_was_asked_for(part, kube_c
     with kserve(kube_cluster):
         part.program = program(kube_cluster.kubeconfig_path, quota=Quota(memory_mib=256))
         wanting = (
-            r"'loan-default/online-store\S*' did not become ready in 20 s.*exceeded quota: space-quota\S*, requested"
+            r"'loan-default/(online-store\S*|model)' did not become ready in 20 s.*"
+            r"exceeded quota: space-quota\S*, requested"
         )
         with pytest.raises(OperationError, match=wanting):
             part.up()

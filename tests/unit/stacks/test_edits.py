@@ -1,7 +1,7 @@
 import pytest
 
 from infra.core.settings import Settings
-from tests import edits, prod
+from tests import dev, edits, prod
 
 
 def test_each_field_and_each_kind_of_the_prod_file_has_an_edit_that_the_settings_accept():
@@ -9,6 +9,30 @@ def test_each_field_and_each_kind_of_the_prod_file_has_an_edit_that_the_settings
     assert len(made) > 200
     start = prod.settings()
     assert [key for key, changes in made.items() if edits.edited(changes) == start] == []
+
+
+def test_each_field_and_each_kind_of_the_dev_file_has_an_edit_that_the_settings_accept():
+    start = dev.settings()
+    made = dev.edits_of(start)
+    assert len(made) > 150
+    assert [key for key, changes in made.items() if edits.changed(start, changes) == start] == []
+
+
+def test_edits_that_hide_or_refuse_each_other_do_not_stand_together():
+    start = prod.settings()
+    every = {
+        "a size": {"database.storage_gib": 200},
+        "the same size": {"database.storage_gib": 200, "database.instance_class": "db.m7g.xlarge"},
+        "another size": {"database.storage_gib": 300},
+        "a block": {"cluster": {"kind": "existing-eks", "name": "theirs"}},
+        "a field of that block": {"cluster.logs_days": 30},
+        "no GPUs": {"gpu_node_pool": {"kind": "no-gpu-nodes"}},
+        "a training that wants one": {"loan_default.training.estimator": {"kind": "xgboost", "device": "cuda"}},
+    }
+    assert [sorted(group) for group in edits.groups(start, every)] == [
+        ["cluster", "database.instance_class", "database.storage_gib", "gpu_node_pool"],
+        ["cluster.logs_days", "database.storage_gib", "loan_default.training.estimator"],
+    ]
 
 
 class Unedited(Settings):
