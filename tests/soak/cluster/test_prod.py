@@ -65,7 +65,7 @@ def test_every_object_is_accepted_every_pod_is_where_it_should_be_and_all_of_it_
             stack.up(parallel=PARALLEL)
             stack.destroy(parallel=PARALLEL)
             with capsys.disabled():
-                sys.stdout.write(f"{len(pods)} pods; recorded only: {cluster.unproven}\n")
+                sys.stdout.write(f"{len(pods)} pods; recorded only: {sorted(set(cluster.unproven))}\n")
             settings = ExistingClusterSettings(
                 kind="existing-cluster", kubeconfig=str(plane.kubeconfig_path), context="admin"
             )

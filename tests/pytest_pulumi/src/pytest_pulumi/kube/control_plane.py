@@ -49,6 +49,10 @@ _PACE = ("--kube-api-qps=200", "--kube-api-burst=400")
 """Requests per second of each controller, as managed clusters grant: at the default of 20 the garbage collector, which
 a foreground deletion of anything waits for, is what a `destroy` takes its time for."""
 
+_PATIENCE = "--node-monitor-grace-period=1h"
+"""On a busy machine kwok's heartbeats are late. A node that is given up takes the readiness of its pods along, which no
+kubelet is there to give back."""
+
 _STAGES = "sigs.k8s.io/kwok"
 _ADMISSION = ("NodeRestriction", "ResourceQuota", "LimitRanger", "PodSecurity")
 
@@ -234,6 +238,7 @@ class ControlPlane:
                 f"--cluster-signing-key-file={authority.key}",
                 "--allocate-node-cidrs=false",
                 *_PACE,
+                _PATIENCE,
                 "--bind-address=127.0.0.1",
                 "--secure-port=0",
             ),
