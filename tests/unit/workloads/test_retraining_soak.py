@@ -1,7 +1,9 @@
 """A thousand replays and a thousand alerts in ten seconds against the real HTTP server; run by `pytest -m soak`."""
 
 import multiprocessing
+import os
 import random
+import signal
 import socket
 import sys
 import threading
@@ -14,9 +16,9 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-import uvicorn
 
 from workloads.loan_default import MODEL_NAME, metrics
+from workloads.loan_default.retraining.__main__ import listen
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.service import Parts, Service
 
@@ -47,7 +49,7 @@ def serve(environment, port):
     ledger = Ledger(f"sqlite:///{environment.work}/retraining.db")
     checks = SimpleNamespace(running=False, finished=0, last={})
     parts = Parts(environment, ledger, SimpleNamespace(version="1"), None, checks, TOKEN, lambda: None)
-    uvicorn.run(Service(parts).app(), port=port, log_level="error", access_log=False)
+    listen(Service(parts), "127.0.0.1", port)
 
 
 @pytest.fixture
@@ -91,6 +93,19 @@ def report(name, answers):
     p50, p99 = np.percentile([seconds for _, seconds in answers], [50, 99])
     sys.stdout.write(f"{name}: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms\n")
     return p99
+
+
+def test_an_alert_on_an_idle_connection_is_answered_although_the_server_sleeps_for_the_end_of_its_fifth_second(server):
+    """httpx and uvicorn both drop what was idle for five seconds; the later of the two resets a request under way."""
+    with httpx.Client(headers=HEADERS) as http:
+        http.post(server.url, json=delivery("abc123"))
+        time.sleep(4.8)
+        os.kill(server.pid, signal.SIGSTOP)
+        waker = threading.Timer(0.5, os.kill, (server.pid, signal.SIGCONT))
+        waker.start()
+        answer = http.post(server.url, json=delivery("abc123"))
+        waker.join()
+    assert answer.json()["alerts"][0]["outcome"] == "duplicate"
 
 
 def test_a_thousand_replays_are_one_retrain(server, ledger):

@@ -17,6 +17,9 @@ from workloads.loan_default.retraining.service import Parts, Service
 from workloads.loan_default.retraining.worker import ChampionWatch, Checks, Rollbacks, Worker
 from workloads.loan_default.settings import Environment, load
 
+_KEEP_ALIVE_SECONDS = 65
+"""How long an idle connection stays open: longer than clients keep one, or a request would meet its end."""
+
 _SWITCH_SECONDS = 0.0005
 """How long the worker may hold the interpreter while an alert waits; a tenth of the default."""
 
@@ -32,6 +35,18 @@ def build(environment: Environment) -> tuple[Service, Worker]:
     service = Service(Parts(environment, ledger, champion, rollbacks, checks, secret, worker.stop))
     champion.start()
     return service, worker
+
+
+def listen(service: Service, host: str, port: int) -> None:
+    """Answer HTTP until SIGTERM or SIGINT."""
+    uvicorn.run(
+        service.app(),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
 
 
 def main() -> None:
@@ -54,7 +69,7 @@ def main() -> None:
     worker.start()
     threading.Thread(target=_preload, name="preload", daemon=True).start()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    uvicorn.run(service.app(), host=arguments.host, port=arguments.port, log_level="warning", access_log=False)
+    listen(service, arguments.host, arguments.port)
     worker.join(timeout=20)
 
 
