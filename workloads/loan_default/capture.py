@@ -5,6 +5,7 @@ queue are dropped and counted; an answer never waits for either.
 """
 
 import io
+import itertools
 import logging
 import os
 import socket
@@ -12,7 +13,7 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,14 +25,15 @@ from workloads.loan_default.settings import ServingSettings
 from workloads.loan_default.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
 
 _log = logging.getLogger(__name__)
 _HOUR_SECONDS = 3600
+_Value = TypeVar("_Value")
 _RETRY_SECONDS = 1.0
-_STEP = 100
+_STEP = 200
 _STEP_PAUSE_SECONDS = 0.004
 """Requests converted at once, and the pause after it: answers would wait while a conversion holds the interpreter."""
 
@@ -61,6 +63,58 @@ class Scored(NamedTuple):
     """Answered probabilities."""
 
 
+class _Block:
+    """Rows of one hour by column, as arrow takes them without a step per row."""
+
+    def __init__(self, hour: float) -> None:
+        self.hour = hour
+        self.ids: list[str] = []
+        self.rows: list[int] = []
+        self.moments: list[float] = []
+        self.aliases: list[str] = []
+        self.versions: list[str] = []
+        self.customers: list[int | None] = []
+        self.vectors: list[npt.NDArray[np.float32]] = []
+        self.scores: list[npt.NDArray[np.float32]] = []
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def extend(self, requests: "Iterable[Scored]") -> None:
+        """Append the rows of requests."""
+        ids, moments, aliases, versions, customers, vectors, scores = zip(*requests, strict=True)
+        counts = [len(answered) for answered in scores]
+
+        def each(values: "Iterable[_Value]") -> "Iterable[_Value]":
+            return itertools.chain.from_iterable(map(itertools.repeat, values, counts))
+
+        self.ids.extend(each(ids))
+        self.rows.extend(itertools.chain.from_iterable(map(range, counts)))
+        self.moments.extend(each(moments))
+        self.aliases.extend(each(aliases))
+        self.versions.extend(each(versions))
+        for asked, count in zip(customers, counts, strict=True):
+            self.customers += asked or [None] * count
+        self.vectors.append(np.concatenate(vectors))
+        self.scores.append(np.concatenate(scores))
+
+    def table(self) -> pa.Table:
+        """One row per scored row."""
+        moments = (np.array(self.moments) * 1e6).astype(np.int64)
+        vectors = np.concatenate(self.vectors).astype(np.float64)
+        columns = {
+            "request_id": pa.array(self.ids),
+            "row": pa.array(self.rows, type=pa.int32()),
+            "captured_at": pa.array(moments, type=pa.timestamp("us", tz="UTC")),
+            "alias": pa.array(self.aliases),
+            "version": pa.array(self.versions),
+            ENTITY: pa.array(self.customers, type=pa.int64()),
+            **{name: pa.array(vectors[:, index]) for index, name in enumerate(FEATURES)},
+            "score": pa.array(np.concatenate(self.scores).astype(np.float64)),
+        }
+        return pa.table(columns)
+
+
 class Capture:
     """A bounded queue and the thread that empties it into the store."""
 
@@ -70,6 +124,7 @@ class Capture:
         self._pause = settings.capture_flush_seconds
         self._counted = counted
         self._queue: deque[Scored] = deque()
+        self._blocks: list[_Block] = []  # taken from the queue, not yet written; the writer's
         self._added = 0  # written by the event loop only
         self._removed = 0  # written by the writer only
         self._files = 0
@@ -102,36 +157,26 @@ class Capture:
 
     def flush(self) -> int:
         """Write everything queued now; returns the rows written. What cannot be written stays queued."""
-        waiting, written = len(self._queue), 0
-        while waiting:
-            items, tables = self._take(waiting)
-            try:
-                self._write(int(items[0].at // _HOUR_SECONDS), tables)
-            except WorkloadError:
-                self._queue.extendleft(reversed(items))
-                raise
-            rows = sum(table.num_rows for table in tables)
-            self._removed += rows
-            self._counted("stored", rows)
-            waiting -= len(items)
-            written += rows
+        self._convert(len(self._queue))
+        written = 0
+        while self._blocks:
+            block = self._blocks[0]
+            self._write(block)
+            del self._blocks[0]
+            self._removed += len(block)
+            self._counted("stored", len(block))
+            written += len(block)
         return written
 
-    def _take(self, most: int) -> tuple[list[Scored], list[pa.Table]]:
-        """Requests of one hour from the front of the queue, converted in small steps with pauses between."""
-        items: list[Scored] = []
-        tables = []
-        while len(items) < most and self._same_hour(items):
-            step: list[Scored] = []
-            while len(step) < _STEP and len(items) + len(step) < most and self._same_hour(items or step):
-                step.append(self._queue.popleft())
-            tables.append(_table(step))
-            items += step
+    def _convert(self, requests: int) -> None:
+        """Move requests from the queue into blocks, in small steps with pauses between."""
+        for start in range(0, requests, _STEP):
+            step = [self._queue.popleft() for _ in range(min(_STEP, requests - start))]
+            for hour, same in itertools.groupby(step, key=lambda scored: scored.at // _HOUR_SECONDS):
+                if not self._blocks or self._blocks[-1].hour != hour:
+                    self._blocks.append(_Block(hour))
+                self._blocks[-1].extend(same)
             time.sleep(_STEP_PAUSE_SECONDS)
-        return items, tables
-
-    def _same_hour(self, taken: list[Scored]) -> bool:
-        return not taken or self._queue[0].at // _HOUR_SECONDS == taken[0].at // _HOUR_SECONDS
 
     def _run(self) -> None:
         while not self._stopped:
@@ -146,27 +191,10 @@ class Capture:
             _log.warning("captured requests stay queued: %s", error)
             time.sleep(_RETRY_SECONDS)
 
-    def _write(self, hour: int, tables: list[pa.Table]) -> None:
-        moment = datetime.fromtimestamp(hour * _HOUR_SECONDS, UTC)
+    def _write(self, block: _Block) -> None:
+        moment = datetime.fromtimestamp(block.hour * _HOUR_SECONDS, UTC)
         buffer = io.BytesIO()
-        pq.write_table(pa.concat_tables(tables), buffer, compression="zstd")
+        pq.write_table(block.table(), buffer, compression="zstd", use_dictionary=["alias", "version"])
         self._files += 1
         folder = f"{CAPTURES}/dt={moment:%Y-%m-%d}/hour={moment:%H}"
         self._store.write(f"{folder}/{self._name}-{self._files:06d}.parquet", buffer.getvalue())
-
-
-def _table(items: list[Scored]) -> pa.Table:
-    """One row per scored row; columns by plain lists, which arrow reads faster than arrays of strings."""
-    rows = [(item, row) for item in items for row in range(len(item.scores))]
-    vectors = np.concatenate([item.vectors for item in items]).astype(np.float64)
-    columns = {
-        "request_id": pa.array([item.request_id for item, _ in rows]),
-        "row": pa.array([row for _, row in rows], type=pa.int32()),
-        "captured_at": pa.array([int(item.at * 1e6) for item, _ in rows], type=pa.timestamp("us", tz="UTC")),
-        "alias": pa.array([item.alias for item, _ in rows]),
-        "version": pa.array([item.version for item, _ in rows]),
-        ENTITY: pa.array([item.customers[row] if item.customers else None for item, row in rows], type=pa.int64()),
-        **{name: pa.array(vectors[:, index]) for index, name in enumerate(FEATURES)},
-        "score": pa.array(np.concatenate([item.scores for item in items]).astype(np.float64)),
-    }
-    return pa.table(columns)

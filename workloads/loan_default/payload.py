@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -35,9 +34,8 @@ def malformed(message: str) -> RequestError:
     return RequestError(HTTPStatus.BAD_REQUEST, "malformed", message)
 
 
-@dataclass(frozen=True)
-class Rows:
-    """A checked request: vectors, or customers whose features are still to be looked up."""
+class Rows(NamedTuple):
+    """A checked request: vectors, or customers whose features are still to be looked up; one is made per request."""
 
     vectors: "npt.NDArray[np.float32] | None"
     """float32, one row per instance."""

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import ModelNotReady
@@ -44,11 +44,21 @@ _predictions = Counter(
 _latency = Histogram(
     metrics.PREDICTION_LATENCY, "Decoded request to answer", [metrics.LABEL_SOURCE], buckets=LATENCY_BUCKETS
 )
+_vector_latency, _online_latency = _latency.labels("vector"), _latency.labels("online")
 _scores = Histogram(metrics.SCORE, "Predicted default probability", [metrics.LABEL_ALIAS], buckets=_SCORE_BUCKETS)
 _info = Gauge(metrics.MODEL_INFO, "Version that an alias serves", [metrics.LABEL_ALIAS, metrics.LABEL_VERSION])
 _trained = Gauge(metrics.MODEL_LOADED_TIMESTAMP, "When the champion was trained", [metrics.LABEL_VERSION])
 _cached = Gauge(metrics.MODEL_FROM_CACHE, "Registry down, last verified copy answers")
 _captured = Counter(metrics.CAPTURE_ROWS.removesuffix("_total"), "Captured rows", [metrics.LABEL_OUTCOME])
+
+
+class _Served(NamedTuple):
+    """What an alias answers with, and the metrics of its answers."""
+
+    alias: str
+    loaded: Loaded
+    rows: Counter
+    scores: Histogram
 
 
 class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
@@ -59,7 +69,7 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
         self._settings = settings
         self._lookup = lookup
         self._capture = capture
-        self._loaded: dict[str, Loaded] = {}
+        self._served: dict[str, _Served] = {}
 
     def load(self) -> bool:
         """KServe asks for this when a request comes before a model: the watcher loads, nothing else."""
@@ -72,12 +82,15 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
 
     def serve(self, loaded: dict[str, Loaded]) -> None:
         """Answer with these models from now on; requests under way end on the old ones."""
-        for alias, old in self._loaded.items():
-            if loaded.get(alias) != old:
-                _info.remove(alias, old.version)
+        for alias, old in self._served.items():
+            if loaded.get(alias) != old.loaded:
+                _info.remove(alias, old.loaded.version)
         for alias, new in loaded.items():
             _info.labels(alias, new.version).set(1)
-        self._loaded = loaded
+        self._served = {
+            alias: _Served(alias, new, _predictions.labels(alias, new.version), _scores.labels(alias))
+            for alias, new in loaded.items()
+        }
         champion = loaded.get(CHAMPION)
         if champion is not None:
             _trained.clear()
@@ -102,12 +115,20 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
         v2 = isinstance(body, InferRequest)
         rows = parse_v2(body.inputs, self._settings.max_rows) if v2 else parse_v1(body, self._settings.max_rows)
         vectors = rows.vectors if rows.vectors is not None else await self._lookup.fetch(rows.customers)
-        alias, loaded = self._pick()
+        served = self._pick()
+        loaded = served.loaded
         scores = loaded.scorer.score(vectors)
         answered = scores.tolist()
         request_id = _request_id(headers)
-        self._note(Scored(request_id, time.time(), alias, loaded.version, rows.customers, vectors, scores))
-        _latency.labels("vector" if rows.vectors is not None else "online").observe(time.perf_counter() - started)
+        served.rows.inc(len(answered))
+        for score in answered:
+            served.scores.observe(score)
+        if self._capture is not None:
+            self._capture.add(
+                Scored(request_id, time.time(), served.alias, loaded.version, rows.customers, vectors, scores)
+            )
+        latency = _vector_latency if rows.vectors is not None else _online_latency
+        latency.observe(time.perf_counter() - started)
         return_headers = {REQUEST_ID_HEADER: request_id, VERSION_HEADER: loaded.version}
         if v2:
             output = InferOutput("probability", [len(answered)], "FP64", data=answered)
@@ -116,24 +137,16 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
             ), return_headers
         return {"predictions": answered}, return_headers
 
-    def _pick(self) -> tuple[str, Loaded]:
-        loaded = self._loaded
-        challenger = loaded.get(CHALLENGER)
+    def _pick(self) -> _Served:
+        served = self._served
+        challenger = served.get(CHALLENGER)
         share = self._settings.challenger_share
         if challenger is not None and share and random.random() < share:  # noqa: S311  no secret
-            return CHALLENGER, challenger
-        champion = loaded.get(CHAMPION)
+            return challenger
+        champion = served.get(CHAMPION)
         if champion is None:
             raise ModelNotReady(self.name)
-        return CHAMPION, champion
-
-    def _note(self, scored: Scored) -> None:
-        _predictions.labels(scored.alias, scored.version).inc(len(scored.scores))
-        histogram = _scores.labels(scored.alias)
-        for score in scored.scores:
-            histogram.observe(score)
-        if self._capture is not None:
-            self._capture.add(scored)
+        return champion
 
 
 class Watcher(threading.Thread):

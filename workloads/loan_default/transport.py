@@ -3,6 +3,7 @@
 Leaves out CloudEvents, explanations, and loading or unloading over HTTP. The model itself is in `serving`.
 """
 
+import asyncio
 import gc
 import logging
 import sys
@@ -12,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import uvloop
 from fastapi import FastAPI, Request
 from fastapi.exceptions import FastAPIDeprecationWarning, RequestValidationError
 from fastapi.responses import Response
@@ -96,7 +98,7 @@ class ClosedRepository(ModelRepositoryExtension):  # type: ignore[misc]  # kserv
 
 
 class FrontDoor:
-    """ASGI middleware: limits bodies, and answers v1 predictions without FastAPI's routing.
+    """ASGI application around KServe's: limits bodies, and answers v1 predictions without FastAPI's routing.
 
     The answer is the same as KServe's endpoint gives, from the same data plane, in a third of the time. Everything
     else goes on to KServe's own endpoints.
@@ -112,18 +114,18 @@ class FrontDoor:
         if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
             await self._app(scope, receive, send)
             return
-        body = await self._body(scope, receive)
+        headers = dict(scope["headers"])
+        body = await self._body(int(headers.get(b"content-length", b"0")), receive)
         if body is None:
             await self._refuse(scope, receive, send)
         elif scope["path"] == PREDICT_PATH and scope["method"] == "POST":
-            answer = await self._predict(scope, body)
+            answer = await self._predict(body, headers.get(_ID_BYTES, b""))
             await answer(scope, receive, send)
         else:
             await self._pass_on(scope, body, receive, send)
 
-    async def _predict(self, scope: Scope, body: bytes) -> Response:
-        given = next((value for name, value in scope["headers"] if name == _ID_BYTES), b"")
-        headers = {REQUEST_ID_HEADER: given.decode("latin-1")}
+    async def _predict(self, body: bytes, request_id: bytes) -> Response:
+        headers = {REQUEST_ID_HEADER: request_id.decode("latin-1")}
         try:
             decoded, _ = self._dataplane.decode(body, headers)
             content, answered = await self._dataplane.infer(SERVED_NAME, decoded, headers)
@@ -135,10 +137,9 @@ class FrontDoor:
         except Exception as error:  # noqa: BLE001  the last place before the client
             return _on_bug(error)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+    async def _body(self, announced: int, receive: Receive) -> bytes | None:
         """The whole body, None when it is larger than the limit; announced sizes are refused unread."""
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if int(announced) > self._limit:
+        if announced > self._limit:
             return None
         parts: list[bytes] = []
         size = 0
@@ -180,9 +181,16 @@ class QuietRESTServer(RESTServer):  # type: ignore[misc]  # kserve is untyped
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.config.host = self.host  # KServe 0.21 binds every address and takes no other
+        self.config.proxy_headers = False  # nothing here asks who the client is
+        self.config.server_header = False
+
+    def create_application(self) -> None:
+        """KServe's application behind the front door."""
+        super().create_application()
+        self.config.app = FrontDoor(model_server.app, self.max_body_bytes, self.dataplane)
 
     def _add_middlewares(self, app: FastAPI) -> None:
-        app.add_middleware(FrontDoor, limit=self.max_body_bytes, dataplane=self.dataplane)
+        """No log line per request."""
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         super()._add_exception_handlers(app)
@@ -252,6 +260,8 @@ def build_server(port: int, host: str, settings: ServingSettings, model: Model) 
     model_server.RESTServer = QuietRESTServer
     server = ModelServer(http_port=port, enable_grpc=False, workers=1, enable_latency_logging=False)
     quiet_logs()
+    uvloop.install()
+    asyncio.set_event_loop(asyncio.new_event_loop())  # KServe asks for one before it runs its own
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(_GC_ALLOCATIONS)

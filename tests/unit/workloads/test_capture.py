@@ -1,3 +1,5 @@
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -76,8 +78,63 @@ def test_rows_stay_queued_while_the_store_is_down(environment, make, counted, mo
         with pytest.raises(WorkloadError):
             capture.flush()
     assert counted == []
-    assert capture.flush() == 2
+    capture.add(scored("c"))
+    assert capture.flush() == 3
+    assert list(captured(environment)["request_id"]) == ["a", "b", "c"]
+    assert counted == [("stored", 3)]
+
+
+def test_an_hour_that_was_written_is_not_written_again_when_the_next_one_fails(environment, make, counted, monkeypatch):
+    capture = make()
+    capture.add(scored("a"))
+    capture.add(scored("b", at=1_795_471_200.5 + HOUR))
+    write, calls = Store.write, []
+
+    def once(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise WorkloadError("artifact store is down")
+        write(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", once)
+        with pytest.raises(WorkloadError):
+            capture.flush()
+    assert counted == [("stored", 1)]
+    assert capture.flush() == 1
     assert list(captured(environment)["request_id"]) == ["a", "b"]
+
+
+def test_no_row_is_lost_or_mixed_up_when_requests_are_added_during_flushes(environment, make, counted):
+    capture = make()
+    requests = 20_000
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+
+    def add():
+        for number in range(requests):
+            vectors = np.full((1 + number % 2, 4), number, dtype=np.float32)
+            scores = vectors[:, 0] / 2
+            capture.add(Scored(str(number), 1_795_471_200.5, "champion", str(number), (), vectors, scores))
+
+    adder = threading.Thread(target=add)
+    try:
+        adder.start()
+        while adder.is_alive():
+            capture.flush()
+    finally:
+        sys.setswitchinterval(switch)
+        adder.join()
+    capture.flush()
+    frame = captured(environment)
+    number = frame["request_id"].astype(int)
+    assert len(frame) == requests * 3 // 2 == sum(rows for _, rows in counted)
+    assert (frame["version"].astype(int) == number).all()
+    assert (frame["Age"] == number).all()
+    assert (frame["score"] * 2 == number).all()
+    assert (
+        frame.groupby("request_id")["row"].max() == frame.groupby("request_id")["version"].first().astype(int) % 2
+    ).all()
 
 
 def test_the_writer_flushes_by_itself_when_half_full_and_at_the_end(environment, make):

@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from kserve import model_server
 from starlette.testclient import TestClient
 
-from workloads.loan_default import metrics
+from workloads.loan_default import metrics, serving
 from workloads.loan_default.payload import RequestError
 from workloads.loan_default.serving import LoanDefaultModel
 from workloads.loan_default.settings import ServingSettings
@@ -63,9 +62,9 @@ def model(server, scorer):
 
 
 @pytest.fixture
-def http(model):
+def http(server, model):
     assert model.ready
-    return TestClient(model_server.app, raise_server_exceptions=False)
+    return TestClient(server[1].config.app, raise_server_exceptions=False)
 
 
 def post(http, path, body, **headers):
@@ -195,6 +194,13 @@ def test_the_metrics_are_the_documented_ones(http):
         assert f"\n{name}" in text
     for reason in metrics.ERROR_REASONS:
         assert f'reason="{reason}"' in text
+
+
+def test_the_sum_of_scores_still_grows_after_millions_of_rows(http):
+    line = f'{metrics.SCORE}_sum{{alias="champion"}}'
+    serving._scores.labels("champion")._sum.set(2.0**30)
+    answer = post(http, PREDICT, {"instances": [VECTOR]}).json()
+    assert metric(http, line) - 2.0**30 == pytest.approx(answer["predictions"][0], abs=1e-6)
 
 
 def test_a_promoted_version_is_the_only_one_in_the_info_metric(http, model, scorer):
