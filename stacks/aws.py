@@ -20,7 +20,7 @@ from infra import (
     registry,
 )
 from infra.cluster.volumes import EbsVolumes, EbsVolumesArgs
-from infra.core import names
+from infra.core import authority, names
 from infra.core.aws import Account, bound_roles, tag_by_name
 from infra.core.aws_types import STACK_TAG
 from infra.core.paths import CHECKOUT
@@ -67,6 +67,7 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
         checkout=CHECKOUT,
         image=surroundings.image,
         supply=settings.substrate.supply,
+        authority=_authority(settings),
     )
     substrate = Aws(
         provider=aws_provider,
@@ -104,7 +105,20 @@ def _account(settings: AwsSubstrateSettings) -> tuple[Account, pulumi.ResourceOp
     return account, pulumi.ResourceOptions(providers=[provider])
 
 
+def _authority(settings: AwsStack) -> str | None:
+    """Certificates of the databases' servers; raises AuthorityError."""
+    file = settings.database.root_certificate
+    if file is None:
+        return None
+    region = settings.substrate.region
+    bundle = f"https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem"
+    return authority.read(
+        CHECKOUT / file, f"`curl -fo {file} {bundle}` gets those of database.root_certificate, or leave the key out"
+    )
+
+
 def _with_ways_out(name: str, aws: Aws, space: Kubernetes, opts: pulumi.ResourceOptions) -> Aws:
     """A guarded namespace, with the ways to managed stores."""
     ways = open_to_managed(f"{name}-namespace", aws.network, space.namespace, opts)
-    return aws.within(space.namespace, *space.ready, *ways)
+    known = authority.publish(f"{name}-database-authority", space, opts)
+    return aws.within(space.namespace, *space.ready, *ways, *known)

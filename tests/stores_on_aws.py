@@ -11,6 +11,7 @@ import pulumi_random
 from infra import artifact_store, cluster, database, identity, network, online_store
 from infra.artifact_store.settings import S3Settings
 from infra.cluster.settings import ExistingEksSettings
+from infra.core import authority
 from infra.core.aws import tag_by_name
 from infra.core.paths import CHECKOUT
 from infra.core.substrate import Aws, Kubernetes
@@ -40,8 +41,8 @@ def existing_vpc() -> ExistingVpcSettings:
     )
 
 
-def on_aws(build: Callable[[Aws, pulumi.ResourceOptions], Any]) -> Callable[[], None]:
-    """A program that builds something in a region of an account."""
+def on_aws(build: Callable[[Aws, pulumi.ResourceOptions], Any], certificates: str | None = None) -> Callable[[], None]:
+    """A program that builds something in a region of an account; `certificates`: file by which databases are known."""
 
     def program() -> None:
         tag_by_name()
@@ -63,6 +64,7 @@ def on_aws(build: Callable[[Aws, pulumi.ResourceOptions], Any]) -> Callable[[], 
                 namespace=pulumi.Output.from_input("mlplatform"),
                 checkout=CHECKOUT,
                 image=image,
+                authority=None if certificates is None else authority.read(CHECKOUT / certificates, ""),
             ),
         )
         build(substrate, opts)
@@ -88,4 +90,4 @@ def stores(**changes: dict[str, Any]) -> Callable[[], None]:
         pulumi.export("online_store_url", cache.url)
         pulumi.export("tracking", sql.create("tracking-database", opts))
 
-    return on_aws(build)
+    return on_aws(build, changes.get("database", {}).get("root_certificate"))

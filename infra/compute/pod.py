@@ -10,7 +10,7 @@ import pulumi
 from pulumi_kubernetes import core, meta, rbac
 
 from infra.compute.spec import Executors, TaskSpec
-from infra.core import kubernetes
+from infra.core import authority, kubernetes
 from infra.core.substrate import Kubernetes
 from infra.identity import Grant, Identity, Principal
 
@@ -90,6 +90,7 @@ def pod(
     plain = {**grant.environment, **spec.environment, "WORK_DIR": SCRATCH["work"], "HOME": SCRATCH["tmp"]}
     if server is not None:
         plain |= {"PORT": str(server.port), "LISTEN_ADDRESS": EVERY_ADDRESS}
+    known = authority.volumes(args.substrate, _calls(spec))
     main = core.v1.ContainerArgs(
         name=container,
         image=args.substrate.image(spec.image),
@@ -101,7 +102,10 @@ def pod(
         liveness_probe=_probe(server, 6),
         resources=kubernetes.requirements(spec.resources),
         security_context=kubernetes.container_security(),
-        volume_mounts=[core.v1.VolumeMountArgs(name=key, mount_path=path) for key, path in SCRATCH.items()],
+        volume_mounts=[
+            *(core.v1.VolumeMountArgs(name=key, mount_path=path) for key, path in SCRATCH.items()),
+            *(core.v1.VolumeMountArgs(name=each.name, mount_path=path, read_only=True) for each, path in known),
+        ],
     )
     return Pod(
         labels=kubernetes.labels(name, serves=server.path if server else None, calls=_calls(spec))
@@ -115,15 +119,14 @@ def pod(
             node_selector=kubernetes.node_selector(spec.resources),
             tolerations=kubernetes.tolerations(spec.resources),
             containers=[main],
-            volumes=[
-                core.v1.VolumeArgs(
-                    name=key,
-                    empty_dir=core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{spec.resources.ephemeral_storage_mib}Mi"),
-                )
-                for key in SCRATCH
-            ],
+            volumes=[*(_scratch(key, spec) for key in SCRATCH), *(each for each, _ in known)],
         ),
     )
+
+
+def _scratch(name: str, spec: TaskSpec) -> core.v1.VolumeArgs:
+    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{spec.resources.ephemeral_storage_mib}Mi")
+    return core.v1.VolumeArgs(name=name, empty_dir=source)
 
 
 def service_account(name: str, substrate: Kubernetes, parent: pulumi.Resource, grant: Grant) -> core.v1.ServiceAccount:

@@ -45,3 +45,10 @@ DnsLabel = Annotated[str, AfterValidator(dns_label)]
 def host(service: str, namespace: str) -> str:
     """Name by which pods of every namespace reach a Service."""
     return f"{dns_label(service)}.{dns_label(namespace)}.{CLUSTER_DOMAIN}"
+
+
+DATABASE_AUTHORITY = "database-authority"
+"""ConfigMap with the certificates by which a namespace's pods know the database; steps of pipelines name it."""
+
+DATABASE_AUTHORITY_FOLDER = f"/etc/{DATABASE_AUTHORITY}"
+"""Where it is in their containers."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_kubernetes import core, meta
 
+from infra.core import authority
 from infra.core.kubernetes import (
     USER,
     container_security,
@@ -123,7 +124,8 @@ def template(
 
     It meets the Pod Security Standard `restricted`. Without `serving` it runs to its end and is never started again.
     """
-    volumes = [*_scratch(args), *_files(name, args, parent), *_mounted_secrets(args)]
+    known = authority.volumes(args.substrate, args.calls)
+    volumes = [*_scratch(args), *_files(name, args, parent), *_mounted_secrets(args), *known]
     if data is not None:
         source = core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=data.source)
         volumes.append((core.v1.VolumeArgs(name="data", persistent_volume_claim=source), data.folder))

@@ -67,6 +67,9 @@ class Kubernetes:
     supply: Supply = field(default_factory=Supply)
     """Where others' images, charts and manifests come from."""
 
+    authority: str | None = None
+    """Certificates, in PEM, by which pods that call the database know it; None where they do not check."""
+
     ready: Sequence[pulumi.Resource] = ()
     """What everything in the namespace depends on: the namespace, its guards, its admission policies."""
 

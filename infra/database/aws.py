@@ -50,12 +50,10 @@ class RdsPostgres(pulumi.ComponentResource):
 
     def create(self, name: str, opts: pulumi.ResourceOptions | None = None) -> pulumi.Output[str]:
         """SQLAlchemy URL of a database of its own, with the password of the role that owns it: secret."""
-        settings = self._args.settings
         args = RdsDatabaseArgs(
             instance=self._instance,
             port=PORT,
-            root_certificate=settings.root_certificate,
-            password_generation=settings.password_generation,
+            password_generation=self._args.settings.password_generation,
             master=self._master,
             substrate=self._args.substrate,
         )

@@ -9,9 +9,11 @@ import pulumi_random
 from pulumi_aws import rds
 from pulumi_kubernetes import core, meta, networking
 
+from infra.core import authority
 from infra.core.aws import Statement, role
 from infra.core.kubernetes import labels, selector
 from infra.core.once import Once, OnceArgs
+from infra.core.pod import Files
 from infra.core.resources import Resources
 from infra.core.substrate import Aws
 from infra.namespaces.aws import AGENT_CIDR, AGENT_PORT, HTTPS, way_out
@@ -90,9 +92,6 @@ class RdsDatabaseArgs:
 
     port: int
 
-    root_certificate: str | None
-    """Path in the images of those who connect."""
-
     password_generation: int
 
     master: MasterSecret
@@ -116,11 +115,8 @@ class RdsDatabase(pulumi.ComponentResource):
             raise ValueError(f"a database cannot be named {owner!r}: {len(owner)} characters, at most {NAME_LENGTH}")
         super().__init__("mlplatform:index:RdsDatabase", name, None, opts)
         child, cluster_inside = pulumi.ResourceOptions(parent=self), args.substrate.kubernetes
-        check = (
-            {"SSLMODE": "require"}
-            if args.root_certificate is None
-            else {"SSLMODE": "verify-full", "SSLROOTCERT": args.root_certificate}
-        )
+        known = cluster_inside.authority
+        check = {"SSLMODE": "require"} if known is None else {"SSLMODE": "verify-full", "SSLROOTCERT": authority.PATH}
 
         password = pulumi_random.RandomPassword(
             f"{name}-password",
@@ -146,6 +142,7 @@ class RdsDatabase(pulumi.ComponentResource):
                     **check,
                 },
                 secrets={"ROLE_PASSWORD": password},
+                files=[Files(folder=authority.FOLDER, contents={authority.FILE: known})] if known else [],
                 service_account=args.master.service_account,
                 resources=Resources(cpu_millicores=100, memory_mib=256),
                 timeout_seconds=TIMEOUT_SECONDS,

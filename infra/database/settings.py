@@ -113,9 +113,10 @@ class RdsPostgresSettings(RdsSettings):
     instance_class: DatabaseInstanceClass = "db.m7g.large"
     """Size of the instance, and of its standby."""
 
-    root_certificate: Annotated[str, Field(pattern=r"^/[\w./-]+$")] | None = None
-    """Path of RDS' certificate bundle in the images of those who connect; they then check whom they talk to
-    (`sslmode=verify-full`). None: connections are encrypted and unchecked (`sslmode=require`)."""
+    root_certificate: Annotated[str, Field(pattern=r"^[\w-][\w./-]*\.pem$")] | None = None
+    """File of the checkout with the region's certificates of RDS, which whoever connects gets, to check whom it talks
+    to (`sslmode=verify-full`). None: connections are encrypted and unchecked (`sslmode=require`).
+    Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html"""
 
 
 class MysqlOnKubernetesSettings(Settings):

@@ -7,7 +7,7 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking
 
 from infra.artifact_store import ArtifactStore
-from infra.core import names
+from infra.core import authority, names
 from infra.core.kubernetes import labels, open_to_callers
 from infra.core.substrate import Aws, Kubernetes
 from infra.database import Database
@@ -79,6 +79,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
             *self._runs(),
             self._metadata_store(),
             *self._paths(),
+            *authority.publish(f"{name}-database-authority", self._substrate, self._substrate.child(self)),
             args.artifact_store.ready,
         ]
         manifests.apply(name, self._substrate, self._substrate.child(self, *needs))

@@ -55,7 +55,7 @@ EDITS = {
         "insights": "advanced",
         "logs_days": 30,
         "slow_statement_ms": 500,
-        "root_certificate": "/etc/ssl/rds.pem",
+        "root_certificate": "tests/database-authority.pem",
         "apply_immediately": True,
         "password_generation": 2,
         "protection": "retain",

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import pytest
 from pulumi_aws import ec2, eks, iam, kms, rds, s3
 
-from infra.core import paths
+from infra.core import authority, paths
 from infra.identity.aws import ROLE_ANNOTATION
 from infra.pipelines.kubernetes import ACCOUNTS
 from stacks.access_matrix import holders, rights
@@ -247,6 +247,39 @@ def test_pipelines_have_no_key_of_the_store_and_their_server_is_on_rds(graph):
     assert secrets["pipelines-database"]["host"] == hosts["mysql"]
     assert secrets["pipelines-metadata"]["host"] == hosts["postgres"]
     assert secrets["pipelines-metadata"]["sslmode"] == "require"
+
+
+def test_with_the_databases_certificates_whoever_connects_has_them_and_checks():
+    graph = prod.graph(prod.program(database={"root_certificate": "tests/database-authority.pem"}))
+    published = {
+        each.get("metadata.namespace")
+        for each in graph.all("kubernetes:core/v1:ConfigMap")
+        if each.get("metadata.name", None) == authority.NAME
+    }
+    assert published == {*OURS, "kubeflow"}
+    texts = [json.dumps(each.inputs["stringData"]) for each in graph.all("kubernetes:core/v1:Secret")]
+    urls = [url for text in texts for url in re.findall(r"postgresql[^\"]+", text)]
+    assert len(urls) > 5
+    assert [url for url in urls if not url.endswith(f"?sslmode=verify-full&sslrootcert={authority.PATH}")] == []
+    without = {
+        name
+        for name, pod in pods(graph).items()
+        if authority.FOLDER not in [each["mountPath"] for each in pod["containers"][0].get("volumeMounts", [])]
+    }
+    assert len(calling(graph, "database")) > 5
+    assert calling(graph, "database") & without == set()
+
+
+def calling(graph, role):
+    """Names of what makes pods that say they call a role."""
+    found = set()
+    for resource in graph.resources:
+        spec = (resource.inputs or {}).get("spec") if isinstance(resource.inputs, dict) else None
+        spec = spec if isinstance(spec, dict) else {}
+        template = spec.get("template") or spec.get("jobTemplate", {}).get("spec", {}).get("template") or {}
+        if f"mlplatform.dev/calls-{role}" in (template.get("metadata", {}).get("labels") or {}):
+            found.add(resource.name)
+    return found
 
 
 def test_credentials_are_secret_in_the_outputs(graph):

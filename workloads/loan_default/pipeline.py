@@ -26,6 +26,9 @@ NAME = "loan-default"
 CONFIG_MAP = SECRET = "loan-default"  # noqa: S105  a name
 """Objects in the pipeline's namespace that hold the environment variables of `settings`."""
 
+AUTHORITY, AUTHORITY_FOLDER = "database-authority", "/etc/database-authority"
+"""ConfigMap with the certificates that the database is known by, where the stack has any, and where a step reads it."""
+
 PLAIN_VARIABLES = (
     "ARTIFACT_STORE_URI",
     "AWS_ENDPOINT_URL_S3",
@@ -228,6 +231,7 @@ def _placed(task: Any, image: str, *, cpu: str, memory: str, retries: int) -> An
     task.set_env_variable("WORK_DIR", WORK_DIR)
     kubernetes.use_config_map_as_env(task, CONFIG_MAP, {name: name for name in PLAIN_VARIABLES}, optional=True)
     kubernetes.use_secret_as_env(task, SECRET, {name: name for name in SECRET_VARIABLES}, optional=True)
+    kubernetes.use_config_map_as_volume(task, AUTHORITY, AUTHORITY_FOLDER, optional=True)
     return task
 
 

@@ -8,6 +8,7 @@ from pulumi_aws import cloudwatch, ec2, eks, iam, kms, rds, vpc
 from pydantic import ValidationError
 
 from infra import database
+from infra.core import authority
 from infra.database.settings import RdsPostgresSettings
 from tests.aws import ACCOUNT
 from tests.clusters import loose, pods
@@ -20,13 +21,13 @@ def settings(**changes):
 
 @pytest.fixture
 def graph(pulumi_run):
-    def run(*names, **changes):
+    def run(*names, certificates=None, **changes):
         def build(substrate, opts):
             made = database.build("database", settings(**changes), substrate, opts)
             for name in names or ("tracking-database",):
                 pulumi.export(name, made.create(name, opts))
 
-        return pulumi_run(on_aws(build))
+        return pulumi_run(on_aws(build, certificates))
 
     return run
 
@@ -42,13 +43,23 @@ def test_a_database_has_its_own_role_and_its_url_is_secret(graph):
 
 
 def test_where_the_certificate_is_known_it_is_checked(graph):
-    made = graph(root_certificate="/etc/ssl/rds.pem")
-    assert made.outputs["tracking-database"].endswith("?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem")
-    environment = {
-        each["name"]: each.get("value")
-        for each in pods(made)["tracking-database-provision-job"]["containers"][0]["env"]
-    }
-    assert (environment["SSLMODE"], environment["SSLROOTCERT"]) == ("verify-full", "/etc/ssl/rds.pem")
+    made = graph(certificates="tests/database-authority.pem")
+    assert made.outputs["tracking-database"].endswith(f"?sslmode=verify-full&sslrootcert={authority.PATH}")
+    job = pods(made)["tracking-database-provision-job"]["containers"][0]
+    environment = {each["name"]: each.get("value") for each in job["env"]}
+    assert (environment["SSLMODE"], environment["SSLROOTCERT"]) == ("verify-full", authority.PATH)
+    assert authority.FOLDER in [each["mountPath"] for each in job["volumeMounts"]]
+    (held,) = (each.get("data") for each in made.all("kubernetes:core/v1:ConfigMap"))
+    assert held[authority.FILE].startswith(authority.BEGINNING)
+
+
+@pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----", None])
+def test_a_file_that_is_no_file_of_certificates_is_refused_with_how_to_get_one(tmp_path, text):
+    file = tmp_path / "rds.pem"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(authority.AuthorityError, match=r"rds\.pem is no file of certificates .*: get one"):
+        authority.read(file, "get one")
 
 
 def test_the_masters_password_is_managed_by_aws_and_nowhere_in_the_program(graph):
@@ -174,7 +185,8 @@ def test_only_nodes_and_pods_of_the_cluster_reach_it_on_its_port(graph):
         ({"backup_days": 0}, "greater than or equal to 1"),
         ({"backup_days": 36}, "less than or equal to 35"),
         ({"backup_window": "03:30-04:30"}, "the backup window 03:30-04:30 overlaps the maintenance window"),
-        ({"root_certificate": "rds.pem"}, "root_certificate"),
+        ({"root_certificate": "/etc/ssl/rds.pem"}, "root_certificate"),
+        ({"root_certificate": "rds.crt"}, "root_certificate"),
         ({"insights": "none"}, "'standard' or 'advanced'"),
         ({"protection": "no"}, "'protect', 'retain' or 'delete'"),
     ],

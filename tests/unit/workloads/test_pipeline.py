@@ -3,7 +3,15 @@ import itertools
 import pytest
 import yaml
 
-from workloads.loan_default.pipeline import PLAIN_VARIABLES, SECRET_VARIABLES, Images, compile_to
+from infra.core import names
+from workloads.loan_default.pipeline import (
+    AUTHORITY,
+    AUTHORITY_FOLDER,
+    PLAIN_VARIABLES,
+    SECRET_VARIABLES,
+    Images,
+    compile_to,
+)
 from workloads.loan_default.settings import SETTINGS_VARIABLE, Environment
 
 STAGES = ["ingest", "features", "train", "validate", "register", "deploy"]
@@ -90,3 +98,11 @@ def test_every_stage_gets_every_variable_and_secrets_only_from_the_secret(spec):
         plain = {item["envVar"] for item in config["configMapAsEnv"][0]["keyToEnv"]}
         secret = {item["envVar"] for item in config["secretAsEnv"][0]["keyToEnv"]}
         assert (plain, secret) == (set(PLAIN_VARIABLES), set(SECRET_VARIABLES))
+
+
+def test_every_stage_has_the_certificates_of_the_database_where_the_stack_has_any(spec):
+    assert (AUTHORITY, AUTHORITY_FOLDER) == (names.DATABASE_AUTHORITY, names.DATABASE_AUTHORITY_FOLDER)
+    for config in spec[1].values():
+        (mounted,) = config["configMapAsVolume"]
+        assert (mounted["mountPath"], mounted["optional"]) == (AUTHORITY_FOLDER, True)
+        assert AUTHORITY in str(mounted)
