@@ -7,7 +7,7 @@ import pytest
 from pytest_pulumi import values
 from pytest_pulumi.kube.crds import load
 from pytest_pulumi.kube.kubeconfig import KubeconfigError, connect, write
-from pytest_pulumi.providers import KubernetesApi, Planned, RefusedError, objects
+from pytest_pulumi.providers import Kubernetes, KubernetesApi, Planned, RefusedError, objects
 from pytest_pulumi.providers.awaiting import FailedError, waiting_for
 from pytest_pulumi.providers.drift import live_inputs
 
@@ -154,6 +154,13 @@ def test_what_is_secret_in_the_inputs_is_secret_in_the_outputs():
 
 def test_yaml_is_read_as_kubernetes_reads_it():
     assert list(load("a: =\n---\n---\nkind: List\nitems: [{kind: A}]\n")) == [{"a": "="}, {"kind": "A"}]
+
+
+def test_an_object_whose_metadata_are_not_known_yet_has_no_name():
+    planned = Planned(URN.format("core/v1:ConfigMap"), {"metadata": values.UNKNOWN})
+    provider = Kubernetes()
+    assert provider.claim(planned) == ""
+    assert provider.named_by_user(planned)
 
 
 def with_command(tmp_path, script):

@@ -133,7 +133,7 @@ class Kubernetes(SimulatedProvider):
         """Give `namespace/name`, or the name alone of what belongs to no namespace."""
         if planned.type == RELEASE:
             return f"{planned.inputs.get('namespace', 'default')}/{planned.inputs.get('name')}"
-        metadata = planned.inputs.get("metadata") or {}
+        metadata = _metadata(planned)
         name = metadata.get("name") or ""
         space = metadata.get("namespace")
         return f"{space}/{name}" if space else str(name)
@@ -142,8 +142,7 @@ class Kubernetes(SimulatedProvider):
         """Say whether the name is fixed."""
         if planned.type == RELEASE:
             return not planned.inputs.get("__autonamed")
-        annotations = (planned.inputs.get("metadata") or {}).get("annotations") or {}
-        return AUTONAMED not in annotations
+        return AUTONAMED not in (_metadata(planned).get("annotations") or {})
 
     def identify(self, planned: Planned) -> str:
         """Give the name with its namespace, which is the provider's id."""
@@ -208,6 +207,12 @@ class Kubernetes(SimulatedProvider):
 def is_cluster_scoped(kind: str) -> bool:
     """Say whether objects of a kind belong to no namespace, as far as that is known without a server."""
     return kind in _CLUSTER_SCOPED
+
+
+def _metadata(planned: Planned) -> dict[str, Any]:
+    """Give an object's metadata; none while the engine does not know them, as when it asks what a replacement moves."""
+    given = planned.inputs.get("metadata")
+    return given if isinstance(given, dict) else {}
 
 
 def _kind(planned: Planned) -> str:
