@@ -85,6 +85,10 @@ def refused(**blocks):
         ({"ci_access": {"secrets_key_arn": "alias/x"}}, ["ci_access", "secrets_key_arn", "'alias/x'"]),
         ({"registry": None}, ["mlplatform:registry is missing"]),
         (
+            {"node_pool": {"kind": "karpenter-nodes", "instance_types": ["m7i.xlarge"]}},
+            ["mlplatform:node_pool", "cpus_max is missing"],
+        ),
+        (
             {"substrate": {"region": "us-east-1"}},
             ["network names the zone eu-west-1a", "not in substrate.region us-east-1", "us-east-1a"],
         ),
