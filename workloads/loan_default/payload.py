@@ -1,6 +1,7 @@
 """What a request may say, in both protocols: checked, bounded, answered with one helpful sentence when it is wrong."""
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -129,5 +130,5 @@ def _check_count(count: int, max_rows: int) -> None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)  # repr itself fails on what is nested a thousand deep
     return text if len(text) <= 40 else text[:37] + "..."  # noqa: PLR2004  enough to recognize it

@@ -152,9 +152,6 @@ class ServingSettings(_Frozen):
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
     """Bytes of one request's body."""
 
-    max_depth: Annotated[int, Field(ge=3)] = 8
-    """Nesting of one request's JSON."""
-
     online_timeout_seconds: Seconds = 0.2
     """Time after which the online store counts as down."""
 

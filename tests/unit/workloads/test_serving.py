@@ -151,6 +151,23 @@ def test_every_malformed_request_gets_its_status_and_a_sentence(http, path, body
     assert post(http, PREDICT, {"instances": [VECTOR]}).status_code == 200
 
 
+@pytest.mark.parametrize("depth", [10, 500, 1_000, 1_020, 1_500])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PREDICT, '{"instances": %s}'),
+        (PREDICT, '{"instances": [[%s, 72000, 680, 3]]}'),
+        (PREDICT, '{"instances": [{"CustomerID": %s}]}'),
+        (INFER, '{"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP64", "data": %s}]}'),
+        (INFER, '{"inputs": [{"name": "features", "shape": %s, "datatype": "FP64", "data": [1]}]}'),
+    ],
+)
+def test_json_that_is_nested_however_deep_is_malformed(http, path, body, depth):
+    answer = post(http, path, (body % ("[" * depth + "]" * depth)).encode())
+    assert answer.status_code == 400, answer.text
+    assert len(answer.json().get("error", answer.json().get("detail"))) > 10
+
+
 def test_binary_v2_with_a_wrong_length_header_is_400(http):
     headers = {"inference-header-content-length": "nine", "content-type": "application/octet-stream"}
     assert post(http, INFER, b"\0\1\2", **headers).status_code == 400
