@@ -11,6 +11,7 @@ from pulumi_kubernetes import core, meta
 
 from infra.core import names
 from infra.core.substrate import Kubernetes
+from infra.core.supply import SupplyError
 
 NAME, FOLDER = names.DATABASE_AUTHORITY, names.DATABASE_AUTHORITY_FOLDER
 FILE = "authority.pem"
@@ -19,7 +20,7 @@ PATH = f"{FOLDER}/{FILE}"
 BEGINNING = "-----BEGIN CERTIFICATE-----"
 
 
-class AuthorityError(ValueError):
+class AuthorityError(SupplyError):
     """A file holds no certificates; the text is one line that names the fix."""
 
 

@@ -12,7 +12,7 @@ _EXAMPLE = "give e.g. `docker.io/library/redis:8.2.2`, with `@sha256:` and 64 he
 
 
 class SupplyError(ValueError):
-    """What a stack takes from its mirror or folder is not there; the text is one line that names the fix."""
+    """What a stack takes from its mirror, a folder or a file is not there; the text is one line that names the fix."""
 
 
 def _exact(image: str) -> str:

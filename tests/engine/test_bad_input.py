@@ -19,6 +19,10 @@ MISTAKES = {
         {"network": {"reserved_cidrs": ["10.0.0.0/8"]}},
         "Pulumi.prod.yaml: mlplatform:network.vpc: cidr 10.40.0.0/16 overlaps reserved_cidrs 10.0.0.0/8: ",
     ),
+    "certificates that nobody brought": (
+        {"database": {"root_certificate": "nowhere.pem"}},
+        f"{paths.CHECKOUT}/nowhere.pem is no file of certificates in PEM and nothing else: `curl -fo nowhere.pem https://",
+    ),
     "a chart that nobody brought": (
         {"substrate": {"supply": {"folder": "/nowhere"}}},
         f"/nowhere/charts/{charts.KARPENTER_CRDS.archive} does not exist: `helm pull oci://public.ecr.aws/karpenter/",
