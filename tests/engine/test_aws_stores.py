@@ -25,6 +25,7 @@ EDITS = {
     "artifact_store": {
         "abort_upload_days": 3,
         "noncurrent_days": 30,
+        "data_role_arns": ["arn:aws:iam::111122223333:role/platform-admin"],
         "expire_days": {"loan-default/captures/": 90},
         "access_logs_days": 30,
         "replica_region": "eu-central-1",
