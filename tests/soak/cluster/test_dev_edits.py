@@ -1,6 +1,6 @@
 """Each setting of the dev file is edited once, on the stack that is up on a real control plane.
 
-Edits that can stand together are one `up`; that each does something is the matter of `tests/soak/test_dev_edits.py`.
+Edits that can stand together are one `up`, so that it is not told of each alone that it does something.
 """
 
 import pytest
