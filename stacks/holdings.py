@@ -78,7 +78,7 @@ def refusals(found: Sequence[Holding], named: Sequence[str], stack: str) -> list
     if protected:
         lines.append(
             "release it first: `protection: delete` in the block of a store or volume, `deletion_protection: false` "
-            f"in the cluster's, then make up STACK={stack}"
+            f"in the cluster's and in the network's, then make up STACK={stack}"
         )
     return lines
 

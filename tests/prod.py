@@ -32,6 +32,7 @@ RELEASED = {
     "database.protection": "delete",
     "monitoring.volume.protection": "delete",
     "monitoring.pushgateway_volume.protection": "delete",
+    "network.deletion_protection": False,
     "online_store.protection": "delete",
     "pipelines.mysql.protection": "delete",
 }

@@ -78,7 +78,7 @@ class Vpc(pulumi.ComponentResource):
             enable_dns_support=True,
             enable_dns_hostnames=True,
             tags={"Name": name},
-            opts=self._child,
+            opts=pulumi.ResourceOptions(parent=self, protect=args.settings.deletion_protection),
         )
         ec2.DefaultSecurityGroup(
             f"{name}-closed",

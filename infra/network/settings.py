@@ -61,6 +61,10 @@ class VpcSettings(Settings):
     flow_logs_days: RetentionDays = 90
     """Days that records of the VPC's connections are kept."""
 
+    deletion_protection: bool = True
+    """Whether the engine refuses to delete or replace the VPC, with whose subnets all that is in them would go; lift it in
+    an `up` of its own before `make down`."""
+
     @field_validator("zones")
     @classmethod
     def _enough_zones(cls, zones: Sequence[str]) -> Sequence[str]:

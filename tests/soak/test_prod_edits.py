@@ -21,6 +21,7 @@ OF_NO_RESOURCE = {
     "database.protection",
     "monitoring.pushgateway_volume.protection",
     "monitoring.volume.protection",
+    "network.deletion_protection",
     "network.reserved_cidrs",
     "online_store.protection",
     "pipelines.mysql.protection",

@@ -59,6 +59,11 @@ def test_each_zone_has_its_own_gateway_unless_one_is_enough(graph):
     assert len(ways_out) == 3
 
 
+def test_the_vpc_with_all_that_is_in_it_is_kept_until_the_stack_file_lets_it_go(graph):
+    assert graph().one(ec2.Vpc).protect
+    assert not graph(deletion_protection=False).one(ec2.Vpc).protect
+
+
 def test_the_default_group_lets_nothing_through(graph):
     graph().one(ec2.DefaultSecurityGroup).assert_inputs({"ingress": [], "egress": []})
 
