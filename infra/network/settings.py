@@ -62,8 +62,8 @@ class VpcSettings(Settings):
     """Days that records of the VPC's connections are kept."""
 
     deletion_protection: bool = True
-    """Whether the engine refuses to delete or replace the VPC, with whose subnets all that is in them would go; lift it in
-    an `up` of its own before `make down`."""
+    """Whether the engine refuses to delete or replace the VPC, and with its subnets all that is in them; lift it in an
+    `up` of its own before `make down`."""
 
     @field_validator("zones")
     @classmethod
