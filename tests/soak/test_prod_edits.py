@@ -2,6 +2,7 @@
 
 What would be replaced is known from the provider's documentation (`pytest_pulumi`), not from AWS. Edits share previews
 where it can be told whose each step is (`tests/edit_groups.py`). The effects are printed, one line for each edit.
+Not run to its end yet.
 """
 
 import sys
