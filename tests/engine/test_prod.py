@@ -1,5 +1,7 @@
 """The whole prod stack on the real engine; AWS, the cluster and random values are simulated, nothing else is."""
 
+import json
+
 import pytest
 from pytest_pulumi.backend import TemporaryBackend
 from pytest_pulumi.command import NoEngineError, find_cli
@@ -7,6 +9,7 @@ from pytest_pulumi.engine import Stack
 from pytest_pulumi.providers import Kubernetes, Random
 from pytest_pulumi.result import OperationError
 
+from policies import catalogue
 from stacks.holdings import holdings, refusals
 from tests import edits, prod, secrets
 from tests.aws import simulated
@@ -40,6 +43,7 @@ def up(tmp_path_factory):
     except NoEngineError as error:
         pytest.skip(str(error))
     providers = [simulated(), Kubernetes(), Random()]
+    judged = json.dumps(prod.config()["mlplatform:policies"])
     stack = Stack(
         cli,
         TemporaryBackend(tmp_path_factory.mktemp("pulumi")),
@@ -47,6 +51,7 @@ def up(tmp_path_factory):
         providers=providers,
         project="mlplatform",
         name=prod.NAME,
+        environment={catalogue.SETTINGS: judged},
         timeout_seconds=LIMIT_SECONDS,
     )
     yield stack, stack.up(), providers
@@ -66,6 +71,17 @@ def test_a_second_up_and_a_refresh_change_nothing(up):
     stack.program = prod.program()
     stack.assert_no_changes()
     assert stack.refresh().changes == ()
+
+
+def test_a_preview_with_the_policies_leaves_no_rule_undecided_and_breaks_none(up):
+    stack, _, _ = up
+    stack.program = prod.program()
+    done = stack.preview(policy_packs=[str(catalogue.PACK)])
+    assert done.changes == ()
+    assert [told for told in done.violations if "exempted: " not in told] == []
+    assert [told for told in done.diagnostics if "can't run policy" in told] == []
+    [summary] = [event.summary_event for event in done.events if event.summary_event]
+    assert "mlplatform" in summary.policy_packs
 
 
 def test_no_secret_is_plain_in_the_state_its_history_the_events_the_outputs_or_an_object_that_is_no_secret(up):
