@@ -1,8 +1,7 @@
 """Each field of the prod file is edited once, on the real engine, against a stack that is up; AWS is simulated.
 
-What would be replaced is known from the provider's documentation (`pytest_pulumi`), not from AWS. Edits share previews
-where it can be told whose each step is (`tests/edit_groups.py`). The effects are printed, one line for each edit.
-Not run to its end yet.
+What would be replaced is known from the provider's documentation (`pytest_pulumi`), not from AWS. The effects are
+printed, one line for each edit.
 """
 
 import sys
@@ -10,7 +9,7 @@ import sys
 import pytest
 from pytest_pulumi.providers import Kubernetes, Random
 
-from tests import edit_groups, edits, prod
+from tests import edits, prod
 from tests.aws import simulated
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
@@ -44,14 +43,11 @@ def test_every_field_is_edited_once_and_nothing_that_holds_data_is_lost(pulumi_s
         timeout_seconds=900.0,
     )
     stack.up()
-    together = edit_groups.groups_of(made)
     effects = {}
-    for group in together.groups(alone=FIXED):
-        for key, effect in together.effects(stack, group):
-            effects[key] = effect
-            with capsys.disabled():
-                sys.stdout.write(f"{key}: {effect}\n")
-    assert effects.keys() == made.keys()
+    for key, changes in made.items():
+        effects[key] = edits.effect(stack, changes)
+        with capsys.disabled():
+            sys.stdout.write(f"{key}: {effects[key]}\n")
     assert {key: effect for key, effect in effects.items() if effect.startswith("failed: ")} == {}
     assert {key: found for key, effect in effects.items() if (found := edits.lost(effect))} == {}
     assert {key for key, effect in effects.items() if effect == "nothing"} <= OF_NO_RESOURCE
