@@ -38,7 +38,7 @@ class Supply(Settings):
     charts are pulled as `oci://<registry>/charts/<chart>`."""
 
     folder: Path | None = None
-    """Absolute path of a folder with `charts/<chart>-<version>.tgz` and `manifests/<name>-<version>/`, for machines
+    """Absolute path of a folder with `charts/<chart>-<version>.tgz` and `manifests/<name>-<version>.yaml`, for machines
     that cannot reach the sources; charts and manifests are then read from there, images still come from a registry."""
 
     digests: Mapping[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}

@@ -16,6 +16,8 @@ from infra.core.substrate import Kubernetes
 from infra.core.supply import Supply, SupplyError
 
 OVERLAY = Path(__file__).with_name("kubeflow")
+DIRECTORY, GROUP = "kubernetes:kustomize/v2:Directory", "kubernetes:yaml/v2:ConfigGroup"
+"""What the objects hang under: built from upstream, and ready built."""
 
 
 class ManifestsError(SupplyError):
@@ -34,8 +36,13 @@ def apply(name: str, substrate: Kubernetes, opts: pulumi.ResourceOptions) -> pul
                 "substrate.supply.registry without substrate.supply.folder: images of Kubeflow Pipelines can only be "
                 "taken from a mirror where its manifests are in a folder; " + _how(Path("<folder>"))
             )
-        return kustomize.Directory(name, directory=str(OVERLAY), opts=opts)
-    return plain.ConfigGroup(name, objs=built(supply), opts=opts)
+        return kustomize.Directory(name, directory=str(OVERLAY), opts=_once(GROUP, opts))
+    return plain.ConfigGroup(name, objs=built(supply), opts=_once(DIRECTORY, opts))
+
+
+def _once(other: str, opts: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """Over to a mirror, or back, objects stay the same to the engine; else it would delete those that are there."""
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(aliases=[pulumi.Alias(type_=other)]))
 
 
 def built(supply: Supply) -> list[dict[str, Any]]:

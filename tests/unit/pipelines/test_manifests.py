@@ -4,6 +4,8 @@ import re
 
 import pytest
 import yaml
+from pulumi_kubernetes.kustomize import v2 as kustomize
+from pulumi_kubernetes.yaml import v2 as plain
 
 from infra.core import pins
 from infra.core.supply import Supply
@@ -101,6 +103,17 @@ def test_from_a_folder_every_image_comes_from_the_mirror(folder):
         "info",
     ]
     assert service == {"kind": "Service"}
+
+
+def test_going_over_to_a_mirror_and_back_the_objects_keep_their_names(pulumi_run, folder):
+    def aliases(kind, supply):
+        def build(substrate, opts):
+            apply("pipelines", dataclasses.replace(substrate, supply=supply), opts)
+
+        return pulumi_run(on_cluster(build)).one(kind).aliases
+
+    assert aliases(kustomize.Directory, Supply()) == ("type=kubernetes:yaml/v2:ConfigGroup",)
+    assert aliases(plain.ConfigGroup, Supply(folder=folder)) == ("type=kubernetes:kustomize/v2:Directory",)
 
 
 def test_manifests_that_are_missing_in_the_folder_name_the_command_that_makes_them(tmp_path):
