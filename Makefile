@@ -28,6 +28,9 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 # The same as programs of this machine use them: past a login, by the ports of `make forward`.
 REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.forward --outputs
 
+# By a name of its own, so that `make --dry-run` prints it: lines that name make itself are run even then.
+UP = $(MAKE) --no-print-directory up
+
 # Reports of `policy` and `policy-state`.
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
@@ -111,12 +114,12 @@ env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)
 
 drill: ## fire drills on STACK: a bad release must go back, drift must lead to a new model, poisoned data must not
-	@$(MAKE) --no-print-directory up DRILL=1
+	@$(UP) DRILL=1
 	@status=0; \
 	for drill in --bad-release "" --poisoned; do \
 	  $(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.drill --outputs - $$drill || { status=$$?; break; }; \
 	done; \
-	$(MAKE) --no-print-directory up DRILL= && exit $$status
+	$(UP) DRILL= && exit $$status
 
 retrain: ## retrain the model on the running STACK by hand and wait for the outcome
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client retrain --outputs - --wait
