@@ -20,7 +20,9 @@ from tests import prod
 
 FILE = Path(__file__).with_suffix(".yaml")
 MIRROR = Path("/srv/mirror")
-_STOPPED = re.compile(r"unable to replace resource \"(\S+)\"\s+as it is currently marked for protection")
+_STOPPED = re.compile(
+    r"resource \"(\S+)\"\s+(?:as it is currently marked for protection|cannot be deleted\s+because it is protected)"
+)
 _REPLACING = ("replace", "create-replacement", "delete-replaced")
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -1,4 +1,5 @@
 import pytest
+from pytest_pulumi.result import OperationError, Result
 
 from infra.core.settings import Settings
 from tests import dev, edits, prod
@@ -61,3 +62,16 @@ def test_what_a_schema_does_not_tell_must_be_written_down(monkeypatch):
 )
 def test_what_an_edit_loses_is_read_from_its_effect(effect, found):
     assert edits.lost(effect) == found
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        'unable to replace resource "urn:pulumi:prod::p::a:b:C::network"\nas it is currently marked for protection.',
+        'resource "urn:pulumi:prod::p::a:b:C::network" cannot be deleted\nbecause it is protected. To unprotect',
+    ],
+)
+def test_a_guard_that_stops_a_replacement_or_a_deletion_is_told_from_a_failure(told):
+    nothing = Result(operation="preview", steps=(), diagnostics=(), violations=(), events=())
+    assert edits.stopped(OperationError(told, nothing)) == "stopped: network"
+    assert edits.stopped(OperationError("boom", nothing)) == "failed: boom"
