@@ -37,7 +37,7 @@ WITHOUT_DATA = {
     "gpu_node_pool.kind managed-gpu-nodes": KEY_OF_NODES,
     "exposure.kind port-forward": ["kubernetes:core/v1:Namespace"],
 }
-"""What goes with a kind, is of a guarded type, and holds nothing: the key of Karpenter's nodes' disks, which go as well,
+"""What goes with a kind, is of a guarded type, and holds nothing: the key of the disks of Karpenter's nodes, which go too,
 and the gateway's namespace. `make up` asks for consent."""
 
 
