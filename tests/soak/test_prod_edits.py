@@ -37,8 +37,8 @@ WITHOUT_DATA = {
     "gpu_node_pool.kind managed-gpu-nodes": KEY_OF_NODES,
     "exposure.kind port-forward": ["kubernetes:core/v1:Namespace"],
 }
-"""What goes with a kind, is of a guarded type, and holds nothing: the key of the disks of Karpenter's nodes, which go too,
-and the gateway's namespace. `make up` asks for consent."""
+"""What goes with a kind, is of a guarded type, and holds nothing: the key of the disks of Karpenter's nodes, and the
+gateway's namespace. `make up` asks for consent."""
 
 
 def test_every_field_is_edited_once_and_nothing_that_holds_data_is_lost(pulumi_stack, tmp_path, capsys):
