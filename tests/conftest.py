@@ -29,29 +29,53 @@ def autonamed(asked: Any) -> dict[str, Any]:
     return {"metadata": {"name": f"{asked.name}-1a2b3c4d", **metadata}}
 
 
+OUTPUTS: Mapping[str, Any] = {
+    **{f"kubernetes:{kind}": autonamed for kind in AUTONAMED},
+    "random:index/randomPassword:RandomPassword": lambda asked: {"result": SecretValue(f"{asked.name}-value")},
+    "random:index/randomId:RandomId": {"hex": "0a1b2c3d"},
+    "host:index:KindCluster": lambda asked: {
+        "kubeconfig": SecretValue(f"kubeconfig of {asked.inputs['cluster_name']}")
+    },
+    "host:index:Port": lambda asked: {"chosen": asked.inputs.get("number") or port_for(asked.name)},
+    "host:index:Secret": lambda asked: {"value": SecretValue(f"{asked.name}-value")},
+    "host:index:Folder": lambda asked: {"absolute_path": f"/stack/{asked.inputs['path']}"},
+    "host:index:File": lambda asked: {"absolute_path": f"/stack/{asked.inputs['path']}", "sha256": "0" * 64},
+    "host:index:Process": lambda asked: {"state": "running", "log_path": f"/stack/logs/{asked.name}.log"},
+    "host:index:Job": lambda asked: {"digest": "0" * 64, "log_path": f"/stack/logs/{asked.name}.log"},
+    "host:index:Supervisor": {"state": "running"},
+}
+"""What the host provider and those of clusters would compute, by type."""
+
+
 @pytest.fixture
 def pulumi_project() -> str:
     return "mlplatform"
 
 
 @pytest.fixture
-def pulumi_outputs() -> Mapping[str, Any]:
-    """What the host provider and those of clusters would compute."""
-    return {
-        **{f"kubernetes:{kind}": autonamed for kind in AUTONAMED},
-        "random:index/randomPassword:RandomPassword": lambda asked: {"result": SecretValue(f"{asked.name}-value")},
-        "random:index/randomId:RandomId": {"hex": "0a1b2c3d"},
-        "host:index:KindCluster": lambda asked: {
-            "kubeconfig": SecretValue(f"kubeconfig of {asked.inputs['cluster_name']}")
-        },
-        "host:index:Port": lambda asked: {"chosen": asked.inputs.get("number") or port_for(asked.name)},
-        "host:index:Secret": lambda asked: {"value": SecretValue(f"{asked.name}-value")},
-        "host:index:Folder": lambda asked: {"absolute_path": f"/stack/{asked.inputs['path']}"},
-        "host:index:File": lambda asked: {"absolute_path": f"/stack/{asked.inputs['path']}", "sha256": "0" * 64},
-        "host:index:Process": lambda asked: {"state": "running", "log_path": f"/stack/logs/{asked.name}.log"},
-        "host:index:Job": lambda asked: {"digest": "0" * 64, "log_path": f"/stack/logs/{asked.name}.log"},
-        "host:index:Supervisor": {"state": "running"},
-    }
+def on_aws(request: pytest.FixtureRequest) -> bool:
+    """Whether AWS answers, simulated: modules say so by `pytestmark = pytest.mark.aws`."""
+    return request.node.get_closest_marker("aws") is not None
+
+
+@pytest.fixture
+def pulumi_answers(on_aws: bool) -> Mapping[str, Any]:
+    """What clouds answer to questions of the program."""
+    if not on_aws:
+        return {}
+    from tests.aws import ANSWERS  # noqa: PLC0415  needs AWS' SDK, which not every environment has
+
+    return ANSWERS
+
+
+@pytest.fixture
+def pulumi_outputs(on_aws: bool) -> Mapping[str, Any]:
+    """What providers would compute."""
+    if not on_aws:
+        return OUTPUTS
+    from tests.aws import Outputs  # noqa: PLC0415  as above
+
+    return Outputs(OUTPUTS)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ import pytest
 import yaml
 from pytest_pulumi.kube.crds import CRDS, Archived
 
-from tests.aws import ANSWERS, Outputs
 from tests.charts import SOURCES, releases, unpacked
+
+pytestmark = pytest.mark.aws
 
 FREE = ("nodeSelector", "resources")
 """Values that take any keys, whatever their default has."""
@@ -27,16 +28,6 @@ def unknown(given, known, path=""):
 def runs():
     """What a run gave, so that each chart needs none of its own."""
     return {}
-
-
-@pytest.fixture
-def pulumi_answers():
-    return ANSWERS
-
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 import pytest
 from pytest_pulumi.kube.client import ApiError
 
-from tests.aws import ANSWERS, Outputs
 from tests.charts import SOURCES, releases, rendered
 
-pytestmark = [pytest.mark.engine, pytest.mark.cluster]
+pytestmark = [pytest.mark.aws, pytest.mark.engine, pytest.mark.cluster]
 
 DEFINITIONS = (
     "cert-manager",
@@ -19,16 +18,6 @@ DEFINITIONS = (
     "spark-operator",
 )
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-
-
-@pytest.fixture
-def pulumi_answers():
-    return ANSWERS
-
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
 
 
 def test_every_object_of_every_chart_is_accepted_and_its_pods_are_as_restricted_as_the_namespace_asks(

@@ -12,9 +12,11 @@ from infra.artifact_store.access import Admission
 from infra.artifact_store.aws import S3ArtifactStore
 from infra.artifact_store.private_bucket import PrivateBucket
 from infra.artifact_store.settings import S3Settings
-from tests.aws import ACCOUNT, ANSWERS, REGION, Outputs
+from tests.aws import ACCOUNT, REGION
 from tests.iam import refused
 from tests.stores_on_aws import on_aws
+
+pytestmark = pytest.mark.aws
 
 PER_BUCKET = (
     s3.BucketPublicAccessBlock,
@@ -24,16 +26,6 @@ PER_BUCKET = (
     s3.BucketLifecycleConfiguration,
     s3.BucketPolicy,
 )
-
-
-@pytest.fixture
-def pulumi_answers():
-    return ANSWERS
-
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
 
 
 def settings(**changes):

@@ -6,18 +6,15 @@ from pydantic import ValidationError
 
 from infra import budget
 from infra.budget.settings import AwsBudgetSettings
-from tests.aws import ACCOUNT, Outputs, options
+from tests.aws import ACCOUNT, options
+
+pytestmark = pytest.mark.aws
 
 
 def settings(**changes):
     return AwsBudgetSettings.model_validate(
         {"kind": "aws-budget", "monthly_usd": 3000, "emails": ["ml@example.com"], **changes}
     )
-
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from infra import ci_access
 from infra.ci_access.settings import CiAccessSettings
 from infra.core.paths import CHECKOUT
-from tests.aws import ACCOUNT, Outputs, options
+from tests.aws import ACCOUNT, options
+
+pytestmark = pytest.mark.aws
 
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
@@ -19,11 +21,6 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890
 def settings(**changes):
     given = {"kind": "github-oidc", "repository": "acme/ml", "state_bucket": "acme-state", "secrets_key_arn": KEY}
     return TypeAdapter(CiAccessSettings).validate_python({**given, **changes})
-
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
 
 
 @pytest.fixture

@@ -11,17 +11,9 @@ from infra import cluster, network
 from infra.cluster.eks_versions import ADDONS, Addon, Version
 from infra.cluster.settings import EksSettings, ExistingEksSettings
 from infra.network.settings import VpcSettings
-from tests.aws import ACCOUNT, ADMIN, ANSWERS, ZONES, Outputs, options
+from tests.aws import ACCOUNT, ADMIN, ZONES, options
 
-
-@pytest.fixture
-def pulumi_answers():
-    return ANSWERS
-
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
+pytestmark = pytest.mark.aws
 
 
 def settings(**changes):

@@ -14,6 +14,8 @@ from tests.aws import ACCOUNT
 from tests.clusters import loose, pods
 from tests.stores_on_aws import on_aws
 
+pytestmark = pytest.mark.aws
+
 
 def settings(**changes):
     return RdsPostgresSettings.model_validate({"kind": "rds-postgres", **changes})

@@ -11,6 +11,8 @@ from infra.database.settings import MysqlOnKubernetesSettings, RdsMysqlSettings
 from tests.clusters import loose, on_cluster, pods
 from tests.stores_on_aws import on_aws
 
+pytestmark = pytest.mark.aws
+
 
 def managed(**settings):
     def build(substrate, opts):

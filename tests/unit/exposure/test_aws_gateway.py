@@ -15,19 +15,16 @@ from infra.core.substrate import Aws, Kubernetes
 from infra.exposure.settings import AwsGatewaySettings
 from infra.exposure.spec import Server
 from infra.identity.settings import PodIdentitySettings
-from tests.aws import ACCOUNT, REGION, Outputs
+from tests.aws import ACCOUNT, REGION
 from tests.clusters import image
+
+pytestmark = pytest.mark.aws
 
 OIDC = {"kind": "oidc", "issuer": "https://login.example.org", "client_id": "ml"}
 ZONE = "Z0EXAMPLE0EXAMPLE00"
 CHANGE = "route53:ChangeResourceRecordSets"
 CHART = "kubernetes:helm.sh/v3:Release"
 ANNOTATION = "service.beta.kubernetes.io/aws-load-balancer-"
-
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
 
 
 def settings(**others):

@@ -14,12 +14,9 @@ from infra.core.aws import Account
 from infra.core.aws_types import STACK_TAG
 from infra.identity import Need, Principal
 from infra.identity.settings import IrsaSettings, PodIdentitySettings
-from tests.aws import ACCOUNT, REGION, Outputs
+from tests.aws import ACCOUNT, REGION
 
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
+pytestmark = pytest.mark.aws
 
 
 @dataclass

@@ -7,18 +7,10 @@ from pulumi_aws import cloudwatch, ec2, kms
 
 from infra import network
 from infra.network.settings import ExistingVpcSettings, VpcSettings
-from tests.aws import ACCOUNT, ANSWERS, ZONES, Outputs, options
+from tests.aws import ACCOUNT, ZONES, options
 from tests.unit.network.test_network_settings import existing
 
-
-@pytest.fixture
-def pulumi_answers():
-    return ANSWERS
-
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
+pytestmark = pytest.mark.aws
 
 
 @pytest.fixture

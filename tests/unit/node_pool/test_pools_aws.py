@@ -25,6 +25,8 @@ from infra.network.settings import VpcSettings
 from infra.node_pool.settings import NodePoolSettings
 from tests.aws import ACCOUNT, ADMIN, REGION, ZONES, Outputs
 
+pytestmark = pytest.mark.aws
+
 CPU = {"kind": "karpenter-nodes", "instance_types": ["m7i.xlarge", "m6i.xlarge"], "cpus_max": 64}
 GPU = {"kind": "karpenter-gpu-nodes", "instance_types": ["g6.xlarge", "g5.xlarge"], "gpus_max": 4}
 

@@ -10,18 +10,9 @@ from pydantic import ValidationError
 from infra import online_store
 from infra.feature_store.connection import redis_connection
 from infra.online_store.settings import ElastiCacheSettings
-from tests.aws import ANSWERS, Outputs
 from tests.stores_on_aws import on_aws
 
-
-@pytest.fixture
-def pulumi_answers():
-    return ANSWERS
-
-
-@pytest.fixture
-def pulumi_outputs(pulumi_outputs):
-    return Outputs(pulumi_outputs)
+pytestmark = pytest.mark.aws
 
 
 def settings(**changes):

@@ -10,12 +10,9 @@ from pydantic import ValidationError
 from infra import registry
 from infra.core.images import Target
 from infra.registry.settings import EcrSettings
-from tests.aws import ACCOUNT, Outputs, options
+from tests.aws import ACCOUNT, options
 
-
-@pytest.fixture
-def pulumi_outputs():
-    return Outputs()
+pytestmark = pytest.mark.aws
 
 
 @pytest.fixture
