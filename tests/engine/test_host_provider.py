@@ -215,6 +215,18 @@ def test_a_failing_job_fails_the_update_with_its_last_words_and_is_tried_again(s
     stack.up()
 
 
+@pytest.mark.parametrize("refresh", [("--refresh",), ()], ids=["refresh", "plain"])
+def test_job_runs_again_with_the_inputs_from_before_a_failure(stack, refresh):
+    good = f"echo ran >> {stack.folder}/ran"
+    stack.up()
+    stack.configure(job="exit 7")
+    assert "exited with status 7" in stack.up(*refresh, fails=True)
+    stack.configure(job=good)
+    stack.up(*refresh)
+    assert (stack.folder / "ran").read_text() == "ran\nran\n"
+    stack.up("--refresh", "--expect-no-changes")
+
+
 def test_a_preview_knows_of_every_resource_and_starts_nothing(stack):
     assert "+ 9 to create" in stack.run("preview")
     assert not stack.root.exists()

@@ -25,8 +25,9 @@ REDACTED = "[secret]"
 class JobKind:
     """Realizes `Kind` by a child process in a session of its own.
 
-    A marker in the stack's folder says which inputs were done: a job that ended while the engine died before it could
-    note that is not run again.
+    A marker in the stack's folder names the inputs of the last run, if that run succeeded: a job that ended while the
+    engine died before it could record that is not run again. The marker is removed before a run starts, because the
+    engine keeps the outputs of the last successful update when an update fails.
     """
 
     model = JobInputs
@@ -36,21 +37,25 @@ class JobKind:
         """Run it unless its marker says that it was done with these inputs."""
         paths = _Paths(host.root, request.name)
         digest = _digest(request.inputs)
-        if paths.done_digest() != digest:
+        if _done_digest(paths.marker) != digest:
             paths.end_leftover()
+            paths.marker.unlink(missing_ok=True)
             seconds = _run(host, request, paths)
             request.report(f"done in {seconds:.0f} s, log: {paths.log}")
             paths.marker.write_text(json.dumps({"digest": digest}), encoding="utf-8")
-        return {"digest": digest, "log_path": str(paths.log)}
+        return {"digest": digest, "log_path": str(paths.log), "marker_path": str(paths.marker)}
 
     def read(self, host: Host, request: Request[JobInputs], outputs: Outputs) -> Outputs | None:
-        """The outputs, unless the marker is gone: then it counts as never run."""
-        return outputs if _Paths(host.root, request.name).done_digest() else None
+        """The outputs with the digest of the last run; None when that run failed or there was none."""
+        done = _done_digest(_Paths(host.root, request.name).marker)
+        return {**outputs, "digest": done} if done else None
 
     def drift(self, host: Host, inputs: JobInputs, outputs: Outputs) -> list[str]:
-        """A job done with other inputs has drifted."""
+        """A job whose last run failed or had other inputs has drifted, whatever the engine recorded."""
         del host
-        return [] if outputs.get("digest") == _digest(inputs) else ["digest"]
+        marker = outputs.get("marker_path")
+        done = _done_digest(Path(marker)) if marker else None
+        return [] if outputs.get("digest") == done == _digest(inputs) else ["digest"]
 
     def update(self, host: Host, request: Request[JobInputs], outputs: Outputs) -> Outputs:
         """Run it with the new inputs."""
@@ -74,12 +79,6 @@ class _Paths:
         for path in (self.log, self.marker):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def done_digest(self) -> str | None:
-        try:
-            return str(json.loads(self.marker.read_text(encoding="utf-8"))["digest"])
-        except FileNotFoundError:
-            return None
-
     def end_leftover(self) -> None:
         """End a run that a killed provider left behind."""
         if self.running.exists():
@@ -87,6 +86,14 @@ class _Paths:
             if leader.alive():
                 kill_group(leader, GRACE_SECONDS)
             self.running.unlink()
+
+
+def _done_digest(marker: Path) -> str | None:
+    """Digest of the inputs of the last run; None when that run failed or there was none."""
+    try:
+        return str(json.loads(marker.read_text(encoding="utf-8"))["digest"])
+    except FileNotFoundError:
+        return None
 
 
 def _digest(inputs: JobInputs) -> str:

@@ -43,6 +43,26 @@ def test_a_failure_names_the_status_and_shows_the_last_lines_and_the_next_run_tr
     assert JOB.create(host, asked)["digest"]
 
 
+def test_good_inputs_run_again_after_other_inputs_failed(host, root):
+    good = script(f"echo ran >> {root}/count")
+    outputs = JOB.create(host, good)
+    assert JOB.drift(host, good.inputs, outputs) == []
+    with pytest.raises(HostError):
+        JOB.update(host, script("exit 1"), outputs)
+    assert JOB.drift(host, good.inputs, outputs) == ["digest"]
+    assert JOB.read(host, good, outputs) is None
+    JOB.update(host, good, outputs)
+    assert (root / "count").read_text() == "ran\nran\n"
+
+
+def test_a_run_that_the_engine_did_not_record_is_drift(host, root):
+    good = script(f"echo ran >> {root}/count")
+    recorded = JOB.create(host, good)
+    JOB.create(host, script("true"))
+    assert JOB.drift(host, good.inputs, recorded) == ["digest"]
+    assert JOB.drift(host, good.inputs, JOB.read(host, good, recorded)) == ["digest"]
+
+
 def test_a_program_that_does_not_exist_is_named(host):
     with pytest.raises(HostError, match="cannot run 'no-such-program'"):
         JOB.create(host, request_for("Job", "job", command=["no-such-program"]))
