@@ -148,7 +148,7 @@ check: ## format, lint, types, and which package may import which
 
 test: ## every test that runs without being asked for by name
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install kubernetes gatekeeper kserve helm
+	@$(PYTHON) -m tools.install validators kubernetes gatekeeper kserve helm
 	$(WITH) $(INFRA)/python -m pytest --ignore tests/unit/workloads --ignore tests/pytest_pulumi
 	$(WITH) sh -c 'cd tests/pytest_pulumi && ../../$(INFRA)/python -m pytest'
 	$(WITH) "$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads tests/unit/workloads

@@ -11,7 +11,7 @@ from tools import environments
 from tools.console import exit_with_errors_in_one_line, run, say
 
 IMAGES = ("build", "serve", "workload", "ingest", "train-gpu")
-NAMES = ("uv", "infra", "cloud", "workloads", *(f"images/{target}" for target in IMAGES))
+NAMES = ("uv", "infra", "cloud", "workloads", "validators", *(f"images/{target}" for target in IMAGES))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,6 +25,8 @@ def main(arguments: Sequence[str]) -> int:
                 versions.write(_versions(environments.REQUIREMENTS / "workloads.txt"))
                 versions.flush()
             own = ["--no-annotate", "--constraints", versions.name] if name.startswith("images/") else []
+            if name == "validators":  # read and run as files, never imported
+                own = ["--no-deps"]
             run(
                 [
                     *(uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header"),

@@ -47,6 +47,15 @@ def host(service: str, namespace: str) -> str:
     return f"{dns_label(service)}.{dns_label(namespace)}.{CLUSTER_DOMAIN}"
 
 
+def hyphenated(version: str) -> str:
+    """A version as part of a logical name from which a provider generates a physical one: `8-4` for `8.4`.
+
+    Several services refuse dots, RDS among them.
+    Source: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBParameterGroup.html
+    """
+    return version.replace(".", "-")
+
+
 DATABASE_AUTHORITY = "database-authority"
 """ConfigMap with the certificates by which a namespace's pods know the database; steps of pipelines name it."""
 

@@ -10,6 +10,7 @@ from pulumi_aws import cloudwatch, kms, rds
 from infra.core import protection
 from infra.core.aws import encryption_key, log_group, logs_use
 from infra.core.data_network import security_group
+from infra.core.names import hyphenated
 from infra.core.substrate import Aws
 from infra.database.settings import RdsSettings
 
@@ -64,7 +65,7 @@ def rds_instance(name: str, args: RdsInstanceArgs, parent: pulumi.Resource) -> t
     subnets = rds.SubnetGroup(f"{name}-subnets", subnet_ids=list(network.data_subnet_ids.values()), opts=child)
     group = security_group(f"{name}-access", args.port, network, args.substrate.cluster, child)
     parameters = rds.ParameterGroup(
-        f"{name}-parameters-{args.version}", family=args.family, parameters=[*args.parameters], opts=child
+        f"{name}-parameters-{hyphenated(args.version)}", family=args.family, parameters=[*args.parameters], opts=child
     )
     instance = rds.Instance(
         f"{name}-instance",

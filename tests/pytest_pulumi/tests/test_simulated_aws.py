@@ -54,6 +54,20 @@ def test_wrong_inputs_are_named_by_path(token, inputs, path, reason):
 
 
 @pytest.mark.parametrize(
+    ("token", "name", "inputs"),
+    [
+        ("aws:rds/parameterGroup:ParameterGroup", "mysql-8.4", {"family": "mysql8.4"}),
+        ("aws:rds/parameterGroup:ParameterGroup", "it", {"family": "mysql8.4", "name": "a--b"}),
+        ("aws:iam/role:Role", "it", {"assumeRolePolicy": "{}", "name": "a" * 65}),
+        (BUCKET, "it", {"bucket": "Upper"}),
+    ],
+)
+def test_name_that_the_service_refuses_is_refused_at_check(token, name, inputs):
+    (problem,) = Aws().check(Planned(f"urn:pulumi:test::project::{token}::{name}", inputs))
+    assert problem.reason.startswith("AWS refuses the name")
+
+
+@pytest.mark.parametrize(
     ("token", "inputs"),
     [
         (BUCKET, {}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,7 @@ from pytest_pulumi.providers.aws_tables import (
     GATEWAY_CIDRS,
     IDS,
     IMMUTABLE,
+    NAME_PATTERNS,
     NAMES,
     OVERWRITTEN,
     PORTS,
@@ -47,6 +49,21 @@ class Aws(SimulatedProvider):
 
     computed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Further outputs by type token, beyond those that are worked out."""
+
+    def check(self, planned: Planned) -> list[schema.Problem]:
+        """Refuse also a physical name, given or generated, that the service would refuse."""
+        problems = super().check(planned)
+        kind = _kind(planned.type)
+        pattern = NAME_PATTERNS.get(kind)
+        if pattern is None:
+            return problems
+        prop, limit = NAMES[kind]
+        name = {**planned.inputs, **self.defaults(planned, {})}.get(prop)
+        if isinstance(name, str) and not (len(name) <= limit and re.fullmatch(pattern, name)):
+            problems.append(
+                schema.Problem(prop, f"AWS refuses the name {name!r}: at most {limit} characters that match {pattern}")
+            )
+        return problems
 
     def defaults(self, planned: Planned, old: dict[str, Any]) -> dict[str, Any]:
         """Give an autoname where the type has one and the program names nothing."""

@@ -164,6 +164,36 @@ NAMES: Mapping[str, tuple[str, int]] = {
 }
 """Kind to the input that holds its physical name, which is generated if absent, and the longest name in characters."""
 
+_LETTERS_AND_HYPHENS = "[a-zA-Z](-?[a-zA-Z0-9])*"
+_IAM = "[A-Za-z0-9_+=,.@-]+"
+
+NAME_PATTERNS: Mapping[str, str] = {
+    "cloudwatch/eventRule": r"[.\-_A-Za-z0-9]+",
+    "cloudwatch/logGroup": r"[.\-_/#A-Za-z0-9]+",
+    "ecr/repository": r"(?=..)[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*",
+    "eks/cluster": "[0-9A-Za-z][A-Za-z0-9_-]*",
+    "elasticache/parameterGroup": _LETTERS_AND_HYPHENS,
+    "elasticache/replicationGroup": _LETTERS_AND_HYPHENS,
+    "elasticache/subnetGroup": "[a-zA-Z0-9-]+",
+    "iam/instanceProfile": _IAM,
+    "iam/policy": _IAM,
+    "iam/role": _IAM,
+    "iam/rolePolicy": _IAM,
+    "iam/user": _IAM,
+    "lambda/function": "[a-zA-Z0-9_-]+",
+    "rds/cluster": _LETTERS_AND_HYPHENS,
+    "rds/instance": _LETTERS_AND_HYPHENS,
+    "rds/parameterGroup": _LETTERS_AND_HYPHENS,
+    "rds/subnetGroup": "[a-zA-Z][a-zA-Z0-9._ -]*",
+    "s3/bucket": "[a-z0-9][a-z0-9.-]*[a-z0-9]",
+    "secretsmanager/secret": "[A-Za-z0-9/_+=.@-]+",
+    "sns/topic": r"[A-Za-z0-9_-]+(\.fifo)?",
+    "sqs/queue": r"[A-Za-z0-9_-]+(\.fifo)?",
+}
+"""Kind to the expression that a whole physical name must match.
+Source: AWS's resource schemas, and the API reference of the service where a schema has no pattern
+(https://docs.aws.amazon.com/cloudcontrolapi/latest/userguide/supported-resources.html)."""
+
 IDS: Mapping[str, str] = {
     "ec2/eip": "eipalloc",
     "ec2/flowLog": "fl",
