@@ -42,8 +42,8 @@ class AwsGatewayArgs:
 class AwsGateway(pulumi.ComponentResource):
     """A load balancer, a gateway behind it, a certificate for the one or the other, and records that lead to it.
 
-    With a certificate of ACM the load balancer ends TLS and speaks TLS to the gateway, whose own certificate nobody
-    but the load balancer sees.
+    With a certificate of ACM the load balancer ends TLS and opens its own TLS connections to the gateway, without SNI.
+    Only the load balancer sees the gateway's own certificate.
     Realizes `infra.exposure.Exposure`.
     Source: https://docs.aws.amazon.com/eks/latest/userguide/network-load-balancing.html
     """
@@ -74,6 +74,7 @@ class AwsGateway(pulumi.ComponentResource):
                 gateway_class=settings.gateway_class,
                 issuer=issuer,
                 proxy=self._proxy(annotations),
+                server_name=not isinstance(settings.certificate, AcmSettings),
                 login=args.login,
                 model_access=settings.model_access,
             ),

@@ -51,6 +51,10 @@ class GatewayExposureArgs:
     port: int | None = None
     """TCP port that people reach it by; None: that of HTTPS."""
 
+    server_name: bool = True
+    """Whether connections name their host in TLS (SNI). A load balancer that encrypts again sends none, and at a
+    listener with a hostname Envoy resets such a connection."""
+
     login: Login | None = None
     """None: whoever reaches the gateway reaches every server."""
 
@@ -112,7 +116,8 @@ class GatewayExposure(pulumi.ComponentResource):
                         "name": "https",
                         "protocol": "HTTPS",
                         "port": HTTPS,
-                        "hostname": f"*.{args.domain}",
+                        # Without it the requests' Host header alone chooses the route.
+                        **({"hostname": f"*.{args.domain}"} if args.server_name else {}),
                         "tls": {"mode": "Terminate", "certificateRefs": [{"name": certificate}]},
                         "allowedRoutes": {"namespaces": {"from": "Selector", "selector": {"matchLabels": OURS}}},
                     }

@@ -1,22 +1,13 @@
 """The way in on AWS: load balancer, certificate, records, and what external-dns may do."""
 
 import json
-from types import SimpleNamespace
 
-import pulumi
-import pulumi_aws
-import pulumi_kubernetes
 import pytest
 from pulumi_aws import acm, eks, iam, route53
 
-from infra import exposure, identity
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Aws, Kubernetes
 from infra.exposure.settings import AwsGatewaySettings
-from infra.exposure.spec import Server
-from infra.identity.settings import PodIdentitySettings
 from tests.aws import ACCOUNT, REGION
-from tests.clusters import image
+from tests.gateways import aws_gateway
 
 pytestmark = pytest.mark.aws
 
@@ -37,30 +28,7 @@ def exposed(pulumi_run):
     """The graph of a gateway with a server behind it."""
 
     def run(**others):
-        def program():
-            aws = pulumi_aws.Provider("aws", region=REGION)
-            cluster = pulumi_kubernetes.Provider("cluster")
-            namespace = pulumi.Output.from_input("mlplatform")
-            inside = Kubernetes(provider=cluster, namespace=namespace, checkout=CHECKOUT, image=image)
-            eks_cluster = SimpleNamespace(
-                name=pulumi.Output.from_input("prod"), arn=pulumi.Output.from_input(ACCOUNT.arn("eks", "cluster/prod"))
-            )
-            opts = pulumi.ResourceOptions(providers=[aws, cluster])
-            pods = PodIdentitySettings(kind="pod-identity")
-            substrate = Aws(
-                provider=aws,
-                account=ACCOUNT,
-                network=SimpleNamespace(cidr="10.40.0.0/16"),
-                cluster=eks_cluster,
-                kubernetes=inside,
-                identity=identity.build_on_aws("identity", pods, ACCOUNT, eks_cluster, opts),
-            )
-            made = exposure.build("exposure", settings(**others), substrate, "s3cret", opts)
-            runs = pulumi.Output.from_input("http://tracking.mlplatform.svc.cluster.local:5000")
-            pulumi.export("runs", made.expose(Server(name="mlflow", path="tracking"), runs))
-            pulumi.export("hosts", made.hosts("mlflow"))
-
-        return pulumi_run(program)
+        return pulumi_run(aws_gateway(settings(**others)))
 
     return run
 
@@ -124,6 +92,15 @@ def test_the_load_balancer_speaks_tls_to_the_gateway_too(exposed):
     assert issuer.get("spec") == {"selfSigned": {}}
     reference = graph.one("*cert-manager.io*:Certificate").get("spec.issuerRef")
     assert reference == {"kind": "Issuer", "name": issuer.get("metadata.name")}
+
+
+@pytest.mark.parametrize(
+    ("certificate", "hostname"),
+    [({"kind": "acm"}, None), ({"kind": "cluster-issuer", "name": "letsencrypt"}, "*.ml.example.org")],
+)
+def test_listener_has_a_hostname_only_where_clients_send_sni(exposed, certificate, hostname):
+    (listener,) = exposed(certificate=certificate).one("*:Gateway").get("spec.listeners")
+    assert listener.get("hostname") == hostname
 
 
 def test_a_certificate_that_is_there_is_used_as_it_is(exposed):
