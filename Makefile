@@ -6,6 +6,7 @@
 #   REPORT=folder    where reports are written to
 #   DATA=file.csv    the raw data that `up` ingests, remembered; `DATA=generated` for generated rows
 #   LOSE="role ..."  whose data `down` may delete, on other stacks than local
+#   SUITES="..."     which suites `test` runs, instead of all
 #   REGISTRY=...     where `images` pushes to, e.g. 127.0.0.1:5001/mlplatform
 STACK ?= local
 ARGS ?=
@@ -146,15 +147,10 @@ check: ## format, lint, types, and which package may import which
 	"$(ACTIONLINT)"
 	$(INFRA)/zizmor --offline --quiet .github/workflows
 
-test: ## every test that runs without being asked for by name
+test: ## every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install validators kubernetes gatekeeper kserve helm
-	$(WITH) $(INFRA)/python -m pytest --ignore tests/unit/workloads --ignore tests/pytest_pulumi
-	$(WITH) sh -c 'cd tests/pytest_pulumi && ../../$(INFRA)/python -m pytest'
-	$(WITH) "$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads tests/unit/workloads
-ifneq ($(wildcard tests/e2e/test_*.py),)
-	$(WITH) $(INFRA)/python -m pytest -m e2e tests/e2e
-endif
+	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
 soak: ## the long matrices: interrupted runs, poisoned trainings, hostile requests, alert storms, dev on a control plane
 	@$(PYTHON) -m tools.install

@@ -1,0 +1,151 @@
+"""The runner of suites: what runs side by side, what is printed of failures, and what an interrupt leaves."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from _pytest.mark.expression import Expression
+
+from tools import suites
+from tools.console import ToolError
+
+ROOT = Path(suites.__file__).parents[1]
+TABLE = ROOT / "tests" / "suites.toml"
+OPTIONAL = {"images", "soak", "bench"}
+"""Marks of tests that run only when asked for by name."""
+WAIT_SECONDS = 60
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs suites of tests that are given as text, with this interpreter, in a checkout of their own."""
+    monkeypatch.setattr(suites.Suite, "command", lambda suite, report, further=(): [
+        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"), *suite.arguments, *further
+    ])  # fmt: skip
+    monkeypatch.setattr(suites.paths, "CHECKOUT", tmp_path)
+
+    def start(*further, slots=2, **texts):
+        for name, text in texts.items():
+            (tmp_path / f"test_{name}.py").write_text(textwrap.dedent(text))
+        reports = tmp_path / "reports"
+        reports.mkdir(exist_ok=True)
+        table = [suites.Suite(name=name, arguments=(f"test_{name}.py",)) for name in texts]
+        return suites.Run(table, reports, slots, further=further)
+
+    return start
+
+
+def test_every_test_belongs_to_exactly_one_suite():
+    marks = ("engine", "cluster", "e2e", *OPTIONAL)
+    program = {suite.name: suite.arguments[1] for suite in suites.load(TABLE) if "-m" in suite.arguments}
+    for has in itertools.product((True, False), repeat=len(marks)):
+        given = {mark for mark, there in zip(marks, has, strict=True) if there}
+        if given >= {"e2e"} and given != {"e2e"}:
+            continue  # the e2e suite takes what has the mark
+        matching = [name for name, text in program.items() if Expression.compile(text).evaluate(given.__contains__)]
+        assert len(matching) == (0 if given & OPTIONAL else 1), given
+
+
+def test_folders_left_out_of_a_suite_have_a_suite_of_their_own():
+    table = suites.load(TABLE)
+    ignored = {each.partition("=")[2] for suite in table for each in suite.arguments if each.startswith("--ignore=")}
+    own = {os.path.normpath(f"{suite.folder}/{suite.arguments[-1]}") for suite in table}
+    assert {folder for folder in ignored if not {folder, f"{folder}/tests"} & own} == set()
+
+
+def test_unknown_suite_is_refused_with_the_names_of_all():
+    with pytest.raises(ToolError, match=r"there is no suite nowhere; there are e2e, "):
+        suites.chosen(["nowhere"], suites.load(TABLE))
+
+
+def test_unknown_key_of_the_table_is_refused(tmp_path):
+    (tmp_path / "suites.toml").write_text('[unit]\narguments = ["tests"]\nmemory = 2\n')
+    with pytest.raises(ToolError, match="suite unit has the unknown key memory"):
+        suites.load(tmp_path / "suites.toml")
+
+
+def test_suites_start_only_within_slots_and_memory():
+    small, large = (suites.Suite(name=str(gib), arguments=("tests",), memory_gib=gib) for gib in (1.0, 9.0))
+    assert suites.fits(large, [], slots=2, memory_gib=4.0)
+    assert suites.fits(small, [small], slots=2, memory_gib=4.0)
+    assert not suites.fits(small, [small, small], slots=2, memory_gib=4.0)
+    assert not suites.fits(large, [small], slots=2, memory_gib=4.0)
+
+
+def test_counts_of_all_suites_are_summed(run, capsys):
+    outcomes = run(
+        one="def test_a(): pass\ndef test_b(): assert 1 == 2, 'one is not two'\n",
+        two="import pytest\ndef test_c(): pytest.skip('not here')\ndef test_d(): pass\n",
+    ).to_the_end()
+    total = suites.suite_reports.total(outcomes)
+    assert total.counts == "2 passed, 1 failed, 1 skipped"
+    assert not total.good
+    printed = capsys.readouterr().out
+    assert "suite one FAILED (exit code 1): 1 passed, 1 failed, 0 skipped" in printed
+    assert "suite two passed: 1 passed, 0 failed, 1 skipped" in printed
+    assert "one is not two" in printed
+    assert "two: test_two::test_d" in suites.suite_reports.durations(outcomes)
+
+
+def test_collection_error_is_printed_and_counts_as_a_failure(run, capsys):
+    (outcome,) = run(one="import nowhere_to_be_found\n").to_the_end()
+    assert (outcome.passed, outcome.failed, outcome.good) == (0, 1, False)
+    assert "No module named 'nowhere_to_be_found'" in capsys.readouterr().out
+
+
+def test_killed_suite_counts_as_a_failure(run, capsys):
+    (outcome,) = run(one="import os\ndef test_a(): os.kill(os.getpid(), 9)\n").to_the_end()
+    assert (outcome.code, outcome.failed) == (-signal.SIGKILL, 1)
+    assert "suite one FAILED (exit code -9)" in capsys.readouterr().out
+
+
+def test_suite_without_tests_fails_unless_arguments_select(run):
+    text = "def test_a(): pass\n"
+    (empty,) = run(one="").to_the_end()
+    assert not empty.good
+    selected = run("-k", "test_a", one=text, two="def test_b(): pass\n").to_the_end()
+    assert [outcome.good for outcome in selected] == [True, True]
+    assert suites.suite_reports.total(selected).counts == "1 passed, 0 failed, 0 skipped"
+
+
+def test_interrupt_ends_every_process_of_every_suite(tmp_path):
+    (tmp_path / "test_long.py").write_text(
+        "import subprocess, time\n"
+        "def test_a():\n"
+        "    subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "    open('begun', 'w').close()\n"
+        "    time.sleep(600)\n"
+    )
+    program = f"""
+import sys
+from pathlib import Path
+from tools import suites
+suites.paths.CHECKOUT = Path({str(tmp_path)!r})
+suites.Suite.command = lambda suite, report, further: [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+run = suites.Run([suites.Suite(name="long", arguments=("tests",))], Path({str(tmp_path)!r}), 1, identity="tried")
+try:
+    run.to_the_end()
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert len(suites.marked("tried")) >= 2
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_SECONDS) == 130
+    assert suites.marked("tried") == []
+
+
+def test_suite_does_not_inherit_what_make_was_told():
+    environ = {"PATH": "/bin", "MAKEFLAGS": "-j2", "REPORT": "elsewhere", "SUITES": "unit"}
+    assert suites.inherited(environ) == {"PATH": "/bin"}

@@ -1,0 +1,176 @@
+"""What the suites of one run did: counts, failures with their output, and where the time went."""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+TAIL_LINES = 60
+SLOWEST = 15
+_FAILURES = re.compile(r"^=+ (?:ERRORS|FAILURES) =+$", re.MULTILINE)
+_PERCENTAGE = re.compile(r"\[ *(\d+)%\]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one suite."""
+
+    name: str
+
+    code: int
+    """Exit code of pytest; negative: ended by a signal."""
+
+    log: Path
+    wall_seconds: float
+
+    cpu_seconds: float
+    """User and system time of pytest and of every child that was waited for; daemons are not in it."""
+
+    passed: int = 0
+
+    failed: int = 0
+    """Tests that failed or whose fixtures did; at least one where pytest itself ended badly."""
+
+    skipped: int = 0
+
+    tests: tuple[tuple[float, str], ...] = ()
+    """Seconds and name of each test."""
+
+    @property
+    def counts(self) -> str:
+        """`N passed, N failed, N skipped`."""
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+    @property
+    def good(self) -> bool:
+        """Whether everything passed."""
+        return self.code == 0 and self.failed == 0
+
+
+def read(*, name: str, code: int, log: Path, report: Path, wall_seconds: float, cpu_seconds: float) -> Outcome:
+    """Read a suite's JUnit report; a suite without a readable one counts as one failed test."""
+    passed, failed, skipped, tests = 0, 0, 0, []
+    try:
+        cases = list(ET.parse(report).getroot().iter("testcase"))  # noqa: S314  pytest wrote it
+    except (OSError, ET.ParseError):
+        cases = []
+    seen = set()
+    for case in cases:
+        identity = f"{case.get('classname', '')}::{case.get('name', '')}"
+        outcomes = {child.tag for child in case}
+        if outcomes & {"failure", "error"}:
+            failed += 1
+        elif "skipped" in outcomes:
+            skipped += 1
+        elif identity not in seen:
+            passed += 1
+        seen.add(identity)
+        tests.append((float(case.get("time", 0)), f"{name}: {identity}"))
+    return Outcome(
+        name=name,
+        code=code,
+        log=log,
+        wall_seconds=wall_seconds,
+        cpu_seconds=cpu_seconds,
+        passed=passed,
+        failed=failed or int(code != 0),
+        skipped=skipped,
+        tests=tuple(tests),
+    )
+
+
+def line(outcome: Outcome) -> str:
+    """One line for a suite that ended."""
+    verdict = "passed" if outcome.good else f"FAILED (exit code {outcome.code})"
+    times = f"{outcome.wall_seconds:.0f} s, of which {outcome.cpu_seconds:.0f} s CPU"
+    return f"suite {outcome.name} {verdict}: {outcome.counts}; {times}; {outcome.log}"
+
+
+def failures(outcome: Outcome) -> str:
+    """The section of the log on what failed, as pytest wrote it; the end of the log where there is none."""
+    if outcome.good:
+        return ""
+    text = outcome.log.read_text(encoding="utf-8", errors="replace")
+    found = _FAILURES.search(text)
+    shown = text[found.start() :] if found else "\n".join(text.splitlines()[-TAIL_LINES:])
+    return f"----- suite {outcome.name} -----\n{shown.rstrip()}\n----- end of suite {outcome.name} -----"
+
+
+def percentage(log: Path) -> str:
+    """How far pytest says it is."""
+    found = _PERCENTAGE.findall(log.read_text(encoding="utf-8", errors="replace"))
+    return f"{found[-1]} %" if found else "starting"
+
+
+def total(outcomes: Sequence[Outcome]) -> Outcome:
+    """The sum of all suites."""
+    return Outcome(
+        name="total",
+        code=next((each.code for each in outcomes if each.code), 0),
+        log=Path(),
+        wall_seconds=sum(each.wall_seconds for each in outcomes),
+        cpu_seconds=sum(each.cpu_seconds for each in outcomes),
+        passed=sum(each.passed for each in outcomes),
+        failed=sum(each.failed for each in outcomes),
+        skipped=sum(each.skipped for each in outcomes),
+        tests=tuple(test for each in outcomes for test in each.tests),
+    )
+
+
+def durations(outcomes: Sequence[Outcome]) -> str:
+    """Seconds and name of every test, slowest first."""
+    ordered = sorted(total(outcomes).tests, reverse=True)
+    return "".join(f"{seconds:.2f}\t{test}\n" for seconds, test in ordered)
+
+
+def table(outcomes: Sequence[Outcome], machine: "Machine") -> str:
+    """Where the time went: CPU and waiting apart, and the slowest tests."""
+    lines = ["", f"{'suite':<12}{'tests':>7}{'wall s':>9}{'CPU s':>9}{'waiting s':>11}"]
+    for each in sorted(outcomes, key=lambda outcome: -outcome.wall_seconds):
+        waiting = max(0.0, each.wall_seconds - each.cpu_seconds)
+        lines.append(
+            f"{each.name:<12}{len(each.tests):>7}{each.wall_seconds:>9.0f}{each.cpu_seconds:>9.0f}{waiting:>11.0f}"
+        )
+    slowest = sorted(total(outcomes).tests, reverse=True)[:SLOWEST]
+    lines += ["", "slowest tests (all: durations.tsv beside the logs):"]
+    lines += [f"{seconds:>9.1f} s  {test}" for seconds, test in slowest]
+    return "\n".join([*lines, "", machine.summary(), ""])
+
+
+def _meminfo() -> dict[str, int]:
+    pairs = (row.split(":") for row in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    return {name: int(value.split()[0]) for name, value in pairs}
+
+
+def _ticks() -> tuple[int, int]:
+    """Ticks of all cores since boot: busy and all."""
+    first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+    user, nice, system, idle, waiting, *rest = (int(word) for word in first)
+    busy = user + nice + system + sum(rest)
+    return busy, busy + idle + waiting
+
+
+@dataclass
+class Machine:
+    """The whole machine's cores and memory while the suites run."""
+
+    began: float = field(default_factory=time.monotonic)
+    available_kib: int = field(default_factory=lambda: _meminfo()["MemAvailable"])
+    least_kib: int = field(default_factory=lambda: _meminfo()["MemAvailable"])
+    ticks: tuple[int, int] = field(default_factory=_ticks)
+
+    def look(self) -> None:
+        """Note the memory of this moment."""
+        self.least_kib = min(self.least_kib, _meminfo()["MemAvailable"])
+
+    def summary(self) -> str:
+        """One line."""
+        busy, every = (now - before for now, before in zip(_ticks(), self.ticks, strict=True))
+        share = busy / every if every else 0.0
+        peak = (self.available_kib - self.least_kib) / 2**20
+        return (
+            f"{time.monotonic() - self.began:.0f} s in all; the machine's cores were {share:.0%} busy, "
+            f"its memory in use rose by {peak:.1f} GiB at most"
+        )
