@@ -152,11 +152,13 @@ test: ## every suite of tests/suites.toml, side by side; SUITES="unit ..." runs 
 	@$(PYTHON) -m tools.install validators kubernetes gatekeeper kserve helm
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
-soak: ## the long matrices: interrupted runs, poisoned trainings, hostile requests, alert storms, dev on a control plane
+soak: ## the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud kubernetes gatekeeper kserve
-	$(WITH) $(INFRA)/python -m pytest -m soak tests/soak tests/e2e
+	@$(PYTHON) -m tools.install cloud kubernetes gatekeeper kserve helm
+	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/e2e tests/engine tests/policy
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
+	$(INFRA)/python -m tests.tiers --record
+	$(WITH) $(INFRA)/python -m tools.suite_rounds
 
 images: ## build the workload's images, push them to REGISTRY and write stacks/images.json
 	@$(PYTHON) -m tools.images --registry "$(REGISTRY)" $(ARGS)

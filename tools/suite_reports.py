@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 TAIL_LINES = 60
@@ -38,10 +39,25 @@ class Outcome:
     tests: tuple[tuple[float, str], ...] = ()
     """Seconds and name of each test."""
 
+    failures: tuple[str, ...] = ()
+    """Names of the tests that failed."""
+
     @property
     def counts(self) -> str:
         """`N passed, N failed, N skipped`."""
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+    def record(self) -> dict[str, Any]:
+        """What is written down of a round."""
+        return {
+            "code": self.code,
+            "passed": self.passed,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "failures": self.failures,
+            "wall_seconds": round(self.wall_seconds, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1),
+        }
 
     @property
     def good(self) -> bool:
@@ -51,7 +67,7 @@ class Outcome:
 
 def read(*, name: str, code: int, log: Path, report: Path, wall_seconds: float, cpu_seconds: float) -> Outcome:
     """Read a suite's JUnit report; a suite without a readable one counts as one failed test."""
-    passed, failed, skipped, tests = 0, 0, 0, []
+    passed, skipped, tests, failures = 0, 0, [], []
     try:
         cases = list(ET.parse(report).getroot().iter("testcase"))  # noqa: S314  pytest wrote it
     except (OSError, ET.ParseError):
@@ -61,7 +77,7 @@ def read(*, name: str, code: int, log: Path, report: Path, wall_seconds: float, 
         identity = f"{case.get('classname', '')}::{case.get('name', '')}"
         outcomes = {child.tag for child in case}
         if outcomes & {"failure", "error"}:
-            failed += 1
+            failures.append(identity)
         elif "skipped" in outcomes:
             skipped += 1
         elif identity not in seen:
@@ -75,9 +91,10 @@ def read(*, name: str, code: int, log: Path, report: Path, wall_seconds: float, 
         wall_seconds=wall_seconds,
         cpu_seconds=cpu_seconds,
         passed=passed,
-        failed=failed or int(code != 0),
+        failed=len(failures) or int(code != 0),
         skipped=skipped,
         tests=tuple(tests),
+        failures=tuple(failures),
     )
 
 

@@ -89,6 +89,7 @@ def test_what_is_said_of_commands_is_about_commands_that_the_documents_show():
 
 
 @pytest.mark.e2e
+@pytest.mark.tier("document-commands")
 @pytest.mark.parametrize("command", here())
 def test_a_command_of_the_documents_does_what_it_says(stack, written, command):
     line = command
@@ -98,6 +99,7 @@ def test_a_command_of_the_documents_does_what_it_says(stack, written, command):
 
 
 @pytest.mark.e2e
+@pytest.mark.tier("document-commands")
 @pytest.mark.parametrize("command", ELSEWHERE)
 def test_what_stands_in_for_a_command_that_cannot_run_here_does_what_it_says(stack, tmp_path, command):
     _why, instead, expected = ELSEWHERE[command]

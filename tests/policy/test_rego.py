@@ -102,6 +102,7 @@ def verdicts(arguments, asked):
     return [found.get(str(i), False) if isinstance(found, dict) else found[i] for i in range(len(found))]
 
 
+@pytest.mark.tier("rego-mutation")
 @pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.id)
 def test_no_condition_of_a_rule_can_be_taken_away_unnoticed(rule, tmp_path):
     cases = [sample for sample in samples.rego() if sample.rule.id == rule.id]
@@ -111,6 +112,7 @@ def test_no_condition_of_a_rule_can_be_taken_away_unnoticed(rule, tmp_path):
     assert tried
 
 
+@pytest.mark.tier("rego-mutation")
 @pytest.mark.parametrize("rule", RELEASE.values(), ids=lambda rule: rule.id)
 def test_no_condition_of_a_release_rule_can_be_taken_away_unnoticed(rule, tmp_path):
     cases = [sample for sample in samples.release() if sample.rule.id == rule.id]
@@ -119,6 +121,7 @@ def test_no_condition_of_a_release_rule_can_be_taken_away_unnoticed(rule, tmp_pa
     assert tried
 
 
+@pytest.mark.tier("rego-mutation")
 def test_no_condition_of_the_library_can_be_taken_away_unnoticed(tmp_path):
     rules = [rule.folder / "rule.rego" for rule in RULES.values()]
     survivors, tried = unnoticed((FOLDER / "lib" / "k8s.rego").read_text(), rules, samples.rego(), tmp_path)
