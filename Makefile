@@ -53,7 +53,7 @@ else
 	@$(WITH) $(INFRA)/python -m stacks.adopt --stack $(STACK)
 	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS))
 endif
-	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome
+	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome --stack $(STACK)
 
 preview: install ## show what `up` would change; other stacks than local without any account, since BASE if given
 ifeq ($(STACK),local)

@@ -18,7 +18,7 @@ from pytest_pulumi.result import OperationError
 from infra.core.aws_types import STACK_TAG
 from stacks import adopt
 from tests.aws import ACCOUNT
-from tools import locks
+from tools import state_repair
 
 WAYS = ("fail", "hang", "lose_answer", "crash", "kill")
 EDITS: tuple[Mapping[str, dict[str, Any]], ...] = (
@@ -119,7 +119,7 @@ def _changes(provider: SimulatedProvider) -> list[Any]:
 
 def make_up(stack: Stack, cloud: Aws) -> None:
     """What `make up` does on AWS: clear what the dead run left in the backend, take over what it made, update."""
-    locks.mend(stack.backend.url)
+    state_repair.sweep(stack.backend.url)
     stack.cancel()
     regions, tag = [SimulatedRegion(cloud)], ACCOUNT.tags[STACK_TAG]
     adopt.adopt(lambda words: stack.pulumi(*words), lambda: _planned(stack), regions, stack.name, tag)

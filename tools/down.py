@@ -1,6 +1,8 @@
 """`python3 -m tools.down --stack NAME`: destroys a stack and removes what was kept about it; run in its environment.
 
-The stack file in the checkout stays. What the platform was told to keep (data) stays too, and is named.
+The stack file in the checkout stays. What the platform was told to keep (data) stays too, and is named. A lost or
+damaged state is restored first; without any copy of it, the stack's processes are found and ended, and its data stay.
+Nothing is removed while anything of a stack lives.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.core import paths
-from tools import locks, stack_files
+from tools import backends, stack_files, stack_processes, state_repair
 from tools.console import ToolError, exit_with_errors_in_one_line, say
 from tools.env import DATA_MEMORY
 
@@ -27,15 +29,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", required=True)
     given, further = parser.parse_known_args(arguments)
     stack, backend = given.stack, os.environ["PULUMI_BACKEND_URL"]
-    if not exists(stack):
-        say(f"the stack {stack} is not up")
-    else:
-        locks.clear(backend, stack)
+    backends.repair(backend, stack)
+    known = exists(stack)
+    if known:
         _pulumi("destroy", "--yes", "--skip-preview", "--stack", stack, *further)
         _pulumi("stack", "rm", "--yes", "--preserve-config", stack)
-    state = paths.state_dir()
-    if backend == (state / "backend").as_uri():
-        remove_state(state)
+    else:
+        backends.refuse_another(backend, stack)
+    folder = stack_processes.stack_folder(stack)
+    ended = stack_processes.end(folder)
+    if ended and not known:
+        say(f"ended {len(ended)} processes of the stack {stack}, whose state is lost; its data stay in {folder}")
+    elif not known:
+        say(f"the stack {stack} is not up")
+    backends.memory(stack).unlink(missing_ok=True)
+    if backend == backends.own():
+        remove_state(paths.state_dir())
     return 0
 
 
@@ -49,8 +58,14 @@ def exists(stack: str) -> bool:
 
 
 def remove_state(state: Path) -> None:
-    """Remove what the tools keep, once no stack is left in the backend."""
-    if not state.exists() or any((state / "backend" / ".pulumi" / "stacks").rglob("*.json")):
+    """Remove what the tools keep, once no stack is left in the backend and nothing of a stack lives."""
+    backend = state / "backend"
+    if not state.exists() or any((backend / ".pulumi" / "stacks").rglob("*.json")):
+        return
+    if state_repair.has_lost_states(backend) or any(
+        stack_processes.living(stack_processes.stack_folder(stack)) for stack in stack_files.stacks()
+    ):
+        say(f"kept in {state}: the backend and its backups, because a stack whose state is missing still exists")
         return
     for name in (*OURS, *(f"Pulumi.{stack}.yaml" for stack in stack_files.stacks())):
         path = state / name

@@ -9,9 +9,9 @@ import socket
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from tools.console import say
+from tools.state_repair import backend_folder
 
 CLOCK_SECONDS = 2.0
 """How much later than its lock a process may seem to have started, for the rounding of the two clocks."""
@@ -41,28 +41,9 @@ def clear(backend_url: str, stack: str, project: str = "mlplatform") -> list[Loc
     return removed
 
 
-def mend(backend_url: str) -> None:
-    """Remove attributes of files that a killed CLI had begun to write; empty, they keep the state from being read.
-
-    The file backend writes a state aside and renames it, but the attributes beside it in place
-    (https://github.com/google/go-cloud/blob/master/blob/fileblob/attrs.go).
-    """
-    folder = _folder(backend_url)
-    for file in [] if folder is None else (folder / ".pulumi" / "stacks").rglob("*.attrs"):
-        if not file.stat().st_size:
-            file.unlink()
-            say(f"removed {file.name}, which a killed run had begun to write")
-
-
-def _folder(backend_url: str) -> Path | None:
-    """The folder that a backend is, if it is one."""
-    url = urlsplit(backend_url)
-    return Path(unquote(url.path)).expanduser() if url.scheme == "file" else None
-
-
 def find(backend_url: str, stack: str, project: str = "mlplatform") -> list[Lock]:
     """The readable locks of a stack; none where the backend is not a folder."""
-    backend = _folder(backend_url)
+    backend = backend_folder(backend_url)
     if backend is None:
         return []
     folder = backend / ".pulumi" / "locks" / "organization" / project / stack

@@ -1,6 +1,6 @@
 """`python3 -m tools.recover --stack NAME`: makes a stack usable after a run of the CLI was killed.
 
-Runs before `up`, in its environment (see `tools.env`). A killed run leaves a lock, a file that it had begun to write,
+Runs before `up`, in its environment (see `tools.env`). A killed run leaves a lock, files that it had begun to write,
 and operations of which the engine does not know how they ended. `up --refresh` settles updates and deletions; creations
 stay noted for good, and are forgotten here on request: right where creating again takes over what is there, as the host
 provider does, and wrong where it makes a second one that is billed (there `stacks.adopt` takes over what was made).
@@ -12,7 +12,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-from tools import locks
+from tools import backends
 from tools.console import exit_with_errors_in_one_line, run, say
 
 
@@ -22,8 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", required=True)
     parser.add_argument("--forget-creations", action="store_true", help="forget creations that did not end")
     given = parser.parse_args(arguments)
-    locks.clear(os.environ["PULUMI_BACKEND_URL"], given.stack)
-    locks.mend(os.environ["PULUMI_BACKEND_URL"])
+    backend = os.environ["PULUMI_BACKEND_URL"]
+    backends.repair(backend, given.stack)
+    backends.note(backend, given.stack)
     if given.forget_creations and (unfinished := pending_creations(given.stack)):
         say(f"a run was cut short while it created {', '.join(unfinished)}: creating again")
         command = ["pulumi", "refresh", "--stack", given.stack, "--yes", "--skip-preview", "--clear-pending-creates"]

@@ -138,14 +138,3 @@ def test_no_living_lock_is_taken_in_many_random_trials(backend, dead):
         locks.clear(backend.as_uri(), "local")
         assert file.exists() == (alive or foreign)
         file.unlink(missing_ok=True)
-
-
-def test_what_a_killed_run_had_begun_to_write_is_removed_and_what_it_wrote_is_kept(tmp_path, capsys):
-    folder = tmp_path / ".pulumi" / "stacks" / "mlplatform"
-    folder.mkdir(parents=True)
-    for name, text in {"local.json": "{}", "local.json.attrs": "", "local.json.bak.attrs": "{}"}.items():
-        (folder / name).write_text(text)
-    locks.mend(tmp_path.as_uri())
-    assert sorted(file.name for file in folder.iterdir()) == ["local.json", "local.json.bak.attrs"]
-    assert "removed local.json.attrs" in capsys.readouterr().err
-    locks.mend("s3://bucket")

@@ -1,4 +1,8 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -127,3 +131,114 @@ def test_a_stack_that_does_not_exist_yet_needs_no_recovery(commands):
     commands.add("pulumi", "exit 255")
     recover.main(["--stack", "local", "--forget-creations"])
     assert commands.called("pulumi refresh") == []
+
+
+STATE = {"version": 3, "checkpoint": {"latest": {"resources": [{"urn": "redis"}]}}}
+
+
+@pytest.fixture
+def process(state):
+    """A process of the stack `local`, as its supervisor starts it."""
+    command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
+    environment = {"HOME": str(state / "local" / "home")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as started:
+        started.stdout.readline()
+        yield started
+        started.kill()
+
+
+def state_files(state):
+    file = state / "backend" / ".pulumi" / "stacks" / "mlplatform" / "local.json"
+    return file, file.with_name("local.json.bak")
+
+
+def test_down_ends_processes_of_a_stack_whose_state_is_lost(state, process, capsys):
+    stacks(state)
+    (state / "local" / "data").mkdir(parents=True)
+    down.main(["--stack", "local"])
+    assert process.wait(5) == -signal.SIGTERM
+    assert f"ended 1 processes of the stack local, whose state is lost; its data stay in {state}/local" in (
+        capsys.readouterr().err
+    )
+    assert [file.name for file in state.iterdir()] == ["local"]
+
+
+def test_down_keeps_backups_while_a_process_lives(state, process, monkeypatch):
+    stacks(state)
+    monkeypatch.setattr(down.stack_processes, "_signal", lambda *_: None)
+    monkeypatch.setattr(down.stack_processes, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(down.stack_processes, "KILL_SECONDS", 0.1)
+    with pytest.raises(ToolError, match=rf"do not end: \S+ \(pid {process.pid}\)"):
+        down.main(["--stack", "local"])
+    down.remove_state(state)
+    assert (state / "backend").is_dir()
+    assert (state / "passphrase").exists()
+
+
+@pytest.mark.parametrize("command", [down, recover])
+def test_a_lost_state_is_restored_before_the_cli_is_asked(state, command):
+    stacks(state)
+    file, copy = state_files(state)
+    copy.write_text(json.dumps(STATE))
+    command.main(["--stack", "local"])
+    assert json.loads(file.read_text()) == STATE
+
+
+def test_down_of_another_stack_keeps_the_copy_of_a_lost_state(state, capsys):
+    stacks(state)
+    _, copy = state_files(state)
+    copy.write_text(json.dumps(STATE))
+    down.main(["--stack", "dev"])
+    assert copy.exists()
+    assert "a stack whose state is missing still exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [down, recover])
+def test_leftovers_of_a_full_disk_are_swept_before_the_cli_is_asked(state, command):
+    stacks(state)
+    file = state / "backend" / ".pulumi" / "locks" / "organization" / "mlplatform" / "local" / "0a.json.1.tmp"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    os.utime(file, (0, 0))
+    command.main(["--stack", "local"])
+    assert not file.exists()
+
+
+def test_down_names_the_backend_that_holds_the_stack(state, process, monkeypatch):
+    recover.main(["--stack", "local"])
+    stacks(state)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://elsewhere")
+    own = (state / "backend").as_uri()
+    with pytest.raises(ToolError) as error:
+        down.main(["--stack", "local"])
+    assert str(error.value) == (
+        f"the stack local is held by the backend {own}, not by s3://elsewhere; "
+        f"1 processes serve it from {state}/local: unset PULUMI_BACKEND_URL, then run `make down STACK=local`"
+    )
+    assert process.poll() is None
+
+
+def test_down_names_a_foreign_backend_without_its_password(state, monkeypatch):
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "postgres://me:hunter2@db/state")
+    recover.main(["--stack", "local"])
+    stacks(state)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", (state / "backend").as_uri())
+    with pytest.raises(ToolError, match="set PULUMI_BACKEND_URL to postgres://db/state, then") as error:
+        down.main(["--stack", "local"])
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.usefixtures("process")
+def test_down_with_an_unknown_backend_keeps_a_serving_stack(state, monkeypatch):
+    stacks(state)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://elsewhere")
+    with pytest.raises(ToolError, match="has no stack local; 1 processes serve it from"):
+        down.main(["--stack", "local"])
+
+
+def test_down_forgets_the_backend_once_the_stack_is_gone(state, monkeypatch):
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://bucket")
+    recover.main(["--stack", "local"])
+    stacks(state, "local")
+    down.main(["--stack", "local"])
+    assert not (state / "local.backend").exists()
