@@ -20,6 +20,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from infra.core import orphans
 from infra.host import launch, watchdog
 from infra.host.errors import HostError
 from infra.host.models import ProcessInputs
@@ -56,7 +57,7 @@ class Supervision:
         self.root = root
         self.folder = root / "supervisor"
         self.socket = root / "supervisor.sock"
-        self.home = root / "home"
+        self.home = root / watchdog.HOME_FOLDER
         """HOME of the stack's processes, so that what they write there goes with the stack."""
         self._lock = threading.Lock()
 
@@ -79,11 +80,11 @@ class Supervision:
             self._check_socket_path()
             for folder in (self.folder / "programs", self.folder / "specs", self.root / "logs", self.home):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            watchdog.end_orphans(self.folder)
+            orphans.end(self.root, watchdog.is_supervised)
             (self.folder / "supervisord.conf").write_text(self._configuration(search_path), encoding="utf-8")
             done = subprocess.run(
                 [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.folder / "supervisord.conf")],
-                env={"PATH": search_path, "LANG": "C.UTF-8", "HOME": str(self.home)},
+                env=watchdog.supervisor_environment(self.root, search_path),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -130,7 +131,7 @@ class Supervision:
         now = Identity.of(info["pid"])
         try:
             record = json.loads((self.folder / "specs" / f"{name}.run").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return Status(info["statename"], foreign=info["statename"] == "RUNNING")
         if now != Identity.from_record(record):
             return Status(info["statename"], foreign=info["statename"] == "RUNNING")
@@ -152,7 +153,7 @@ class Supervision:
                     time.sleep(0.05)
                 if identity:
                     kill_group(identity)
-            watchdog.end_orphans(self.folder)
+            orphans.end(self.root, watchdog.is_supervised)
 
     def _remove(self, name: str) -> None:
         if self.status(name).state == "ABSENT":

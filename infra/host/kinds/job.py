@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
+from infra.core import orphans
 from infra.host.errors import CancelledError, HostError
 from infra.host.kinds import Host, Outputs, Request
 from infra.host.models import JobInputs
@@ -73,6 +74,7 @@ class JobKind:
 
 class _Paths:
     def __init__(self, root: Path, name: str) -> None:
+        self.root, self.name = root, name
         self.log = root / "logs" / f"{name}.log"
         self.marker = root / "jobs" / f"{name}.done.json"
         self.running = root / "jobs" / f"{name}.running.json"
@@ -86,6 +88,7 @@ class _Paths:
             if leader.alive():
                 kill_group(leader, GRACE_SECONDS)
             self.running.unlink()
+        orphans.end(self.root, lambda program: program == orphans.job(self.name))
 
 
 def _done_digest(marker: Path) -> str | None:
@@ -104,7 +107,7 @@ def _digest(inputs: JobInputs) -> str:
 def _run(host: Host, request: Request[JobInputs], paths: _Paths) -> float:
     inputs, begun = request.inputs, time.monotonic()
     paths.log.touch(mode=0o600)
-    with _started(host, inputs) as process:
+    with _started(host, request) as process:
         leader = Identity.of(process.pid)
         if leader:
             paths.running.write_text(json.dumps(leader.to_record()), encoding="utf-8")
@@ -113,6 +116,7 @@ def _run(host: Host, request: Request[JobInputs], paths: _Paths) -> float:
         failure = _await_end(host, process, inputs.timeout_seconds)
         if failure and leader:
             kill_group(leader, GRACE_SECONDS)
+            paths.end_leftover()
         process.wait()
         reader.join()
     paths.running.unlink(missing_ok=True)
@@ -126,12 +130,13 @@ def _run(host: Host, request: Request[JobInputs], paths: _Paths) -> float:
 
 
 @contextmanager
-def _started(host: Host, inputs: JobInputs) -> Iterator[subprocess.Popen[str]]:
+def _started(host: Host, request: Request[JobInputs]) -> Iterator[subprocess.Popen[str]]:
+    inputs = request.inputs
     base = {"PATH": os.environ["PATH"], "HOME": str(host.supervision.home), "LANG": "C.UTF-8"}
     try:
         with subprocess.Popen(
             inputs.command,
-            env={**base, **inputs.environment},
+            env={**base, **inputs.environment, **orphans.mark(host.root, orphans.job(request.name))},
             cwd=inputs.directory or host.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

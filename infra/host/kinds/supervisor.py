@@ -2,6 +2,7 @@
 
 import shutil
 
+from infra.core import orphans
 from infra.host.kinds import Host, Outputs, Request
 from infra.host.kinds.folder import make_folder, remove_empty
 from infra.host.models import SupervisorInputs
@@ -39,6 +40,7 @@ class SupervisorKind:
         """End everything that still runs and remove what belongs to no other resource."""
         del request, outputs
         host.supervision.shut_down()
+        orphans.end(host.root)
         host.supervision.socket.unlink(missing_ok=True)
         for folder in ("supervisor", "logs", "jobs", "home"):
             shutil.rmtree(host.root / folder, ignore_errors=True)

@@ -98,6 +98,14 @@ def test_a_run_that_a_killed_provider_left_behind_is_ended_first(host, root):
         assert leftover.wait(timeout=5) < 0
 
 
+def test_child_that_outlived_the_job_and_its_provider_is_ended_first(host, root):
+    JOB.create(host, script(f"setsid sleep 300 > /dev/null 2>&1 & echo $! > {root}/child"))
+    child = int((root / "child").read_text())
+    assert Identity.of(child) is not None
+    JOB.create(host, script("true"))
+    assert Identity.of(child) is None
+
+
 def test_a_job_whose_marker_is_gone_counts_as_never_run(host, root):
     outputs = JOB.create(host, script("true"))
     assert JOB.read(host, script("true"), outputs) == outputs
