@@ -13,7 +13,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from infra.controllers.namespace import ControllerNamespace, ControllerNamespaceArgs
 from infra.controllers.settings import OfficialChartsSettings
-from infra.core import charts
+from infra.core import charts, envoy_proxy
 from infra.core.charts import Chart, container
 from infra.core.kubernetes import OURS
 from infra.core.resources import Resources
@@ -85,41 +85,45 @@ class OfficialCharts(pulumi.ComponentResource):
         substrate = self._namespace(part, [])
         self._open_proxies(f"{self._name}-{part}-proxies", substrate)
         envoy = self._release("gateway", charts.ENVOY_GATEWAY, _envoy_gateway(), substrate)
+        self._gateway_class(GATEWAY_CLASS, "LoadBalancer", substrate, envoy)
+        return self._gateway_class(INTERNAL, "ClusterIP", substrate, envoy)
+
+    def _gateway_class(
+        self, called: str, service: str, substrate: Kubernetes, envoy: pulumi.Resource
+    ) -> pulumi.Resource:
+        """A class, and how the proxies of its gateways are run that have no EnvoyProxy of their own."""
         proxy = self._custom(
-            INTERNAL,
+            called,
             "gateway.envoyproxy.io/v1alpha1",
             "EnvoyProxy",
             {
                 "provider": {
                     "type": "Kubernetes",
-                    "kubernetes": {"envoyService": {"type": "ClusterIP"}},
+                    "kubernetes": {
+                        "envoyDeployment": envoy_proxy.deployment(),
+                        "envoyService": {"type": service},
+                    },
                 }
             },
             substrate,
             envoy,
         )
-        self._custom(
-            GATEWAY_CLASS,
-            "gateway.networking.k8s.io/v1",
-            "GatewayClass",
-            {"controllerName": GATEWAY_CONTROLLER},
-            None,
-            envoy,
-        )
         reference = {
             "group": "gateway.envoyproxy.io",
             "kind": "EnvoyProxy",
-            "name": INTERNAL,
+            "name": called,
             "namespace": substrate.namespace,
         }
         return self._custom(
-            f"{INTERNAL}-class",
+            f"{called}-class",
             "gateway.networking.k8s.io/v1",
             "GatewayClass",
             {"controllerName": GATEWAY_CONTROLLER, "parametersRef": reference},
             None,
             proxy,
-            called=INTERNAL,
+            called=called,
+            # Before 0.2 the class without parameters had the name of its proxy.
+            alias=called,
         )
 
     def _kserve(self, certificates: pulumi.Resource, gateway: pulumi.Resource) -> list[pulumi.Resource]:
@@ -162,16 +166,18 @@ class OfficialCharts(pulumi.ComponentResource):
         substrate: Kubernetes | None,
         *needs: pulumi.Resource,
         called: str | None = None,
+        alias: str | None = None,
     ) -> apiextensions.CustomResource:
         """A custom resource; without a substrate it belongs to the whole cluster."""
         namespace = substrate.namespace if substrate else None
+        before = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=f"{self._name}-{alias}")] if alias else None)
         return apiextensions.CustomResource(
             f"{self._name}-{part}",
             api_version=api_version,
             kind=kind,
             metadata=meta.v1.ObjectMetaArgs(name=called or part, namespace=namespace),
             spec=spec,
-            opts=(substrate or self._args.substrate).child(self, *needs),
+            opts=pulumi.ResourceOptions.merge((substrate or self._args.substrate).child(self, *needs), before),
         )
 
     def _open_proxies(self, name: str, substrate: Kubernetes) -> None:

@@ -15,7 +15,7 @@ API_SERVER_PORTS = (443, 6443)
 DNS_PORT = 53
 CONTAINER = container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
 """Of a chart's container that says nothing."""
-QUOTA = {"requests.cpu": "8", "requests.memory": "16Gi", "limits.memory": "16Gi", "pods": "50"}
+QUOTA = {"requests.cpu": "8", "requests.memory": "32Gi", "limits.memory": "32Gi", "pods": "50"}
 
 
 @dataclass(frozen=True, kw_only=True)

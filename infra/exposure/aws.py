@@ -11,8 +11,7 @@ from typing import Any, assert_never
 import pulumi
 from pulumi_kubernetes import apiextensions, meta
 
-from infra.core import charts
-from infra.core.resources import Resources
+from infra.core import envoy_proxy
 from infra.core.substrate import Aws
 from infra.exposure.certificate import AcmCertificate, AcmCertificateArgs
 from infra.exposure.dns import ExternalDns, ExternalDnsArgs
@@ -25,7 +24,6 @@ ANNOTATION = "service.beta.kubernetes.io/aws-load-balancer-"
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
 """TLS 1.2 and 1.3 with forward secrecy.
 Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/network/describe-ssl-policies.html"""
-PROXY = Resources(cpu_millicores=200, cpu_limit_millicores=2000, memory_mib=512)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +138,7 @@ class AwsGateway(pulumi.ComponentResource):
             **certificate,
         }
         return {
-            "envoyDeployment": {
-                "replicas": settings.replicas,
-                "container": {"resources": charts.container(PROXY)},
-            },
+            "envoyDeployment": envoy_proxy.deployment(settings.replicas),
             **({"envoyPDB": {"maxUnavailable": 1}} if settings.replicas > 1 else {}),
             "envoyService": {
                 "type": "LoadBalancer",

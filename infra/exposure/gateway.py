@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import apiextensions, meta, networking
 
+from infra.core import envoy_proxy
 from infra.core.kubernetes import LABEL_PREFIX, OURS
 from infra.core.names import dns_label
 from infra.core.substrate import Kubernetes
@@ -45,8 +46,8 @@ class GatewayExposureArgs:
 
     issuer: Issuer
 
-    proxy: Mapping[str, Any] | None = None
-    """What the gateway's proxies are to be, as an EnvoyProxy says it under `provider.kubernetes`; None: as usual."""
+    proxy: Mapping[str, Any]
+    """Deployment and Service of the gateway's proxies, as in an EnvoyProxy under `provider.kubernetes`."""
 
     port: int | None = None
     """TCP port that people reach it by; None: that of HTTPS."""
@@ -71,7 +72,7 @@ class GatewayExposureArgs:
             domain=settings.domain,
             gateway_class=settings.gateway_class,
             issuer=Issuer(kind="ClusterIssuer", name=settings.issuer),
-            proxy={"envoyService": _service(settings)},
+            proxy={"envoyDeployment": envoy_proxy.deployment(), "envoyService": _service(settings)},
             port=port,
             login=login,
             model_access=settings.model_access,
@@ -102,7 +103,7 @@ class GatewayExposure(pulumi.ComponentResource):
                 "issuerRef": {"kind": args.issuer.kind, "name": args.issuer.name},
             },
         )
-        proxy = self._proxy(args.proxy) if args.proxy is not None else None
+        proxy = self._proxy(args.proxy)
         self._gateway = self._custom(
             f"{name}-gateway",
             "gateway.networking.k8s.io/v1",
@@ -110,7 +111,7 @@ class GatewayExposure(pulumi.ComponentResource):
             name,
             {
                 "gatewayClassName": args.gateway_class,
-                **({"infrastructure": {"parametersRef": proxy}} if proxy else {}),
+                "infrastructure": {"parametersRef": proxy},
                 "listeners": [
                     {
                         "name": "https",

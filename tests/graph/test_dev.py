@@ -9,6 +9,7 @@ from infra.core import paths
 from infra.core.kubernetes import GPU, LABEL_PREFIX
 from tests.clusters import loose, pods
 from tests.dev import program
+from tests.limits import PROXIES, containers, ranges, refusals
 
 CUDA = {"training": {"estimator": {"kind": "xgboost", "device": "cuda"}}}
 
@@ -54,6 +55,12 @@ def test_every_pod_is_as_restricted_as_can_be(graph):
     found = pods(graph)
     assert len(found) > 10
     assert {name: wrong for name, pod in found.items() if (wrong := loose(pod))} == {}
+
+
+def test_no_container_is_refused_by_its_namespaces_limits(graph):
+    assert {PROXIES, "mlplatform", "loan-default"} <= set(ranges(graph))
+    assert len({owner for owner, *_ in containers(graph)}) > 20
+    assert refusals(graph) == []
 
 
 def test_no_pod_has_a_token_of_the_cluster_that_does_not_need_one(graph):

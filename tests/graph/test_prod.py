@@ -16,6 +16,7 @@ from stacks.access_matrix import holders, rights
 from tests import prod
 from tests.clusters import loose, pods
 from tests.iam import allowed, refused
+from tests.limits import PROXIES, containers, ranges, refusals
 from tests.validators import NAME_PROPERTIES, name_rule
 
 DATA = (s3.Bucket, rds.Instance, "aws:elasticache/replicationGroup:ReplicationGroup")
@@ -81,6 +82,12 @@ def test_in_the_cluster_nothing_goes_before_access_to_it_and_everything_goes_bef
 
 def test_no_pod_of_ours_is_loose(graph):
     assert {name: found for name, pod in pods(graph).items() if (found := loose(pod))} == {}
+
+
+def test_no_container_is_refused_by_its_namespaces_limits(graph):
+    assert {PROXIES, *OURS} <= set(ranges(graph))
+    assert len({owner for owner, *_ in containers(graph)}) > 20
+    assert refusals(graph) == []
 
 
 def accounts(graph):

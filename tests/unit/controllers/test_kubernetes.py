@@ -79,9 +79,17 @@ def test_models_are_not_exposed_by_kserves_own_gateway(graph):
         for each in graph.all("kubernetes:gateway.networking.k8s.io/v1:GatewayClass")
         if each.get("metadata.name") == made.get("spec.gatewayClassName")
     ]
-    proxy = graph.one("kubernetes:gateway.envoyproxy.io/v1alpha1:EnvoyProxy")
+    proxy = graph.one("kubernetes:gateway.envoyproxy.io/v1alpha1:EnvoyProxy", "*internal")
     assert chosen.get("spec.parametersRef.name") == proxy.get("metadata.name")
     assert proxy.get("spec.provider.kubernetes.envoyService.type") == "ClusterIP"
+
+
+def test_every_gateway_class_gives_its_proxies_requests_and_limits(graph):
+    proxies = {each.get("metadata.name"): each for each in graph.all("*:EnvoyProxy")}
+    for gateway_class in graph.all("*:GatewayClass"):
+        proxy = proxies[gateway_class.get("spec.parametersRef.name")]
+        resources = proxy.get("spec.provider.kubernetes.envoyDeployment.container.resources")
+        assert resources["limits"]["memory"] == resources["requests"]["memory"]
 
 
 def test_runtimes_wait_for_the_controller_whose_webhook_judges_them(pulumi_run):

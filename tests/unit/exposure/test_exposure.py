@@ -203,3 +203,10 @@ def test_a_preview_shows_the_urls_before_there_is_a_cluster(pulumi_run, settings
 def test_a_url_that_leads_to_no_service_is_refused(url):
     with pytest.raises(ValueError, match="no URL of a Service"):
         Address.of(url)
+
+
+@pytest.mark.parametrize("settings", [GATEWAY, NODE_PORT], ids=["gateway", "node-port"])
+def test_gateway_proxies_have_requests_and_limits(pulumi_run, settings):
+    proxy = pulumi_run(exposed(settings)).one("*:EnvoyProxy")
+    resources = proxy.get("spec.provider.kubernetes.envoyDeployment.container.resources")
+    assert resources["limits"]["memory"] == resources["requests"]["memory"]
