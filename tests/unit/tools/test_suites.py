@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from _pytest.mark.expression import Expression
 
 from tools import suites
@@ -57,6 +58,12 @@ def test_folders_left_out_of_a_suite_have_a_suite_of_their_own():
     ignored = {each.partition("=")[2] for suite in table for each in suite.arguments if each.startswith("--ignore=")}
     own = {os.path.normpath(f"{suite.folder}/{suite.arguments[-1]}") for suite in table}
     assert {folder for folder in ignored if not {folder, f"{folder}/tests"} & own} == set()
+
+
+def test_workflow_has_a_job_for_every_suite():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    jobs = workflow["jobs"]["test"]["strategy"]["matrix"]["suite"]
+    assert sorted(jobs) == sorted(suite.name for suite in suites.load(TABLE))
 
 
 def test_unknown_suite_is_refused_with_the_names_of_all():
