@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from infra.core import paths
+from infra.host.supervision import Supervision
 from tools import pulumi_cli
 
 pytestmark = pytest.mark.engine
@@ -168,7 +169,7 @@ def test_refresh_sees_a_stopped_process_and_up_mends_it(stack):
 def test_refresh_sees_nothing_in_a_process_that_was_killed_and_came_back(stack):
     stack.up()
     before = stack.pid()
-    time.sleep(1.1)
+    wait_until(lambda: Supervision(stack.root).status("web").state == "RUNNING")
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: stack.pid() != before)
     stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes")

@@ -31,6 +31,11 @@ def pid(host):
     return host.supervision.status("web").identity.pid
 
 
+def wait_until_running(host):
+    """Until the supervisor counts the start as a success: what dies earlier failed to start."""
+    wait_until(lambda: host.supervision.status("web").state == "RUNNING")
+
+
 def answers(port):
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1) as answer:
@@ -48,7 +53,7 @@ def test_a_process_is_created_once_it_answers(supervised, port):
 
 def test_a_killed_process_comes_back_with_another_pid(supervised, port):
     PROCESS.create(supervised, web_server(port))
-    time.sleep(1.1)
+    wait_until_running(supervised)
     first = pid(supervised)
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: answers(port))
@@ -57,7 +62,7 @@ def test_a_killed_process_comes_back_with_another_pid(supervised, port):
 
 def test_a_killed_supervisor_comes_back_and_its_processes_with_it(supervised, root, port):
     PROCESS.create(supervised, web_server(port))
-    time.sleep(1.1)
+    wait_until_running(supervised)
     pidfile = root / "supervisor" / "supervisord.pid"
     first = pidfile.read_text()
     os.kill(int(first), signal.SIGKILL)
@@ -69,7 +74,7 @@ def test_workers_that_outlive_their_killed_parent_are_ended_before_it_comes_back
     # A parent that serves in a child of its own, as MLflow and gunicorn do.
     server = f"{sys.executable} -m http.server --bind 127.0.0.1 {port}"
     PROCESS.create(supervised, web_server(port, command=["sh", "-c", f"{server} & wait"]))
-    time.sleep(1.1)
+    wait_until_running(supervised)
     first = pid(supervised)
     (worker,) = psutil.Process(first).children()
     os.kill(first, signal.SIGKILL)

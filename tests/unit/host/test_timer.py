@@ -28,10 +28,10 @@ def test_a_schedule_that_never_ran_counts_from_its_first_start(tmp_path):
 
 @pytest.fixture
 def started(tmp_path):
-    """Starts a timer whose last run was so many days ago; its command notes each run."""
+    """Starts a timer whose last run was so many days ago."""
     processes = []
 
-    def start(days_ago, command="echo ran >> ran"):
+    def start(days_ago, command):
         record = tmp_path / "timer.json"
         timer.note(record, datetime.now(UTC) - timedelta(days=days_ago), 0)
         arguments = ["--cron", NIGHTLY, "--record", str(record), "--", "sh", "-c", command]
@@ -55,18 +55,43 @@ def wait_until(condition):
         time.sleep(0.05)
 
 
-def test_nights_that_were_missed_are_made_up_for_once(started, tmp_path):
-    record = started(days_ago=3)
-    wait_until((tmp_path / "ran").exists)
-    time.sleep(2.5)
-    assert (tmp_path / "ran").read_text() == "ran\n"
-    assert json.loads(record.read_text())["exit_status"] == 0
+class ThirdPollError(Exception):
+    """Ends the timer."""
 
 
-def test_nothing_runs_before_its_time(started, tmp_path):
-    started(days_ago=0)
-    time.sleep(2.5)
-    assert not (tmp_path / "ran").exists()
+@pytest.fixture
+def polled_thrice(tmp_path, monkeypatch):
+    """Runs a timer whose last run was so many days ago until it has waited three times.
+
+    Gives what its command had noted at each wait, and the record.
+    """
+
+    def run(days_ago):
+        record, ran, polls = tmp_path / "timer.json", tmp_path / "ran", []
+
+        def poll(_seconds):
+            polls.append(ran.read_text() if ran.exists() else "")
+            if len(polls) == 3:
+                raise ThirdPollError
+
+        monkeypatch.setattr(timer.time, "sleep", poll)
+        timer.note(record, datetime.now(UTC) - timedelta(days=days_ago), 0)
+        with pytest.raises(ThirdPollError):
+            timer.keep_running(NIGHTLY, record, ["sh", "-c", f"echo ran >> {ran}"])
+        return polls, json.loads(record.read_text())
+
+    return run
+
+
+def test_missed_nights_are_made_up_for_once(polled_thrice):
+    polls, record = polled_thrice(days_ago=3)
+    assert polls == ["ran\n"] * 3
+    assert record["exit_status"] == 0
+
+
+def test_nothing_runs_before_its_time(polled_thrice):
+    polls, _ = polled_thrice(days_ago=0)
+    assert polls == [""] * 3
 
 
 def test_a_failed_run_is_noted_with_its_status(started):
