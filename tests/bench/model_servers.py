@@ -61,6 +61,7 @@ class NoCustomers:
 
 def ours(port: int, capture: bool) -> None:
     from workloads.loan_default.capture import Capture
+    from workloads.loan_default.loops import Loops
     from workloads.loan_default.serving import LoanDefaultModel
     from workloads.loan_default.source import Loaded
     from workloads.loan_default.store import Store
@@ -85,7 +86,7 @@ def ours(port: int, capture: bool) -> None:
             writer.start()
         model = LoanDefaultModel(settings, NoCustomers(), writer)
         model.serve({"champion": Loaded("1", scorer)})
-        build_server(port, "127.0.0.1", settings, model).start([])
+        build_server(port, "127.0.0.1", settings, model, Loops()).start([])
 
 
 if __name__ == "__main__":

@@ -53,7 +53,11 @@ def drift(share, in_a_row):
 def healthy():
     """A model server that answers fast and captures, and a drift job that ran."""
     return {
-        f'{metrics.MODEL_INFO}{{alias="champion",version="1"}}': "1x400",
+        f'{metrics.MODEL_INFO}{{alias="champion",instance="a",version="1"}}': "1x400",
+        f'{metrics.MODEL_WANTED}{{alias="champion",instance="a",version="1"}}': "1x400",
+        metrics.CHAMPION_MISSING: "0x400",
+        f'{metrics.LOOP_FAILURES_IN_A_ROW}{{loop="watcher"}}': "0x400",
+        f'{metrics.LOOP_BROKEN}{{loop="watcher"}}': "0x400",
         metrics.DRIFT_JOB_TIMESTAMP: "0x400",
         metrics.DRIFT_JOB_OK: "1x400",
         metrics.DRIFT_MEASURED: "1x400",
@@ -119,6 +123,12 @@ CONDITIONS = {
     metrics.ALERT_ERRORS: {f'{metrics.PREDICTION_ERRORS}{{reason="internal"}}': "0+60x400"},
     metrics.ALERT_CAPTURE: {f'{metrics.CAPTURE_ROWS}{{outcome="stored"}}': "0x400"},
     metrics.ALERT_LATENCY: {FAST: "0+400x400"},
+    metrics.ALERT_VERSION_NOT_SERVED: {
+        f'{metrics.MODEL_WANTED}{{alias="champion",instance="a",version="1"}}': "1 _x400",
+        f'{metrics.MODEL_WANTED}{{alias="champion",instance="a",version="2"}}': "1x400",
+    },
+    metrics.ALERT_CHAMPION_MISSING: {metrics.CHAMPION_MISSING: "1x400"},
+    metrics.ALERT_LOOP_FAILING: {f'{metrics.LOOP_FAILURES_IN_A_ROW}{{loop="watcher"}}': "0+1x400"},
 }
 
 
@@ -137,8 +147,25 @@ def test_a_spike_of_slow_answers_is_no_alert(tmp_path):
     assert fired(tmp_path, series, 102 * MINUTE) == set()
 
 
+def test_broken_loop_fires(tmp_path):
+    series = healthy() | {f'{metrics.LOOP_BROKEN}{{loop="watcher"}}': "1x400"}
+    assert fired(tmp_path, series, 10 * MINUTE) == {metrics.ALERT_LOOP_FAILING}
+
+
+def test_one_failed_step_is_no_alert(tmp_path):
+    series = healthy() | {f'{metrics.LOOP_FAILURES_IN_A_ROW}{{loop="watcher"}}': "0x10 1x2 0x300"}
+    assert fired(tmp_path, series, 12 * MINUTE) == set()
+    assert fired(tmp_path, series, HOUR) == set()
+
+
+def test_version_on_one_of_two_servers_fires_for_the_other(tmp_path):
+    other = f'{metrics.MODEL_WANTED}{{alias="champion",instance="b",version="1"}}'
+    assert fired(tmp_path, healthy() | {other: "1x400"}, 10 * MINUTE) == {metrics.ALERT_VERSION_NOT_SERVED}
+
+
 def test_no_model_server_fires(tmp_path):
-    series = {key: value for key, value in healthy().items() if not key.startswith(metrics.MODEL_INFO)}
+    of_server = (metrics.MODEL_INFO, metrics.MODEL_WANTED)
+    series = {key: value for key, value in healthy().items() if not key.startswith(of_server)}
     assert fired(tmp_path, series, 10 * MINUTE) == {metrics.ALERT_NOT_SERVING}
 
 

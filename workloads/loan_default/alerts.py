@@ -22,6 +22,7 @@ def rules(settings: AlertSettings) -> str:
         *(_drift(settings), _not_measured(settings), *_job(settings), _capture(settings)),
         *(_errors(settings), _absent(settings), _latency(settings)),
         *(_bias(settings), _age(settings), _live_quality(settings), *_retraining(settings)),
+        *(*_served(settings), _loops(settings)),
     ]
     return json.dumps({"groups": [{"name": "loan-default", "rules": found}]}, indent=1)
 
@@ -104,6 +105,38 @@ def _absent(settings: AlertSettings) -> dict[str, Any]:
         settings.for_seconds,
         "critical",
         "No model server answers with a loan-default model",
+    )
+
+
+def _served(settings: AlertSettings) -> list[dict[str, Any]]:
+    """What the model server serves against what the registry names; outages of the registry change neither."""
+    labels = f"instance, {metrics.LABEL_ALIAS}, {metrics.LABEL_VERSION}"
+    return [
+        _alert(
+            metrics.ALERT_VERSION_NOT_SERVED,
+            f"{metrics.MODEL_WANTED} unless on ({labels}) {metrics.MODEL_INFO}",
+            settings.for_seconds,
+            "critical",
+            f"The registry's {{{{ $labels.{metrics.LABEL_ALIAS} }}}} of loan-default is version "
+            f"{{{{ $labels.{metrics.LABEL_VERSION} }}}}, and the model server does not serve it",
+        ),
+        _alert(
+            metrics.ALERT_CHAMPION_MISSING,
+            f"{metrics.CHAMPION_MISSING} == 1",
+            settings.for_seconds,
+            "critical",
+            "The registry has no loan-default champion; the model server answers with the last verified version",
+        ),
+    ]
+
+
+def _loops(settings: AlertSettings) -> dict[str, Any]:
+    return _alert(
+        metrics.ALERT_LOOP_FAILING,
+        f"{metrics.LOOP_FAILURES_IN_A_ROW} > 0 or {metrics.LOOP_BROKEN} == 1",
+        settings.for_seconds,
+        "warning",
+        f"The loop {{{{ $labels.{metrics.LABEL_LOOP} }}}} of loan-default fails, or is dead or stuck",
     )
 
 

@@ -9,7 +9,6 @@ import itertools
 import logging
 import os
 import socket
-import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workloads.loan_default import CAPTURES, ENTITY, FEATURES
-from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.loops import Loop
 from workloads.loan_default.settings import ServingSettings
 from workloads.loan_default.store import Store
 
@@ -32,7 +31,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _HOUR_SECONDS = 3600
 _Value = TypeVar("_Value")
-_RETRY_SECONDS = 1.0
+_STUCK_SECONDS = 600.0
+_STOP_SECONDS = 20.0
+"""How long `stop` waits for the last rows; a pod is killed 30 s after it was told to end."""
+
 _STEP = 200
 _STEP_PAUSE_SECONDS = 0.004
 """Requests converted at once, and the pause after it: answers would wait while a conversion holds the interpreter."""
@@ -121,7 +123,6 @@ class Capture:
     def __init__(self, store: Store, settings: ServingSettings, counted: "Callable[[str, int], None]") -> None:
         self._store = store
         self._limit = settings.capture_queue_rows
-        self._pause = settings.capture_flush_seconds
         self._counted = counted
         self._queue: deque[Scored] = deque()
         self._blocks: list[_Block] = []  # taken from the queue, not yet written; the writer's
@@ -129,19 +130,24 @@ class Capture:
         self._removed = 0  # written by the writer only
         self._files = 0
         self._name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
-        self._stopped = False
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self.loop = Loop(
+            "capture",
+            self.flush,
+            pause_seconds=settings.capture_flush_seconds,
+            stuck_seconds=_STUCK_SECONDS,
+            step_on_stop=True,
+        )
+        """The writer."""
 
     def start(self) -> None:
         """Start the writer."""
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
-        """Write what is queued and end the writer."""
-        self._stopped = True
-        self._wake.set()
-        self._thread.join(timeout=self._pause)
+        """Write everything queued, also what was added during a flush in progress, and end the writer."""
+        self.loop.stop(_STOP_SECONDS)
+        if self._added > self._removed:
+            _log.error("%s captured rows were not written before the server ended", self._added - self._removed)
 
     def add(self, scored: Scored) -> None:
         """Queue an answered request, or count it as dropped; called from the event loop only."""
@@ -153,7 +159,7 @@ class Capture:
         self._added += rows
         self._queue.append(scored)
         if waiting * 2 > self._limit:
-            self._wake.set()
+            self.loop.wake()
 
     def flush(self) -> int:
         """Write everything queued now; returns the rows written. What cannot be written stays queued."""
@@ -177,19 +183,6 @@ class Capture:
                     self._blocks.append(_Block(hour))
                 self._blocks[-1].extend(same)
             time.sleep(_STEP_PAUSE_SECONDS)
-
-    def _run(self) -> None:
-        while not self._stopped:
-            self._wake.wait(self._pause)
-            self._wake.clear()
-            self._flush_or_keep()
-
-    def _flush_or_keep(self) -> None:
-        try:
-            self.flush()
-        except WorkloadError as error:
-            _log.warning("captured requests stay queued: %s", error)
-            time.sleep(_RETRY_SECONDS)
 
     def _write(self, block: _Block) -> None:
         moment = datetime.fromtimestamp(block.hour * _HOUR_SECONDS, UTC)

@@ -44,7 +44,22 @@ def _serving(settings: AlertSettings) -> list[Row]:
         Row(
             title="Model",
             panels=[
-                Panel(title="Version by alias", unit="short", queries=[(metrics.MODEL_INFO, _legend(alias, version))]),
+                Panel(
+                    title="Version by alias, served and wanted",
+                    unit="short",
+                    queries=[
+                        (metrics.MODEL_INFO, f"served {_legend(alias, version)}"),
+                        (metrics.MODEL_WANTED, f"wanted {_legend(alias, version)}"),
+                    ],
+                ),
+                Panel(
+                    title="Served without the registry",
+                    unit="bool",
+                    queries=[
+                        (metrics.MODEL_FROM_CACHE, "from the cache"),
+                        (metrics.CHAMPION_MISSING, "no champion in the registry"),
+                    ],
+                ),
                 Panel(
                     title="Age of the champion",
                     unit="d",
@@ -72,7 +87,29 @@ def _serving(settings: AlertSettings) -> list[Row]:
                     unit="cps",
                     queries=[(_rate(metrics.CAPTURE_ROWS, metrics.LABEL_OUTCOME), _legend(metrics.LABEL_OUTCOME))],
                 ),
-                Panel(title="Registry is down", unit="bool", queries=[(metrics.MODEL_FROM_CACHE, "served from copy")]),
+            ],
+        ),
+        Row(
+            title="Background loops",
+            panels=[
+                Panel(
+                    title="Failed steps",
+                    unit="cps",
+                    queries=[(_rate(metrics.LOOP_FAILURES, metrics.LABEL_LOOP), _legend(metrics.LABEL_LOOP))],
+                ),
+                Panel(
+                    title="Failures in a row",
+                    unit="short",
+                    queries=[
+                        (metrics.LOOP_FAILURES_IN_A_ROW, _legend(metrics.LABEL_LOOP)),
+                        (metrics.LOOP_BROKEN, f"dead or stuck: {_legend(metrics.LABEL_LOOP)}"),
+                    ],
+                ),
+                Panel(
+                    title="Time since the last success",
+                    unit="s",
+                    queries=[(f"time() - {metrics.LOOP_LAST_SUCCESS}", _legend(metrics.LABEL_LOOP))],
+                ),
             ],
         ),
     ]

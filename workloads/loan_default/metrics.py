@@ -19,7 +19,25 @@ MODEL_LOADED_TIMESTAMP = "loan_default_model_loaded_timestamp_seconds"
 """Gauge of the UNIX time at which the champion was trained, for the model's age; label `version`."""
 
 MODEL_FROM_CACHE = "loan_default_model_from_cache"
-"""Gauge, 1 while the registry cannot be reached and the last verified copy answers."""
+"""Gauge, 1 while a verified copy answers that was loaded from the local cache instead of the registry."""
+
+MODEL_WANTED = "loan_default_model_wanted"
+"""Gauge, 1 for the version that the registry (or a pin) wants each alias to serve; labels `alias` and `version`."""
+
+CHAMPION_MISSING = "loan_default_champion_missing"
+"""Gauge, 1 while a model serves and the registry answers that it has no champion."""
+
+LOOP_FAILURES = "loan_default_loop_failures_total"
+"""Counter of failed steps; label `loop`."""
+
+LOOP_FAILURES_IN_A_ROW = "loan_default_loop_failures_in_a_row"
+"""Gauge of the failed steps since the last success; label `loop`."""
+
+LOOP_LAST_SUCCESS = "loan_default_loop_last_success_timestamp_seconds"
+"""Gauge of the UNIX time at which a step last succeeded; absent before the first success; label `loop`."""
+
+LOOP_BROKEN = "loan_default_loop_broken"
+"""Gauge, 1 while a loop's thread is dead or one of its steps exceeds its limit; label `loop`."""
 
 CAPTURE_ROWS = "loan_default_capture_rows_total"
 """Counter of captured rows; label `outcome` (`stored` or `dropped`)."""
@@ -79,6 +97,7 @@ LABEL_OUTCOME = "outcome"
 LABEL_FEATURE = "feature"
 LABEL_ATTRIBUTE = "attribute"
 LABEL_KIND = "kind"
+LABEL_LOOP = "loop"
 
 ERROR_REASONS = ("malformed", "unknown_customer", "stale_features", "online_store_down", "not_ready", "internal")
 """Every value of the label `reason`; the counter starts at 0 for each, so that a rate exists before the first error."""
@@ -98,6 +117,9 @@ ALERT_MODEL_AGE = "LoanDefaultModelAge"
 ALERT_LIVE_QUALITY = "LoanDefaultLiveQuality"
 ALERT_RETRAIN_FAILED = "LoanDefaultRetrainFailed"
 ALERT_RETRAINING_DOWN = "LoanDefaultRetrainingDown"
+ALERT_LOOP_FAILING = "LoanDefaultLoopFailing"
+ALERT_VERSION_NOT_SERVED = "LoanDefaultVersionNotServed"
+ALERT_CHAMPION_MISSING = "LoanDefaultChampionMissing"
 
 ALERTS_THAT_RETRAIN = (ALERT_DATA_DRIFT,)
 """Alerts that are sent to the retraining service; it ignores every other."""

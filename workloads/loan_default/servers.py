@@ -44,7 +44,7 @@ def wait_for_model_server(environment: Environment) -> None:
 def wait_for_retraining(environment: Environment) -> None:
     """Wait until the retraining service and its ledger answer."""
     uri = urlparse(environment.need("retrain_url"))
-    _wait_http("the retraining service (RETRAIN_URL)", f"{uri.scheme}://{uri.netloc}/healthz", environment)
+    _wait_http("the retraining service (RETRAIN_URL)", f"{uri.scheme}://{uri.netloc}/readyz", environment)
 
 
 def wait_for_pipelines(host: str, seconds: float) -> None:

@@ -9,7 +9,6 @@ import itertools
 import logging
 import random
 import re
-import threading
 import time
 import uuid
 from http import HTTPStatus
@@ -23,6 +22,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from workloads.loan_default import FEATURES, SERVED_NAME, metrics
 from workloads.loan_default.capture import Capture, Scored
 from workloads.loan_default.errors import run_command
+from workloads.loan_default.loops import Loop, Loops
 from workloads.loan_default.online import FeastLookup, Lookup
 from workloads.loan_default.payload import RequestError, parse_v1, parse_v2
 from workloads.loan_default.settings import LATENCY_BUCKETS, Environment, ServingSettings, load
@@ -35,6 +35,10 @@ VERSION_HEADER = "x-model-version"
 _PROCESS = uuid.uuid4().hex
 _numbers = itertools.count(1)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_LOOK_SECONDS = 300.0
+_CONNECT_SECONDS = 600.0
+"""Durations of one look at the registry, a download included, and of one connection beyond which they are stuck."""
+
 _SCORE_BUCKETS = tuple(step / 10 for step in range(1, 11))
 
 _log = logging.getLogger("loan_default")
@@ -47,6 +51,12 @@ _latency = Histogram(
 _vector_latency, _online_latency = _latency.labels("vector"), _latency.labels("online")
 _scores = Histogram(metrics.SCORE, "Predicted default probability", [metrics.LABEL_ALIAS], buckets=_SCORE_BUCKETS)
 _info = Gauge(metrics.MODEL_INFO, "Version that an alias serves", [metrics.LABEL_ALIAS, metrics.LABEL_VERSION])
+_wanted = Gauge(
+    metrics.MODEL_WANTED,
+    "Version that the registry wants an alias to serve",
+    [metrics.LABEL_ALIAS, metrics.LABEL_VERSION],
+)
+_missing = Gauge(metrics.CHAMPION_MISSING, "A model serves and the registry has no champion")
 _trained = Gauge(metrics.MODEL_LOADED_TIMESTAMP, "When the champion was trained", [metrics.LABEL_VERSION])
 _cached = Gauge(metrics.MODEL_FROM_CACHE, "Registry down, last verified copy answers")
 _captured = Counter(metrics.CAPTURE_ROWS.removesuffix("_total"), "Captured rows", [metrics.LABEL_OUTCOME])
@@ -149,23 +159,16 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
         return champion
 
 
-class Watcher(threading.Thread):
+class Watcher:
     """Follows the registry's aliases, unless one version is pinned; what cannot be verified never replaces what was."""
 
     def __init__(self, model: LoanDefaultModel, source: RegistrySource, settings: ServingSettings) -> None:
-        super().__init__(name="watcher", daemon=True)
         self._model = model
         self._source = source
-        self._pause = settings.poll_seconds
         self._pinned = settings.model_version
         self._loaded: dict[str, Loaded] = {}
         self._down = False
-
-    def run(self) -> None:
-        """Look at the aliases, forever."""
-        while True:
-            self.look()
-            time.sleep(self._pause)
+        self._wanted: dict[str, str] = {}
 
     def look(self) -> None:
         """Look once; with the registry down and nothing loaded, serve the last verified copies."""
@@ -182,6 +185,20 @@ class Watcher(threading.Thread):
         if loaded != self._loaded:
             self._serve(loaded)
             self._source.remember(loaded)
+        self._note_wanted(wanted)
+
+    def _note_wanted(self, wanted: dict[str, str]) -> None:
+        """Show what the registry wants beside what is served, and a champion that it does not have any more."""
+        wanted = {alias: version for alias, version in wanted.items() if alias in (CHAMPION, CHALLENGER)}
+        for alias, version in self._wanted.items() - wanted.items():
+            _wanted.remove(alias, version)
+        for alias, version in wanted.items():
+            _wanted.labels(alias, version).set(1)
+        missing = CHAMPION not in wanted and CHAMPION in self._loaded
+        if missing and CHAMPION in self._wanted:
+            _log.error("the registry has no champion any more; version %s stays", self._loaded[CHAMPION].version)
+        _missing.set(int(missing))
+        self._wanted = wanted
 
     def _model_for(self, alias: str, wanted: dict[str, str]) -> Loaded | None:
         version, served = wanted.get(alias), self._loaded.get(alias)
@@ -231,23 +248,16 @@ def serve(environment: Environment, port: int, host: str) -> None:
     capture = Capture(Store.open(environment), settings, _count_captured) if settings.capture else None
     model = LoanDefaultModel(settings, lookup, capture)
     source = RegistrySource(environment.need("mlflow_tracking_uri"), environment.work / "models")
-    Watcher(model, source, settings).start()
-    threading.Thread(target=_connect, args=(lookup,), name="connect", daemon=True).start()
+    watcher = Watcher(model, source, settings)
+    loops = Loops()
+    loops.add(Loop("watcher", watcher.look, pause_seconds=settings.poll_seconds, stuck_seconds=_LOOK_SECONDS)).start()
+    loops.add(
+        Loop("feature-lookup", lookup.connect, pause_seconds=0, stuck_seconds=_CONNECT_SECONDS, until_success=True)
+    ).start()
     if capture is not None:
         capture.start()
-    build_server(port, host, settings, model).start([])
-
-
-def _connect(lookup: FeastLookup) -> None:
-    while True:
-        try:
-            lookup.connect()
-        except Exception as error:  # noqa: BLE001  the registry's database may not be there yet, in any of its ways
-            _log.warning("feature lookup: %s", error)
-            time.sleep(1)
-        else:
-            _log.info("feature lookup is ready")
-            return
+        loops.add(capture.loop)
+    build_server(port, host, settings, model, loops).start([])
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import FastAPIDeprecationWarning, RequestValidationError
 from fastapi.responses import Response
 from kserve import InferResponse, Model, ModelServer, model_server
-from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotLive, ServerNotReady
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
@@ -26,6 +26,7 @@ from prometheus_client import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workloads.loan_default import SERVED_NAME, metrics
+from workloads.loan_default.loops import Loops
 from workloads.loan_default.payload import RequestError, malformed
 from workloads.loan_default.settings import ServingSettings
 
@@ -50,7 +51,15 @@ for _reason in metrics.ERROR_REASONS:
 
 
 class QuietDataPlane(DataPlane):  # type: ignore[misc]  # kserve is untyped
-    """KServe's data plane without CloudEvents, and not ready before the model is."""
+    """KServe's data plane without CloudEvents: not ready before the model is, not live while a loop is broken."""
+
+    loops: Loops | None = None
+
+    async def live(self) -> dict[str, str]:
+        """Raise ServerNotLive when a loop is dead or stuck; unreachable servers are no reason for a restart."""
+        if self.loops is not None and (broken := self.loops.broken()):
+            raise ServerNotLive("; ".join(broken))
+        return {"status": "alive"}
 
     async def ready(self) -> bool:
         """Whether every registered model can answer."""
@@ -224,6 +233,10 @@ def _on_not_ready(_error: Any = None) -> Response:
     return _on_request_error(RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", text, retry_after_seconds=2))
 
 
+def _on_not_live(error: Any) -> Response:
+    return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error)})
+
+
 def _on_bug(error: Any) -> Response:
     _errors.labels("internal").inc()
     _log.error("a request failed", exc_info=error)
@@ -238,6 +251,7 @@ _ANSWERS: dict[type[Exception], Callable[[Any], Response]] = {
     NotImplementedError: _on_not_found,
     ModelNotReady: _on_not_ready,
     ServerNotReady: _on_not_ready,
+    ServerNotLive: _on_not_live,
     Exception: _on_bug,
 }
 
@@ -253,8 +267,8 @@ def _json(status: HTTPStatus, content: dict[str, str], headers: dict[str, str] |
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
-def build_server(port: int, host: str, settings: ServingSettings, model: Model) -> ModelServer:
-    """KServe's server with a model registered, whether or not it can answer yet."""
+def build_server(port: int, host: str, settings: ServingSettings, model: Model, loops: Loops) -> ModelServer:
+    """KServe's server with a model registered, whether or not it can answer yet; live while no loop is broken."""
     QuietRESTServer.host = host
     QuietRESTServer.max_body_bytes = settings.max_body_bytes
     model_server.RESTServer = QuietRESTServer
@@ -267,6 +281,7 @@ def build_server(port: int, host: str, settings: ServingSettings, model: Model) 
     gc.set_threshold(_GC_ALLOCATIONS)
     server.register_model(model)
     server.dataplane = QuietDataPlane(server.registered_models)
+    server.dataplane.loops = loops
     server.model_repository_extension = ClosedRepository(server.registered_models)
     return server
 

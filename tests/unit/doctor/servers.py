@@ -34,7 +34,7 @@ def answers(**changes):
             "/api/v2/status",
             {"config": {"original": "route: DataDriftDetected\nreceivers: webhook_configs"}},
         ),
-        "healthz": ("/healthz", {"status": "ok"}),
+        "readyz": ("/readyz", {"status": "ok"}),
         "report": ("/drift_report.html", "<html>"),
         "pipelines": ("/apis/v2beta1/healthz", {"multi_user": False}),
     }

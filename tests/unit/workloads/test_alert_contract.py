@@ -38,7 +38,7 @@ def served():
 
 def asked(rule):
     """Series names in a rule, with the labels that it selects by or shows."""
-    expression = re.sub(r"\b(?:sum|rate|increase|absent|time|on|and|unless)\b", " ", rule["expr"])
+    expression = re.sub(r"\b(?:sum|rate|increase|absent|time|on|and|or|unless)\b", " ", rule["expr"])
     names = set(re.findall(r"\b(?:loan_default|evidently)_\w+", expression))
     shown = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
     selected = {label for part in re.findall(r"\{([^}]*)\}", expression) for label in re.findall(r"(\w+)=", part)}

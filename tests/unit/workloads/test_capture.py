@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
+from workloads.loan_default import loops
 from workloads.loan_default.capture import Capture, Scored
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.settings import ServingSettings
@@ -149,3 +150,46 @@ def test_the_writer_flushes_by_itself_when_half_full_and_at_the_end(environment,
     capture.add(scored("b"))
     capture.stop()
     assert list(captured(environment)["request_id"]) == ["a", "a", "b"]
+
+
+def test_stop_during_a_flush_writes_rows_added_meanwhile(environment, make, monkeypatch):
+    capture = make(capture_flush_seconds=60)
+    write, entered, leave = Store.write, threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        entered.set()
+        assert leave.wait(10)
+        write(*arguments)
+
+    monkeypatch.setattr(Store, "write", slow)
+    capture.start()
+    capture.add(scored("a"))
+    capture.loop.wake()
+    assert entered.wait(10)
+    capture.add(scored("b"))
+    stopper = threading.Thread(target=capture.stop)
+    stopper.start()
+    capture.loop._stopping.wait(10)
+    leave.set()
+    stopper.join()
+    assert list(captured(environment)["request_id"]) == ["a", "b"]
+
+
+def test_writer_survives_an_unexpected_error(environment, make, monkeypatch):
+    monkeypatch.setattr(loops, "FIRST_BACKOFF_SECONDS", 0.01)
+    capture = make(capture_flush_seconds=0.01)
+    errors = [OSError(28, "No space left on device"), RuntimeError("a bug")]
+    write, written = Store.write, threading.Event()
+
+    def failing(*arguments):
+        if errors:
+            raise errors.pop(0)
+        write(*arguments)
+        written.set()
+
+    monkeypatch.setattr(Store, "write", failing)
+    capture.start()
+    capture.add(scored("a"))
+    assert written.wait(10)
+    capture.stop()
+    assert list(captured(environment)["request_id"]) == ["a"]

@@ -57,5 +57,5 @@ def test_a_service_that_stays_away_is_named_with_its_variable(make_environment):
     environment = make_environment(deployment={"server_wait_seconds": 0.3}).model_copy(
         update={"retrain_url": "http://127.0.0.1:9/retrain", "retrain_token": TOKEN}
     )
-    with pytest.raises(WorkloadError, match=r"retraining service \(RETRAIN_URL\) at http://127.0.0.1:9/healthz"):
+    with pytest.raises(WorkloadError, match=r"retraining service \(RETRAIN_URL\) at http://127.0.0.1:9/readyz"):
         ask(environment)

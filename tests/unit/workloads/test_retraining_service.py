@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from workloads.loan_default import MODEL_NAME, labels, metrics, monitoring
 from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.loops import Loop
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.service import ALERT_OUTCOMES, MAX_BODY_BYTES, Parts, Service
 from workloads.loan_default.retraining.worker import RolledBack
@@ -207,6 +208,31 @@ def test_health_and_metrics_ask_for_no_token_and_show_every_outcome_from_the_sta
         assert f'{metrics.ALERTS_RECEIVED}{{outcome="{outcome}"}} 0.0' in text
     assert f"{metrics.LAST_RETRAIN_FAILED} 0.0" in text
     assert f'{metrics.RETRAINS}{{status="queued"}} 0.0' in text
+
+
+def test_ledger_outage_keeps_the_service_live_and_its_metrics_readable(world, monkeypatch):
+    def down(*_arguments):
+        raise WorkloadError("the retraining ledger (RETRAIN_DATABASE) does not answer")
+
+    monkeypatch.setattr(Ledger, "answers", lambda _: False)
+    monkeypatch.setattr(Ledger, "counts", down)
+    assert world.http.get("/healthz").status_code == 200
+    assert world.http.get("/readyz").status_code == 503
+    answer = world.http.get("/metrics")
+    assert answer.status_code == 200
+    assert metrics.LAST_RETRAIN_FAILED not in answer.text
+    assert metrics.ALERTS_RECEIVED in answer.text
+
+
+def test_dead_worker_ends_liveness_and_is_a_metric(world):
+    loop = Loop("test-worker", lambda: None, pause_seconds=10, stuck_seconds=None)
+    world.service._parts.loops.add(loop)
+    loop.start()
+    assert world.http.get("/healthz").status_code == 200
+    loop._thread = SimpleNamespace(is_alive=lambda: False)
+    answer = world.http.get("/healthz")
+    assert (answer.status_code, answer.json()["error"]) == (503, "the loop test-worker has died; see the log")
+    assert f'{metrics.LOOP_BROKEN}{{loop="test-worker"}} 1.0' in world.http.get("/metrics").text
 
 
 def test_a_storm_is_answered_fast_and_leaves_one_running_and_one_queued(world):

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from workloads.loan_default import metrics, serving
+from workloads.loan_default.loops import Loop, Loops
 from workloads.loan_default.payload import RequestError
 from workloads.loan_default.serving import LoanDefaultModel
 from workloads.loan_default.settings import ServingSettings
@@ -47,7 +48,7 @@ class Notes:
 def server():
     """One application per process: KServe keeps it in a global."""
     model = LoanDefaultModel(SETTINGS, Lookup(), Notes())
-    built = build_server(0, "127.0.0.1", SETTINGS, model)
+    built = build_server(0, "127.0.0.1", SETTINGS, model, Loops())
     rest = QuietRESTServer("kserve.model_server:app", built.dataplane, built.model_repository_extension, 0)
     rest.create_application()
     return model, rest
@@ -255,6 +256,26 @@ def test_the_challenger_gets_its_share_and_no_more(http, model, scorer):
     assert 50 < versions.count("8") < 130
     model.serve({"champion": Loaded("7", scorer)})
     assert {post(http, PREDICT, {"instances": [VECTOR]}).headers["x-model-version"] for _ in range(20)} == {"7"}
+
+
+def test_model_server_is_live_until_a_loop_is_stuck(http, server):
+    entered, leave = threading.Event(), threading.Event()
+
+    def step():
+        entered.set()
+        leave.wait(10)
+
+    loop = server[1].dataplane.loops.add(Loop("test-live", step, pause_seconds=10, stuck_seconds=0.0))
+    assert http.get("/v2/health/live").status_code == 200
+    loop.start()
+    assert entered.wait(10)
+    answer = http.get("/v2/health/live")
+    assert answer.status_code == 503
+    assert "test-live is stuck" in answer.json()["error"]
+    assert post(http, PREDICT, {"instances": [VECTOR]}).status_code == 200
+    leave.set()
+    loop.stop(10)
+    assert http.get("/v2/health/live").status_code == 200
 
 
 def test_stopping_writes_what_is_captured(model):

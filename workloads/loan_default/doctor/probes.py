@@ -239,7 +239,7 @@ def _route(outputs: Mapping[str, str]) -> Finding:
 
 
 def _retraining(outputs: Mapping[str, str]) -> Finding:
-    text(outputs["retrain_url"].removesuffix("/retrain") + "/healthz")
+    text(outputs["retrain_url"].removesuffix("/retrain") + "/readyz")
     return Finding(status="ok", detail="healthy")
 
 

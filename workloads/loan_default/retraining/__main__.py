@@ -9,6 +9,7 @@ import threading
 import uvicorn
 
 from workloads.loan_default.errors import run_command
+from workloads.loan_default.loops import Loops
 from workloads.loan_default.release import quiet_libraries
 from workloads.loan_default.retraining import runner
 from workloads.loan_default.retraining.bearer import token
@@ -32,8 +33,10 @@ def build(environment: Environment) -> tuple[Service, Worker]:
     checks = Checks(os.environ)
     champion = ChampionWatch(environment)
     worker = Worker(environment, ledger, runner.make(environment), rollbacks, checks.run)
-    service = Service(Parts(environment, ledger, champion, rollbacks, checks, secret, worker.stop))
-    champion.start()
+    loops = Loops()
+    loops.add(worker.loop)
+    loops.add(champion.loop).start()
+    service = Service(Parts(environment, ledger, champion, rollbacks, checks, secret, worker.stop, loops))
     return service, worker
 
 

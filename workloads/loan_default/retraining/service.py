@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from workloads.loan_default import MODEL_NAME, labels, metrics, monitoring, reference
 from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.loops import COLLECTORS, Loops
 from workloads.loan_default.retraining.ledger import STATUSES, Ledger
 from workloads.loan_default.settings import Environment
 from workloads.loan_default.store import Store
@@ -115,6 +116,9 @@ class Parts:
     stop: Callable[[], None]
     """Called when the server shuts down."""
 
+    loops: Loops = field(default_factory=Loops)
+    """The loops without which the service does nothing: it is live while none of them is broken."""
+
 
 class Service:
     """The endpoints, and what they count."""
@@ -129,8 +133,11 @@ class Service:
         )
         for outcome in ALERT_OUTCOMES:
             self._received.labels(outcome)
-        self._retrains = Gauge(metrics.RETRAINS, "Retrains", [metrics.LABEL_STATUS], registry=self.registry)
-        self._failed = Gauge(metrics.LAST_RETRAIN_FAILED, "Last retrain failed", registry=self.registry)
+        for collector in COLLECTORS:
+            self.registry.register(collector)
+        self._of_ledger = CollectorRegistry()
+        self._retrains = Gauge(metrics.RETRAINS, "Retrains", [metrics.LABEL_STATUS], registry=self._of_ledger)
+        self._failed = Gauge(metrics.LAST_RETRAIN_FAILED, "Last retrain failed", registry=self._of_ledger)
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -142,6 +149,7 @@ class Service:
 
         routes = [
             Route("/healthz", self.health),
+            Route("/readyz", self.ready),
             Route("/metrics", self.metrics),
             Route("/drift_report.html", self.report),
             Route("/status", self._guarded(self.status), methods=["GET"]),
@@ -155,22 +163,31 @@ class Service:
         return Starlette(routes=routes, lifespan=lifespan)
 
     async def health(self, _request: Request) -> Response:
-        """200 once the ledger's database answers."""
+        """200 while no loop is dead or stuck: only then a restart helps."""
+        if broken := self._parts.loops.broken():
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(broken))
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _request: Request) -> Response:
+        """200 while the ledger's database answers."""
         if await run_in_threadpool(self._parts.ledger.answers):
             return JSONResponse({"status": "ok"})
         return _error(HTTPStatus.SERVICE_UNAVAILABLE, "the ledger (RETRAIN_DATABASE) does not answer")
 
     async def metrics(self, _request: Request) -> Response:
-        """Prometheus text."""
+        """Prometheus text; what the ledger counts is absent while its database does not answer."""
+        text = generate_latest(self.registry)
         try:
             counts = await run_in_threadpool(self._parts.ledger.counts)
             failed = await run_in_threadpool(self._parts.ledger.last_failed)
         except WorkloadError as error:
-            return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-        for status in STATUSES:
-            self._retrains.labels(status).set(counts[status])
-        self._failed.set(int(failed))
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+            _log.warning("%s", error)
+        else:
+            for status in STATUSES:
+                self._retrains.labels(status).set(counts[status])
+            self._failed.set(int(failed))
+            text += generate_latest(self._of_ledger)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     async def report(self, _request: Request) -> Response:
         """The latest drift report."""

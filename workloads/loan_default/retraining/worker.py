@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from workloads.loan_default import labels, reference
 from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.loops import Loop
 from workloads.loan_default.retraining.ledger import Ledger, Retrain, Status
 from workloads.loan_default.retraining.runner import SECRETS_OF_THE_SERVICE, Outcome, Runner
 from workloads.loan_default.retraining.watch import Watch, wait_until_served
@@ -30,6 +31,11 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 _IDLE_SECONDS = 0.5
 _CHAMPION_SECONDS = 1.0
+_ASK_SECONDS = 60.0
+"""Duration of one question to the registry beyond which it is stuck."""
+
+_CHECK_SECONDS = 1800.0
+"""Duration of one drift job beyond which it is ended."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +75,20 @@ class Rollbacks:
             return RolledBack(done.version, time.monotonic() - begun)
 
 
-class ChampionWatch(threading.Thread):
+class ChampionWatch:
     """Knows the champion's version at any time, so that taking an alert asks nobody."""
 
     def __init__(self, environment: Environment) -> None:
-        super().__init__(name="champion", daemon=True)
         self._environment = environment
         self.version = ""
         """Last known version; empty before the first answer."""
-
-    def run(self) -> None:
-        """Ask the registry, forever; an outage keeps the last answer."""
-        while True:
-            self.look()
-            time.sleep(_CHAMPION_SECONDS)
+        self.loop = Loop("champion", self.look, pause_seconds=_CHAMPION_SECONDS, stuck_seconds=_ASK_SECONDS)
 
     def look(self) -> None:
-        """Ask once."""
+        """Ask the registry once; an outage, which raises WorkloadError, and a missing champion keep the last answer."""
         try:
             self.version = reference.champion(self._environment).version
-        except WorkloadError as error:
+        except DataError as error:
             _log.debug("champion: %s", error)
 
 
@@ -116,26 +116,36 @@ class Checks:
         return True
 
     def run(self) -> None:
-        """Run one to its end."""
+        """Run one to its end, or to its time limit; a job that cannot be run counts as a failed one."""
         with self._lock:
-            done = subprocess.run(
-                [sys.executable, "-m", "workloads.loan_default.monitoring"],
-                env=self._environ,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-            )
-            lines = done.stdout.strip().splitlines()
-            self.last = {"exit_status": done.returncode, "line": lines[-1] if lines else "", "at": time.time()}
+            try:
+                status, line = self._job()
+            except (OSError, subprocess.SubprocessError) as error:
+                status, line = None, f"{type(error).__name__}: {error}"
+            self.last = {"exit_status": status, "line": line, "at": time.time()}
             self.finished += 1
-            if done.returncode:
-                _log.warning("drift job: exit status %s: %s", done.returncode, self.last["line"])
+            if status != 0:
+                _log.warning("drift job: exit status %s: %s", status, line)
+
+    def _job(self) -> tuple[int, str]:
+        """Exit status and last line of one drift job."""
+        done = subprocess.run(
+            [sys.executable, "-m", "workloads.loan_default.monitoring"],
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_CHECK_SECONDS,
+        )
+        lines = done.stdout.strip().splitlines()
+        return done.returncode, lines[-1] if lines else ""
 
 
-class Worker(threading.Thread):
-    """The one thread that retrains."""
+class Worker:
+    """The one loop that retrains."""
 
     def __init__(
         self,
@@ -145,7 +155,6 @@ class Worker(threading.Thread):
         rollbacks: Rollbacks,
         checked: Callable[[], None],
     ) -> None:
-        super().__init__(name="worker", daemon=True)
         self._environment = environment
         self._settings = environment.settings.retraining
         self._ledger = ledger
@@ -153,23 +162,26 @@ class Worker(threading.Thread):
         self._rollbacks = rollbacks
         self._checked = checked
         self._stopping = threading.Event()
+        self.loop = Loop("worker", self.step, pause_seconds=_IDLE_SECONDS, stuck_seconds=None)
+
+    def start(self) -> None:
+        """Start to work."""
+        self.loop.start()
 
     def stop(self) -> None:
-        """End at the next step; what runs is gone on with by the next service."""
+        """End at the next step; the next service resumes what runs."""
         self._stopping.set()
+        self.loop.stop()
 
-    def run(self) -> None:
-        """Finish what was left, then take what is queued, until stopped."""
-        while not self._stopping.is_set():
-            try:
-                left = self._ledger.left()
-                retrain = left or self._ledger.take(self._settings.cooldown_seconds)
-                if retrain is not None:
-                    self.do(retrain)
-                    continue
-            except WorkloadError as error:
-                _log.warning("%s", error)
-            self._stopping.wait(_IDLE_SECONDS)
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the last step has ended."""
+        self.loop.stop(timeout)
+
+    def step(self) -> None:
+        """Finish what was left, or do what is queued; raises WorkloadError while the ledger does not answer."""
+        retrain = self._ledger.left() or self._ledger.take(self._settings.cooldown_seconds)
+        if retrain is not None:
+            self.do(retrain)
 
     def do(self, retrain: Retrain) -> None:
         """Everything from the window to the end of the watch; the ledger holds how it went."""

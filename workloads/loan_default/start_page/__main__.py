@@ -35,7 +35,8 @@ def app(status: Status) -> Starlette:
         return JSONResponse(status.latest(), headers=HEADERS)
 
     async def health(_request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        broken = status.loops.broken()
+        return JSONResponse({"status": "; ".join(broken) or "ok"}, 503 if broken else 200)
 
     return Starlette(routes=[Route("/", page), Route("/status.json", latest), Route("/healthz", health)])
 

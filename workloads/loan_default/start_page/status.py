@@ -1,7 +1,6 @@
 """What the start page shows: the doctor's answers, the model that serves with its evidence, and a few curves."""
 
 import json
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,9 +10,12 @@ from urllib.parse import urlencode
 from workloads.loan_default import metrics
 from workloads.loan_default.doctor.http import NoAnswerError, json_of
 from workloads.loan_default.doctor.probes import VECTOR, champion, examine
+from workloads.loan_default.loops import Loop, Loops
 
 EVERY_SECONDS = 15.0
 """Pause between two examinations."""
+
+_STUCK_SECONDS = 300.0
 
 CURVE_SECONDS, CURVE_STEP_SECONDS = 3600, 60
 _RATE = "[5m]"
@@ -57,23 +59,24 @@ class Status:
             "links": dict(links),
             "request": self._request(),
         }
-        threading.Thread(target=self._renew, name="doctor", daemon=True).start()
+        self.loops = Loops()
+        self.loops.add(
+            Loop("start-page", self._renew, pause_seconds=EVERY_SECONDS, stuck_seconds=_STUCK_SECONDS)
+        ).start()
 
     def latest(self) -> dict[str, Any]:
         """What the page shows; `examined` is None before the first examination has ended."""
         return self._latest
 
     def _renew(self) -> None:
-        while True:
-            self._latest = {
-                "examined": time.time(),
-                "answers": [asdict(answer) for answer in examine(self._probed)],
-                "links": dict(self._links),
-                "model": self._model(),
-                "curves": self._curves(),
-                "request": self._request(),
-            }
-            time.sleep(EVERY_SECONDS)
+        self._latest = {
+            "examined": time.time(),
+            "answers": [asdict(answer) for answer in examine(self._probed)],
+            "links": dict(self._links),
+            "model": self._model(),
+            "curves": self._curves(),
+            "request": self._request(),
+        }
 
     def _request(self) -> dict[str, Any]:
         return {"url": self._links.get("prediction_url", ""), "body": {"instances": [VECTOR]}}
@@ -94,7 +97,7 @@ class Status:
             "run_id": version["run_id"],
             "experiment_id": run["run"]["info"]["experiment_id"],
             "metrics": {each["key"]: each["value"] for each in run["run"]["data"].get("metrics", [])},
-            "verdict": json.loads(tags.get("verdict", "null")),
+            "verdict": _verdict(tags.get("verdict", "null")),
             "evidence": tags.get("evidence", ""),
         }
 
@@ -111,3 +114,11 @@ class Status:
             return []
         series = answer["data"]["result"]
         return [[float(at), float(value)] for at, value in series[0]["values"] if value != "NaN"] if series else []
+
+
+def _verdict(tag: str) -> Any:
+    """The release policy's verdict; None when the tag, which anybody with access to the registry writes, is no JSON."""
+    try:
+        return json.loads(tag)
+    except (ValueError, RecursionError):
+        return None
