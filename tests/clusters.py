@@ -58,6 +58,17 @@ def pods(graph: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
+def empty_maps(graph: Any) -> list[str]:
+    """Objects with an empty map in their metadata."""
+    return [
+        f"{each.name}: {key}"
+        for each in graph.resources
+        if each.type.startswith("kubernetes:") and isinstance(each.inputs.get("metadata"), dict)
+        for key, value in each.inputs["metadata"].items()
+        if value == {}
+    ]
+
+
 def loose(pod: dict[str, Any]) -> list[str]:
     """What the Pod Security Standard `restricted`, or we beyond it, would not let pass.
 

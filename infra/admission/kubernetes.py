@@ -86,7 +86,8 @@ class Gatekeeper(pulumi.ComponentResource):
             f"{name}-{metadata['name']}-template" if is_template else f"{name}-{kind.lower()}",
             api_version=manifest["apiVersion"],
             kind=kind,
-            metadata={**metadata, "annotations": annotations},
+            # An API server drops empty maps, and the provider would report an update at every run.
+            metadata={**metadata, "annotations": annotations} if annotations else metadata,
             spec=manifest["spec"],
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(needs)),
         )

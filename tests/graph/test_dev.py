@@ -7,7 +7,7 @@ import pytest
 
 from infra.core import paths
 from infra.core.kubernetes import GPU, LABEL_PREFIX
-from tests.clusters import loose, pods
+from tests.clusters import empty_maps, loose, pods
 from tests.dev import program
 from tests.limits import PROXIES, containers, ranges, refusals
 
@@ -55,6 +55,11 @@ def test_every_pod_is_as_restricted_as_can_be(graph):
     found = pods(graph)
     assert len(found) > 10
     assert {name: wrong for name, pod in found.items() if (wrong := loose(pod))} == {}
+
+
+def test_no_metadata_holds_an_empty_map(graph):
+    """An API server drops it, so that the provider reports an update at every run."""
+    assert empty_maps(graph) == []
 
 
 def test_no_container_is_refused_by_its_namespaces_limits(graph):

@@ -14,7 +14,7 @@ from infra.identity.aws import ROLE_ANNOTATION
 from infra.pipelines.kubernetes import ACCOUNTS
 from stacks.access_matrix import holders, rights
 from tests import prod
-from tests.clusters import loose, pods
+from tests.clusters import empty_maps, loose, pods
 from tests.iam import allowed, refused
 from tests.limits import PROXIES, containers, ranges, refusals
 from tests.validators import NAME_PROPERTIES, name_rule
@@ -82,6 +82,11 @@ def test_in_the_cluster_nothing_goes_before_access_to_it_and_everything_goes_bef
 
 def test_no_pod_of_ours_is_loose(graph):
     assert {name: found for name, pod in pods(graph).items() if (found := loose(pod))} == {}
+
+
+def test_no_metadata_holds_an_empty_map(graph):
+    """An API server drops it, so that the provider reports an update at every run."""
+    assert empty_maps(graph) == []
 
 
 def test_no_container_is_refused_by_its_namespaces_limits(graph):

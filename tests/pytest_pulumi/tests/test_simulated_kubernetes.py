@@ -76,6 +76,18 @@ class TestOnTheEngine:
     def cluster(self):
         return Kubernetes()
 
+    @pytest.mark.parametrize(("annotations", "changes"), [({}, ["update"]), (None, [])])
+    def test_empty_map_in_metadata_is_an_update_each_time(self, pulumi_stack, cluster, annotations, changes):
+        def make(opts):
+            metadata = {"name": "a", "labels": LABELS, **({} if annotations is None else {"annotations": annotations})}
+            k8s.apiextensions.CustomResource(
+                "it", api_version="e.example/v1", kind="Thing", metadata=metadata, spec={}, opts=opts
+            )
+
+        stack = pulumi_stack(program(make), providers=[cluster])
+        stack.up()
+        assert [step.op for step in stack.up().changes] == changes
+
     def test_names_are_generated_and_dependants_see_them_at_preview(self, pulumi_stack, cluster):
         seen = []
 

@@ -218,6 +218,10 @@ class SimulatedProvider:
                 return paths
         return paths
 
+    def kept(self, planned: Planned) -> dict[str, Any]:
+        """Give what the cloud kept of the last inputs, which new inputs are compared with."""
+        return planned.old_inputs
+
     def known_at_preview(self, planned: Planned) -> Iterable[str]:
         """Give the outputs that are known before the creation."""
         del planned

@@ -148,6 +148,13 @@ class Kubernetes(SimulatedProvider):
         """Give the name with its namespace, which is the provider's id."""
         return self.claim(planned) or f"{planned.name}-{planned.digest(8)}"
 
+    def kept(self, planned: Planned) -> dict[str, Any]:
+        """Give the last inputs without empty maps in the metadata, which an API server drops."""
+        metadata = planned.old_inputs.get("metadata")
+        if not isinstance(metadata, dict):
+            return planned.old_inputs
+        return planned.old_inputs | {"metadata": {key: value for key, value in metadata.items() if value != {}}}
+
     def known_at_preview(self, planned: Planned) -> Iterable[str]:
         """Give what the provider's preview already shows."""
         del planned

@@ -84,7 +84,7 @@ class _Service(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
         planned = self._planned(request, context, request.news, ignored=tuple(request.ignoreChanges))
         with self._operation("diff", planned, context):
-            old = planned.old_inputs
+            old = self._provider.kept(planned)
             changed = compare(old, planned.inputs, planned.ignored)
             immutable = list(self._provider.replaces(planned)) if changed else []
             replaces = sorted(path for path in changed if any(touches(rule, path) for rule in immutable))
