@@ -8,13 +8,25 @@ from pulumi import Input, Output
 
 
 class HealthCheckDict(TypedDict, total=False):
-    """How a process shows that it is ready: one of the two."""
+    """How a process shows that it works: `http_url` or `command`. See `infra.host.models.HealthCheck`."""
 
     http_url: Input[str]
     """URL that answers 2xx."""
 
     command: Input[Sequence[Input[str]]]
     """Command that exits with 0; it gets the process's environment."""
+
+    interval_seconds: Input[float]
+    """Time from one look of the watchdog to the next; 10 by default."""
+
+    timeout_seconds: Input[float]
+    """Time within which an answer must come; 10 by default."""
+
+    misses: Input[int]
+    """Misses in a row after which a hung process is restarted; 6 by default."""
+
+    grace_seconds: Input[float]
+    """Time after a launch in which misses do not count before the first answer; 600 by default."""
 
 
 class HostProvider(pulumi.ProviderResource):
@@ -29,7 +41,7 @@ class Supervisor(pulumi.CustomResource):
     """Starts, watches and ends the stack's processes; they depend on it."""
 
     state: Output[str]
-    """`running` or `dead`."""
+    """`running`, `dead`, `watchdog hung` or `watchdog outdated`."""
 
     def __init__(self, name: str, *, search_path: Input[str], opts: pulumi.ResourceOptions | None = None) -> None:
         """`search_path`: PATH of everything it starts."""

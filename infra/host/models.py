@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from infra.core import health
+
 PortNumber = Annotated[int, Field(ge=1024, le=65535)]
 RelativePath = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
 """A path below the stack's folder."""
@@ -16,11 +18,27 @@ class Inputs(BaseModel):
 
 
 class HealthCheck(Inputs):
-    """How a process shows that it is ready: an HTTP 2xx answer, or a command that exits with 0."""
+    """How a process shows that it works: an HTTP 2xx answer, or a command that exits with 0.
+
+    A started process is ready once it shows it. From then on the watchdog asks, and restarts a process that hangs: one
+    without any answer, with an HTTP status of 500 or more, or stopped by a signal, several times in a row.
+    """
 
     http_url: str | None = None
 
     command: list[str] | None = None
+
+    interval_seconds: Annotated[float, Field(ge=0.1, le=600)] = health.INTERVAL_SECONDS
+    """Time from one look of the watchdog to the next."""
+
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = health.TIMEOUT_SECONDS
+    """Time within which an answer must come; a later one is a miss."""
+
+    misses: Annotated[int, Field(ge=1, le=1000)] = health.MISSES
+    """Misses in a row after which the process counts as hung and is restarted."""
+
+    grace_seconds: Annotated[float, Field(ge=0, le=86400)] = health.GRACE_SECONDS
+    """Time after a launch in which misses do not count, unless the process has answered already."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "HealthCheck":

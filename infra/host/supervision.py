@@ -6,9 +6,11 @@ telling one process from another. `watchdog.py`, a program that it supervises, b
 
 import configparser
 import hashlib
+import http.client
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
 
 from infra.core import orphans
 from infra.host import launch, watchdog
@@ -29,7 +31,13 @@ from infra.host.processes import Identity, kill_group
 WATCHDOG = "watchdog"
 MAX_SOCKET_PATH_BYTES = 107
 """Longest unix socket path, see unix(7)."""
-START_SECONDS = 15
+START_SECONDS = 60
+ANSWER_SECONDS = 30
+"""Time within which supervisord answers; one that does not hangs."""
+STOP_SECONDS = 150
+"""The same where it stops a program first, which takes up to 120 s, see `ProcessInputs`."""
+WATCHDOG_SECONDS = 60
+"""Time without a sign of the watchdog after which it counts as hung."""
 EXITED = ("BACKOFF", "EXITED", "FATAL", "UNKNOWN", "STOPPED")
 
 
@@ -56,7 +64,7 @@ class Supervision:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.folder = root / "supervisor"
-        self.socket = root / "supervisor.sock"
+        self.socket = root / watchdog.SOCKET_FILE
         self.home = root / watchdog.HOME_FOLDER
         """HOME of the stack's processes, so that what they write there goes with the stack."""
         self._lock = threading.Lock()
@@ -69,11 +77,36 @@ class Supervision:
         """Whether supervisord answers."""
         try:
             return bool(self._call("getPID"))
-        except (OSError, xmlrpc.client.Error):
+        except (HostError, xmlrpc.client.Error):
             return False
 
+    def watchdog_state(self) -> str | None:
+        """What is wrong with the watchdog: `hung` or `outdated`; None while nothing is."""
+        record = self.folder / watchdog.RECORD_FILE
+        try:
+            age = time.time() - record.stat().st_mtime
+            current = json.loads(record.read_text(encoding="utf-8"))["digest"] == watchdog.code_digest()
+        except (FileNotFoundError, ValueError):  # just started, or of a version without a record
+            age, current = 0, time.time() - (self.folder / "supervisord.pid").stat().st_mtime < WATCHDOG_SECONDS
+        if age > WATCHDOG_SECONDS:
+            return "hung"
+        return None if current else "outdated"
+
+    def is_configured(self, search_path: str) -> bool:
+        """Whether supervisord was started as it would be today."""
+        try:
+            return (self.folder / "supervisord.conf").read_text(encoding="utf-8") == self._configuration(search_path)
+        except FileNotFoundError:
+            return False
+
+    def restart_watchdog(self) -> None:
+        """Kill the watchdog, which makes supervisord start it again with the code of today."""
+        info: Any = self._call("getProcessInfo", f"{WATCHDOG}:{WATCHDOG}")
+        if info["pid"] and (identity := Identity.of(info["pid"])):
+            kill_group(identity)
+
     def ensure(self, search_path: str) -> None:
-        """Start supervisord unless it answers; what a dead one left running is ended first."""
+        """Start supervisord unless it answers; what a dead or hung one left running is ended first."""
         with self._lock:
             if self.alive():
                 return
@@ -96,13 +129,14 @@ class Supervision:
     def start(self, name: str, inputs: ProcessInputs) -> None:
         """Run a program with these inputs; one that already runs with the very same ones is left alone."""
         spec = self._specification(inputs)
+        content = json.dumps({**spec, "health": inputs.health.model_dump()})
         status = self.status(name)
         if status.state in ("RUNNING", "STARTING") and status.digest == spec["digest"]:
+            _write_private(self.folder / "specs" / f"{name}.json", content)  # a changed health check needs no restart
             return
         self._remove(name)
         with self._lock:
-            health = inputs.health.model_dump()
-            _write_private(self.folder / "specs" / f"{name}.json", json.dumps({**spec, "health": health}))
+            _write_private(self.folder / "specs" / f"{name}.json", content)
             _write_private(self.folder / "programs" / f"{name}.conf", self._program(name, inputs))
             self._call("reloadConfig")
             self._call("addProcessGroup", name)
@@ -124,7 +158,7 @@ class Supervision:
         """What runs now under this name."""
         try:
             info: Any = self._call("getProcessInfo", f"{name}:{name}")
-        except (OSError, xmlrpc.client.Error):
+        except (HostError, xmlrpc.client.Error):
             return Status("ABSENT")
         if not info["pid"]:
             return Status(info["statename"])
@@ -148,7 +182,7 @@ class Supervision:
                 pid = int(str(self._call("getPID")))
                 identity = Identity.of(pid)
                 self._call("shutdown")
-                deadline = time.monotonic() + START_SECONDS * 2
+                deadline = time.monotonic() + START_SECONDS
                 while identity and identity.alive() and time.monotonic() < deadline:
                     time.sleep(0.05)
                 if identity:
@@ -175,9 +209,13 @@ class Supervision:
         return {**spec, "digest": hashlib.sha256(digested).hexdigest()}
 
     def _call(self, method: str, *arguments: object) -> object:
-        transport = SupervisorTransport(None, None, f"unix://{self.socket}")
-        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
-            return getattr(proxy.supervisor, method)(*arguments)
+        seconds = STOP_SECONDS if method == "stopProcessGroup" else ANSWER_SECONDS
+        transport = _Transport(f"unix://{self.socket}", seconds)
+        try:
+            with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, http.client.HTTPException) as error:
+            raise HostError(f"supervisord does not answer on {self.socket} ({error}): run `make up` again") from error
 
     def _check_socket_path(self) -> None:
         length = len(str(self.socket).encode())
@@ -244,6 +282,27 @@ class Supervision:
                 }
             }
         )
+
+
+class _Transport(SupervisorTransport):  # type: ignore[misc]  # untyped
+    """As supervisor's own, but gives up on a supervisord that hangs."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        super().__init__(None, None, url)
+        self._seconds = seconds
+        self._get_connection = self._connected
+
+    def _connected(self) -> UnixStreamHTTPConnection:
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stream.settimeout(self._seconds)
+        try:
+            stream.connect(self.serverurl.removeprefix("unix://"))
+        except OSError:
+            stream.close()
+            raise
+        connection = UnixStreamHTTPConnection("localhost")
+        connection.sock = stream
+        return connection
 
 
 def _ini(sections: dict[str, dict[str, object]]) -> str:

@@ -1,16 +1,12 @@
 """A supervised process: started, watched until it answers, restarted when it dies."""
 
-import os
-import subprocess
 import time
-import urllib.error
-import urllib.request
-from http import HTTPStatus
 from pathlib import Path
 
+from infra.core import health
 from infra.host.errors import CancelledError, HostError
 from infra.host.kinds import Host, Outputs, Request
-from infra.host.models import HealthCheck, ProcessInputs
+from infra.host.models import ProcessInputs
 from infra.host.processes import port_owner
 from infra.host.supervision import EXITED, Supervision
 
@@ -82,7 +78,7 @@ def _state(supervision: Supervision, request: Request[ProcessInputs]) -> str:
     if status.digest != supervision.digest(request.inputs):
         return "changed: it was launched with other inputs"
     deadline = time.monotonic() + PROBE_SECONDS
-    while not healthy(request.inputs.health, request.inputs.environment):
+    while not healthy(request.inputs):
         if time.monotonic() > deadline:
             return "unhealthy: it runs but does not answer its health check"
         time.sleep(POLL_SECONDS)
@@ -104,7 +100,7 @@ def _await_health(host: Host, request: Request[ProcessInputs]) -> None:
     supervision, name, inputs = host.supervision, request.name, request.inputs
     begun = time.monotonic()
     exits, last = 0, ""
-    while not healthy(inputs.health, inputs.environment):
+    while not healthy(inputs):
         if host.cancelled.wait(POLL_SECONDS):
             raise CancelledError(f"{name!r} was cancelled before it answered")
         status = supervision.status(name)
@@ -119,30 +115,9 @@ def _await_health(host: Host, request: Request[ProcessInputs]) -> None:
             )
 
 
-def healthy(check: HealthCheck, environment: dict[str, str]) -> bool:
+def healthy(inputs: ProcessInputs) -> bool:
     """Whether the process answers now, within `PROBE_SECONDS`."""
-    if check.command is not None:
-        return _exits_with_zero(check.command, environment)
-    try:
-        with urllib.request.urlopen(str(check.http_url), timeout=PROBE_SECONDS) as answer:  # noqa: S310
-            return int(answer.status) < HTTPStatus.MULTIPLE_CHOICES
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _exits_with_zero(command: list[str], environment: dict[str, str]) -> bool:
-    try:
-        done = subprocess.run(
-            command,
-            env={"PATH": os.environ["PATH"], **environment},
-            capture_output=True,
-            timeout=PROBE_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
+    return health.answers(inputs.health.model_dump(), inputs.environment, PROBE_SECONDS)
 
 
 def _log_tail(path: Path) -> str:
