@@ -86,6 +86,8 @@ class JobOnHost(pulumi.ComponentResource):
             directory=str(args.substrate.checkout),
             environment=_environment(name, spec, args, WORK_DIR=scratch.absolute_path),
             triggers=spec.triggers,
+            check=spec.check,
+            repair=spec.repair,
             timeout_seconds=spec.timeout_seconds,
             opts=args.substrate.child(self, *(need.store.ready for need in spec.needs)),
         )

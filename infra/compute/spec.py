@@ -121,3 +121,10 @@ class JobSpec(TaskSpec):
 
     triggers: Mapping[str, str] = field(default_factory=dict)
     """Values whose change makes the job run again, beside its command and environment."""
+
+    check: Sequence[str] = ()
+    """Command that tells whether the result of the job still exists (see `infra.host.models.JobInputs`). A cluster runs
+    no check: there a person repeats the work."""
+
+    repair: Sequence[str] = ()
+    """Command that makes a missing result anew; empty repeats `command`."""

@@ -94,6 +94,9 @@ class Job(pulumi.CustomResource):
     log_path: Output[str]
     """Standard output and error of the last run."""
 
+    state: Output[str]
+    """`done`, or why the result of the job is missing or cannot be checked."""
+
     def __init__(
         self,
         name: str,
@@ -102,6 +105,8 @@ class Job(pulumi.CustomResource):
         environment: Input[Mapping[str, Input[str]]] | None = None,
         directory: Input[str] | None = None,
         triggers: Mapping[str, Input[str]] | None = None,
+        check: Sequence[Input[str]] = (),
+        repair: Sequence[Input[str]] = (),
         timeout_seconds: float | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -111,9 +116,11 @@ class Job(pulumi.CustomResource):
             "environment": {} if environment is None else environment,
             "directory": directory,
             "triggers": dict(triggers or {}),
+            "check": list(check),
+            "repair": list(repair),
             "timeout_seconds": timeout_seconds,
         }
-        super().__init__("host:index:Job", name, _with_outputs(given, "digest", "log_path"), opts)
+        super().__init__("host:index:Job", name, _with_outputs(given, "digest", "log_path", "state"), opts)
 
 
 class Folder(pulumi.CustomResource):

@@ -92,6 +92,13 @@ class JobInputs(Inputs):
 
     triggers: dict[str, str] = {}
 
+    check: list[str] = []
+    """Command that tells whether the result of the job still exists: exit status 0 says that it does, 3 that it does
+    not, any other that nobody can tell now. Its last line of output says why. Empty: the result is taken to exist."""
+
+    repair: list[str] = []
+    """Command that runs instead of `command` when the inputs are those of the last run and `check` finds no result."""
+
     timeout_seconds: Annotated[float, Field(gt=0, le=86400)] = 3600
 
 

@@ -178,6 +178,8 @@ class LoanDefault(pulumi.ComponentResource):
                 needs=self._data,
                 calls=STAGE_CALLS,
                 triggers={"data": _fingerprint(settings.data), "features": _digest(CHECKOUT / FEATURE_REPOSITORY)},
+                check=[*_recovering(settings.serving.model_version), "--check"],
+                repair=_recovering(settings.serving.model_version),
                 timeout_seconds=settings.release_timeout_seconds,
                 resources=_resources_of_all_stages(settings),
                 executors=self._executors,
@@ -354,6 +356,11 @@ def _releasing(version: str | None) -> list[str]:
     if version is None:
         return ["workloads.loan_default.release"]
     return ["workloads.loan_default.deployment", version]
+
+
+def _recovering(version: str | None) -> list[str]:
+    """The command that makes a lost champion and lost features anew; with a pinned version the features alone."""
+    return ["python", "-m", "workloads.loan_default.recovery", *([] if version is None else ["--features-only"])]
 
 
 def _digest(where: Path) -> str:

@@ -62,14 +62,21 @@ class RegistrySource:
         """
         if version in self._refused:
             return None
-        answer = self._get("/api/2.0/mlflow/model-versions/get", name=MODEL_NAME, version=version)
-        tags = {item["key"]: item["value"] for item in answer.get("model_version", {}).get("tags", [])}
         try:
-            return Loaded(version, self._scorer(tags.get(_BUNDLE_TAG, ""), tags.get(_URI_TAG, "")))
+            return self.fetch(version)
         except BundleError as error:
             self._refused.add(version)
             _log.error("version %s is refused: %s", version, error)
             return None
+
+    def fetch(self, version: str) -> Loaded:
+        """Download (unless the cache has it), verify and load a version.
+
+        Raises BundleError when it must not be served, RegistryDownError.
+        """
+        answer = self._get("/api/2.0/mlflow/model-versions/get", name=MODEL_NAME, version=version)
+        tags = {item["key"]: item["value"] for item in answer.get("model_version", {}).get("tags", [])}
+        return Loaded(version, self._scorer(tags.get(_BUNDLE_TAG, ""), tags.get(_URI_TAG, "")))
 
     def remember(self, loaded: dict[str, Loaded]) -> None:
         """Note which verified copies are served, and drop the others."""

@@ -20,6 +20,13 @@ from infra.host.processes import Identity, kill_group
 GRACE_SECONDS = 10
 POLL_SECONDS = 0.1
 LOG_TAIL_LINES = 20
+DONE = "done"
+MISSING = 3
+"""Exit status of a check that found no result."""
+CHECK_SECONDS = 60.0
+"""What one check may take."""
+SERVERS_SECONDS = 120.0
+"""How long a check that could not tell is repeated: the servers that it asks may be starting."""
 REDACTED = "[secret]"
 
 
@@ -29,6 +36,11 @@ class JobKind:
     A marker in the stack's folder names the inputs of the last run, if that run succeeded: a job that ended while the
     engine died before it could record that is not run again. The marker is removed before a run starts, because the
     engine keeps the outputs of the last successful update when an update fails.
+
+    A job with a `check` is also run again when its result is gone though its inputs are the same. A refresh runs the
+    check and records what it found as `state`; the update that follows repeats the check, now that servers are
+    mended, before it runs anything. So `pulumi up --refresh` alone mends the result, a preview names what is missing,
+    and nothing waits while the engine computes differences.
     """
 
     model = JobInputs
@@ -38,25 +50,29 @@ class JobKind:
         """Run it unless its marker says that it was done with these inputs."""
         paths = _Paths(host.root, request.name)
         digest = _digest(request.inputs)
-        if _done_digest(paths.marker) != digest:
+        command: list[str] | None = request.inputs.command
+        if _done_digest(paths.marker) == digest:
+            command = _repair_command(host, request)
+        if command is not None:
             paths.end_leftover()
             paths.marker.unlink(missing_ok=True)
-            seconds = _run(host, request, paths)
+            seconds = _run(host, request, paths, command)
             request.report(f"done in {seconds:.0f} s, log: {paths.log}")
             paths.marker.write_text(json.dumps({"digest": digest}), encoding="utf-8")
-        return {"digest": digest, "log_path": str(paths.log), "marker_path": str(paths.marker)}
+        return {"digest": digest, "log_path": str(paths.log), "marker_path": str(paths.marker), "state": DONE}
 
     def read(self, host: Host, request: Request[JobInputs], outputs: Outputs) -> Outputs | None:
-        """The outputs with the digest of the last run; None when that run failed or there was none."""
+        """The outputs with the digest of the last run, and its state; None when that run failed or there was none."""
         done = _done_digest(_Paths(host.root, request.name).marker)
-        return {**outputs, "digest": done} if done else None
+        return {**outputs, "digest": done, "state": _checked(host, request)[1]} if done else None
 
     def drift(self, host: Host, inputs: JobInputs, outputs: Outputs) -> list[str]:
         """A job whose last run failed or had other inputs has drifted, whatever the engine recorded."""
         del host
         marker = outputs.get("marker_path")
         done = _done_digest(Path(marker)) if marker else None
-        return [] if outputs.get("digest") == done == _digest(inputs) else ["digest"]
+        off = [] if outputs.get("digest") == done == _digest(inputs) else ["digest"]
+        return off if outputs.get("state") in {DONE, None} else [*off, "state"]
 
     def update(self, host: Host, request: Request[JobInputs], outputs: Outputs) -> Outputs:
         """Run it with the new inputs."""
@@ -100,14 +116,67 @@ def _done_digest(marker: Path) -> str | None:
 
 
 def _digest(inputs: JobInputs) -> str:
-    values = inputs.model_dump(mode="json", exclude={"timeout_seconds"})
+    values = inputs.model_dump(mode="json", exclude={"timeout_seconds", "check", "repair"})
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _run(host: Host, request: Request[JobInputs], paths: _Paths) -> float:
+def _repair_command(host: Host, request: Request[JobInputs]) -> list[str] | None:
+    """What to run for a job that was done with the same inputs; None while its result exists."""
+    deadline = time.monotonic() + SERVERS_SECONDS
+    while True:
+        status, state = _checked(host, request)
+        if status == 0:
+            return None
+        if status == MISSING or time.monotonic() > deadline:
+            request.report(f"{state}: running again")
+            return request.inputs.repair or request.inputs.command
+        if host.cancelled.wait(POLL_SECONDS * 10):
+            raise CancelledError(f"job {request.name!r} was cancelled before its result was checked")
+
+
+def _checked(host: Host, request: Request[JobInputs]) -> tuple[int | None, str]:
+    """Exit status of the job's check, None when it took too long, and the job's state."""
+    inputs = request.inputs
+    if not inputs.check:
+        return 0, DONE
+    try:
+        done = subprocess.run(
+            inputs.check,
+            env=_environment(host, inputs),
+            cwd=inputs.directory or host.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=CHECK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"the check did not end within {CHECK_SECONDS:g} s"
+    except OSError as error:
+        return None, f"the check cannot be run: {error.strerror}: {error.filename}"
+    if done.returncode == 0:
+        return 0, DONE
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    return done.returncode, _redacted(lines[-1] if lines else f"exit status {done.returncode}", request)
+
+
+def _redacted(text: str, request: Request[JobInputs]) -> str:
+    for secret in request.secrets:
+        text = text.replace(secret, REDACTED)
+    return text
+
+
+def _environment(host: Host, inputs: JobInputs) -> dict[str, str]:
+    base = {"PATH": os.environ["PATH"], "HOME": str(host.supervision.home), "LANG": "C.UTF-8"}
+    return {**base, **inputs.environment}
+
+
+def _run(host: Host, request: Request[JobInputs], paths: _Paths, command: list[str]) -> float:
     inputs, begun = request.inputs, time.monotonic()
     paths.log.touch(mode=0o600)
-    with _started(host, request) as process:
+    with _started(host, request, command) as process:
         leader = Identity.of(process.pid)
         if leader:
             paths.running.write_text(json.dumps(leader.to_record()), encoding="utf-8")
@@ -130,13 +199,12 @@ def _run(host: Host, request: Request[JobInputs], paths: _Paths) -> float:
 
 
 @contextmanager
-def _started(host: Host, request: Request[JobInputs]) -> Iterator[subprocess.Popen[str]]:
+def _started(host: Host, request: Request[JobInputs], command: list[str]) -> Iterator[subprocess.Popen[str]]:
     inputs = request.inputs
-    base = {"PATH": os.environ["PATH"], "HOME": str(host.supervision.home), "LANG": "C.UTF-8"}
     try:
         with subprocess.Popen(
-            inputs.command,
-            env={**base, **inputs.environment, **orphans.mark(host.root, orphans.job(request.name))},
+            command,
+            env={**_environment(host, inputs), **orphans.mark(host.root, orphans.job(request.name))},
             cwd=inputs.directory or host.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -147,7 +215,7 @@ def _started(host: Host, request: Request[JobInputs]) -> Iterator[subprocess.Pop
         ) as process:
             yield process
     except FileNotFoundError as error:
-        raise HostError(f"cannot run {inputs.command[0]!r}: {error.strerror}: {error.filename}") from error
+        raise HostError(f"cannot run {command[0]!r}: {error.strerror}: {error.filename}") from error
 
 
 def _await_end(host: Host, process: subprocess.Popen[str], timeout_seconds: float) -> str | None:
@@ -165,9 +233,7 @@ def _copy_lines(process: subprocess.Popen[str], request: Request[JobInputs], log
         return
     with log.open("w", encoding="utf-8") as copy:
         for text in process.stdout:
-            line = text
-            for secret in request.secrets:
-                line = line.replace(secret, REDACTED)
+            line = _redacted(text, request)
             copy.write(line)
             copy.flush()
             if line.startswith("["):

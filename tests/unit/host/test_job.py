@@ -117,3 +117,75 @@ def test_deleting_forgets_the_run(host, root):
     outputs = JOB.create(host, script("true"))
     JOB.delete(host, script("true"), outputs)
     assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def checked(root, **more):
+    """A job whose result is the file `result`; its check cannot tell while the file `down` exists."""
+    check = f"test -e {root}/down && echo no answer && exit 1; test -e {root}/result || {{ echo gone; exit 3; }}"
+    return script(f"echo ran >> {root}/count; touch {root}/result", check=["sh", "-c", check], **more)
+
+
+def runs(root):
+    return (root / "count").read_text().split()
+
+
+def test_job_runs_again_when_its_result_is_gone(host, root):
+    asked = checked(root)
+    outputs = JOB.create(host, asked)
+    assert JOB.read(host, asked, outputs) == outputs
+    (root / "result").unlink()
+    found = JOB.read(host, asked, outputs)
+    assert found["state"] == "gone"
+    assert JOB.drift(host, asked.inputs, found) == ["state"]
+    assert JOB.update(host, asked, found) == outputs
+    assert runs(root) == ["ran", "ran"]
+
+
+def test_repair_runs_instead_of_the_command(host, root):
+    asked = checked(root, repair=["sh", "-c", f"echo repaired >> {root}/count"])
+    outputs = JOB.create(host, asked)
+    (root / "result").unlink()
+    JOB.update(host, asked, outputs)
+    assert runs(root) == ["ran", "repaired"]
+
+
+def test_failed_repair_leaves_the_job_undone(host, root):
+    asked = checked(root, repair=["false"])
+    outputs = JOB.create(host, asked)
+    (root / "result").unlink()
+    with pytest.raises(HostError, match="exited with status 1"):
+        JOB.update(host, asked, outputs)
+    assert JOB.read(host, asked, outputs) is None
+
+
+def test_check_that_cannot_tell_is_repeated_before_anything_runs(host, root):
+    shown = []
+    asked = checked(root, report=shown.append)
+    outputs = JOB.create(host, asked)
+    (root / "down").touch()
+    found = JOB.read(host, asked, outputs)
+    assert (found["state"], JOB.drift(host, asked.inputs, found)) == ("no answer", ["state"])
+    threading.Timer(0.2, (root / "down").unlink).start()
+    assert JOB.update(host, asked, found) == outputs
+    assert runs(root) == ["ran"]
+
+
+def test_check_is_no_reason_to_run_a_job_again(host, root):
+    JOB.create(host, script(f"echo ran >> {root}/count; touch {root}/result"))
+    JOB.create(host, checked(root))
+    assert runs(root) == ["ran"]
+
+
+def test_state_of_a_check_hides_secrets_and_a_missing_program(host):
+    asked = script("true", check=["sh", "-c", "echo hunter2 refused; exit 3"], secrets=["hunter2"])
+    outputs = JOB.create(host, asked)
+    assert JOB.read(host, asked, outputs)["state"] == "[secret] refused"
+    asked = script("true", check=["no-such-program"])
+    assert "cannot be run: No such file" in JOB.read(host, asked, outputs)["state"]
+
+
+def test_jobs_recorded_before_there_were_checks_have_not_drifted(host):
+    asked = script("true")
+    outputs = JOB.create(host, asked)
+    del outputs["state"]
+    assert JOB.drift(host, asked.inputs, outputs) == []
