@@ -184,6 +184,19 @@ class AwsStack(Settings):
         return self
 
     @model_validator(mode="after")
+    def _somebody_reaches_the_api_server(self) -> "AwsStack":
+        cluster = self.cluster
+        if isinstance(cluster, EksSettings) and not (
+            cluster.public_access_cidrs or cluster.private_access_cidrs or cluster.private_access_security_group_ids
+        ):
+            raise ValueError(
+                "cluster admits nobody to its API server: `make up` could put nothing into it. To run it in the VPC, "
+                f"add `private_access_cidrs: [{self.network.cidr}]` to `mlplatform:cluster`; to run it elsewhere, "
+                "add `public_access_cidrs: [<your network>]`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ci_enters_the_cluster(self) -> "AwsStack":
         if not isinstance(self.ci_access, GithubOidcSettings) or not isinstance(self.cluster, EksSettings):
             return self

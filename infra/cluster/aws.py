@@ -3,11 +3,12 @@
 Left out: aws-auth (access entries only), Fargate, Windows, hybrid nodes; further pools are roles of their own.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import eks, kms
+from pulumi_aws import eks, kms, vpc
 
 from infra.cluster.eks_versions import ADDONS, Addon
 from infra.cluster.settings import EksSettings, ExistingEksSettings
@@ -17,6 +18,7 @@ from infra.network import Network
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 """Every log that the control plane has."""
+HTTPS = 443
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 VIEW_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAdminViewPolicy"
 BEFORE_NODES: tuple[Addon, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
@@ -66,7 +68,7 @@ class Eks(pulumi.ComponentResource):
         self._arn = args.account.arn("eks", f"cluster/{args.settings.name}")
         self._cluster = self._control_plane()
         self._data_key = encryption_key(f"{name}-data-key", f"{name}: volumes of pods", args.account, self._child)
-        access = self._access()
+        access = [*self._access(), *self._admitted()]
         network = [self._addon(addon) for addon in BEFORE_NODES]
         nodes = self._system_nodes(network)
         rest = [self._addon(addon, nodes) for addon in AFTER_NODES]
@@ -131,6 +133,31 @@ class Eks(pulumi.ComponentResource):
             *(self._entry("admin", arn, ADMIN_POLICY) for arn in settings.admin_role_arns),
             *(self._entry("viewer", arn, VIEW_POLICY) for arn in settings.viewer_role_arns),
         ]
+
+    def _admitted(self) -> list[pulumi.Resource]:
+        """Rules that let networks and security groups reach the API server's private address.
+
+        The cluster's security group, which EKS makes, admits its own members only.
+        Source: https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html
+        """
+        settings = self._args.settings
+        return [
+            *(self._rule(re.sub(r"[./]", "-", cidr), cidr, None) for cidr in settings.private_access_cidrs),
+            *(self._rule(group, None, group) for group in settings.private_access_security_group_ids),
+        ]
+
+    def _rule(self, part: str, cidr: str | None, group: str | None) -> pulumi.Resource:
+        return vpc.SecurityGroupIngressRule(
+            f"{self._name}-api-{part}",
+            security_group_id=self._cluster.vpc_config.cluster_security_group_id.apply(str),
+            cidr_ipv4=cidr,
+            referenced_security_group_id=group,
+            ip_protocol="tcp",
+            from_port=HTTPS,
+            to_port=HTTPS,
+            description="API server",
+            opts=self._child,
+        )
 
     def _entry(self, who: str, arn: str, policy_arn: str) -> pulumi.Resource:
         part = f"{self._name}-{who}-{arn.rsplit('/', 1)[-1]}"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from infra.cluster.eks_versions import Addon, Version
-from infra.core.aws_types import Cidr, InstanceType, RetentionDays, RoleArn
+from infra.core.aws_types import Cidr, InstanceType, RetentionDays, RoleArn, SecurityGroupId
 from infra.core.names import DnsLabel
 from infra.core.settings import Settings
 
@@ -56,7 +56,15 @@ class EksSettings(Settings):
     """Roles that read every object of the cluster, Secrets too: those that preview, and look for drift."""
 
     public_access_cidrs: tuple[Cidr, ...] = ()
-    """Networks that reach the API server over the internet; none: it is reached from inside of the VPC only."""
+    """Networks that reach the API server over the internet; none: it has a private address only, see
+    `private_access_cidrs`."""
+
+    private_access_cidrs: tuple[Cidr, ...] = ()
+    """Networks that reach the API server's private address on TCP 443: the VPC's own for a runner in it, those of
+    peerings and VPNs. Nodes and pods always reach it."""
+
+    private_access_security_group_ids: tuple[SecurityGroupId, ...] = ()
+    """Security groups, of the VPC or of a peered one, whose members reach it: those of runners or bastions."""
 
     service_cidr: Cidr = "172.20.0.0/16"
     """Addresses of Services; must not overlap the VPC. Fixed for the cluster's life."""
@@ -73,13 +81,12 @@ class EksSettings(Settings):
     system_nodes: SystemNodesSettings = SystemNodesSettings()
     """The nodes that are always there."""
 
-    @field_validator("public_access_cidrs")
+    @field_validator("public_access_cidrs", "private_access_cidrs")
     @classmethod
     def _not_everybody(cls, cidrs: tuple[str, ...]) -> tuple[str, ...]:
         if EVERYWHERE in cidrs:
             raise ValueError(
-                f"{EVERYWHERE} would let the whole internet try; name the networks of those who administer, "
-                "or none for an API server that is reached from inside of the VPC only"
+                f"{EVERYWHERE} would let the whole internet try; name the networks of those who administer"
             )
         return cidrs
 

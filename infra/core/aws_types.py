@@ -26,6 +26,9 @@ RoleArn = Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:role/[A-Za-z0-9
 KeyArn = Annotated[str, Field(pattern=r"^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]+$")]
 """ARN of a KMS key; aliases move, so they are not accepted."""
 
+SecurityGroupId = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]
+"""E.g. `sg-0123456789abcdef0`."""
+
 InstanceType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 """An EC2 instance type, e.g. `m7i.large`."""
 

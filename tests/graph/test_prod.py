@@ -6,7 +6,7 @@ import re
 from fnmatch import fnmatchcase
 
 import pytest
-from pulumi_aws import ec2, eks, iam, kms, rds, s3
+from pulumi_aws import ec2, eks, iam, kms, rds, s3, vpc
 from pytest_pulumi.providers.aws_tables import NAMES
 
 from infra.core import authority, paths
@@ -78,6 +78,7 @@ def test_in_the_cluster_nothing_goes_before_access_to_it_and_everything_goes_bef
     needed = graph.dependencies(provider)
     assert {each.name for each in graph.all(eks.AccessPolicyAssociation)} <= {each.name for each in needed}
     assert graph.one(eks.NodeGroup, "cluster-system-nodes") in needed
+    assert set(graph.all(vpc.SecurityGroupIngressRule, "cluster-api-*")) & set(needed)
 
 
 def test_no_pod_of_ours_is_loose(graph):

@@ -4,7 +4,7 @@ import json
 
 import pulumi
 import pytest
-from pulumi_aws import cloudwatch, ec2, eks, iam, kms
+from pulumi_aws import cloudwatch, ec2, eks, iam, kms, vpc
 from pydantic import ValidationError
 
 from infra import cluster, network
@@ -25,8 +25,8 @@ def graph(pulumi_run):
     def run(chosen):
         def program():
             opts = options()
-            vpc = network.build("network", VpcSettings(kind="vpc", zones=ZONES), ACCOUNT, opts)
-            made = cluster.build_on_aws("cluster", chosen, ACCOUNT, vpc, opts)
+            around = network.build("network", VpcSettings(kind="vpc", zones=ZONES), ACCOUNT, opts)
+            made = cluster.build_on_aws("cluster", chosen, ACCOUNT, around, opts)
             pulumi.export("kubeconfig", made.kubeconfig)
 
         return pulumi_run(program)
@@ -65,6 +65,17 @@ def test_the_api_server_is_private_unless_networks_are_named(graph):
     assert private.get("vpcConfig.endpointPublicAccess") is False
     named = graph(settings(public_access_cidrs=["203.0.113.0/24"])).one(eks.Cluster)
     assert named.get("vpcConfig.publicAccessCidrs") == ["203.0.113.0/24"]
+
+
+def test_private_api_server_admits_the_named_networks_and_groups(graph):
+    made = graph(settings(private_access_cidrs=["10.40.0.0/16"], private_access_security_group_ids=["sg-0123456789"]))
+    control_plane = made.one(eks.Cluster)
+    by_network, by_group = made.all(vpc.SecurityGroupIngressRule)
+    for rule in (by_network, by_group):
+        rule.assert_inputs({"fromPort": 443, "toPort": 443, "ipProtocol": "tcp"})
+        assert rule.get("securityGroupId") == control_plane.outputs["vpcConfig"]["clusterSecurityGroupId"]
+    assert by_network.get("cidrIpv4") == "10.40.0.0/16"
+    assert by_group.get("referencedSecurityGroupId") == "sg-0123456789"
 
 
 def test_secrets_are_enveloped_by_a_key_of_our_own(graph):

@@ -73,6 +73,10 @@ def refused(**blocks):
         ),
         ({"database": {"instance_class": "db.huge"}}, ["database.instance_class is 'db.huge'", "db.m7g.large"]),
         ({"gpu_node_pool": {"gpus_max": 0}}, ["gpus_max", "is 0", "greater than or equal to 1"]),
+        (
+            {"cluster": {"private_access_cidrs": []}},
+            ["cluster admits nobody to its API server", "`private_access_cidrs: [10.40.0.0/16]`"],
+        ),
         ({"cluster": {"admin_role_arns": []}}, ["cluster", "admin_role_arns", "at least 1 item"]),
         (
             {"cluster": {"admin_role_arns": ["arn:aws:iam::111122223333:role/platform-admin"]}},
