@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from infra.core import paths
-from tools import locks, stack_processes, stamps, state_repair
+from infra.core import orphans, paths
+from tools import locks, stamps, state_repair
 from tools.console import ToolError
 
 
@@ -34,6 +34,11 @@ def memory(stack: str, environ: Mapping[str, str] = os.environ) -> Path:
     return paths.state_dir(environ) / f"{stack}.backend"
 
 
+def stack_folder(stack: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder in which a stack on this machine keeps its data, logs and sockets."""
+    return paths.state_dir(environ) / stack
+
+
 def own(environ: Mapping[str, str] = os.environ) -> str:
     """URL of this checkout's own backend."""
     return (paths.state_dir(environ) / "backend").as_uri()
@@ -42,8 +47,8 @@ def own(environ: Mapping[str, str] = os.environ) -> str:
 def refuse_another(backend: str, stack: str) -> None:
     """Raise ToolError when the stack, unknown to `backend`, is held by another backend or serves without any."""
     holder = _holder(stack)
-    folder = stack_processes.stack_folder(stack)
-    processes = stack_processes.living(folder)
+    folder = stack_folder(stack)
+    processes = orphans.find(folder)
     serving = f"; {len(processes)} processes serve it from {folder}" if processes else ""
     if holder is not None and holder != backend:
         way_out = "unset PULUMI_BACKEND_URL" if holder == own() else f"set PULUMI_BACKEND_URL to {_shown(holder)}"

@@ -14,13 +14,16 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.core import paths
-from tools import backends, stack_files, stack_processes, state_repair
+from infra.core import orphans, paths
+from tools import backends, stack_files, state_repair
 from tools.console import ToolError, exit_with_errors_in_one_line, say
 from tools.env import DATA_MEMORY
 
 OURS = ("Pulumi.yaml", "backend", "passphrase", DATA_MEMORY)
 """What the tools keep in the state folder, next to the copies of stack files."""
+
+GRACE_SECONDS = 30.0
+"""Time in which the supervisor stops its programs one by one, each within 10 s."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,8 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _pulumi("stack", "rm", "--yes", "--preserve-config", stack)
     else:
         backends.refuse_another(backend, stack)
-    folder = stack_processes.stack_folder(stack)
-    ended = stack_processes.end(folder)
+    folder = backends.stack_folder(stack)
+    ended = orphans.end(folder, grace_seconds=GRACE_SECONDS)
+    if left := orphans.find(folder):
+        names = ", ".join(f"{each.command} (pid {each.pid})" for each in left)
+        raise ToolError(f"processes of the stack {stack} do not end: {names}; end them, then run `make down` again")
     if ended and not known:
         say(f"ended {len(ended)} processes of the stack {stack}, whose state is lost; its data stay in {folder}")
     elif not known:
@@ -63,7 +69,7 @@ def remove_state(state: Path) -> None:
     if not state.exists() or any((backend / ".pulumi" / "stacks").rglob("*.json")):
         return
     if state_repair.has_lost_states(backend) or any(
-        stack_processes.living(stack_processes.stack_folder(stack)) for stack in stack_files.stacks()
+        orphans.find(backends.stack_folder(stack)) for stack in stack_files.stacks()
     ):
         say(f"kept in {state}: the backend and its backups, because a stack whose state is missing still exists")
         return

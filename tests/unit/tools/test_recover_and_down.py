@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from infra.core import paths
+from infra.core import orphans, paths
 from tools import down, recover, stack_files
 from tools.console import ToolError
 
@@ -140,7 +140,7 @@ STATE = {"version": 3, "checkpoint": {"latest": {"resources": [{"urn": "redis"}]
 def process(state):
     """A process of the stack `local`, as its supervisor starts it."""
     command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(300)"]
-    environment = {"HOME": str(state / "local" / "home")}
+    environment = orphans.mark(state / "local", orphans.process("web"))
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as started:
         started.stdout.readline()
         yield started
@@ -165,10 +165,10 @@ def test_down_ends_processes_of_a_stack_whose_state_is_lost(state, process, caps
 
 def test_down_keeps_backups_while_a_process_lives(state, process, monkeypatch):
     stacks(state)
-    monkeypatch.setattr(down.stack_processes, "_signal", lambda *_: None)
-    monkeypatch.setattr(down.stack_processes, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(down.stack_processes, "KILL_SECONDS", 0.1)
-    with pytest.raises(ToolError, match=rf"do not end: \S+ \(pid {process.pid}\)"):
+    monkeypatch.setattr(orphans, "_signal", lambda *_: None)
+    monkeypatch.setattr(orphans, "END_SECONDS", 0.1)
+    monkeypatch.setattr(down, "GRACE_SECONDS", 0.1)
+    with pytest.raises(ToolError, match=rf"do not end: .*python.* \(pid {process.pid}\)"):
         down.main(["--stack", "local"])
     down.remove_state(state)
     assert (state / "backend").is_dir()
