@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import functools
 import gc
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -83,3 +84,9 @@ def graph(program: Callable[[], None]) -> Graph:
     """What a program of the stack registers, without an engine; what AWS and the cluster answer is simulated."""
     facts = Facts(project="mlplatform", stack=NAME, answers=ANSWERS, outputs=Outputs(), timeout_seconds=LIMIT_SECONDS)
     return runner.run(program, facts)
+
+
+@functools.cache
+def whole() -> Graph:
+    """What the program registers for the file as it is, made once in a process; graphs are frozen."""
+    return graph(program())

@@ -29,7 +29,7 @@ KUBEFLOW = {f"kubeflow/{account}" for account in ACCOUNTS}
 @pytest.fixture(scope="module")
 def graph():
     """Once for all tests: the program takes seconds."""
-    return prod.graph(prod.program())
+    return prod.whole()
 
 
 def test_the_graph_is_the_golden_one(graph, pulumi_golden):

@@ -32,7 +32,7 @@ def settings_of(name):
 def graph_of(pulumi_run):
     def run(name):
         if name == prod.NAME:
-            return prod.graph(prod.program())
+            return prod.whole()
         surroundings = Surroundings(stack=name, folder=Path("/stack"), **SURROUNDINGS[name])
         return pulumi_run(lambda: composition.declare(settings_of(name), surroundings))
 
