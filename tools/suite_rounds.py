@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with given.file.open("a", encoding="utf-8") as file:
             file.write(f"\n{json.dumps(entry)}\n")  # on a line of its own, whatever an interrupt left before
     rate, text = summary([each for each in recorded(given.file, commit) if each["suite"] in wanted])
-    suites.say(text)
+    suites.say(f"{text}\nrounds: {given.file}")
     return int(rate > given.most)
 
 
