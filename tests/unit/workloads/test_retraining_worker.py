@@ -384,3 +384,33 @@ def test_orphans_of_a_killed_service_are_ended_before_the_next_run(make_environm
     runner.clear("r-orphan")
     orphan.wait(timeout=10)
     assert marked("r-orphan") == []
+
+
+@pytest.mark.parametrize(
+    ("log", "outcome"),
+    [
+        (
+            'Traceback\n[outcome] {"stage": "ingest", "kind": "OSError", "text": "No space left on device"}\n-------\n',
+            Outcome("failed", "stage ingest: No space left on device (log: x.log)"),
+        ),
+        (
+            '[outcome] {"stage": "validate", "kind": "GateError", "text": "AUC 0.5 is below 0.75"}\nerror: failed\n',
+            Outcome("refused", "stage validate: AUC 0.5 is below 0.75 (log: x.log)"),
+        ),
+        ('[outcome] {"stage": "tra', Outcome("failed", '[outcome] {"stage": "tra (log: x.log)')),
+        ("error: MLflow is away\n\tat a.b.C(D.java:1)\n------\n", Outcome("failed", "MLflow is away (log: x.log)")),
+        ("killed\n------\n\n", Outcome("failed", "killed (log: x.log)")),
+    ],
+)
+def test_detail_of_a_failed_run_is_its_cause(log, outcome):
+    assert judge(log, Path("x.log")) == outcome
+
+
+def test_cause_survives_a_log_that_cannot_be_written(make_environment, monkeypatch, tmp_path):
+    said = '[outcome] {"stage": "train", "kind": "OSError", "text": "No space left on device"}'
+    runner = local_runner(make_environment, monkeypatch, script(tmp_path, f"echo '{said}'; exit 1"))
+    log = make_environment().work / "retrains" / "r1.log"
+    log.parent.mkdir(parents=True)
+    log.symlink_to("/dev/full")
+    outcome = runner.run("r1", "", None, print, lambda: False)
+    assert outcome == Outcome("failed", f"stage train: No space left on device (log: {log})")

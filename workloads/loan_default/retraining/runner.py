@@ -1,21 +1,24 @@
 """Who runs the pipeline: this machine, in a process of its own, or a KFP server. One interface for both."""
 
+import json
 import logging
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import IO, Literal, Protocol
 
 import psutil
 
-from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.errors import OUTCOME, WorkloadError
 from workloads.loan_default.pipeline import NAME, Images, submit
 from workloads.loan_default.settings import Environment
 
@@ -30,6 +33,13 @@ _POLL_SECONDS = 0.5
 _KFP_POLL_SECONDS = 5.0
 _GRACE_SECONDS = 10.0
 _SHOWN = 500
+_KEPT_LINES = 500
+"""Lines of the end of a run's output that are searched for its cause."""
+
+_OUTPUT_SECONDS = 5.0
+"""How long the rest of the output may take once the run has ended."""
+
+_SAYS_NOTHING = re.compile(r"^[-=_*#\s]*$")
 
 Ended = Literal["succeeded", "refused", "failed"]
 
@@ -78,23 +88,28 @@ class LocalRunner:
         self._folder.mkdir(parents=True, exist_ok=True)
         log = self._folder / f"{retrain}.log"
         command = [sys.executable, "-m", "workloads.loan_default.pipeline", "--local", "--labelled-window", window]
-        with log.open("ab") as output:
-            begun = output.tell()
-            process = subprocess.Popen(
-                command,
-                env={**self._environ, MARK: retrain},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            why = self._wait(process, stopped)
+        process = subprocess.Popen(
+            command,
+            env={**self._environ, MARK: retrain},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        assert process.stdout is not None  # noqa: S101  it is a pipe
+        output = _Output(process.stdout, log)
+        output.start()
+        why = self._wait(process, stopped)
         if why is not None:
             self.clear(retrain)
-            process.wait()
+        process.wait()
+        output.join(_OUTPUT_SECONDS)
+        if why is not None:
             return Outcome("failed", why)
         if process.returncode == 0:
             return Outcome("succeeded", "")
-        return judge(log.read_bytes()[begun:].decode(errors="replace"), log)
+        return judge(output.text(), log)
 
     def clear(self, retrain: str) -> None:
         """End every process that carries the retrain's mark, politely first."""
@@ -106,7 +121,7 @@ class LocalRunner:
             _signal(process, signal.SIGKILL)
         psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
 
-    def _wait(self, process: "subprocess.Popen[bytes]", stopped: Callable[[], bool]) -> str | None:
+    def _wait(self, process: "subprocess.Popen[str]", stopped: Callable[[], bool]) -> str | None:
         deadline = time.monotonic() + self._seconds
         while process.poll() is None:
             if stopped():
@@ -115,6 +130,44 @@ class LocalRunner:
                 return f"not done within {self._seconds:.0f} s (retraining.run_seconds)"
             time.sleep(_POLL_SECONDS)
         return None
+
+
+class _Output(threading.Thread):
+    """Copies a run's output to its log and keeps the end of it, also when the disk is too full for the log."""
+
+    def __init__(self, pipe: IO[str], log: Path) -> None:
+        super().__init__(name="output", daemon=True)
+        self._pipe = pipe
+        self._log = log
+        self._kept: deque[str] = deque(maxlen=_KEPT_LINES)
+
+    def run(self) -> None:
+        """Copy until the pipe is closed."""
+        log: IO[str] | None = None
+        try:
+            log = self._log.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            _log.warning("%s: %s", self._log, error.strerror)
+        for line in self._pipe:
+            self._kept.append(line)
+            log = self._copied(line, log)
+        if log is not None:
+            log.close()
+
+    def text(self) -> str:
+        """The end of the output."""
+        return "".join(list(self._kept))
+
+    def _copied(self, line: str, log: IO[str] | None) -> IO[str] | None:
+        """The log, or None once it cannot be written."""
+        if log is None:
+            return None
+        try:
+            log.write(line)
+        except OSError as error:
+            _log.warning("%s: %s", self._log, error.strerror)
+            return None
+        return log
 
 
 class KfpRunner:
@@ -167,14 +220,26 @@ def make(environment: Environment) -> Runner:
 
 
 def judge(log: str, path: Path) -> Outcome:
-    """Outcome of a failed run by the last error of ours in its log."""
-    found = _ERROR.findall(log)
+    """Outcome of a failed run: the cause that its stage gave, else the last error or line of its output."""
+    given = [_given(line) for line in log.splitlines() if line.startswith(OUTCOME)]
+    found = [each for each in given if each is not None] or _ERROR.findall(log)
     if not found:
-        lines = [line for line in log.splitlines() if line.strip()]
-        return Outcome("failed", f"{lines[-1][:_SHOWN] if lines else 'no output'} (log: {path})")
+        lines = [line.strip() for line in log.splitlines() if not _SAYS_NOTHING.match(line)]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        last = (errors or lines or ["no output"])[-1]
+        return Outcome("failed", f"{last[:_SHOWN]} (log: {path})")
     gate = [item for item in found if item[0] in _FINAL]
     kind, text = (gate or found)[-1]
     return Outcome("refused" if kind in _FINAL else "failed", f"{text[:_SHOWN]} (log: {path})")
+
+
+def _given(line: str) -> tuple[str, str] | None:
+    """Kind and text of the error that a stage reported; None when the line was cut short."""
+    try:
+        outcome = json.loads(line.removeprefix(OUTCOME))
+        return str(outcome["kind"]), f"stage {outcome['stage']}: {outcome['text']}"
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def marked(retrain: str) -> list[psutil.Process]:

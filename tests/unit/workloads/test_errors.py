@@ -1,0 +1,82 @@
+import errno
+import json
+
+import pytest
+
+from workloads.loan_default.errors import OUTCOME, DataError, WorkloadError, cause, reported, run_command
+
+SPARK = """An error occurred while calling o87.parquet.
+: org.apache.spark.SparkException: Job aborted.
+\tat org.apache.spark.sql.errors.QueryExecutionErrors$.jobAbortedError(QueryExecutionErrors.scala:638)
+\t... 42 more
+Caused by: java.util.concurrent.ExecutionException: writing failed
+\tat java.base/java.util.concurrent.FutureTask.report(FutureTask.java:122)
+Caused by: java.io.IOException: No space left on device
+\tat java.base/sun.nio.ch.FileDispatcherImpl.write0(Native Method)
+"""
+
+
+def raised(error, before):
+    """The error as it is when it is raised while another one is handled."""
+    error.__context__ = before
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (DataError("line 7 is\nbad"), "line 7 is bad"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "No space left on device: /x/y"),
+        (raised(RuntimeError("upload failed"), OSError(28, "No space left on device")), "No space left on device"),
+        (raised(DataError("no rows"), OSError(28, "No space left on device")), "no rows"),
+        (RuntimeError(SPARK), "IOException: No space left on device"),
+        (raised(KeyError("x"), RuntimeError(SPARK)), "IOException: No space left on device"),
+        (RuntimeError("------\n\n\tat a.b.C(D.java:1)\nthe words"), "RuntimeError: the words"),
+        (MemoryError(), "MemoryError"),
+        (RuntimeError("-----"), "RuntimeError"),
+    ],
+)
+def test_cause_is_one_line_without_frames(error, text):
+    assert cause(error) == text
+
+
+def test_cause_of_a_circular_chain_ends():
+    first, second = RuntimeError("one"), RuntimeError("two")
+    first.__context__, second.__context__ = second, first
+    assert cause(first) == "RuntimeError: one"
+
+
+def test_failed_stage_reports_its_cause_and_still_fails(capsys):
+    with pytest.raises(OSError, match="No space"), reported("train"):
+        raise OSError(28, "No space left on device")
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert json.loads(line.removeprefix(OUTCOME)) == {
+        "stage": "train",
+        "kind": "OSError",
+        "text": "No space left on device",
+    }
+
+
+def test_stage_that_succeeds_reports_nothing(capsys):
+    with reported("train"):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+def test_unexpected_error_of_a_command_ends_with_its_cause(capsys):
+    def command():
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(command)
+    assert caught.value.code == "error: No space left on device"
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_expected_error_of_a_command_has_no_stack_trace(capsys):
+    def command():
+        raise WorkloadError("OPA does not answer")
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(command)
+    assert (caught.value.code, capsys.readouterr().err) == ("error: OPA does not answer", "")
