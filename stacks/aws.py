@@ -19,6 +19,7 @@ from infra import (
     node_pool,
     registry,
 )
+from infra.autoscaler.settings import ClusterAutoscalerSettings
 from infra.cluster.volumes import EbsVolumes, EbsVolumesArgs
 from infra.core import authority, names
 from infra.core.aws import Account, bound_roles, tag_by_name
@@ -50,7 +51,8 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     budget.build("budget", settings.budget, account, on_aws)
     registry.build("registry", settings.registry, account, on_aws)
     net = network.build("network", settings.network, account, on_aws)
-    eks = cluster.build_on_aws("cluster", settings.cluster, account, net, on_aws)
+    resized = isinstance(settings.autoscaler, ClusterAutoscalerSettings)
+    eks = cluster.build_on_aws("cluster", settings.cluster, account, net, on_aws, resized=resized)
     provider = pulumi_kubernetes.Provider(
         "kubernetes",
         kubeconfig=eks.kubeconfig,

@@ -26,6 +26,7 @@ ANSWERS: Mapping[str, Any] = {
         "vpcConfig": {"clusterSecurityGroupId": "sg-1"},
         "id": "theirs",
         "name": "theirs",
+        "version": "1.36",
     },
 }
 

@@ -53,6 +53,9 @@ class EksCluster(Cluster, Protocol):
 
     arn: pulumi.Output[str]
 
+    version: pulumi.Output[str]
+    """Kubernetes' version, e.g. `1.36`: managed node groups follow it."""
+
     endpoint: pulumi.Output[str]
     """URL of the API server."""
 
@@ -89,13 +92,15 @@ def build_on_aws(
     account: "Account",
     network: "Network",
     opts: pulumi.ResourceOptions | None = None,
+    *,
+    resized: bool = False,
 ) -> EksCluster:
-    """Make the realization that the stack file names."""
+    """Make the realization that the stack file names; `resized`: the Cluster Autoscaler resizes its system nodes."""
     from infra.cluster.aws import Eks, EksArgs, ExistingEks, ExistingEksArgs
 
     match settings:
         case EksSettings():
-            return Eks(name, EksArgs(settings=settings, account=account, network=network), opts)
+            return Eks(name, EksArgs(settings=settings, account=account, network=network, resized=resized), opts)
         case ExistingEksSettings():
             return ExistingEks(name, ExistingEksArgs(settings=settings, account=account), opts)
         case _:

@@ -37,6 +37,9 @@ class EksArgs:
 
     network: Network
 
+    resized: bool = False
+    """Whether the Cluster Autoscaler resizes the system nodes; otherwise there are always `nodes_min`."""
+
 
 class Eks(pulumi.ComponentResource):
     """An EKS cluster that is private by default, encrypted, logged, and administered by named roles only.
@@ -48,6 +51,8 @@ class Eks(pulumi.ComponentResource):
     name: pulumi.Output[str]
 
     arn: pulumi.Output[str]
+
+    version: pulumi.Output[str]
 
     endpoint: pulumi.Output[str]
 
@@ -75,6 +80,7 @@ class Eks(pulumi.ComponentResource):
 
         self.name = self._cluster.name
         self.arn = pulumi.Output.from_input(self._arn)
+        self.version = self._cluster.version
         self.endpoint = self._cluster.endpoint
         self.security_group_id = self._cluster.vpc_config.cluster_security_group_id.apply(str)
         self.oidc_issuer = self._cluster.identities[0].oidcs[0].issuer.apply(str)
@@ -218,7 +224,8 @@ class Eks(pulumi.ComponentResource):
         return eks.NodeGroup(
             f"{name}-nodes",
             cluster_name=self._cluster.name,
-            version=self._args.settings.version,
+            version=self._cluster.version,
+            release_version=settings.release_version,
             node_role_arn=carried.arn,
             subnet_ids=list(self._args.network.node_subnet_ids.values()),
             ami_type="AL2023_x86_64_STANDARD",
@@ -234,7 +241,10 @@ class Eks(pulumi.ComponentResource):
             node_repair_config={"enabled": True},
             update_config={"max_unavailable_percentage": 33},
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[*policies, *network], ignore_changes=["scalingConfig.desiredSize"]
+                parent=self,
+                depends_on=[*policies, *network],
+                # EKS refuses a minimum above the desired size: the latter follows where no autoscaler sets it.
+                ignore_changes=["scalingConfig.desiredSize"] if self._args.resized else None,
             ),
         )
 
@@ -259,6 +269,8 @@ class ExistingEks(pulumi.ComponentResource):
 
     arn: pulumi.Output[str]
 
+    version: pulumi.Output[str]
+
     endpoint: pulumi.Output[str]
 
     security_group_id: pulumi.Output[str]
@@ -275,7 +287,7 @@ class ExistingEks(pulumi.ComponentResource):
         super().__init__("mlplatform:index:ExistingEks", name, None, opts)
         found = eks.get_cluster_output(name=args.settings.name, opts=pulumi.InvokeOutputOptions(parent=self))
         self.name = pulumi.Output.from_input(args.settings.name)
-        self.arn, self.endpoint = found.arn, found.endpoint
+        self.arn, self.version, self.endpoint = found.arn, found.version, found.endpoint
         self.security_group_id = found.vpc_config.cluster_security_group_id
         self.oidc_issuer = found.identities[0].oidcs[0].issuer
         self.kubeconfig = kubeconfig(

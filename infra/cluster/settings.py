@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from infra.cluster.eks_versions import Addon, Version
-from infra.core.aws_types import Cidr, InstanceType, RetentionDays, RoleArn, SecurityGroupId
+from infra.core.aws_types import Cidr, InstanceType, ReleaseVersion, RetentionDays, RoleArn, SecurityGroupId
 from infra.core.names import DnsLabel
 from infra.core.settings import Settings
 
@@ -27,6 +27,9 @@ class SystemNodesSettings(Settings):
 
     nodes_max: Annotated[int, Field(ge=2, le=100)] = 6
     """Nodes at most."""
+
+    release_version: ReleaseVersion | None = None
+    """Release of the nodes' image; None: the newest when the group is made and when the cluster's version changes."""
 
     disk_gib: Annotated[int, Field(ge=20, le=1000)] = 50
     """GiB of each node's encrypted volume for images and scratch space."""

@@ -32,6 +32,10 @@ SecurityGroupId = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]
 InstanceType = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")]
 """An EC2 instance type, e.g. `m7i.large`."""
 
+ReleaseVersion = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)+(-[0-9a-f]+)?$")]
+"""Release of the image of a managed node group, e.g. `1.36.2-20261101` of Amazon Linux: Kubernetes' version and a date.
+Source: https://docs.aws.amazon.com/eks/latest/userguide/eks-linux-ami-versions.html"""
+
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653]
 """Days that CloudWatch can keep logs.
 Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html"""

@@ -77,6 +77,8 @@ class ManagedNodes(pulumi.ComponentResource):
             eks.NodeGroup(
                 f"{name}-{way}",
                 cluster_name=args.substrate.cluster.name,
+                version=args.substrate.cluster.version,
+                release_version=settings.release_version,
                 node_role_arn=carried.arn,
                 subnet_ids=[subnets[zone] for zone in settings.zones or subnets],
                 ami_type=AMIS[settings.system, args.gpus_per_node > 0],

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.core.aws_types import InstanceType, Zone
+from infra.core.aws_types import InstanceType, ReleaseVersion, Zone
 from infra.core.settings import Settings
 
 Capacity = Literal["on-demand", "spot", "spot-then-on-demand"]
@@ -35,6 +35,9 @@ class ManagedPoolSettings(PoolSettings):
     system: Literal["al2023", "bottlerocket"] = "al2023"
     """What nodes run."""
 
+    release_version: ReleaseVersion | None = None
+    """Release of the nodes' image; None: the newest when the group is made and when the cluster's version changes."""
+
 
 class KarpenterPoolSettings(PoolSettings):
     """What pools of Karpenter have in common."""
@@ -55,7 +58,8 @@ class ManagedNodesSettings(ManagedPoolSettings):
     kind: Literal["managed-nodes"]
 
     nodes_min: Annotated[int, Field(ge=0, le=450)] = 0
-    """Nodes of each group at least."""
+    """Nodes of each group at least. To raise it on a group that has fewer nodes, see docs/operations.md: the autoscaler
+    chooses their number, and EKS refuses a minimum above it."""
 
     nodes_max: Annotated[int, Field(ge=1, le=450)]
     """Nodes of each group at most.

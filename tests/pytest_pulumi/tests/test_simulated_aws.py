@@ -8,8 +8,10 @@ import pytest
 
 from pytest_pulumi.providers import Aws, Computed, Planned, Random
 from pytest_pulumi.providers.aws_tables import ARNS, IDS, IMMUTABLE, NAMES
+from pytest_pulumi.providers.base import RefusedError
 from pytest_pulumi.providers.schema import resource_class, shape_of
 from pytest_pulumi.result import OperationError
+from pytest_pulumi.values import encode_bag
 
 aws = pytest.importorskip("pulumi_aws", reason="pulumi-aws is not installed")
 
@@ -65,6 +67,13 @@ def test_wrong_inputs_are_named_by_path(token, inputs, path, reason):
 def test_name_that_the_service_refuses_is_refused_at_check(token, name, inputs):
     (problem,) = Aws().check(Planned(f"urn:pulumi:test::project::{token}::{name}", inputs))
     assert problem.reason.startswith("AWS refuses the name")
+
+
+def test_node_groups_minimum_above_its_desired_size_is_refused():
+    scaling = {"minSize": 5, "desiredSize": 3, "maxSize": 6}
+    group = planned("aws:eks/nodeGroup:NodeGroup", scalingConfig=scaling)
+    with pytest.raises(RefusedError, match="Minimum capacity 5 can't be greater than desired size 3"):
+        Aws().update(group, encode_bag(group.inputs))
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ def settings(**changes):
 
 @pytest.fixture
 def graph(pulumi_run):
-    def run(chosen):
+    def run(chosen, **others):
         def program():
             opts = options()
             around = network.build("network", VpcSettings(kind="vpc", zones=ZONES), ACCOUNT, opts)
-            made = cluster.build_on_aws("cluster", chosen, ACCOUNT, around, opts)
+            made = cluster.build_on_aws("cluster", chosen, ACCOUNT, around, opts, **others)
             pulumi.export("kubeconfig", made.kubeconfig)
 
         return pulumi_run(program)
@@ -76,6 +76,13 @@ def test_private_api_server_admits_the_named_networks_and_groups(graph):
         assert rule.get("securityGroupId") == control_plane.outputs["vpcConfig"]["clusterSecurityGroupId"]
     assert by_network.get("cidrIpv4") == "10.40.0.0/16"
     assert by_group.get("referencedSecurityGroupId") == "sg-0123456789"
+
+
+@pytest.mark.parametrize(("resized", "ignored"), [(False, []), (True, ["scalingConfig.desiredSize"])])
+def test_number_of_system_nodes_is_the_autoscalers_only_where_it_resizes_them(graph, resized, ignored):
+    group = graph(settings(system_nodes={"nodes_min": 5}), resized=resized).one(eks.NodeGroup)
+    assert group.get("scalingConfig") == {"minSize": 5, "desiredSize": 5, "maxSize": 6}
+    assert group.options.get("ignoreChanges", []) == ignored
 
 
 def test_secrets_are_enveloped_by_a_key_of_our_own(graph):

@@ -158,6 +158,14 @@ def test_managed_pools_have_a_group_for_each_way_of_buying(graph):
     assert gpu.get("labels")["nvidia.com/gpu.present"] == "true"
 
 
+def test_managed_groups_follow_the_clusters_version_and_the_chosen_image(graph):
+    chosen = {"instance_types": ["m7i.xlarge"], "nodes_max": 4, "release_version": "1.36.2-20261101"}
+    made = graph("cluster-autoscaler", {"kind": "managed-nodes", **chosen}, {"kind": "no-gpu-nodes"})
+    groups = made.all(eks.NodeGroup, "node-pool-*")
+    assert {each.get("version") for each in groups} == {made.one(eks.Cluster).get("version")}
+    assert {each.get("releaseVersion") for each in groups} == {"1.36.2-20261101"}
+
+
 def test_the_plugin_is_left_to_a_system_that_brings_it(graph):
     releases = {each.name for each in graph().all(k8s.helm.v3.Release)}
     assert "gpu-node-pool-plugin" in releases

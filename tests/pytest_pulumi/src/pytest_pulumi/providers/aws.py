@@ -23,10 +23,12 @@ from pytest_pulumi.providers.aws_tables import (
     OVERWRITTEN,
     PORTS,
 )
-from pytest_pulumi.providers.base import Item, Planned, SimulatedProvider
+from pytest_pulumi.providers.base import Item, Planned, RefusedError, SimulatedProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from google.protobuf.struct_pb2 import Struct
 
 _ACCOUNT = "123456789012"
 """The account in AWS' own documentation examples."""
@@ -111,6 +113,16 @@ class Aws(SimulatedProvider):
         if "tagsAll" in outputs:
             given["tagsAll"] = self._default_tags() | (planned.inputs.get("tags") or {})
         return given | dict(self.computed.get(planned.type, {}))
+
+    def create(self, planned: Planned, inputs: Struct) -> Item:
+        """Make an object; refuses what the service refuses."""
+        _refuse_scaling(planned)
+        return super().create(planned, inputs)
+
+    def update(self, planned: Planned, inputs: Struct) -> Item:
+        """Change an object; refuses what the service refuses."""
+        _refuse_scaling(planned)
+        return super().update(planned, inputs)
 
     def call(self, token: str, args: dict[str, Any]) -> dict[str, Any]:
         """Answer the functions that nearly every program calls; others come from `answers`."""
@@ -246,6 +258,18 @@ def _proof(domain: str, digest: str) -> dict[str, str]:
         "resourceRecordType": "CNAME",
         "resourceRecordValue": f"_{digest}.acm-validations.aws.",
     }
+
+
+def _refuse_scaling(planned: Planned) -> None:
+    """Refuse a managed node group whose minimum is above the number of nodes that is asked for, as EKS does."""
+    scaling = planned.inputs.get("scalingConfig")
+    if planned.preview or not isinstance(scaling, dict):
+        return
+    least, desired = scaling.get("minSize", 0), scaling.get("desiredSize", 0)
+    if least > desired:
+        raise RefusedError(
+            f"InvalidParameterException: Minimum capacity {least:g} can't be greater than desired size {desired:g}"
+        )
 
 
 def _kind(token: str) -> str:
