@@ -69,6 +69,7 @@ class Process(pulumi.CustomResource):
         triggers: Mapping[str, Input[str]] | None = None,
         start_timeout_seconds: float | None = None,
         stop_timeout_seconds: float | None = None,
+        runbook: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Arguments are those of `infra.host.models.ProcessInputs`."""
@@ -81,6 +82,7 @@ class Process(pulumi.CustomResource):
             "triggers": dict(triggers or {}),
             "start_timeout_seconds": start_timeout_seconds,
             "stop_timeout_seconds": stop_timeout_seconds,
+            "runbook": runbook,
         }
         super().__init__("host:index:Process", name, _with_outputs(given, "state", "digest", "log_path"), opts)
 

@@ -80,6 +80,9 @@ class ProcessInputs(Inputs):
 
     log_backups: Annotated[int, Field(ge=0, le=20)] = 2
 
+    runbook: str | None = None
+    """Document with remedies, which the error of a process that does not start names."""
+
 
 class JobInputs(Inputs):
     """A command that runs to its end once for each set of inputs."""

@@ -21,6 +21,7 @@ maxmemory-policy noeviction
 daemonize no
 """
 """See https://redis.io/docs/latest/operate/oss_and_stack/management/config/"""
+RUNBOOK = "docs/runbooks/online-store.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class RedisOnHost(pulumi.ComponentResource):
             ports=[port.chosen],
             health={"command": ["redis-cli", "-e", "-h", LOOPBACK, "-p", port.chosen.apply(str), "ping"]},
             triggers={"configuration": configuration.sha256},
+            runbook=RUNBOOK,
             opts=args.substrate.child(self),
         )
 

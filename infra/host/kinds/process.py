@@ -107,10 +107,12 @@ def _await_health(host: Host, request: Request[ProcessInputs]) -> None:
         exits += status.state != last and status.state in EXITED
         last = status.state
         if exits >= MAX_EXITS_AT_START or status.state == "FATAL":
-            raise HostError(f"{name!r} exited {exits} times while starting; {_log_tail(supervision.log_path(name))}")
+            raise HostError(
+                f"{name!r} exited {exits} times while starting{_see(inputs)}; {_log_tail(supervision.log_path(name))}"
+            )
         if time.monotonic() - begun > inputs.start_timeout_seconds:
             raise HostError(
-                f"{name!r} did not answer its health check within {inputs.start_timeout_seconds:g} s; "
+                f"{name!r} did not answer its health check within {inputs.start_timeout_seconds:g} s{_see(inputs)}; "
                 f"{_log_tail(supervision.log_path(name))}"
             )
 
@@ -118,6 +120,10 @@ def _await_health(host: Host, request: Request[ProcessInputs]) -> None:
 def healthy(inputs: ProcessInputs) -> bool:
     """Whether the process answers now, within `PROBE_SECONDS`."""
     return health.answers(inputs.health.model_dump(), inputs.environment, PROBE_SECONDS)
+
+
+def _see(inputs: ProcessInputs) -> str:
+    return f" (remedies: {inputs.runbook})" if inputs.runbook else ""
 
 
 def _log_tail(path: Path) -> str:

@@ -139,6 +139,14 @@ def test_a_process_that_keeps_exiting_fails_with_its_last_words_and_is_removed(s
     assert not (root / "supervisor" / "programs" / "web.conf").exists()
 
 
+def test_error_of_a_process_that_does_not_start_names_its_runbook(supervised):
+    asked = request_for(
+        "Process", "web", command=["false"], health={"command": ["false"]}, runbook="docs/runbooks/online-store.md"
+    )
+    with pytest.raises(HostError, match=r"while starting \(remedies: docs/runbooks/online-store.md\); last lines"):
+        PROCESS.create(supervised, asked)
+
+
 def test_a_process_that_never_answers_fails_after_its_start_timeout(supervised):
     asked = request_for(
         "Process", "web", command=["sleep", "60"], health={"command": ["false"]}, start_timeout_seconds=1
