@@ -40,6 +40,9 @@ class Panel:
     limit: float | None = None
     """Value above which it is bad; drawn as a line."""
 
+    floor: float | None = None
+    """Value below which it is bad; drawn as a line. A panel has a limit or a floor."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -90,11 +93,13 @@ def _panel(panel: Panel) -> timeseries.Panel:
     for number, (expression, legend) in enumerate(panel.queries):
         query = prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(chr(ord("A") + number))
         made.with_target(query)
-    if panel.limit is not None:
+    line = panel.limit if panel.limit is not None else panel.floor
+    if line is not None:
+        below, above = ("green", "red") if panel.limit is not None else ("red", "green")
         made.thresholds(
             dashboard.ThresholdsConfig()
             .mode(models.ThresholdsMode.ABSOLUTE)
-            .steps([models.Threshold(value=None, color="green"), models.Threshold(value=panel.limit, color="red")])
+            .steps([models.Threshold(value=None, color=below), models.Threshold(value=line, color=above)])
         ).thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.LINE))
     return made
 

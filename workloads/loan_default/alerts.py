@@ -7,21 +7,25 @@ import json
 from typing import Any
 
 from workloads.loan_default import MODEL_NAME, metrics
-from workloads.loan_default.settings import AlertSettings
+from workloads.loan_default.settings import AlertSettings, FairnessSettings
 
 RUNBOOKS = "docs/runbooks"
 OUR_FAULT = "internal|online_store_down"
 """Reasons of a failed request that no client can mend."""
 
+MEASURE, THRESHOLD = "measure", "threshold"
+"""Annotations of an alert on one number: the PromQL of the number and its threshold, for doctor and start page."""
+
+_FAIRNESS = FairnessSettings()
 _DAY_SECONDS = 86400
 
 
-def rules(settings: AlertSettings) -> str:
+def rules(settings: AlertSettings, fairness: FairnessSettings = _FAIRNESS) -> str:
     """The rule file as YAML (JSON, which YAML contains)."""
     found = [
         *(_drift(settings), _not_measured(settings), *_job(settings), _capture(settings)),
         *(_errors(settings), _absent(settings), _latency(settings)),
-        *(_bias(settings), _age(settings), _live_quality(settings), *_retraining(settings)),
+        *(*_bias(settings, fairness), _age(settings), _live_quality(settings), *_retraining(settings)),
         *(*_served(settings), _loops(settings)),
     ]
     return json.dumps({"groups": [{"name": "loan-default", "rules": found}]}, indent=1)
@@ -33,14 +37,16 @@ def retrain_matchers() -> list[str]:
 
 
 def _drift(settings: AlertSettings) -> dict[str, Any]:
-    score = f"{metrics.DATA_DRIFT_SCORE} > {settings.drift_share}"
+    score = f"{metrics.DATA_DRIFT_SCORE} >= {settings.drift_share}"
     in_a_row = f"{metrics.DRIFT_CHECKS_IN_A_ROW} >= {settings.drift_checks}"
     return _alert(
         metrics.ALERT_DATA_DRIFT,
         f"{score} and on() {in_a_row}",
         settings.drift_for_seconds,
         "critical",
-        "{{ $value | humanizePercentage }} of the loan-default columns drifted from the training data",
+        "{{ $value | humanizePercentage }} of the loan-default columns drifted from the training data, "
+        f"threshold {settings.drift_share * 100:g}%",
+        measured=(metrics.DATA_DRIFT_SCORE, settings.drift_share),
     )
 
 
@@ -160,15 +166,25 @@ def _slow(settings: AlertSettings, window: str) -> str:
     return f"1 - {fast} / sum(rate({metrics.PREDICTION_LATENCY}_count[{window}]))"
 
 
-def _bias(settings: AlertSettings) -> dict[str, Any]:
-    return _alert(
-        metrics.ALERT_BIAS,
-        f"{metrics.BIAS_GAP} > {settings.bias_gap}",
-        settings.for_seconds,
-        "critical",
-        f"{{{{ $labels.{metrics.LABEL_KIND} }}}} gap of {{{{ $value | humanize }}}} "
-        f"by {{{{ $labels.{metrics.LABEL_ATTRIBUTE} }}}}",
-    )
+def _bias(settings: AlertSettings, fairness: FairnessSettings) -> list[dict[str, Any]]:
+    thresholds = {metrics.KIND_PARITY: fairness.parity_gap, metrics.KIND_OPPORTUNITY: fairness.live_opportunity_gap}
+    return [
+        _alert(
+            metrics.ALERT_BIAS,
+            f"{bias_gap(kind)} > {threshold}",
+            settings.for_seconds,
+            "critical",
+            f"{kind} gap of {{{{ $value | humanize }}}} by {{{{ $labels.{metrics.LABEL_ATTRIBUTE} }}}}, "
+            f"threshold {threshold}",
+            measured=(bias_gap(kind), threshold),
+        )
+        for kind, threshold in thresholds.items()
+    ]
+
+
+def bias_gap(kind: str) -> str:
+    """PromQL of the gaps of one kind, by attribute."""
+    return f'{metrics.BIAS_GAP}{{{metrics.LABEL_KIND}="{kind}"}}'
 
 
 def _age(settings: AlertSettings) -> dict[str, Any]:
@@ -189,6 +205,7 @@ def _live_quality(settings: AlertSettings) -> dict[str, Any]:
         "critical",
         f"Version {{{{ $labels.{metrics.LABEL_VERSION} }}}} ranks requests with known outcome with AUC "
         "{{ $value | humanize }}",
+        measured=(metrics.LIVE_AUC, settings.live_auc),
     )
 
 
@@ -204,11 +221,21 @@ def _retraining(settings: AlertSettings) -> list[dict[str, Any]]:
     ]
 
 
-def _alert(name: str, expression: str, seconds: int, severity: str, summary: str) -> dict[str, Any]:
+def _alert(
+    name: str,
+    expression: str,
+    seconds: int,
+    severity: str,
+    summary: str,
+    *,
+    measured: tuple[str, float] | None = None,
+) -> dict[str, Any]:
+    """One rule; `measured` is the PromQL of the number that it watches, and the threshold."""
+    noted = {} if measured is None else {MEASURE: measured[0], THRESHOLD: f"{measured[1]:g}"}
     return {
         "alert": name,
         "expr": expression,
         "for": f"{seconds}s",
         "labels": {"severity": severity, metrics.LABEL_MODEL: MODEL_NAME},
-        "annotations": {"summary": summary, "runbook_url": f"{RUNBOOKS}/{name}.md"},
+        "annotations": {"summary": summary, "runbook_url": f"{RUNBOOKS}/{name}.md", **noted},
     }

@@ -25,7 +25,7 @@ PUBLISH_SECONDS = 600
 """What handing the pipeline to its server may take; the server may be starting still."""
 IN_CLUSTER = "k8s://https://kubernetes.default.svc:443"
 """Spark's master for a driver in a pod."""
-RELEASE_SETTINGS = {"ingestion", "features", "training", "validation", "deployment"}
+RELEASE_SETTINGS = {"ingestion", "features", "training", "fairness", "deployment"}
 SERVER_SETTINGS = {"serving", "deployment"}
 BATCH_SETTINGS = {"batch", "deployment"}
 MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
@@ -280,7 +280,7 @@ class LoanDefault(pulumi.ComponentResource):
         )
 
     def _watch(self, server: ModelServer, retraining: Service) -> None:
-        rules = self._args.settings.alerts
+        rules, fairness = self._args.settings.alerts, self._args.settings.fairness
         webhook = Webhook(
             url=pulumi.Output.concat(retraining.url, "/retrain"),
             token=self.retrain_token,
@@ -293,7 +293,10 @@ class LoanDefault(pulumi.ComponentResource):
             f"{SERVED_NAME}-retraining": retraining.url.apply(lambda url: url.removeprefix("http://")),
         }
         spec = WatchSpec(
-            targets=targets, rules=alerts.rules(rules), webhook=webhook, dashboards=dashboards.dashboards(rules)
+            targets=targets,
+            rules=alerts.rules(rules, fairness),
+            webhook=webhook,
+            dashboards=dashboards.dashboards(rules, fairness),
         )
         self._args.platform.monitoring.watch(f"{self._name}-watch", spec, self._child)
 

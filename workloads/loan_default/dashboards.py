@@ -1,17 +1,20 @@
 """The workload's Grafana dashboards; the names of metrics and the limits of alerts come from where they are defined."""
 
 from infra.monitoring.dashboards import Panel, Row, render
-from workloads.loan_default import SERVED_NAME, metrics
-from workloads.loan_default.settings import AlertSettings
+from workloads.loan_default import SERVED_NAME, alerts, metrics
+from workloads.loan_default.settings import AlertSettings, FairnessSettings
 
+_FAIRNESS = FairnessSettings()
 _WINDOW = "[5m]"
 
 
-def dashboards(settings: AlertSettings) -> dict[str, str]:
+def dashboards(settings: AlertSettings, fairness: FairnessSettings = _FAIRNESS) -> dict[str, str]:
     """Name -> Grafana's JSON."""
     return {
         "serving": render(f"{SERVED_NAME}-serving", f"{SERVED_NAME}: serving", _serving(settings)),
-        "quality": render(f"{SERVED_NAME}-quality", f"{SERVED_NAME}: drift, bias, quality", _quality(settings)),
+        "quality": render(
+            f"{SERVED_NAME}-quality", f"{SERVED_NAME}: drift, bias, quality", _quality(settings, fairness)
+        ),
         "retraining": render(f"{SERVED_NAME}-retraining", f"{SERVED_NAME}: retraining", _retraining()),
     }
 
@@ -50,6 +53,7 @@ def _serving(settings: AlertSettings) -> list[Row]:
                     queries=[
                         (metrics.MODEL_INFO, f"served {_legend(alias, version)}"),
                         (metrics.MODEL_WANTED, f"wanted {_legend(alias, version)}"),
+                        (metrics.MODEL_PINNED, f"pinned {_legend(version)}"),
                     ],
                 ),
                 Panel(
@@ -115,7 +119,7 @@ def _serving(settings: AlertSettings) -> list[Row]:
     ]
 
 
-def _quality(settings: AlertSettings) -> list[Row]:
+def _quality(settings: AlertSettings, fairness: FairnessSettings) -> list[Row]:
     return [
         Row(
             title="Drift",
@@ -142,17 +146,26 @@ def _quality(settings: AlertSettings) -> list[Row]:
             title="Bias",
             panels=[
                 Panel(
-                    title="Largest gap between groups",
+                    title=title,
                     unit="percentunit",
-                    queries=[(metrics.BIAS_GAP, _legend(metrics.LABEL_ATTRIBUTE, metrics.LABEL_KIND))],
-                    limit=settings.bias_gap,
+                    queries=[(alerts.bias_gap(kind), _legend(metrics.LABEL_ATTRIBUTE))],
+                    limit=limit,
+                )
+                for title, kind, limit in (
+                    ("Demographic parity gap", metrics.KIND_PARITY, fairness.parity_gap),
+                    ("Equal opportunity gap", metrics.KIND_OPPORTUNITY, fairness.live_opportunity_gap),
                 )
             ],
         ),
         Row(
             title="Quality on outcomes that are known",
             panels=[
-                Panel(title="AUC", unit="short", queries=[(metrics.LIVE_AUC, _legend(metrics.LABEL_VERSION))]),
+                Panel(
+                    title="AUC",
+                    unit="short",
+                    queries=[(metrics.LIVE_AUC, _legend(metrics.LABEL_VERSION))],
+                    floor=settings.live_auc,
+                ),
                 Panel(
                     title="Calibration error",
                     unit="percentunit",

@@ -240,14 +240,26 @@ class Quality(BaseModel):
     calibration_error: float | None
     """Gap between predicted and observed default rate; None with too few rows or one class."""
 
+    reason: str | None = None
+    """Why there is no AUC; None when there is one."""
+
 
 def quality(environment: Environment, rows: "pd.DataFrame", version: str) -> Quality:
     """Quality of one version on labelled rows."""
     from workloads.loan_default.training import calibration_error  # noqa: PLC0415  the other way round
 
     mine = rows[rows["version"] == version] if len(rows) else rows
-    if len(mine) < environment.settings.monitoring.min_labelled_rows or mine[LABEL].nunique() < len((0, 1)):
-        return Quality(rows=len(mine), auc=None, calibration_error=None)
+    needed = environment.settings.monitoring.min_labelled_rows
+    reason = None
+    if len(mine) < needed:
+        reason = (
+            f"{len(mine)} captured requests of version {version} have a known outcome, {needed} are needed "
+            f"(monitoring.min_labelled_rows); {len(rows) - len(mine)} more are of other versions"
+        )
+    elif mine[LABEL].nunique() < len((0, 1)):
+        reason = f"the {len(mine)} known outcomes of version {version} are all {mine[LABEL].iloc[0]}"
+    if reason is not None:
+        return Quality(rows=len(mine), auc=None, calibration_error=None, reason=reason)
     gap = calibration_error(mine[LABEL].to_numpy(dtype=float), mine["score"].to_numpy())
     return Quality(rows=len(mine), auc=_auc(mine), calibration_error=gap)
 

@@ -15,6 +15,9 @@ SCORE = "loan_default_score"
 MODEL_INFO = "loan_default_model_info"
 """Gauge, 1 for the version each alias serves; labels `alias` and `version`."""
 
+MODEL_PINNED = "loan_default_model_pinned"
+"""Gauge, 1 for the version that `serving.model_version` pins; absent without a pin; label `version`."""
+
 MODEL_LOADED_TIMESTAMP = "loan_default_model_loaded_timestamp_seconds"
 """Gauge of the UNIX time at which the champion was trained, for the model's age; label `version`."""
 
@@ -49,7 +52,8 @@ FEATURE_DRIFT_SCORE = "evidently_feature_drift_score"
 """Gauge of one column's distance from the reference; label `feature`."""
 
 BIAS_GAP = "loan_default_bias_gap"
-"""Gauge of the largest difference between groups; labels `attribute` and `kind` (`demographic_parity`, …)."""
+"""Gauge of the largest difference between groups; labels `attribute` and `kind` (`demographic_parity`,
+`equal_opportunity`)."""
 
 DRIFT_CHECKS_IN_A_ROW = "loan_default_drift_checks_in_a_row"
 """Gauge of the last checks, without a gap, that showed drift from the same reference."""
@@ -98,6 +102,9 @@ LABEL_FEATURE = "feature"
 LABEL_ATTRIBUTE = "attribute"
 LABEL_KIND = "kind"
 LABEL_LOOP = "loop"
+
+KIND_PARITY, KIND_OPPORTUNITY = "demographic_parity", "equal_opportunity"
+"""Values of the label `kind`."""
 
 ERROR_REASONS = ("malformed", "unknown_customer", "stale_features", "online_store_down", "not_ready", "internal")
 """Every value of the label `reason`; the counter starts at 0 for each, so that a rate exists before the first error."""

@@ -1,8 +1,8 @@
-"""Stage 7: captured requests against the champion's training rows: drift, bias, live quality; report and metrics.
+"""Stage 7: captured requests against the training rows of the served version: drift, bias, live quality.
 
-Too little data is said and not scored, none at all where nobody asked for a prediction. A missing champion, reference
-or capture is an error: the job says so on the gateway, which alerts, and exits with 1. Leaves out deciding: the alert
-rules do, on the metrics pushed here.
+Writes a report and pushes metrics. With too little data nothing is scored, and the result names the reason. A missing
+model, reference or capture is an error: the job reports it to the gateway, which alerts, and exits with 1. Leaves out
+deciding: the alert rules do, on the metrics pushed here.
 """
 
 import argparse
@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from workloads.loan_default import ENTITY, FEATURES, LABEL, labels, metrics, reference
 from workloads.loan_default.errors import DataError, WorkloadError, run_command
 from workloads.loan_default.features import ATTRIBUTES
+from workloads.loan_default.metrics import KIND_OPPORTUNITY, KIND_PARITY
 from workloads.loan_default.scrape import Page
-from workloads.loan_default.servers import wait_for_mlflow
+from workloads.loan_default.servers import wait_for_mlflow, wait_for_model_server
 from workloads.loan_default.settings import Environment, load
 from workloads.loan_default.store import Store
 
@@ -31,7 +32,6 @@ LATEST = f"{REPORTS}/latest.json"
 HTML = "drift_report.html"
 RESULT = "result.json"
 _PUSH_SECONDS = 10.0
-_OPPORTUNITY, _PARITY = "equal_opportunity", "demographic_parity"
 
 
 class Drift(BaseModel):
@@ -55,7 +55,7 @@ class Checked(BaseModel):
     """End of the check, UTC."""
 
     version: str
-    """Champion at that time."""
+    """Version that the model server answered with at that time."""
 
     run_id: str
     """Its MLflow run: whose training rows the reference is."""
@@ -73,7 +73,7 @@ class Checked(BaseModel):
     """Gap by attribute and kind; absent where too few rows allow it."""
 
     live: labels.Quality
-    """The champion on requests with known outcome."""
+    """That version on requests with known outcome."""
 
     report: str | None
     """The report's path below the workload's root; None when nothing was measured."""
@@ -82,11 +82,12 @@ class Checked(BaseModel):
 def check(environment: Environment) -> Checked:
     """Compare, store the report, push the metrics.
 
-    Raises DataError when there is no champion, reference or capture, WorkloadError when a server is down; in both cases
-    the gateway is told.
+    Raises DataError when no version is served or there is no reference or capture, WorkloadError when a server is down;
+    in both cases the gateway is told.
     """
     try:
         wait_for_mlflow(environment)
+        wait_for_model_server(environment)
         checked = _check(environment)
     except WorkloadError:
         _push_failure(environment)
@@ -97,8 +98,8 @@ def check(environment: Environment) -> Checked:
 
 def _check(environment: Environment) -> Checked:
     settings = environment.settings.monitoring
-    champion = reference.champion(environment)
-    expected = reference.read(environment, champion.run_id)
+    served = reference.served(environment)
+    expected = reference.read(environment, served.run_id)
     found = labels.captured(environment, timedelta(hours=settings.window_hours))
     if found.empty:
         _expect_capture(environment)
@@ -111,13 +112,13 @@ def _check(environment: Environment) -> Checked:
     drift = _drift(environment, recent, expected, prefix) if enough else None
     checked = Checked(
         at=at,
-        version=champion.version,
-        run_id=champion.run_id,
+        version=served.version,
+        run_id=served.run_id,
         rows=len(recent),
         drift=drift,
-        in_a_row=_in_a_row(environment, drift, champion.run_id, before),
+        in_a_row=_in_a_row(environment, drift, served.run_id, before),
         bias=bias(environment, recent, known, expected),
-        live=labels.quality(environment, known, champion.version),
+        live=labels.quality(environment, known, served.version),
         report=f"{prefix}/{HTML}" if enough else before.report if before else None,
     )
     _store(environment, checked, prefix)
@@ -146,11 +147,14 @@ def _in_a_row(environment: Environment, drift: Drift | None, run_id: str, before
     counted = before.in_a_row if before is not None and before.run_id == run_id else 0
     if drift is None:
         return counted
-    return counted + 1 if drift.share > environment.settings.alerts.drift_share else 0
+    return counted + 1 if drift.share >= environment.settings.alerts.drift_share else 0
 
 
-def measure(current: "pd.DataFrame", expected: "pd.DataFrame", html: Path) -> Drift:
-    """Run Evidently over the four features and write its report; a column drifts by Evidently's own test."""
+def measure(current: "pd.DataFrame", expected: "pd.DataFrame", html: Path, drift_share: float) -> Drift:
+    """Run Evidently over the four features and write its report; a column drifts by Evidently's own test.
+
+    The report speaks of drift from `drift_share` on, as the alert does.
+    """
     os.environ.setdefault("DO_NOT_TRACK", "1")
     with warnings.catch_warnings(action="ignore"):
         from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415  fifteen seconds of imports
@@ -161,7 +165,7 @@ def measure(current: "pd.DataFrame", expected: "pd.DataFrame", html: Path) -> Dr
             Dataset.from_pandas(frame[list(FEATURES)].astype(float).reset_index(drop=True), data_definition=definition)
             for frame in (current, expected)
         )
-        snapshot = Report([DataDriftPreset()]).run(now, then)
+        snapshot = Report([DataDriftPreset(drift_share=drift_share)]).run(now, then)
         snapshot.save_html(str(html))
     found = snapshot.dict()["metrics"]
     share = [metric["value"]["share"] for metric in found if _kind(metric) == "DriftedColumnsCount"]
@@ -178,7 +182,7 @@ def _kind(metric: dict[str, Any]) -> str:
 def _drift(environment: Environment, current: "pd.DataFrame", expected: "pd.DataFrame", prefix: str) -> Drift:
     with tempfile.TemporaryDirectory(dir=environment.work) as folder:
         html = Path(folder) / HTML
-        drift = measure(current, expected, html)
+        drift = measure(current, expected, html, environment.settings.alerts.drift_share)
         Store.open(environment).write(f"{prefix}/{HTML}", html.read_bytes())
     return drift
 
@@ -202,13 +206,13 @@ def bias(
         # As many labels as the reference has; which rows carry them does not matter to this gap.
         standing = [1] * round(rate * len(seen)) + [0] * (len(seen) - round(rate * len(seen)))
         found = bias_gaps(seen.assign(**{LABEL: standing}), seen["score"].to_numpy())
-        gaps = {attribute: {_PARITY: values[_PARITY]} for attribute, values in found.items()}
+        gaps = {attribute: {KIND_PARITY: values[KIND_PARITY]} for attribute, values in found.items()}
     judged = known.dropna(subset=[ENTITY]).merge(attributes, on=ENTITY)
     if len(judged) >= settings.min_labelled_rows and set(judged[LABEL]) == {0, 1}:
         found = bias_gaps(judged, judged["score"].to_numpy())
         for attribute, values in found.items():
-            gaps.setdefault(attribute, {})[_OPPORTUNITY] = values[_OPPORTUNITY]
-            gaps[attribute].setdefault(_PARITY, values[_PARITY])
+            gaps.setdefault(attribute, {})[KIND_OPPORTUNITY] = values[KIND_OPPORTUNITY]
+            gaps[attribute].setdefault(KIND_PARITY, values[KIND_PARITY])
     return gaps
 
 

@@ -5,13 +5,14 @@ One Parquet object per MLflow run, so that a promotion changes the reference and
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME
+from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME, metrics
 from workloads.loan_default.errors import DataError, WorkloadError
 from workloads.loan_default.features import ATTRIBUTES
+from workloads.loan_default.scrape import Page
 from workloads.loan_default.settings import Environment
 from workloads.loan_default.store import Store
 
@@ -25,7 +26,7 @@ _SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Champion:
-    """What the registry's alias `champion` names."""
+    """A version of the registered model: the registry's champion, or what is served."""
 
     version: str
     """Version of the registered model."""
@@ -60,14 +61,42 @@ def read(environment: Environment, run_id: str) -> "pd.DataFrame":
 
 def champion(environment: Environment) -> Champion:
     """The champion, asked of the registry's REST API; raises WorkloadError when there is none or no answer."""
+    found = _ask(environment, "registered-models/alias", {"alias": "champion"})
+    if not found:
+        url = environment.mlflow_tracking_uri
+        raise DataError(f"MLflow at {url} knows no champion of {MODEL_NAME}; run a release first")
+    return _described(found)
+
+
+def served(environment: Environment) -> Champion:
+    """The version that the model server answers with, pinned or not.
+
+    Raises DataError when it serves none or the registry does not know it, WorkloadError when a server does not answer.
+    """
+    loaded = Page.of_model_server(environment).labels(metrics.MODEL_INFO, 1)
+    versions = [labels[metrics.LABEL_VERSION] for labels in loaded if labels[metrics.LABEL_ALIAS] == "champion"]
+    if not versions:
+        raise DataError(f"the model server at {environment.model_url} serves no version; its log says why")
+    found = _ask(environment, "model-versions/get", {"version": versions[0]})
+    if not found:
+        raise DataError(
+            f"the model server serves version {versions[0]}, which MLflow at {environment.mlflow_tracking_uri} does "
+            f"not know: was it deleted from {MODEL_NAME}?"
+        )
+    return _described(found)
+
+
+def _ask(environment: Environment, what: str, query: dict[str, str]) -> dict[str, Any] | None:
+    """A model version by the registry's REST API; None when there is no such one. Raises WorkloadError."""
     url = environment.need("mlflow_tracking_uri").rstrip("/")
-    path = "/api/2.0/mlflow/registered-models/alias"
     try:
-        answer = httpx.get(url + path, params={"name": MODEL_NAME, "alias": "champion"}, timeout=_SECONDS)
-        found = answer.json().get("model_version")
+        answer = httpx.get(f"{url}/api/2.0/mlflow/{what}", params={"name": MODEL_NAME, **query}, timeout=_SECONDS)
+        found: dict[str, Any] | None = answer.json().get("model_version")
     except (httpx.HTTPError, ValueError) as error:
         raise WorkloadError(f"MLflow at {url} does not answer: {error}") from error
-    if not found:
-        raise DataError(f"MLflow at {url} knows no champion of {MODEL_NAME}; run a release first")
+    return found
+
+
+def _described(found: dict[str, Any]) -> Champion:
     made = float(found["creation_timestamp"]) / 1e3
     return Champion(version=str(found["version"]), run_id=str(found["run_id"]), registered_at=made)

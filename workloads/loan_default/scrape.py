@@ -35,5 +35,9 @@ class Page:
         """A metric's values by one of its labels."""
         return {sample.labels[label]: sample.value for sample in self._of(name)}
 
+    def labels(self, name: str, value: float) -> list[dict[str, str]]:
+        """The labels of each sample of a metric that has a value."""
+        return [sample.labels for sample in self._of(name) if sample.value == value]
+
     def _of(self, name: str) -> Iterator[Sample]:
         return (sample for sample in self._samples if sample.name == name)

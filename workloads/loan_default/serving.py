@@ -57,6 +57,7 @@ _wanted = Gauge(
     [metrics.LABEL_ALIAS, metrics.LABEL_VERSION],
 )
 _missing = Gauge(metrics.CHAMPION_MISSING, "A model serves and the registry has no champion")
+_pinned = Gauge(metrics.MODEL_PINNED, "Version that the settings pin", [metrics.LABEL_VERSION])
 _trained = Gauge(metrics.MODEL_LOADED_TIMESTAMP, "When the champion was trained", [metrics.LABEL_VERSION])
 _cached = Gauge(metrics.MODEL_FROM_CACHE, "Registry down, last verified copy answers")
 _captured = Counter(metrics.CAPTURE_ROWS.removesuffix("_total"), "Captured rows", [metrics.LABEL_OUTCOME])
@@ -166,6 +167,9 @@ class Watcher:
         self._model = model
         self._source = source
         self._pinned = settings.model_version
+        _pinned.clear()
+        if self._pinned is not None:
+            _pinned.labels(self._pinned).set(1)
         self._loaded: dict[str, Loaded] = {}
         self._down = False
         self._wanted: dict[str, str] = {}

@@ -71,7 +71,7 @@ def validate(environment: Environment, run_id: str, data: TrainingSet | None = N
     known = None if data.known is None else split(data.known, environment.settings.training).test
     facts = measure(parts, data, candidate_scorer, champion_scorer, known)
     verdict = decide(environment, facts)
-    client.log_dict(run_id, facts, "validation/facts.json")
+    client.log_dict(run_id, _question(environment, facts), "validation/facts.json")
     client.log_dict(run_id, verdict.model_dump(mode="json"), "validation/verdict.json")
     client.set_tag(run_id, VERDICT_TAG, verdict.model_dump_json())
     return verdict
@@ -110,6 +110,17 @@ def measure(
     }
 
 
+def _question(environment: Environment, facts: dict[str, Any]) -> dict[str, Any]:
+    """The policy's input: the facts, and the thresholds that a stack file sets because other parts use them, too."""
+    settings = environment.settings
+    limits = {
+        "parity_gap": settings.fairness.parity_gap,
+        "opportunity_gap": settings.fairness.opportunity_gap,
+        "quarantined_share": settings.ingestion.max_bad_share,
+    }
+    return {**facts, "limits": limits}
+
+
 def _on_known(known: "pd.DataFrame", scorers: dict[str, Scorer | None]) -> dict[str, Any]:
     labels = known[LABEL].to_numpy()
     return {name: scorer and score_metrics(labels, _score(scorer, known)) for name, scorer in scorers.items()}
@@ -119,7 +130,7 @@ def decide(environment: Environment, facts: dict[str, Any]) -> Verdict:
     """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy."""
     url = environment.need("opa_url").rstrip("/") + POLICY_PATH
     try:
-        answer = httpx.post(url, json={"input": facts}, timeout=_OPA_SECONDS)
+        answer = httpx.post(url, json={"input": _question(environment, facts)}, timeout=_OPA_SECONDS)
         answer.raise_for_status()
         result = answer.json().get("result")
     except (httpx.HTTPError, ValueError) as error:

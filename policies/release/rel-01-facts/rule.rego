@@ -8,6 +8,7 @@ numbers contains [part, fact] if {
 		"candidate": ["test_auc", "test_brier", "test_calibration_error", "distinct_scores"],
 		"train": ["test_auc"],
 		"data": ["rows", "quarantined_share"],
+		"limits": ["parity_gap", "opportunity_gap", "quarantined_share"],
 	}
 	some fact in facts
 }

@@ -1,8 +1,9 @@
 package promotion.rel_08
 
-max_parity_gap := 0.2 # demographic parity, the four-fifths rule turned into a difference
+# A stack file sets both, as fairness.parity_gap and fairness.opportunity_gap; the bias alert uses the same block.
+max_parity_gap := input.limits.parity_gap
 
-max_opportunity_gap := 0.15
+max_opportunity_gap := input.limits.opportunity_gap
 
 max_ranking_gap := 0.1 # AUC within groups; 0.05 on the real data, 0.12 and more where one group's score is broken
 

@@ -1,6 +1,7 @@
 package promotion.rel_10
 
-max_quarantined_share := 0.01
+# The share that ingestion accepts: ingestion.max_bad_share of a stack file.
+max_quarantined_share := input.limits.quarantined_share
 
 min_rows := 1000
 

@@ -36,10 +36,12 @@ def answers(**changes):
         ),
         "readyz": ("/readyz", {"status": "ok"}),
         "report": ("/drift_report.html", "<html>"),
+        "drift": ("/api/v1/query", {"data": {"result": [{"value": [0, "0.1"]}]}}),
         "pipelines": ("/apis/v2beta1/healthz", {"multi_user": False}),
     }
     return {path: changes.get(name, answer) for name, (path, answer) in found.items()}
 
 
-def rules(state, name="DataDriftDetected"):
-    return {"data": {"groups": [{"rules": [{"name": name, "state": state, "health": "ok"}]}]}}
+def rules(state, name="DataDriftDetected", threshold="0.37"):
+    noted = {"measure": "evidently_data_drift_score", "threshold": threshold}
+    return {"data": {"groups": [{"rules": [{"name": name, "state": state, "health": "ok", "annotations": noted}]}]}}

@@ -4,6 +4,15 @@ from tests.unit.doctor.servers import rules
 from workloads.loan_default import FEATURES
 from workloads.loan_default.doctor.probes import PROBES, examine
 
+PINNED = (
+    'loan_default_model_info{{alias="champion",version="{served}"}} 1.0\n'
+    'loan_default_model_pinned{{version="{pinned}"}} 1.0\n'
+)
+
+
+def drift(*shares):
+    return {"data": {"result": [{"value": [0, str(share)]} for share in shares]}}
+
 
 def findings(outputs):
     return {answer.probe: answer.finding for answer in examine(outputs)}
@@ -26,7 +35,8 @@ def test_what_a_stack_has_no_server_for_is_not_asked(platform):
     [
         ({"predict": 503}, "prediction", "failed", "503"),
         ({"infer": {"outputs": [{"data": [0.9]}]}}, "v2 protocol", "failed", "v2 0.9"),
-        ({"alias": {"model_version": {"version": "8"}}}, "registry", "failed", "serves ['7']"),
+        ({"alias": {"model_version": {"version": "8"}}}, "registry", "failed", "serves 7"),
+        ({"metrics": PINNED.format(served=7, pinned=2)}, "registry", "failed", "version 2 is pinned"),
         ({"metrics": ""}, "registry", "failed", "none"),
         ({"policy": {}}, "release policy", "failed", "not refused"),
         ({"rules": rules("inactive", "Other")}, "alert rules", "failed", "no rule DataDriftDetected"),
@@ -34,6 +44,7 @@ def test_what_a_stack_has_no_server_for_is_not_asked(platform):
         ({"route": {"config": {"original": "route: page"}}}, "alert route", "failed", "no route"),
         ({"report": 404}, "drift report", "warning", "no drift was measured yet"),
         ({"report": 503}, "drift report", "failed", "503"),
+        ({"drift": drift(0.37)}, "drift report", "warning", "drifted columns 0.37, threshold 0.37"),
         ({"health": 500}, "tracking", "failed", "500"),
         ({"targets": {"data": {}}}, "scrape targets", "failed", "something else than expected"),
     ],
@@ -43,6 +54,23 @@ def test_a_part_that_is_wrong_is_named_with_what_was_seen_and_a_fix(platform, ch
     assert finding.status == status
     assert said in finding.detail
     assert finding.fix
+
+
+@pytest.mark.parametrize(
+    ("alias", "said"),
+    [({"model_version": {"version": "7"}}, "champion is version 7"), (404, "no champion"), (400, "no champion")],
+)
+def test_pinned_version_that_serves_is_ok_and_named(platform, alias, said):
+    found = findings(platform(metrics=PINNED.format(served=2, pinned=2), alias=alias))["registry"]
+    assert (found.status, found.fix) == ("ok", "")
+    assert "version 2 is pinned (serving.model_version) and serves" in found.detail
+    assert said in found.detail
+
+
+def test_drift_report_states_share_and_threshold_of_the_loaded_rule(platform):
+    assert "drifted columns 0.1, threshold 0.37" in findings(platform())["drift report"].detail
+    found = findings(platform(drift=drift()))["drift report"]
+    assert (found.status, "too few rows" in found.detail) == ("ok", True)
 
 
 def test_a_target_that_cannot_be_scraped_is_named(platform):

@@ -69,7 +69,8 @@ def world(make_environment, gateway, monkeypatch):
     environment = make_environment(monitoring={"min_rows": 300, "min_labelled_rows": 300}).model_copy(
         update={"pushgateway_url": "http://gateway"}
     )
-    monkeypatch.setattr(reference, "champion", lambda _: Champion("1", "run-1", 0.0))
+    monkeypatch.setattr(reference, "served", lambda _: Champion("1", "run-1", 0.0))
+    monkeypatch.setattr(monitoring, "wait_for_model_server", lambda _: None)
     reference.save(environment, "run-1", people())
     return environment
 
@@ -116,6 +117,28 @@ def test_the_detector_does_not_answer_the_same_to_everything(world):
     assert monitoring.check(world).drift.share not in BROKEN_DETECTORS
 
 
+def with_drift_share(world, share):
+    alerts = world.settings.alerts.model_copy(update={"drift_share": share})
+    return world.model_copy(update={"settings": world.settings.model_copy(update={"alerts": alerts})})
+
+
+@pytest.mark.parametrize(("share", "detected"), [(0.37, "NOT detected"), (0.25, "detected"), (0.13, "detected")])
+def test_report_and_count_use_the_drift_threshold_of_the_settings(world, share, detected):
+    capture(world, moved(people()))
+    checked = monitoring.check(with_drift_share(world, share))
+    report = Store.open(world).read(checked.report).decode()
+    assert f"Dataset Drift is {detected}. Dataset drift detection threshold is {share}" in report
+    assert report.count("Dataset drift detection threshold") == 1
+    assert checked.in_a_row == (0 if detected.startswith("NOT") else 1)
+
+
+def test_missing_live_quality_has_a_reason(world):
+    capture(world, people())
+    live = monitoring.check(world).live
+    assert (live.rows, live.auc) == (0, None)
+    assert "0 captured requests of version 1 have a known outcome, 300 are needed" in live.reason
+
+
 def test_the_report_is_in_the_store_and_the_latest_names_it(world):
     capture(world, people())
     checked = monitoring.check(world)
@@ -137,7 +160,7 @@ def test_another_champion_is_another_reference_and_begins_the_count_anew(world, 
     capture(world, drifted)
     assert monitoring.check(world).in_a_row == 1
     reference.save(world, "run-2", drifted)
-    monkeypatch.setattr(reference, "champion", lambda _: Champion("2", "run-2", 0.0))
+    monkeypatch.setattr(reference, "served", lambda _: Champion("2", "run-2", 0.0))
     checked = monitoring.check(world)
     assert (checked.drift.share, checked.in_a_row, checked.version) == (0.0, 0, "2")
 
@@ -216,7 +239,7 @@ def test_old_captures_are_no_data_of_today(counted, gateway):
 def test_a_missing_reference_is_an_error_and_leaves_the_last_score(world, gateway, monkeypatch):
     capture(world, moved(people()))
     monitoring.check(world)
-    monkeypatch.setattr(reference, "champion", lambda _: Champion("3", "run-3", 0.0))
+    monkeypatch.setattr(reference, "served", lambda _: Champion("3", "run-3", 0.0))
     with pytest.raises(DataError, match=r"run-3\.parquet does not exist"):
         monitoring.check(world)
     assert gateway.value(metrics.DRIFT_JOB_OK) == 0

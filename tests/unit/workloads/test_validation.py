@@ -8,7 +8,7 @@ import pytest
 
 from workloads.loan_default import LABEL
 from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.settings import Environment
+from workloads.loan_default.settings import Environment, LoanDefaultSettings
 from workloads.loan_default.training import Split
 from workloads.loan_default.validation import bias_gaps, constant_features, decide, latency_p99_ms, measure
 
@@ -47,7 +47,18 @@ def test_the_policys_verdict_and_reasons_are_the_verdict(opa):
     opa["body"] = b'{"result": {"allow": false, "reasons": ["b", "a"]}}'
     verdict = decide(opa["environment"], FACTS)
     assert (verdict.allowed, verdict.reasons) == (False, ("a", "b"))
-    assert opa["asked"] == ("/v1/data/release", {"input": FACTS})
+    path, body = opa["asked"]
+    assert (path, body["input"] | FACTS) == ("/v1/data/release", body["input"])
+
+
+def test_policy_gets_the_thresholds_of_the_stack_file(opa):
+    opa["body"] = b'{"result": {"allow": true, "reasons": []}}'
+    chosen = LoanDefaultSettings(
+        fairness={"parity_gap": 0.37, "opportunity_gap": 0.36}, ingestion={"max_bad_share": 0.35}
+    )
+    decide(opa["environment"].model_copy(update={"settings": chosen}), FACTS)
+    limits = {"parity_gap": 0.37, "opportunity_gap": 0.36, "quarantined_share": 0.35}
+    assert opa["asked"][1]["input"]["limits"] == limits
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"result": {}}', b'{"result": {"allow": true}}', b"no json"])

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-from workloads.loan_default import ENTITY, FEATURES, MODEL_NAME, metrics
+from workloads.loan_default import ENTITY, FEATURES, MODEL_NAME, alerts, metrics
 from workloads.loan_default.doctor.http import NoAnswerError, json_of, text
 
 VECTOR = [45, 72000, 680, 3]
@@ -133,16 +133,35 @@ def _features(outputs: Mapping[str, str]) -> Finding:
 
 
 def _registry(outputs: Mapping[str, str]) -> Finding:
-    """The version that serves is the one that the registry's alias names."""
+    """The model server serves the version that is pinned or, without a pin, the registry's champion."""
+    server = served(outputs)
+    if server.pinned is not None:
+        return _pinned(outputs, server, server.pinned)
     version = champion(outputs)["version"]
-    served = _served_versions(outputs)
-    if version not in served:
+    if server.version != version:
         return Finding(
             status="failed",
-            detail=f"the registry's champion is version {version}, the model server serves {sorted(served) or 'none'}",
+            detail=f"the registry's champion is version {version}, the model server serves {server.version or 'none'}",
             fix="see the model server's log: it says why it does not load that version",
         )
     return Finding(status="ok", detail=f"champion is version {version}, and it serves")
+
+
+def _pinned(outputs: Mapping[str, str], server: "Served", pinned: str) -> Finding:
+    if server.version != pinned:
+        return Finding(
+            status="failed",
+            detail=f"version {pinned} is pinned (serving.model_version), the model server serves "
+            f"{server.version or 'none'}",
+            fix=f"does the registry have version {pinned}? the model server's log says why it does not load it",
+        )
+    try:
+        beside = f"the registry's champion is version {champion(outputs)['version']}"
+    except NoAnswerError as error:
+        if not any(f": {status}: " in str(error) for status in (400, 404)):  # MLflow's two ways to say "no alias"
+            raise
+        beside = "the registry has no champion"
+    return Finding(status="ok", detail=f"version {pinned} is pinned (serving.model_version) and serves; {beside}")
 
 
 def champion(outputs: Mapping[str, str]) -> dict[str, Any]:
@@ -153,15 +172,31 @@ def champion(outputs: Mapping[str, str]) -> dict[str, Any]:
     )
 
 
-def _served_versions(outputs: Mapping[str, str]) -> set[str]:
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What the model server reports about itself."""
+
+    version: str | None
+    """Version that answers requests; None while no version is loaded."""
+
+    pinned: str | None
+    """Version of `serving.model_version`; None where the registry's champion serves."""
+
+
+def served(outputs: Mapping[str, str]) -> Served:
+    """Asks the model server's metrics; raises NoAnswerError."""
     address = urlsplit(outputs["model_url"])
     lines = text(f"{address.scheme}://{address.netloc}/metrics").splitlines()
-    served = [line for line in lines if line.startswith(metrics.MODEL_INFO + "{") and line.endswith(" 1.0")]
-    return {
-        line.partition('version="')[2].partition('"')[0]
-        for line in served
-        if f'{metrics.LABEL_ALIAS}="champion"' in line
-    }
+    return Served(
+        version=_version(lines, metrics.MODEL_INFO, f'{metrics.LABEL_ALIAS}="champion"'),
+        pinned=_version(lines, metrics.MODEL_PINNED),
+    )
+
+
+def _version(lines: list[str], metric: str, label: str = "") -> str | None:
+    """The label `version` of a metric's sample whose value is 1."""
+    found = [line for line in lines if line.startswith(metric + "{") and line.endswith(" 1.0") and label in line]
+    return found[0].partition(f'{metrics.LABEL_VERSION}="')[2].partition('"')[0] if found else None
 
 
 def _tracking(outputs: Mapping[str, str]) -> Finding:
@@ -205,7 +240,7 @@ def _is_down(target: Mapping[str, Any]) -> bool:
 
 
 def _rules(outputs: Mapping[str, str]) -> Finding:
-    rules = [rule for group in _prometheus(outputs, "rules")["groups"] for rule in group["rules"]]
+    rules = _loaded_rules(outputs)
     names = {rule["name"] for rule in rules}
     if metrics.ALERT_DATA_DRIFT not in names:
         return Finding(
@@ -223,6 +258,16 @@ def _rules(outputs: Mapping[str, str]) -> Finding:
         runbooks = ", ".join(f"docs/runbooks/{name}.md" for name in firing)
         return Finding(status="warning", detail=f"alerts that fire: {', '.join(firing)}", fix=f"see {runbooks}")
     return Finding(status="ok", detail=f"{len(names)} alerts, none fires")
+
+
+def _loaded_rules(outputs: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [rule for group in _prometheus(outputs, "rules")["groups"] for rule in group["rules"]]
+
+
+def thresholds(outputs: Mapping[str, str]) -> dict[str, float]:
+    """The threshold of every number that an alert rule of Prometheus watches, by the number's PromQL."""
+    notes = [rule.get("annotations", {}) for rule in _loaded_rules(outputs)]
+    return {note[alerts.MEASURE]: float(note[alerts.THRESHOLD]) for note in notes if alerts.MEASURE in note}
 
 
 def _route(outputs: Mapping[str, str]) -> Finding:
@@ -254,7 +299,18 @@ def _drift_report(outputs: Mapping[str, str]) -> Finding:
                 fix="the monitoring job measures it nightly; `make drill` measures it now",
             )
         raise
-    return Finding(status="ok", detail=f"the latest report has {len(report) // 1024} KiB")
+    latest = f"the latest report has {len(report) // 1024} KiB"
+    if not outputs.get("prometheus_url"):
+        return Finding(status="ok", detail=latest)
+    found = _prometheus(outputs, f"query?{urlencode({'query': metrics.DATA_DRIFT_SCORE})}")["result"]
+    threshold = thresholds(outputs).get(metrics.DATA_DRIFT_SCORE)
+    if not found or threshold is None:
+        return Finding(status="ok", detail=f"{latest}; the last check had too few rows to measure drift")
+    share = float(found[0]["value"][1])
+    measured = f"{latest}; share of drifted columns {share:g}, threshold {threshold:g}"
+    if share >= threshold:
+        return Finding(status="warning", detail=measured, fix="see docs/runbooks/drift.md")
+    return Finding(status="ok", detail=measured)
 
 
 def _pipelines(outputs: Mapping[str, str]) -> Finding:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from workloads.loan_default import metrics
+from workloads.loan_default import EXPERIMENT, MODEL_NAME, alerts, metrics
 from workloads.loan_default.doctor.http import NoAnswerError, json_of
-from workloads.loan_default.doctor.probes import VECTOR, champion, examine
+from workloads.loan_default.doctor.probes import VECTOR, examine, served, thresholds
 from workloads.loan_default.loops import Loop, Loops
 
 EVERY_SECONDS = 15.0
@@ -32,6 +32,9 @@ class Curve:
     query: str
     """PromQL; its first series is drawn."""
 
+    measure: str = ""
+    """What an alert rule calls the number; its threshold is shown. Empty where no rule watches the number."""
+
 
 CURVES = (
     Curve(title="Predictions", unit="rows/s", query=f"sum(rate({metrics.PREDICTIONS}{_RATE}))"),
@@ -41,9 +44,20 @@ CURVES = (
         query=f"1000 * histogram_quantile(0.99, sum by (le) (rate({metrics.PREDICTION_LATENCY}_bucket{_RATE})))",
     ),
     Curve(title="Failed requests", unit="1/s", query=f"sum(rate({metrics.PREDICTION_ERRORS}{_RATE}))"),
-    Curve(title="Drifted columns", unit="share", query=f"max({metrics.DATA_DRIFT_SCORE})"),
-    Curve(title="Largest bias gap", unit="", query=f"max({metrics.BIAS_GAP})"),
-    Curve(title="AUC on outcomes", unit="", query=f"min({metrics.LIVE_AUC})"),
+    Curve(
+        title="Drifted columns",
+        unit="share",
+        query=f"max({metrics.DATA_DRIFT_SCORE})",
+        measure=metrics.DATA_DRIFT_SCORE,
+    ),
+    *(
+        Curve(title=title, unit="", query=f"max({alerts.bias_gap(kind)})", measure=alerts.bias_gap(kind))
+        for title, kind in (
+            ("Demographic parity gap", metrics.KIND_PARITY),
+            ("Equal opportunity gap", metrics.KIND_OPPORTUNITY),
+        )
+    ),
+    Curve(title="AUC on outcomes", unit="", query=f"min({metrics.LIVE_AUC})", measure=metrics.LIVE_AUC),
 )
 
 
@@ -74,6 +88,7 @@ class Status:
             "answers": [asdict(answer) for answer in examine(self._probed)],
             "links": dict(self._links),
             "model": self._model(),
+            "experiment_id": self._experiment(),
             "curves": self._curves(),
             "request": self._request(),
         }
@@ -82,17 +97,22 @@ class Status:
         return {"url": self._links.get("prediction_url", ""), "body": {"instances": [VECTOR]}}
 
     def _model(self) -> dict[str, Any] | None:
-        """Version, metrics, verdict and evidence of the champion; None while there is none or nobody to ask."""
+        """Version, metrics, verdict and evidence of what the model server serves; None while it serves nothing.
+
+        The registry's champion is not asked for: with a pinned version it is another one.
+        """
         try:
-            version = champion(self._probed)
-            run = json_of(
-                f"{self._probed['mlflow_url']}/api/2.0/mlflow/runs/get?{urlencode({'run_id': version['run_id']})}"
-            )
+            server = served(self._probed)
+            if server.version is None:
+                return None
+            version = self._mlflow("model-versions/get", name=MODEL_NAME, version=server.version)["model_version"]
+            run = self._mlflow("runs/get", run_id=version["run_id"])
         except (KeyError, NoAnswerError):
             return None
         tags = {tag["key"]: tag["value"] for tag in version.get("tags", [])}
         return {
             "version": version["version"],
+            "pinned": server.pinned is not None,
             "since": version["creation_timestamp"] / 1000,
             "run_id": version["run_id"],
             "experiment_id": run["run"]["info"]["experiment_id"],
@@ -101,8 +121,31 @@ class Status:
             "evidence": tags.get("evidence", ""),
         }
 
+    def _experiment(self) -> str | None:
+        """MLflow's id of the experiment that holds the runs; None before the first run."""
+        try:
+            found = self._mlflow("experiments/get-by-name", experiment_name=EXPERIMENT)
+            return str(found["experiment"]["experiment_id"])
+        except (KeyError, NoAnswerError):
+            return None
+
+    def _mlflow(self, what: str, **asked: str) -> dict[str, Any]:
+        return dict(json_of(f"{self._probed['mlflow_url'].rstrip('/')}/api/2.0/mlflow/{what}?{urlencode(asked)}"))
+
     def _curves(self) -> list[dict[str, Any]]:
-        return [{"title": curve.title, "unit": curve.unit, "points": self._points(curve.query)} for curve in CURVES]
+        try:
+            known = thresholds(self._probed)
+        except (KeyError, NoAnswerError):
+            known = {}
+        return [
+            {
+                "title": curve.title,
+                "unit": curve.unit,
+                "points": self._points(curve.query),
+                "threshold": known.get(curve.measure),
+            }
+            for curve in CURVES
+        ]
 
     def _points(self, query: str) -> list[list[float]]:
         """Time and value of the last hour's points; none while there is no such metric or nobody to ask."""

@@ -1,0 +1,51 @@
+import httpx
+import pytest
+
+from workloads.loan_default import metrics, reference
+from workloads.loan_default.errors import DataError
+from workloads.loan_default.settings import Environment
+
+ENVIRONMENT = Environment(mlflow_tracking_uri="http://mlflow", model_url="http://model/v1/models/loan-default")
+
+
+@pytest.fixture
+def servers(monkeypatch):
+    """A registry whose champion is version 5, and a model server whose answer a test chooses."""
+    state = {"served": {"champion": "2"}, "known": {"2", "5"}}
+
+    def get(url, params=None, **_):
+        request = httpx.Request("GET", url)
+        if str(url) == "http://model/metrics":
+            lines = [f'{metrics.MODEL_INFO}{{alias="{a}",version="{v}"}} 1.0' for a, v in state["served"].items()]
+            return httpx.Response(200, text="\n".join(lines) + "\n", request=request)
+        version = params.get("version", "5")
+        if version not in state["known"]:
+            return httpx.Response(404, json={"error_code": "RESOURCE_DOES_NOT_EXIST"}, request=request)
+        found = {"version": version, "run_id": f"run-{version}", "creation_timestamp": 1000}
+        return httpx.Response(200, json={"model_version": found}, request=request)
+
+    monkeypatch.setattr(httpx, "get", get)
+    return state
+
+
+@pytest.mark.usefixtures("servers")
+def test_served_version_is_the_model_servers_and_not_the_registrys():
+    assert reference.served(ENVIRONMENT) == reference.Champion("2", "run-2", 1.0)
+    assert reference.champion(ENVIRONMENT).version == "5"
+
+
+def test_served_version_ignores_a_challenger(servers):
+    servers["served"] = {"challenger": "2", "champion": "5"}
+    assert reference.served(ENVIRONMENT).version == "5"
+
+
+def test_model_server_without_a_version_is_an_error(servers):
+    servers["served"] = {}
+    with pytest.raises(DataError, match="serves no version"):
+        reference.served(ENVIRONMENT)
+
+
+def test_served_version_that_the_registry_lost_is_an_error(servers):
+    servers["known"] = {"5"}
+    with pytest.raises(DataError, match="serves version 2, which MLflow at http://mlflow does not know"):
+        reference.served(ENVIRONMENT)
