@@ -184,6 +184,21 @@ class AwsStack(Settings):
         return self
 
     @model_validator(mode="after")
+    def _pods_reach_the_apis_that_they_call(self) -> "AwsStack":
+        needed = {"secretsmanager": "the jobs that make databases read the master's password by it"}
+        if isinstance(self.identity, IrsaSettings):
+            needed["sts"] = "identity.kind irsa exchanges pods' tokens by it"
+        missing = {name: why for name, why in needed.items() if name not in self.network.endpoints}
+        if missing:
+            reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+            create = "create the endpoint with private DNS and " if self.network.kind == "existing-vpc" else ""
+            raise ValueError(
+                f"network.endpoints lacks {', '.join(missing)}, but pods reach AWS' APIs inside the VPC only "
+                f"({reasons}): {create}add `endpoints: [{', '.join([*self.network.endpoints, *missing])}]` to `mlplatform:network`"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _somebody_reaches_the_api_server(self) -> "AwsStack":
         cluster = self.cluster
         if isinstance(cluster, EksSettings) and not (

@@ -113,6 +113,10 @@ class ExistingVpcSettings(Settings):
     data_subnets: Mapping[Zone, ExistingSubnet]
     """Zone to a subnet for databases and caches, which needs no way out."""
 
+    endpoints: tuple[Endpoint, ...] = ()
+    """Services that have an interface endpoint with private DNS in the VPC, open to the nodes' subnets. Pods reach AWS'
+    APIs inside the VPC only: `secretsmanager` must be there, and `sts` with `identity.kind: irsa`."""
+
     @property
     def zones(self) -> tuple[str, ...]:
         """The zones of the nodes."""

@@ -78,7 +78,7 @@ def build(
             args = KfpOnKubernetesArgs(
                 settings=settings,
                 substrate=narrow(substrate, Kubernetes),
-                aws=narrow(substrate, Aws) if isinstance(settings, KfpOnAwsSettings) else None,
+                aws=substrate if isinstance(substrate, Aws) else None,
                 artifact_store=stores.artifacts,
                 database=stores.database,
                 identity=stores.identity,

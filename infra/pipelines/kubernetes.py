@@ -36,7 +36,7 @@ class KfpOnKubernetesArgs:
     substrate: Kubernetes
 
     aws: Aws | None
-    """Where its server is on RDS."""
+    """Where the cluster is on AWS, with stores outside of the cluster."""
 
     artifact_store: ArtifactStore
 
@@ -219,7 +219,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
             aws.network,
             self._substrate.namespace,
             pulumi.ResourceOptions(parent=self),
-            {DATABASE_ROLE: MYSQL_PORT},
+            {DATABASE_ROLE: MYSQL_PORT} if isinstance(self._args.settings, KfpOnAwsSettings) else {},
         )
 
     def _config_map(self, name: str, data: pulumi.Input[Mapping[str, pulumi.Input[str]]]) -> core.v1.ConfigMap:

@@ -11,6 +11,7 @@ from pytest_pulumi.providers.aws_tables import NAMES
 
 from infra.core import authority, paths
 from infra.identity.aws import ROLE_ANNOTATION
+from infra.namespaces.aws import AGENT_CIDR
 from infra.pipelines.kubernetes import ACCOUNTS
 from stacks.access_matrix import holders, rights
 from tests import prod
@@ -275,6 +276,17 @@ def test_pipelines_have_no_key_of_the_store_and_their_server_is_on_rds(graph):
     assert secrets["pipelines-database"]["host"] == hosts["mysql"]
     assert secrets["pipelines-metadata"]["host"] == hosts["postgres"]
     assert secrets["pipelines-metadata"]["sslmode"] == "require"
+
+
+def test_pipelines_with_a_server_in_the_cluster_reach_rds_s3_and_their_credentials():
+    graph = prod.graph(prod.program(pipelines={"kind": "kfp-on-kubernetes"}))
+    ways = {
+        each.get("spec.podSelector.matchLabels", {}).popitem()[0]: json.dumps(each.get("spec.egress"))
+        for each in graph.all("kubernetes:networking.k8s.io/v1:NetworkPolicy", "pipelines-namespace-managed-*")
+    }
+    assert '"port": 5432' in ways["mlplatform.dev/calls-database"]
+    assert AGENT_CIDR in ways["mlplatform.dev/calls-artifact-store"]
+    assert not [each for each in graph.all(rds.Instance) if each.get("engine") == "mysql"]
 
 
 def test_with_the_databases_certificates_whoever_connects_has_them_and_checks():

@@ -74,6 +74,10 @@ def refused(**blocks):
         ({"database": {"instance_class": "db.huge"}}, ["database.instance_class is 'db.huge'", "db.m7g.large"]),
         ({"gpu_node_pool": {"gpus_max": 0}}, ["gpus_max", "is 0", "greater than or equal to 1"]),
         (
+            {"network": {"endpoints": ["kms"]}, "identity": {"kind": "irsa"}},
+            ["network.endpoints lacks secretsmanager, sts", "add `endpoints: [kms, secretsmanager, sts]`"],
+        ),
+        (
             {"cluster": {"private_access_cidrs": []}},
             ["cluster admits nobody to its API server", "`private_access_cidrs: [10.40.0.0/16]`"],
         ),
@@ -139,6 +143,7 @@ def test_an_existing_vpc_and_cluster_are_named_instead_of_made():
         "kind": "existing-vpc",
         "vpc_id": "vpc-01234567",
         "cidr": "10.9.0.0/16",
+        "endpoints": ["secretsmanager"],
         "node_subnets": subnets,
         "data_subnets": {
             zone: {
