@@ -15,7 +15,6 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from kserve import InferOutput, InferRequest, InferResponse, Model
-from kserve.errors import ModelNotReady
 from kserve.model import InferenceVerb
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -26,7 +25,7 @@ from workloads.loan_default.loops import Loop, Loops
 from workloads.loan_default.online import FeastLookup, Lookup
 from workloads.loan_default.payload import RequestError, parse_v1, parse_v2
 from workloads.loan_default.settings import LATENCY_BUCKETS, Environment, ServingSettings, load
-from workloads.loan_default.source import Loaded, RegistryDownError, RegistrySource
+from workloads.loan_default.source import Loaded, NoCopyError, RegistryDownError, RegistrySource
 from workloads.loan_default.store import Store
 from workloads.loan_default.transport import REQUEST_ID_HEADER, build_server
 
@@ -59,7 +58,7 @@ _wanted = Gauge(
 _missing = Gauge(metrics.CHAMPION_MISSING, "A model serves and the registry has no champion")
 _pinned = Gauge(metrics.MODEL_PINNED, "Version that the settings pin", [metrics.LABEL_VERSION])
 _trained = Gauge(metrics.MODEL_LOADED_TIMESTAMP, "When the champion was trained", [metrics.LABEL_VERSION])
-_cached = Gauge(metrics.MODEL_FROM_CACHE, "Registry down, last verified copy answers")
+_cached = Gauge(metrics.MODEL_FROM_CACHE, "A verified copy from the cache answers")
 _captured = Counter(metrics.CAPTURE_ROWS.removesuffix("_total"), "Captured rows", [metrics.LABEL_OUTCOME])
 
 
@@ -81,6 +80,7 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
         self._lookup = lookup
         self._capture = capture
         self._served: dict[str, _Served] = {}
+        self._why_not_ready = "the registry was not asked yet"
 
     def load(self) -> bool:
         """KServe asks for this when a request comes before a model: the watcher loads, nothing else."""
@@ -107,6 +107,10 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
             _trained.clear()
             _trained.labels(champion.version).set(champion.scorer.manifest.trained_at.timestamp())
         self.ready = champion is not None
+
+    def explain(self, why: str) -> None:
+        """Why there is no model: part of the answers while there is none."""
+        self._why_not_ready = why
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """v2 metadata of the input."""
@@ -156,12 +160,17 @@ class LoanDefaultModel(Model):  # type: ignore[misc]  # kserve is untyped
             return challenger
         champion = served.get(CHAMPION)
         if champion is None:
-            raise ModelNotReady(self.name)
+            text = f"no verified champion yet: {self._why_not_ready}; try again"
+            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", text, retry_after_seconds=2)
         return champion
 
 
 class Watcher:
-    """Follows the registry's aliases, unless one version is pinned; what cannot be verified never replaces what was."""
+    """Follows the registry's aliases, unless one version is pinned; what cannot be verified never replaces what was.
+
+    A model that serves without the registry's word (from the cache, or after its champion was deleted) is unconfirmed:
+    it serves on, and is loaded anew once the registry names a champion, also under the same version.
+    """
 
     def __init__(self, model: LoanDefaultModel, source: RegistrySource, settings: ServingSettings) -> None:
         self._model = model
@@ -171,25 +180,91 @@ class Watcher:
         if self._pinned is not None:
             _pinned.labels(self._pinned).set(1)
         self._loaded: dict[str, Loaded] = {}
-        self._down = False
+        self._remembered: dict[str, Loaded] = {}
         self._wanted: dict[str, str] = {}
+        self._unconfirmed: set[str] = set()
+        self._from_cache = False
+        self._no_copy = ""  # why the cache gave no champion, once it was asked
 
     def look(self) -> None:
-        """Look once; with the registry down and nothing loaded, serve the last verified copies."""
+        """Look once; without a champion from the registry, serve the last verified copy.
+
+        Raises RegistryDownError when the registry does not answer, OSError when a served model cannot be cached.
+        """
         try:
             wanted = {CHAMPION: self._pinned} if self._pinned else self._source.aliases()
-            loaded = {alias: found for alias in (CHAMPION, CHALLENGER) if (found := self._model_for(alias, wanted))}
         except RegistryDownError as error:
-            self._on_registry_down(error)
-            return
-        if self._down:
-            self._down = False
-            _cached.set(0)
-            _log.info("the registry answers again")
+            self._bridge(str(error))
+            raise
+        loaded, outage = self._load(wanted)
         if loaded != self._loaded:
+            self._from_cache &= loaded.get(CHAMPION) is self._loaded.get(CHAMPION)
             self._serve(loaded)
-            self._source.remember(loaded)
+        if CHAMPION not in loaded:
+            self._bridge(self._why_no_champion(wanted, outage))
         self._note_wanted(wanted)
+        if outage is not None:
+            raise outage
+        if self._loaded and self._loaded != self._remembered:
+            self._source.remember(self._loaded)
+            self._remembered = self._loaded
+
+    def _load(self, wanted: dict[str, str]) -> tuple[dict[str, Loaded], RegistryDownError | None]:
+        """What each alias shall serve now; a version that cannot be had yet leaves what is served."""
+        loaded: dict[str, Loaded] = {}
+        outage = None
+        for alias in (CHAMPION, CHALLENGER):
+            served = self._loaded.get(alias)
+            try:
+                found = self._model_for(alias, wanted.get(alias), served)
+            except RegistryDownError as error:
+                found, outage = served, error
+            if found is not None:
+                loaded[alias] = found
+        return loaded, outage
+
+    def _model_for(self, alias: str, version: str | None, served: Loaded | None) -> Loaded | None:
+        if version is None:
+            self._unconfirmed.add(alias)
+            return served if alias == CHAMPION else None
+        if served is not None and served.version == version and alias not in self._unconfirmed:
+            return served
+        found = self._source.load(version)
+        if found is not None:
+            self._unconfirmed.discard(alias)
+        return found if found is not None or alias != CHAMPION else served
+
+    def _bridge(self, why: str) -> None:
+        """Without a champion, serve the copy that was verified last; the cache is asked once."""
+        if CHAMPION in self._loaded:
+            return
+        if not self._no_copy:
+            try:
+                copies = self._source.recall(CHAMPION, self._pinned)
+            except NoCopyError as error:
+                self._no_copy = str(error)
+                _log.warning("no model can be served: %s; %s", why, error)
+            else:
+                self._unconfirmed, self._from_cache = set(copies), True
+                _log.warning("%s; serving the last verified copies from the cache", why)
+                self._serve(copies | self._loaded)
+                return
+        self._model.explain(f"{why}; {self._no_copy}")
+
+    def _why_no_champion(self, wanted: dict[str, str], outage: RegistryDownError | None) -> str:
+        if CHAMPION not in wanted:
+            return "the registry names no champion"
+        version = wanted[CHAMPION]
+        return str(outage or f"version {version} is refused: {self._source.why_refused(version)}")
+
+    def _serve(self, loaded: dict[str, Loaded]) -> None:
+        self._loaded = loaded
+        self._model.serve(loaded)
+        self._no_copy = ""
+        _cached.set(int(self._from_cache))
+        _log.info(
+            "serving %s", ", ".join(f"{alias} version {item.version}" for alias, item in loaded.items()) or "nothing"
+        )
 
     def _note_wanted(self, wanted: dict[str, str]) -> None:
         """Show what the registry wants beside what is served, and a champion that it does not have any more."""
@@ -200,35 +275,10 @@ class Watcher:
             _wanted.labels(alias, version).set(1)
         missing = CHAMPION not in wanted and CHAMPION in self._loaded
         if missing and CHAMPION in self._wanted:
-            _log.error("the registry has no champion any more; version %s stays", self._loaded[CHAMPION].version)
+            version = self._loaded[CHAMPION].version
+            _log.error("the registry has no champion any more; version %s keeps serving", version)
         _missing.set(int(missing))
         self._wanted = wanted
-
-    def _model_for(self, alias: str, wanted: dict[str, str]) -> Loaded | None:
-        version, served = wanted.get(alias), self._loaded.get(alias)
-        if version is None or (served is not None and served.version == version):
-            return served if alias == CHAMPION or version is not None else None
-        found = self._source.load(version)
-        return found if found is not None or alias != CHAMPION else served
-
-    def _on_registry_down(self, error: RegistryDownError) -> None:
-        if self._down:
-            return
-        self._down = True
-        _log.warning("the registry does not answer (%s)", error)
-        if not self._loaded:
-            loaded = self._source.recall()
-            if loaded:
-                _cached.set(1)
-                self._serve(loaded)
-                _log.warning("serving the last verified copies until the registry answers")
-
-    def _serve(self, loaded: dict[str, Loaded]) -> None:
-        self._loaded = loaded
-        self._model.serve(loaded)
-        _log.info(
-            "serving %s", ", ".join(f"{alias} version {item.version}" for alias, item in loaded.items()) or "nothing"
-        )
 
 
 def _request_id(headers: dict[str, str] | None) -> str:

@@ -1,29 +1,51 @@
 """Where the model server gets its models: the registry's aliases, and the last verified copies when it is down.
 
 Speaks MLflow's REST API itself: three calls, against three seconds and a hundred megabytes for the client library.
+Every value that the registry names is checked before a path or URL is built from it, and a bundle is verified in memory
+before anything on disk is replaced.
 """
 
 import json
 import logging
+import os
 import shutil
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workloads.loan_default import MODEL_NAME
-from workloads.loan_default.bundle import MANIFEST_FILE, MODEL_FILE, BundleError, Scorer, sha256
+from workloads.loan_default.bundle import MANIFEST_FILE, MODEL_FILE, Bundle, BundleError, Scorer
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.identifiers import IdentifierError, ModelVersion, artifact_path, model_version, sha256_hex
 
 _log = logging.getLogger(__name__)
 _SECONDS = 5.0
+_DOWNLOAD_SECONDS = 240.0
+"""Time that one file of a bundle may take to arrive."""
+
+_REFUSED_SECONDS = 60.0
+"""Time after which a refused version is looked at again: its tags or its artifacts may have been mended."""
+
+_MAX_BYTES = {MANIFEST_FILE: 1 << 20, MODEL_FILE: 1 << 30}
+"""Largest files of a bundle that are downloaded."""
+
 _BUNDLE_TAG, _URI_TAG = "bundle_sha256", "bundle_uri"
 _ARTIFACT_SCHEME = "mlflow-artifacts:"
 CACHE_INDEX = "aliases.json"
+_Answer = TypeVar("_Answer", bound=BaseModel)
 
 
-class RegistryDownError(Exception):
-    """The registry did not answer, or not in its own words."""
+class RegistryDownError(WorkloadError):
+    """The registry did not answer as it should; another look may do better."""
+
+
+class NoCopyError(WorkloadError):
+    """The cache has no copy of a champion that can be served; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +58,31 @@ class Loaded:
     scorer: Scorer
     """The verified model."""
 
+    bundle: Bundle | None = None
+    """What it was loaded from, for the cache."""
+
+
+class _Foreign(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Alias(_Foreign):
+    alias: str
+    version: ModelVersion
+
+
+class _RegisteredModel(_Foreign):
+    aliases: tuple[_Alias, ...] = ()
+
+
+class _Tag(_Foreign):
+    key: str
+    value: str
+
+
+class _Version(_Foreign):
+    tags: tuple[_Tag, ...] = ()
+
 
 class RegistrySource:
     """Resolves aliases, downloads and verifies bundles, and keeps the verified ones in a folder."""
@@ -43,31 +90,38 @@ class RegistrySource:
     def __init__(self, tracking_uri: str, cache: Path) -> None:
         self._http = httpx.Client(base_url=tracking_uri.rstrip("/"), timeout=_SECONDS)
         self._cache = cache
-        self._refused: set[str] = set()
+        self._refused: dict[str, tuple[float, str]] = {}  # until when, and why
 
     def aliases(self) -> dict[str, str]:
         """Version by alias, empty when the model does not exist yet; raises RegistryDownError."""
         answer = self._get("/api/2.0/mlflow/registered-models/get", name=MODEL_NAME)
-        if answer.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
+        if answer is None:
             return {}
-        model = answer.get("registered_model")
-        if not isinstance(model, dict):
-            raise RegistryDownError(f"unexpected answer {str(answer)[:100]!r}")
-        return {str(item["alias"]): str(item["version"]) for item in model.get("aliases", [])}
+        found = _parsed(_RegisteredModel, answer.get("registered_model"))
+        return {item.alias: item.version for item in found.aliases}
 
     def load(self, version: str) -> Loaded | None:
         """Download (unless the cache has it), verify and load a version.
 
-        Returns None when the version must not be served, which is said once. Raises RegistryDownError.
+        Returns None when the version must not be served, which is logged once per reason, and tried again after a
+        minute. Raises RegistryDownError when the registry cannot tell now.
         """
-        if version in self._refused:
+        until, before = self._refused.get(version, (0.0, ""))
+        if time.monotonic() < until:
             return None
         try:
-            return self.fetch(version)
+            loaded = self.fetch(version)
         except BundleError as error:
-            self._refused.add(version)
-            _log.error("version %s is refused: %s", version, error)
+            self._refused[version] = (time.monotonic() + _REFUSED_SECONDS, str(error))
+            if str(error) != before:
+                _log.error("version %s is refused: %s", version, error)
             return None
+        self._refused.pop(version, None)
+        return loaded
+
+    def why_refused(self, version: str) -> str:
+        """Why `load` returned None; empty when it did not."""
+        return self._refused.get(version, (0.0, ""))[1]
 
     def fetch(self, version: str) -> Loaded:
         """Download (unless the cache has it), verify and load a version.
@@ -75,68 +129,138 @@ class RegistrySource:
         Raises BundleError when it must not be served, RegistryDownError.
         """
         answer = self._get("/api/2.0/mlflow/model-versions/get", name=MODEL_NAME, version=version)
-        tags = {item["key"]: item["value"] for item in answer.get("model_version", {}).get("tags", [])}
-        return Loaded(version, self._scorer(tags.get(_BUNDLE_TAG, ""), tags.get(_URI_TAG, "")))
+        if answer is None:
+            raise RegistryDownError(f"the registry has no version {version} of {MODEL_NAME}")
+        tags = {tag.key: tag.value for tag in _parsed(_Version, answer.get("model_version")).tags}
+        try:
+            bundle = self._bundle(tags)
+        except IdentifierError as error:
+            raise BundleError(str(error)) from error
+        return Loaded(version, Scorer.of(bundle), bundle)
 
     def remember(self, loaded: dict[str, Loaded]) -> None:
-        """Note which verified copies are served, and drop the others."""
-        index = {alias: [item.version, sha256(item.scorer.manifest.to_bytes())] for alias, item in loaded.items()}
+        """Keep verified copies of what is served, and drop the others once these are written; raises OSError."""
         self._cache.mkdir(parents=True, exist_ok=True)
+        index = {}
+        for alias, item in loaded.items():
+            if item.bundle is not None:
+                self._keep(item.bundle)
+                index[alias] = [item.version, item.bundle.checksum]
         partial = self._cache / f".{CACHE_INDEX}"
         partial.write_text(json.dumps(index))
         partial.replace(self._cache / CACHE_INDEX)
-        kept = {checksum for _, checksum in index.values()}
-        for folder in self._cache.iterdir():
-            if folder.is_dir() and folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+        kept = {CACHE_INDEX, *(checksum for _, checksum in index.values())}
+        for path in self._cache.iterdir():
+            if path.name not in kept:
+                _remove(path)
 
-    def recall(self) -> dict[str, Loaded]:
-        """The copies served last, verified again; empty when there are none."""
+    def recall(self, champion: str, pinned: str | None = None) -> dict[str, Loaded]:
+        """The copies served last, verified again, by alias; a damaged one is left out.
+
+        Raises NoCopyError when that of the alias `champion` cannot be used, or is not the `pinned` version.
+        """
         try:
             index = json.loads((self._cache / CACHE_INDEX).read_text())
-            return {
-                alias: Loaded(version, Scorer.load(self._cache / sha, sha)) for alias, (version, sha) in index.items()
-            }
-        except (OSError, ValueError, BundleError) as error:
-            _log.warning("no local copy of a model can be used: %s", error)
-            return {}
-
-    def _scorer(self, checksum: str, uri: str) -> Scorer:
-        if not checksum:
-            raise BundleError("it was not registered by this workload: it has no checksum")
-        folder = self._cache / checksum
-        try:
-            return Scorer.load(folder, checksum)
-        except BundleError:
-            self._download(uri, folder)
-            return Scorer.load(folder, checksum)
-
-    def _download(self, uri: str, folder: Path) -> None:
-        if not uri.startswith(_ARTIFACT_SCHEME):
-            raise BundleError(f"its bundle is at {uri!r}; only artifacts proxied by MLflow are read")
-        path = uri.removeprefix(_ARTIFACT_SCHEME).strip("/")
-        partial = folder.with_name(f".{folder.name}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name in (MANIFEST_FILE, MODEL_FILE):
+            entries = {str(alias): (version, checksum) for alias, (version, checksum) in index.items()}
+        except FileNotFoundError:
+            raise NoCopyError("the cache holds no verified copy") from None
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise NoCopyError(f"the cache's index {CACHE_INDEX} cannot be read: {error}") from error
+        found: dict[str, Loaded] = {}
+        reason = f"the cache holds no verified copy of the {champion}"
+        for alias, (version, checksum) in entries.items():
             try:
-                answer = self._http.get(f"/api/2.0/mlflow-artifacts/artifacts/{path}/{name}")
-            except httpx.HTTPError as error:
-                raise RegistryDownError(str(error)) from error
-            if answer.status_code == httpx.codes.NOT_FOUND:
-                raise BundleError(f"the bundle has no {name}")
-            if answer.is_error:
-                raise RegistryDownError(f"artifact {name}: status {answer.status_code}")
-            (partial / name).write_bytes(answer.content)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+                bundle = Bundle.read(self._cache / sha256_hex(checksum), checksum)
+                found[alias] = Loaded(model_version(version), Scorer.of(bundle), bundle)
+            except (BundleError, IdentifierError) as error:
+                _log.warning("the copy of the %s in the cache cannot be used: %s", alias, error)
+                reason = f"{reason}: {error}" if alias == champion else reason
+        if champion not in found:
+            raise NoCopyError(reason)
+        if pinned is not None and found[champion].version != pinned:
+            raise NoCopyError(f"the cache holds version {found[champion].version}, not {pinned}")
+        return found
 
-    def _get(self, path: str, **query: str) -> dict[str, Any]:
+    def _bundle(self, tags: dict[str, str]) -> Bundle:
+        """The bundle that a version's tags name: the cache's copy if it is undamaged, else the registry's."""
+        if _BUNDLE_TAG not in tags:
+            raise BundleError("it was not registered by this workload: it has no checksum")
+        checksum = sha256_hex(tags[_BUNDLE_TAG], f"tag {_BUNDLE_TAG}")
+        try:
+            return Bundle.read(self._cache / checksum, checksum)
+        except BundleError:
+            return self._download(tags.get(_URI_TAG, ""), checksum)
+
+    def _download(self, uri: str, checksum: str) -> Bundle:
+        if not uri.startswith(_ARTIFACT_SCHEME):
+            raise BundleError(f"its bundle is at {uri[:200]!a}; only artifacts proxied by MLflow are read")
+        path = artifact_path(uri.removeprefix(_ARTIFACT_SCHEME).strip("/"), f"tag {_URI_TAG}")
+        return Bundle.check(self._artifact(path, MANIFEST_FILE), self._artifact(path, MODEL_FILE), checksum)
+
+    def _artifact(self, path: str, name: str) -> bytes:
+        """One file of a bundle; raises BundleError when there is none, RegistryDownError when it does not arrive."""
+        deadline = time.monotonic() + _DOWNLOAD_SECONDS
+        content = bytearray()
+        try:
+            with self._http.stream("GET", f"/api/2.0/mlflow-artifacts/artifacts/{path}/{name}") as answer:
+                if answer.status_code == httpx.codes.NOT_FOUND:
+                    raise BundleError(f"the bundle has no {name}")
+                if answer.status_code != httpx.codes.OK:
+                    raise RegistryDownError(f"artifact {name}: status {answer.status_code}")
+                for part in answer.iter_bytes():
+                    content += part
+                    if len(content) > _MAX_BYTES[name]:
+                        raise BundleError(f"{name} is larger than {_MAX_BYTES[name]} bytes")
+                    if time.monotonic() > deadline:
+                        raise RegistryDownError(f"artifact {name} did not arrive within {_DOWNLOAD_SECONDS:.0f} s")
+        except httpx.HTTPError as error:
+            raise RegistryDownError(f"artifact {name}: {type(error).__name__}: {error}") from error
+        return bytes(content)
+
+    def _keep(self, bundle: Bundle) -> None:
+        """Write a copy beside what is there, verify it, and only then let it take its place."""
+        folder = self._cache / bundle.checksum
+        try:
+            Bundle.read(folder, bundle.checksum)
+        except BundleError:
+            partial = Path(tempfile.mkdtemp(prefix=".new-", dir=self._cache))
+            try:
+                (partial / MANIFEST_FILE).write_bytes(bundle.raw_manifest)
+                (partial / MODEL_FILE).write_bytes(bundle.model)
+                Bundle.read(partial, bundle.checksum)
+                if os.path.lexists(folder):
+                    folder.rename(self._cache / f".old-{partial.name}")
+                partial.rename(folder)
+            finally:
+                _remove(partial)
+
+    def _get(self, path: str, **query: str) -> dict[str, Any] | None:
+        """The answer, None when the registry has no such thing; raises RegistryDownError for every other status."""
         try:
             answer = self._http.get(path, params=query)
             body = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise RegistryDownError(f"{type(error).__name__}: {error}") from error
-        if answer.is_server_error or not isinstance(body, dict):
-            raise RegistryDownError(f"status {answer.status_code}")
-        return body
+        except (httpx.HTTPError, ValueError, RecursionError) as error:
+            raise RegistryDownError(f"the registry does not answer: {type(error).__name__}: {error}") from error
+        if answer.status_code == httpx.codes.NOT_FOUND and isinstance(body, dict):
+            if body.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
+                return None
+        elif answer.status_code == httpx.codes.OK and isinstance(body, dict):
+            return body
+        raise RegistryDownError(f"the registry answers {path} with status {answer.status_code}")
+
+
+def _parsed(kind: type[_Answer], value: Any) -> _Answer:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "answer"
+        raise RegistryDownError(f"the registry's answer is not MLflow's: {where}: {first['msg'][:200]}") from error
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, a link or a folder; what a link names stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

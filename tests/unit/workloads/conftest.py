@@ -19,6 +19,7 @@ from workloads.loan_default.spark import start
 from workloads.loan_default.training import fit, split
 
 from . import postgres
+from .registry_stand_in import Registry
 
 ROWS = 3000
 THIRD_PARTY_WARNINGS = (
@@ -153,3 +154,15 @@ def postgres_url():
     """URLs of new databases on a Postgres server of this test run, on loopback, in a temporary folder."""
     with postgres.server() as make:
         yield make
+
+
+@pytest.fixture
+def registry(tmp_path, fitted):
+    """MLflow's registry with two versions, the first of them champion."""
+    made = Registry()
+    for version in ("1", "2"):
+        folder = tmp_path / f"v{version}"
+        made.add(version, folder, make_bundle(folder, fitted[2], run_id=f"run-{version}"))
+    made.aliases = {"champion": "1"}
+    yield made
+    made.close()

@@ -12,8 +12,8 @@ from workloads.loan_default.errors import DataError, WorkloadError
 from workloads.loan_default.features import refresh
 from workloads.loan_default.reference import Champion
 
+from .registry_stand_in import Registry
 from .servers import free_port
-from .test_source import Registry
 
 PASSWORD = "test-password"
 

@@ -1,92 +1,9 @@
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlparse
-
 import pytest
 
 from workloads.loan_default.bundle import MODEL_FILE
-from workloads.loan_default.serving import Watcher
-from workloads.loan_default.settings import ServingSettings
 from workloads.loan_default.source import RegistryDownError, RegistrySource
 
-
-class Registry:
-    """Answers the three calls of MLflow's REST API that the source makes; a stand-in, on loopback."""
-
-    def __init__(self):
-        self.aliases = {}
-        self.versions = {}
-        self.files = {}
-        self.failing = False
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                status, body = outer.answer(self.path)
-                self.send_response(status)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def answer(self, path):
-        parsed = urlparse(path)
-        query = parse_qs(parsed.query)
-        if self.failing:
-            return 500, b"{}"
-        if parsed.path.endswith("/registered-models/get"):
-            if not self.versions:
-                return 404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}'
-            aliases = [{"alias": alias, "version": version} for alias, version in self.aliases.items()]
-            return 200, json.dumps({"registered_model": {"aliases": aliases}}).encode()
-        if parsed.path.endswith("/model-versions/get"):
-            tags = [{"key": key, "value": value} for key, value in self.versions[query["version"][0]].items()]
-            return 200, json.dumps({"model_version": {"tags": tags}}).encode()
-        name = parsed.path.partition("/artifacts/")[2]
-        return (200, self.files[name]) if name in self.files else (404, b"{}")
-
-    def add(self, version, folder, checksum):
-        self.versions[version] = {"bundle_sha256": checksum, "bundle_uri": f"mlflow-artifacts:/1/{version}/serving"}
-        for path in folder.iterdir():
-            self.files[f"1/{version}/serving/{path.name}"] = path.read_bytes()
-
-
-@pytest.fixture
-def registry(tmp_path, fitted, write_bundle):
-    made = Registry()
-    for version in ("1", "2"):
-        folder = tmp_path / f"v{version}"
-        made.add(version, folder, write_bundle(folder, fitted[2], run_id=f"run-{version}"))
-    made.aliases = {"champion": "1"}
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-class Served:
-    """Stands in for the model: remembers what it was told to serve."""
-
-    def __init__(self):
-        self.loaded = {}
-
-    def serve(self, loaded):
-        self.loaded = dict(loaded)
-
-    @property
-    def versions(self):
-        return {alias: item.version for alias, item in self.loaded.items()}
-
-
-def watcher(registry, tmp_path, **settings):
-    served = Served()
-    return served, Watcher(served, RegistrySource(registry.url, tmp_path / "cache"), ServingSettings(**settings))
+from .registry_stand_in import watcher
 
 
 def test_the_aliases_are_followed_and_only_the_served_copies_are_kept(registry, tmp_path):

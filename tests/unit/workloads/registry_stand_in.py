@@ -1,0 +1,117 @@
+"""A stand-in for MLflow's registry, on loopback, and a model server that follows it."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlparse
+
+from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.serving import Watcher
+from workloads.loan_default.settings import ServingSettings
+from workloads.loan_default.source import RegistrySource
+
+
+class Registry:
+    """Answers the three calls of MLflow's REST API that the source makes; a stand-in, on loopback."""
+
+    def __init__(self):
+        self.aliases = {}
+        self.versions = {}
+        self.files = {}
+        self.failing = False
+        self.statuses = {}
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                status, body = outer.answer(self.path)
+                self.send_response(status)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, path):
+        parsed = urlparse(path)
+        query = parse_qs(parsed.query)
+        refused = [status for part, status in self.statuses.items() if part in parsed.path]
+        if self.failing or refused:
+            return max([*refused, 500 * self.failing]), b'{"error_code": "UNAUTHENTICATED"}'
+        if parsed.path.endswith("/registered-models/get"):
+            if not self.versions:
+                return 404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}'
+            aliases = [{"alias": alias, "version": version} for alias, version in self.aliases.items()]
+            return 200, json.dumps({"registered_model": {"aliases": aliases}}).encode()
+        if parsed.path.endswith("/model-versions/get"):
+            found = self.versions.get(query["version"][0])
+            if found is None:
+                return 404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}'
+            tags = [{"key": key, "value": value} for key, value in found.items()]
+            return 200, json.dumps({"model_version": {"tags": tags}}).encode()
+        name = parsed.path.partition("/artifacts/")[2]
+        return (200, self.files[name]) if name in self.files else (404, b"{}")
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def add(self, version, folder, checksum):
+        self.versions[version] = {"bundle_sha256": checksum, "bundle_uri": f"mlflow-artifacts:/1/{version}/serving"}
+        for path in folder.iterdir():
+            self.files[f"1/{version}/serving/{path.name}"] = path.read_bytes()
+
+
+class Served:
+    """Stands in for the model: remembers what it was told to serve."""
+
+    def __init__(self):
+        self.loaded = {}
+        self.why = ""
+
+    def explain(self, why):
+        self.why = why
+
+    def serve(self, loaded):
+        self.loaded = dict(loaded)
+
+    @property
+    def versions(self):
+        return {alias: item.version for alias, item in self.loaded.items()}
+
+
+def watcher(registry, tmp_path, **settings):
+    served = Served()
+    source = RegistrySource(registry.url, tmp_path / "cache")
+    return served, Patient(served, source, ServingSettings(**settings))
+
+
+class Patient(Watcher):
+    """Keeps what the loop of the model server would count and log, and looks at refused versions at once."""
+
+    failure = None
+
+    def look(self):
+        self._source._refused = {version: (0.0, why) for version, (_, why) in self._source._refused.items()}
+        self.failure = None
+        try:
+            super().look()
+        except (WorkloadError, OSError) as error:
+            self.failure = error
+
+
+def tree(folder):
+    """Every path below a folder with what it holds, links not followed."""
+    return {
+        str(path.relative_to(folder)): path.readlink()
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else None
+        for path in folder.rglob("*")
+    }
