@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from workloads.loan_default import MODEL_NAME, evidence
-from workloads.loan_default.bundle import BUNDLE_FOLDER, Manifest, verify
+from workloads.loan_default.bundle import BUNDLE_FOLDER, BundleError, Manifest, verify
 from workloads.loan_default.errors import GateError, WorkloadError, run_command
 from workloads.loan_default.servers import wait_for_mlflow
 from workloads.loan_default.settings import Environment, load
@@ -73,7 +73,10 @@ def register(environment: Environment, run_id: str) -> Registered:
 
 
 def _promote(environment: Environment, client: "MlflowClient", version: str, candidate: _Candidate) -> Registered:
-    """Record the evidence, keep the old champion as `previous`, and move `champion`, in this order."""
+    """Record the evidence, keep the old champion as `previous`, and move `champion`, in this order.
+
+    An old champion whose bundle cannot be read is retired: nobody could go back to it.
+    """
     manifest, verdict = candidate.manifest, candidate.verdict
     before = alias_version(client, CHAMPION)
     if before == version:
@@ -97,7 +100,9 @@ def _promote(environment: Environment, client: "MlflowClient", version: str, can
         ),
     )
     client.set_model_version_tag(MODEL_NAME, version, EVIDENCE_TAG, record)
-    if before is not None:
+    if before is not None and (reason := unreadable(client, environment, before)):
+        print(f"{reason}; it does not become `{PREVIOUS}`", flush=True)
+    elif before is not None:
         client.set_registered_model_alias(MODEL_NAME, PREVIOUS, before)
     client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
     if alias_version(client, CHALLENGER) == version:
@@ -159,6 +164,26 @@ def download_bundle(client: "MlflowClient", run_id: str, folder: Path) -> tuple[
     return Path(client.download_artifacts(run_id, BUNDLE_FOLDER, str(folder))), checksum
 
 
+def unreadable(client: "MlflowClient", environment: Environment, version: str) -> str | None:
+    """Why the bundle of a version cannot be read; None when it can. An outage of MLflow is raised."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from requests import RequestException  # noqa: PLC0415
+
+    from workloads.loan_default.tracking import is_away  # noqa: PLC0415
+
+    try:
+        run_id = str(client.get_model_version(MODEL_NAME, version).run_id)
+        with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
+            verify(*download_bundle(client, run_id, Path(scratch)))
+    except WorkloadError as error:
+        return f"the bundle of version {version} cannot be read: {error}"
+    except (MlflowException, RequestException, OSError) as error:
+        if is_away(error):
+            raise
+        return f"the bundle of version {version} cannot be read: {' '.join(str(error).split())[:200]}"
+    return None
+
+
 def _candidate(client: "MlflowClient", environment: Environment, run_id: str) -> _Candidate:
     run = client.get_run(run_id)
     raw = run.data.tags.get(VERDICT_TAG)
@@ -171,7 +196,10 @@ def _candidate(client: "MlflowClient", environment: Environment, run_id: str) ->
         raise GateError(f"run {run_id} was refused by the release policy: {'; '.join(verdict.reasons)}")
     with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
         folder, checksum = download_bundle(client, run_id, Path(scratch))
-        manifest = verify(folder, checksum)
+        try:
+            manifest = verify(folder, checksum)
+        except BundleError as error:
+            raise BundleError(f"the bundle of run {run_id} cannot be used: {error}") from error
     uri = f"{run.info.artifact_uri}/{BUNDLE_FOLDER}"
     return _Candidate(run_id, checksum, uri, manifest, verdict, dict(run.data.metrics))
 

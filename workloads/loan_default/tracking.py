@@ -46,7 +46,7 @@ def deliver(environment: Environment, tags: Mapping[str, str], log: Callable[[st
         return run_id
 
     patiently = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_is_away),
+        retry=tenacity.retry_if_exception(is_away),
         wait=tenacity.wait_exponential(multiplier=0.25, max=10),
         stop=tenacity.stop_after_delay(seconds),
         reraise=True,
@@ -55,7 +55,7 @@ def deliver(environment: Environment, tags: Mapping[str, str], log: Callable[[st
         with _one_request_each():
             return patiently(once)
     except Exception as error:
-        if not _is_away(error):
+        if not is_away(error):
             raise
         said = " ".join(str(error).split())[:300]
         raise WorkloadError(
@@ -77,7 +77,8 @@ def _one_request_each() -> Iterator[None]:
             os.environ[_RETRIES] = before
 
 
-def _is_away(error: BaseException) -> bool:
+def is_away(error: BaseException) -> bool:
+    """Whether an error of MLflow's client means that the server does not answer, or may answer better another time."""
     import requests  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 

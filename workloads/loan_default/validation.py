@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
+    from mlflow import MlflowClient
 
 VERDICT_TAG = "verdict"
 """Tag of the run, and later of the model version, with the verdict as JSON."""
@@ -67,7 +68,7 @@ def validate(environment: Environment, run_id: str, data: TrainingSet | None = N
     parts = split(data.frame, environment.settings.training)
     champion = alias_version(client, CHAMPION)
     candidate_scorer = _scorer(environment, run_id)
-    champion_scorer = _champion_scorer(environment, champion) if champion else None
+    champion_scorer = _champion_scorer(client, environment, champion) if champion else None
     known = None if data.known is None else split(data.known, environment.settings.training).test
     facts = measure(parts, data, candidate_scorer, champion_scorer, known)
     verdict = decide(environment, facts)
@@ -253,12 +254,15 @@ def _scorer(environment: Environment, run_id: str) -> Scorer:
         return Scorer.load(folder, checksum)
 
 
-def _champion_scorer(environment: Environment, version: str) -> Scorer:
+def _champion_scorer(client: "MlflowClient", environment: Environment, version: str) -> Scorer | None:
+    """The champion's scorer; None when its bundle cannot be read, which is printed: nothing is compared then."""
     from workloads.loan_default import MODEL_NAME  # noqa: PLC0415
-    from workloads.loan_default.registry import mlflow_client  # noqa: PLC0415
+    from workloads.loan_default.registry import unreadable  # noqa: PLC0415
 
-    found = mlflow_client(environment).get_model_version(MODEL_NAME, version)
-    return _scorer(environment, str(found.run_id))
+    if reason := unreadable(client, environment, version):
+        print(f"{reason}; it counts as no champion", flush=True)
+        return None
+    return _scorer(environment, str(client.get_model_version(MODEL_NAME, version).run_id))
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 import os
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from workloads.loan_default import MODEL_NAME, evidence
+from workloads.loan_default.bundle import MODEL_FILE
 from workloads.loan_default.errors import GateError, WorkloadError
 from workloads.loan_default.registry import (
     BUNDLE_URI_TAG,
@@ -15,9 +17,10 @@ from workloads.loan_default.registry import (
     mlflow_client,
     register,
     rollback,
+    unreadable,
 )
 from workloads.loan_default.training import BUNDLE_TAG, train
-from workloads.loan_default.validation import VERDICT_TAG, Verdict
+from workloads.loan_default.validation import VERDICT_TAG, Verdict, _champion_scorer
 
 ALLOWED = Verdict(allowed=True, reasons=(), bias={})
 
@@ -103,3 +106,46 @@ def test_an_altered_artifact_is_not_registered(client, runs, world):
     client.set_tag(runs[2], BUNDLE_TAG, "0" * 64)
     with pytest.raises(WorkloadError, match="does not have the registered checksum"):
         register(world.environment, runs[2])
+
+
+@pytest.fixture
+def damaged(client):
+    """Damages the bundle of a version; mends it after the test."""
+    kept = {}
+
+    def damage(version):
+        run = client.get_run(client.get_model_version(MODEL_NAME, version).run_id)
+        file = Path(unquote(urlsplit(run.info.artifact_uri).path)) / "serving" / MODEL_FILE
+        kept[file] = file.read_bytes()
+        file.write_bytes(b"damaged")
+
+    yield damage
+    for file, content in kept.items():
+        file.write_bytes(content)
+
+
+def test_unreadable_champion_does_not_become_previous(client, runs, world, damaged, capsys):
+    register(world.environment, runs[0])
+    champion, previous = alias_version(client, CHAMPION), alias_version(client, PREVIOUS)
+    assert unreadable(client, world.environment, champion) is None
+    damaged(champion)
+    done = register(world.environment, runs[1])
+    assert (alias_version(client, CHAMPION), alias_version(client, PREVIOUS)) == (done.version, previous)
+    assert f"the bundle of version {champion} cannot be read: {MODEL_FILE} does not have" in capsys.readouterr().out
+
+
+def test_rollback_to_an_unreadable_version_names_its_run(client, world, damaged):
+    damaged(alias_version(client, PREVIOUS))
+    run_id = client.get_model_version(MODEL_NAME, alias_version(client, PREVIOUS)).run_id
+    champion = alias_version(client, CHAMPION)
+    with pytest.raises(WorkloadError, match=f"the bundle of run {run_id} cannot be used: {MODEL_FILE}"):
+        rollback(world.environment)
+    assert alias_version(client, CHAMPION) == champion
+
+
+def test_unreadable_champion_counts_as_none_in_the_gate(client, world, damaged, capsys):
+    version = alias_version(client, CHAMPION)
+    assert _champion_scorer(client, world.environment, version) is not None
+    damaged(version)
+    assert _champion_scorer(client, world.environment, version) is None
+    assert f"the bundle of version {version} cannot be read" in capsys.readouterr().out
