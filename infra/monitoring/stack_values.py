@@ -22,6 +22,14 @@ METRICS_PORTS = (8080, OPENCOST_PORT)
 SMALL = container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
 ALERTMANAGER_GIB = 1
 """For silences and what was notified."""
+GRAFANA_CALLS_HOME = (
+    "GF_ANALYTICS_REPORTING_ENABLED",
+    "GF_ANALYTICS_CHECK_FOR_UPDATES",
+    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+    "GF_NEWS_NEWS_FEED_ENABLED",
+)
+"""Variables of what Grafana sends or fetches by itself.
+Source: https://grafana.com/docs/grafana/latest/setup-grafana/configure-grafana/#analytics"""
 NOT_THERE = ("nodeExporter", "kubeControllerManager", "kubeScheduler", "kubeEtcd", "kubeProxy", "coreDns")
 """Parts that the namespace does not admit, or that a managed cluster does not show."""
 
@@ -112,6 +120,7 @@ def _grafana(name: str, settings: PrometheusOnKubernetesSettings, admin: pulumi.
         "grafana.sidecar.resources": SMALL,
         "grafana.podLabels": _marks("monitoring", "monitoring", "api-server"),
         "grafana.defaultDashboardsEnabled": settings.cluster_rules,
+        "grafana.env": dict.fromkeys(GRAFANA_CALLS_HOME, "false"),
         # Its check of a running server is a test of the chart's, with an image of its own.
         "grafana.testFramework.enabled": False,
     }

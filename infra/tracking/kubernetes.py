@@ -7,6 +7,7 @@ import pulumi
 
 from infra.artifact_store import ArtifactStore
 from infra.compute.pod import service_account
+from infra.core import telemetry
 from infra.core.once import Once, OnceArgs
 from infra.core.pod import Serving, http_health
 from infra.core.resources import Resources
@@ -17,7 +18,7 @@ from infra.identity import Grant, Identity, Need, Principal
 from infra.tracking.settings import MlflowOnKubernetesSettings
 
 PORT = 5000
-ENVIRONMENT = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}  # noqa: S108  a folder inside the container
+ENVIRONMENT = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **telemetry.OFF}  # noqa: S108  inside the container
 PREFIX = "mlflow/"
 """Where runs' artifacts are in the store."""
 START_SECONDS = 300

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.artifact_store import ArtifactStore
+from infra.core import telemetry
 from infra.core.substrate import LOOPBACK, Local
 from infra.database import Database
 from infra.host import Port, Process
@@ -68,6 +69,7 @@ class MlflowOnHost(pulumi.ComponentResource):
                 **args.artifact_store.client_secrets,
                 "MLFLOW_BACKEND_STORE_URI": args.database.create(f"{name}-database", child),
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                **telemetry.OFF,
             },
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, "/health")},

@@ -2,11 +2,15 @@
 
 import errno
 import json
+import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+"""Turns the usage statistics of MLflow and Evidently off, which read these variables when they are imported."""
 
 OUTCOME = "[outcome] "
 """Begins the line in which a failed stage gives its cause as JSON: `stage`, `kind` (the error's class) and `text`."""
@@ -58,10 +62,11 @@ def reported(stage: str) -> Iterator[None]:
 
 
 def run_command(command: Callable[[], None]) -> None:
-    """Run a stage's command; an error becomes the last line on stderr and exit status 1.
+    """Run a stage's command without usage statistics; an error becomes the last line on stderr and exit status 1.
 
     The stack trace of an error that this code did not expect is printed before it.
     """
+    os.environ.update(TELEMETRY_OFF)
     try:
         command()
     except WorkloadError as error:

@@ -6,7 +6,6 @@ deciding: the alert rules do, on the metrics pushed here.
 """
 
 import argparse
-import os
 import tempfile
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -155,7 +154,6 @@ def measure(current: "pd.DataFrame", expected: "pd.DataFrame", html: Path, drift
 
     The report speaks of drift from `drift_share` on, as the alert does.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     with warnings.catch_warnings(action="ignore"):
         from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415  fifteen seconds of imports
         from evidently.presets import DataDriftPreset  # noqa: PLC0415

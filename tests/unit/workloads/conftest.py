@@ -10,6 +10,7 @@ import pytest
 
 from workloads.loan_default import FEATURES
 from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
+from workloads.loan_default.errors import TELEMETRY_OFF
 from workloads.loan_default.estimators import to_onnx
 from workloads.loan_default.features import TrainingSet, refresh, training_set
 from workloads.loan_default.ingestion import Ingested, ingest
@@ -39,10 +40,9 @@ def pytest_configure(config):
     for line in THIRD_PARTY_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
     for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **TELEMETRY_OFF,
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "DO_NOT_TRACK": "1",
         "TQDM_DISABLE": "1",
     }.items():
         os.environ.setdefault(name, value)

@@ -1,9 +1,11 @@
 import errno
 import json
+import os
 
 import pytest
+from mlflow.telemetry import utils
 
-from workloads.loan_default.errors import OUTCOME, DataError, WorkloadError, cause, reported, run_command
+from workloads.loan_default.errors import OUTCOME, TELEMETRY_OFF, DataError, WorkloadError, cause, reported, run_command
 
 SPARK = """An error occurred while calling o87.parquet.
 : org.apache.spark.SparkException: Job aborted.
@@ -80,3 +82,21 @@ def test_expected_error_of_a_command_has_no_stack_trace(capsys):
     with pytest.raises(SystemExit) as caught:
         run_command(command)
     assert (caught.value.code, capsys.readouterr().err) == ("error: OPA does not answer", "")
+
+
+def test_command_runs_without_usage_statistics(monkeypatch):
+    for name in TELEMETRY_OFF:
+        monkeypatch.setenv(name, "false")
+    seen = {}
+    run_command(lambda: seen.update(os.environ))
+    assert TELEMETRY_OFF.items() <= seen.items()
+
+
+@pytest.mark.parametrize("name", TELEMETRY_OFF)
+def test_mlflow_understands_each_telemetry_switch_alone(monkeypatch, name):
+    for each in TELEMETRY_OFF:
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setattr(utils, "_IS_IN_CI_ENV_OR_TESTING", False)
+    assert utils.is_telemetry_disabled() is False
+    monkeypatch.setenv(name, TELEMETRY_OFF[name])
+    assert utils.is_telemetry_disabled() is True
