@@ -4,7 +4,7 @@
 #   BASE=revision    what `preview` and `review` compare with, instead of with nothing
 #   DEPLOYED=1       `review` compares with what is there, on the real backend and providers
 #   REPORT=folder    where reports are written to
-#   DATA=file.csv    the raw data that `up` ingests, remembered; `DATA=generated` for generated rows
+#   DATA=file.csv    the raw data that `up` ingests, remembered for STACK; `DATA=generated` for generated rows
 #   LOSE="role ..."  whose data `down` may delete, on other stacks than local
 #   SUITES="..."     which suites `test` runs, instead of all
 #   REGISTRY=...     where `images` pushes to, e.g. 127.0.0.1:5001/mlplatform

@@ -136,14 +136,14 @@ class KubernetesStack(Settings):
     @model_validator(mode="after")
     def _no_file_of_this_machine(self) -> "KubernetesStack":
         if self.loan_default.data is not None and not self.loan_default.data.startswith(STORED):
-            raise ValueError(f"loan_default.data is {self.loan_default.data}, {_NO_FILE_FOR_PODS}")
+            raise ValueError(
+                f"loan_default.data is {self.loan_default.data}, {_NO_FILE_FOR_PODS} give its address s3://bucket/key, "
+                "or leave it out for generated rows"
+            )
         return self
 
 
-_NO_FILE_FOR_PODS = (
-    "a file of this machine, which no pod can read: put it into the artifact store and give its address s3://…, "
-    "or leave it out, and the data is generated"
-)
+_NO_FILE_FOR_PODS = "a file of this machine, which no pod can read: put it into the artifact store and"
 
 StackSettings = LocalStack | KubernetesStack | AwsStack
 """One stack file; each substrate has a model of its own, which offers the realizations that can stand on it."""
@@ -217,10 +217,16 @@ def load(environ: Mapping[str, str] = os.environ) -> StackSettings:
         loan_default = loan_default.model_copy(update={"data": data})
     elif data is not None:
         if not isinstance(settings, LocalStack):
-            raise StackFileError(f"DATA is {data}, {_NO_FILE_FOR_PODS} (`DATA=generated` forgets it)")
+            raise StackFileError(
+                f"DATA is {data}, {_NO_FILE_FOR_PODS} run `make up STACK={stack} DATA=s3://bucket/key`, or "
+                f"`make up STACK={stack} DATA=generated` for generated rows"
+            )
         path = Path(data).expanduser().resolve()
         if not path.is_file():
-            raise StackFileError(f"DATA: there is no file {path}; give the path of the CSV, or none for generated data")
+            raise StackFileError(
+                f"DATA: there is no file {path}; give the path of the CSV, or `make up STACK={stack} DATA=generated` "
+                "for generated rows"
+            )
         loan_default = loan_default.model_copy(update={"data": str(path)})
     return settings.model_copy(update={"loan_default": loan_default})
 

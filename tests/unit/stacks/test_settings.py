@@ -103,8 +103,22 @@ def test_data_in_the_environment_overrides_the_stack_file(tmp_path):
 
 @pytest.mark.usefixtures("stack")
 def test_data_that_does_not_exist_is_named():
-    with pytest.raises(StackFileError, match=r"DATA: there is no file /no/such\.csv; give the path of the CSV"):
+    advice = r"DATA: there is no file /no/such\.csv; give the path of the CSV, or `make up STACK=local DATA=generated`"
+    with pytest.raises(StackFileError, match=advice):
         settings.load({"DATA": "/no/such.csv"})
+
+
+def test_file_given_to_a_stack_on_a_cluster_is_refused_by_name(monkeypatch):
+    dev = yaml.safe_load((paths.CHECKOUT / "Pulumi.dev.yaml").read_text())["config"]
+    given = {key: value if isinstance(value, str) else json.dumps(value) for key, value in dev.items()}
+    monkeypatch.setattr(settings.pulumi, "get_stack", lambda: "dev")
+    monkeypatch.setattr(settings, "_stack_config", lambda: given)
+    refused = (
+        r"DATA is /data/raw\.csv, a file of this machine, which no pod can read: put it into the artifact store and "
+        r"run `make up STACK=dev DATA=s3://bucket/key`, or `make up STACK=dev DATA=generated` for generated rows"
+    )
+    with pytest.raises(StackFileError, match=refused):
+        settings.load({"DATA": "/data/raw.csv"})
 
 
 @pytest.mark.usefixtures("stack")

@@ -157,14 +157,26 @@ def test_a_command_that_is_not_there_is_named():
         env.main(["--", "pulmi"])
 
 
-def data(monkeypatch, value=None):
-    """`DATA` as a command gets it after `make up DATA=value`."""
+LOCAL = "config:\n  mlplatform:substrate:\n    kind: local\n    keep_data: false\n"
+
+
+@pytest.fixture
+def stacks(checkout):
+    """Two stacks on this machine and one on a cluster."""
+    for name in ("local", "second"):
+        (checkout / f"Pulumi.{name}.yaml").write_text(LOCAL)
+    (checkout / "Pulumi.dev.yaml").write_text("config:\n  mlplatform:substrate: {kind: kubernetes}\n")
+
+
+def data(monkeypatch, value=None, stack="local"):
+    """`DATA` as a command gets it after `make up STACK=stack DATA=value`."""
     monkeypatch.delenv("DATA", raising=False)
     if value is not None:
         monkeypatch.setenv("DATA", str(value))
-    return env.variables("local").get("DATA")
+    return env.variables(stack).get("DATA")
 
 
+@pytest.mark.usefixtures("stacks")
 def test_the_data_given_last_is_remembered_by_its_absolute_path(monkeypatch, tmp_path):
     (tmp_path / "raw.csv").touch()
     monkeypatch.chdir(tmp_path)
@@ -173,12 +185,14 @@ def test_the_data_given_last_is_remembered_by_its_absolute_path(monkeypatch, tmp
     assert data(monkeypatch, "") == str(tmp_path / "raw.csv")
 
 
+@pytest.mark.usefixtures("stacks")
 def test_an_address_in_the_store_is_remembered_as_it_is(monkeypatch):
     address = "s3://mlplatform/loan-default/data/raw.csv"
     assert data(monkeypatch, address) == address
     assert data(monkeypatch) == address
 
 
+@pytest.mark.usefixtures("stacks")
 def test_generated_data_is_asked_for_by_name_and_forgets_the_file(monkeypatch, tmp_path):
     (tmp_path / "raw.csv").touch()
     data(monkeypatch, tmp_path / "raw.csv")
@@ -189,3 +203,50 @@ def test_generated_data_is_asked_for_by_name_and_forgets_the_file(monkeypatch, t
 def test_data_that_does_not_exist_is_passed_on_to_be_refused_and_not_remembered(monkeypatch):
     assert data(monkeypatch, "/no/such.csv") == "/no/such.csv"
     assert data(monkeypatch) is None
+
+
+@pytest.mark.usefixtures("stacks")
+@pytest.mark.parametrize("other", ["dev", "second"])
+def test_data_of_one_stack_is_unknown_to_every_other_stack(monkeypatch, tmp_path, other):
+    (tmp_path / "raw.csv").touch()
+    data(monkeypatch, tmp_path / "raw.csv")
+    assert data(monkeypatch, stack=other) is None
+    data(monkeypatch, "s3://bucket/raw.csv", stack=other)
+    data(monkeypatch, "generated", stack=other)
+    assert data(monkeypatch) == str(tmp_path / "raw.csv")
+
+
+@pytest.mark.usefixtures("stacks")
+def test_shell_set_up_for_one_stack_hands_its_data_to_no_other(monkeypatch, tmp_path):
+    (tmp_path / "raw.csv").touch()
+    data(monkeypatch, tmp_path / "raw.csv")
+    after_eval(monkeypatch)
+    assert os.environ["DATA"] == str(tmp_path / "raw.csv")
+    assert env.variables("local")["DATA"] == str(tmp_path / "raw.csv")
+    assert env.variables("dev")["DATA"] == ""
+
+
+@pytest.mark.usefixtures("stacks")
+def test_data_given_in_a_shell_set_up_for_another_stack_counts(monkeypatch):
+    data(monkeypatch, "s3://bucket/raw.csv")
+    after_eval(monkeypatch)
+    monkeypatch.setenv("MAKEFLAGS", " -- STACK=dev DATA=s3://bucket/raw.csv")
+    assert data(monkeypatch, "s3://bucket/raw.csv", stack="dev") == "s3://bucket/raw.csv"
+    monkeypatch.delenv("MAKEFLAGS")
+    assert data(monkeypatch, stack="dev") == "s3://bucket/raw.csv"
+
+
+@pytest.mark.usefixtures("stacks")
+def test_file_given_to_a_stack_on_a_cluster_is_passed_on_and_not_remembered(monkeypatch, tmp_path):
+    (tmp_path / "raw.csv").touch()
+    assert data(monkeypatch, tmp_path / "raw.csv", stack="dev") == str(tmp_path / "raw.csv")
+    assert data(monkeypatch, stack="dev") is None
+
+
+@pytest.mark.usefixtures("stacks")
+def test_data_remembered_for_all_stacks_becomes_that_of_local(monkeypatch, state):
+    state.mkdir(parents=True)
+    (state / "data-path").write_text("/data/raw.csv")
+    assert data(monkeypatch, stack="dev") is None
+    assert data(monkeypatch) == "/data/raw.csv"
+    assert not (state / "data-path").exists()
