@@ -147,7 +147,7 @@ class ScheduleOnKubernetes(pulumi.ComponentResource):
                     ),
                 ),
             ),
-            opts=args.substrate.child(self),
+            opts=args.substrate.child(self, *spec.after),
         )
 
         self.register_outputs({})

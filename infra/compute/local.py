@@ -118,7 +118,7 @@ class ScheduleOnHost(pulumi.ComponentResource):
             directory=str(args.substrate.checkout),
             environment=_environment(name, spec, args, WORK_DIR=scratch.absolute_path),
             health={"command": ["test", "-s", record]},
-            opts=args.substrate.child(self),
+            opts=args.substrate.child(self, *spec.after),
         )
 
         self.register_outputs({})

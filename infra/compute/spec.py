@@ -112,6 +112,9 @@ class ScheduleSpec(TaskSpec):
     cron: str
     """A `CronExpression`."""
 
+    after: Sequence[pulumi.Resource] = ()
+    """Jobs that must have succeeded before the schedule is made or changed: when one fails, the old schedule stays."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec(TaskSpec):

@@ -10,7 +10,18 @@ from typing import Annotated, Any, Self
 import pulumi
 from pydantic import Field, model_validator
 
-from infra.compute import CronExpression, Executors, JobSpec, Need, Resources, Role, ScheduleSpec, Service, ServiceSpec
+from infra.compute import (
+    CronExpression,
+    Executors,
+    Job,
+    JobSpec,
+    Need,
+    Resources,
+    Role,
+    ScheduleSpec,
+    Service,
+    ServiceSpec,
+)
 from infra.core.images import Target
 from infra.core.paths import CHECKOUT
 from infra.monitoring import WatchSpec, Webhook
@@ -119,8 +130,7 @@ class LoanDefault(pulumi.ComponentResource):
         features = args.platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY, self._child)
         server = self._deploy()
         self._ledger = args.platform.database.create(f"{name}-retraining-database", self._child)
-        self._release(server)
-        self._schedule(server)
+        self._schedule(server, self._release(server))
         self._publish(server)
         self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
         retraining = self._retrain(server)
@@ -165,10 +175,10 @@ class LoanDefault(pulumi.ComponentResource):
             self._child,
         )
 
-    def _release(self, server: ModelServer) -> None:
+    def _release(self, server: ModelServer) -> Job:
         """Bring a model to the server, or, where a version is pinned, prove that the server has it."""
         settings = self._args.settings
-        self._args.platform.compute.job(
+        return self._args.platform.compute.job(
             f"{self._name}-release",
             JobSpec(
                 image=_image_of_all_stages(settings),
@@ -187,7 +197,8 @@ class LoanDefault(pulumi.ComponentResource):
             self._child,
         )
 
-    def _schedule(self, server: ModelServer) -> None:
+    def _schedule(self, server: ModelServer, release: Job) -> None:
+        """The nightly run follows the release, so that data whose release failed is not ingested at night."""
         settings = self._args.settings
         for part, cron, parts in (
             ("nightly", settings.nightly_cron, RELEASE_SETTINGS),
@@ -206,6 +217,7 @@ class LoanDefault(pulumi.ComponentResource):
                     cron=cron,
                     resources=settings.stage_resources,
                     executors=self._executors if part == "nightly" else None,
+                    after=[release.done] if part == "nightly" else [],
                 ),
                 self._child,
             )

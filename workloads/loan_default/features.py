@@ -1,7 +1,8 @@
-"""Stage 2: the published features in Feast, offline for training and online for requests.
+"""Features in Feast: a run's offline for training, the published run's online for requests.
 
-Brings the current run's Parquet files to this machine, registers the view, fills the online store, and compares a
-sample of keys. Leaves out computing features: `derivation` does that inside Spark.
+`publish` makes a run the published one; a release does so after its gate, the nightly run after its data checks. The
+pointer moves first and the online store follows, so that `refresh` completes an interrupted publication. Leaves out
+computing features: `derivation` does that inside Spark.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import contextlib
 import io
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from workloads.loan_default import ENTITY, FEATURES, LABEL
 from workloads.loan_default.errors import DataError, WorkloadError, run_command
-from workloads.loan_default.ingestion import EVENT_TIMESTAMP, Ingested, current
+from workloads.loan_default.ingestion import CURRENT, EVENT_TIMESTAMP, Ingested, current, published, recorded
 from workloads.loan_default.settings import Environment, load
 from workloads.loan_default.store import Store
 
@@ -83,18 +85,50 @@ def feature_store(environment: Environment) -> "FeatureStore":
     return FeatureStore(config=config)
 
 
-def refresh(environment: Environment) -> Refreshed:
-    """Register the view and bring the current run online, incrementally; refill when the online store lost rows.
+def publish(environment: Environment, run: str) -> Refreshed:
+    """Make an ingestion run the published one and bring it online.
 
-    Raises DataError when nothing was ingested, a column is missing or has another type, or the online values differ
+    A newer published run stays, because the online store keeps the newest values; it is brought online instead. Raises
+    DataError when the run is not complete or its columns are not those of the feature view; nothing is published then.
+    """
+    candidate = environment.model_copy(update={"ingestion_run": run})
+    ingested = pull(candidate)
+    _check_schema(read_offline(candidate))
+    store = Store.open(environment)
+    last = published(store)
+    if last is None or last.run < run:  # a name begins with the time of ingestion
+        store.write_json(CURRENT, ingested.model_dump(mode="json"))
+    return refresh(environment)
+
+
+def _offline_store(folder: Path) -> "FeatureStore":
+    """Feast client that joins rows offline, with its registry in a folder; it reaches no server."""
+    from feast import FeatureStore, RepoConfig  # noqa: PLC0415  ten seconds of imports
+
+    config = RepoConfig(
+        project="offline",
+        provider="local",
+        registry=str(folder / "registry.db"),
+        online_store={"type": "sqlite", "path": str(folder / "online.db")},
+        offline_store={"type": "file"},
+        entity_key_serialization_version=3,
+    )
+    return FeatureStore(config=config)
+
+
+def refresh(environment: Environment) -> Refreshed:
+    """Register the view and bring the published run online, incrementally; refill when the online store lost rows.
+
+    Raises DataError when nothing was published, a column is missing or has another type, or the online values differ
     from the offline ones even after a refill.
     """
+    environment = environment.model_copy(update={"ingestion_run": ""})
     ingested = pull(environment)
     offline = read_offline(environment)
     _check_schema(offline)
     store = feature_store(environment)
     with _quiet():
-        apply(environment, store)
+        apply(store, _folder(environment))
         store.materialize_incremental(end_date=datetime.now(UTC))
     sample = offline.sample(min(environment.settings.features.parity_sample, len(offline)), random_state=ingested.rows)
     misses = parity_misses(store, sample)
@@ -111,37 +145,47 @@ def refresh(environment: Environment) -> Refreshed:
 
 
 def pull(environment: Environment) -> Ingested:
-    """Copy the current run's Parquet files below `WORK_DIR/features/current`, whole or not at all."""
+    """Copy a run's Parquet files below `WORK_DIR/features`, whole or not at all: `INGESTION_RUN`, or the published run.
+
+    `WORK_DIR/features/current` leads to the published run that was copied last.
+    """
     store = Store.open(environment)
-    ingested = current(store)
+    ingested = recorded(store, environment.ingestion_run) if environment.ingestion_run else current(store)
     folder = environment.work / "features"
-    target = folder / ingested.run
+    target, link = folder / ingested.run, folder / "current"
     if not target.exists():
         store.download_tree(ingested.features_prefix, target)
-    link = folder / f".current.{os.getpid()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(ingested.run)
-    link.replace(folder / "current")
+    if not environment.ingestion_run:
+        made = folder / f".current.{os.getpid()}"
+        made.unlink(missing_ok=True)
+        made.symlink_to(ingested.run)
+        made.replace(link)
+    needed = {ingested.run, link.readlink().name if link.is_symlink() else ""}
     for old in folder.glob("2*"):
-        if old != target:
+        if old.name not in needed:
             shutil.rmtree(old)
     return ingested
+
+
+def _folder(environment: Environment) -> Path:
+    """Where `pull` puts the run."""
+    return environment.work / "features" / (environment.ingestion_run or "current")
 
 
 def read_offline(environment: Environment) -> "pd.DataFrame":
     """The wide table of the run that `pull` brought, ordered by customer."""
     import pyarrow.dataset as ds  # noqa: PLC0415  one second that --help does not need
 
-    files = ds.dataset(environment.work / "features" / "current", format="parquet", partitioning="hive")
+    files = ds.dataset(_folder(environment), format="parquet", partitioning="hive")
     frame: pd.DataFrame = files.to_table().to_pandas()
     return frame.sort_values(ENTITY, ignore_index=True)
 
 
-def apply(environment: Environment, store: "FeatureStore") -> None:
+def apply(store: "FeatureStore", folder: Path) -> None:
     """Register entity, source, view and service; a view whose columns changed is registered anew under its name."""
     from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
 
-    store.apply(definitions.objects(environment.work.resolve() / "features" / "current"))
+    store.apply(definitions.objects(folder.absolute()))
 
 
 def parity_misses(store: "FeatureStore", sample: "pd.DataFrame") -> list[int]:
@@ -159,17 +203,18 @@ def parity_misses(store: "FeatureStore", sample: "pd.DataFrame") -> list[int]:
 def training_set(environment: Environment) -> TrainingSet:
     """Join features and labels as they were known at ingestion; with `LABELLED_WINDOW`, learn from its rows.
 
-    Feast drops rows whose features are past the view's ttl and returns the rest in any order, so the count is checked
-    and the rows are sorted. Raises DataError when rows are missing.
+    The join has a Feast registry of its own, so that training changes nothing that requests are answered from. Feast
+    drops rows whose features are past the view's ttl and returns the rest in any order, so the count is checked and the
+    rows are sorted. Raises DataError when rows are missing.
     """
     from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
 
     ingested = pull(environment)
     offline = read_offline(environment)
     _check_schema(offline)
-    store = feature_store(environment)
-    with _quiet():
-        apply(environment, store)
+    with _quiet(), tempfile.TemporaryDirectory(dir=environment.work) as scratch:
+        store = _offline_store(Path(scratch))
+        apply(store, _folder(environment))
         entities = offline[[ENTITY, EVENT_TIMESTAMP]]
         refs = [f"{definitions.VIEW}:{name}" for name in FEATURES]
         joined = store.get_historical_features(entity_df=entities, features=refs).to_df()
@@ -219,8 +264,13 @@ def _quiet() -> Iterator[None]:
 
 def main() -> None:
     """Command: refresh the online store and print what was done as JSON."""
-    argparse.ArgumentParser(prog="python -m workloads.loan_default.features", description=__doc__).parse_args()
-    print(refresh(load()).model_dump_json(indent=1))
+    parser = argparse.ArgumentParser(prog="python -m workloads.loan_default.features", description=__doc__)
+    parser.add_argument(
+        "--publish", metavar="RUN", help="publish this ingestion run first (default: the published run)"
+    )
+    run = parser.parse_args().publish
+    done = publish(load(), run) if run else refresh(load())
+    print(done.model_dump_json(indent=1))
 
 
 if __name__ == "__main__":

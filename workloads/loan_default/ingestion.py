@@ -1,12 +1,15 @@
 """Stage 1: raw CSV -> checked, partitioned Parquet with the derived features; bad rows go to quarantine with a reason.
 
+Writes a run and publishes nothing: `features.publish` makes a run the one that is served.
+
 Spark reads raw lines, not its own CSV format: that turns malformed fields into NULL, keeps the row, and drops surplus
 fields in silence. Here every line is split and judged by the contract. Everything is written below a prefix of its own;
-`features/current.json` is written last and is what the next stages read.
+`ingested/<run>/run.json` is written last and marks the run as complete.
 """
 
 import argparse
 import hashlib
+import math
 import re
 import shutil
 import sys
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 CURRENT = "features/current.json"
+"""Object that names the published run."""
+
+RECORDS = "ingested"
+"""Prefix of the records of complete runs."""
+
 EVENT_TIMESTAMP = "event_timestamp"
 MAX_RAW_CHARACTERS = 2_000
 """Longest part of a bad line that quarantine keeps."""
@@ -46,7 +54,7 @@ _RUN = re.compile(r"\d{8}T\d{12}Z")
 
 
 class Ingested(BaseModel):
-    """What one ingestion published; the content of `features/current.json`."""
+    """Record of one ingestion; the content of `ingested/<run>/run.json` and, once published, of `CURRENT`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -80,10 +88,10 @@ class Ingested(BaseModel):
 
 
 def ingest(environment: Environment, session: "SparkSession | None" = None) -> Ingested:
-    """Check the CSV, derive the features and publish them.
+    """Check the CSV, derive the features and write both as a run; the published run stays the published one.
 
-    Raises DataError when the header is wrong or more than the allowed share of rows is bad; the last published
-    features then stay. Quarantined rows are kept in both cases. Uses `session` when given and leaves it running.
+    Raises DataError when the header is wrong, more than the allowed share of rows is bad, or there are too few rows.
+    Quarantined rows are kept in all cases. Uses `session` when given and leaves it running.
     """
     settings = environment.settings.ingestion
     store = Store.open(environment)
@@ -104,18 +112,42 @@ def ingest(environment: Environment, session: "SparkSession | None" = None) -> I
     finally:
         if session is None:
             spark.stop()
-    store.write_json(CURRENT, ingested.model_dump(mode="json"))
+    store.write_json(_record(ingested.run), ingested.model_dump(mode="json"))
     _forget(store, settings.kept_runs)
     shutil.rmtree(scratch)
     return ingested
 
 
 def current(store: Store) -> Ingested:
-    """What the last successful ingestion published; raises DataError when there is none."""
-    found = store.read_json(CURRENT)
+    """The published run; raises DataError when there is none."""
+    found = published(store)
     if found is None:
-        raise DataError(f"{store.uri}/{CURRENT} does not exist: run `python -m workloads.loan_default.ingestion` first")
+        raise DataError(
+            f"{store.uri}/{CURRENT} does not exist, because no run was published: release a model with `make up`, or "
+            "publish features with `python -m workloads.loan_default.nightly`"
+        )
+    return found
+
+
+def published(store: Store) -> Ingested | None:
+    """The published run; None before the first publication."""
+    found = store.read_json(CURRENT)
+    return None if found is None else Ingested.model_validate(found)
+
+
+def recorded(store: Store, run: str) -> Ingested:
+    """A complete run, published or not; raises DataError when there is none of that name."""
+    found = store.read_json(_record(run))
+    if found is None:
+        raise DataError(
+            f"{store.uri}/{_record(run)} does not exist: ingestion run {run} did not finish or was removed as an old "
+            "run; ingest again"
+        )
     return Ingested.model_validate(found)
+
+
+def _record(run: str) -> str:
+    return f"{RECORDS}/{run}/run.json"
 
 
 def _source(environment: Environment, scratch: Path) -> tuple[Path, str]:
@@ -238,7 +270,7 @@ def _bad(judged: "DataFrame") -> "DataFrame":
 
 
 def _refuse(ingested: Ingested, store: Store, settings: IngestionSettings) -> None:
-    """Raise DataError when too many rows are bad."""
+    """Raise DataError when too many rows are bad or too few are good."""
     bad = sum(ingested.quarantined.values())
     total = bad + ingested.rows
     if not ingested.rows or bad > settings.max_bad_share * total:
@@ -248,14 +280,35 @@ def _refuse(ingested: Ingested, store: Store, settings: IngestionSettings) -> No
             f"{worst!r}; the features of the last run stay, "
             f"the bad rows are in {store.uri}/{ingested.quarantine_prefix}"
         )
+    refuse_few(ingested, published(store), settings)
+
+
+def refuse_few(ingested: Ingested, last: Ingested | None, settings: IngestionSettings) -> None:
+    """Raise DataError when a run has fewer rows than allowed, absolutely or against the last published run."""
+    rows = ingested.rows
+    fewest = 0 if last is None else math.ceil(round(last.rows * (1 - settings.max_drop_share), 6))
+    changes = []
+    if rows < settings.min_rows:
+        changes.append(f"ingestion.min_rows to {rows} or less (now {settings.min_rows})")
+    if last is not None and rows < fewest:
+        drop = math.ceil(round(100 * (1 - rows / last.rows), 6)) / 100
+        changes.append(f"ingestion.max_drop_share to {drop:g} or more (now {settings.max_drop_share:g})")
+    if changes:
+        before = "no run is published yet" if last is None else f"the last published run has {last.rows}"
+        raise DataError(
+            f"{ingested.source} has {rows} accepted rows ({before}), allowed are {max(settings.min_rows, fewest)} rows "
+            f"or more; nothing is published. If {rows} rows are right, set {' and '.join(changes)} in the stack file"
+        )
 
 
 def _forget(store: Store, kept: int) -> None:
-    """Delete what older runs left."""
-    for kind in ("features", "quarantine", "raw"):
+    """Delete all but the newest runs and the published one."""
+    serving = published(store)
+    for kind in ("features", "quarantine", "raw", RECORDS):
         runs = [name for name in store.names(kind) if _RUN.match(name)]
         for run in runs[:-kept]:
-            store.remove_tree(f"{kind}/{run}")
+            if serving is None or not serving.run.startswith(run):  # the raw file is named by the time alone
+                store.remove_tree(f"{kind}/{run}")
 
 
 def _fresh_folder(path: Path) -> Path:
@@ -265,7 +318,7 @@ def _fresh_folder(path: Path) -> Path:
 
 
 def main() -> None:
-    """Command: ingest and print what was published as JSON."""
+    """Command: ingest and print the run as JSON; publishes nothing."""
     argparse.ArgumentParser(prog="python -m workloads.loan_default.ingestion", description=__doc__).parse_args()
     started = time.perf_counter()
     ingested = ingest(load())

@@ -52,20 +52,10 @@ def _component(function: Callable[..., str]) -> Any:
 
 @_component
 def ingest() -> str:
-    """CSV to published features; returns the content hash of the data."""
+    """CSV to an ingestion run that is not published; returns its name."""
     from workloads.loan_default import ingestion, settings  # noqa: PLC0415
 
-    return ingestion.ingest(settings.load()).data_hash
-
-
-@_component
-def features(data_hash: str) -> str:
-    """Published features into the online store; returns the ingestion run."""
-    from workloads.loan_default import features as stage  # noqa: PLC0415
-    from workloads.loan_default import settings  # noqa: PLC0415
-
-    print(f"data {data_hash}")
-    return stage.refresh(settings.load()).run
+    return ingestion.ingest(settings.load()).run
 
 
 @_component
@@ -74,19 +64,31 @@ def train(ingestion_run: str, labelled_window: str) -> str:
     from workloads.loan_default import settings, training  # noqa: PLC0415
 
     print(f"features of {ingestion_run}")
-    environment = settings.load().model_copy(update={"labelled_window": labelled_window})
+    update = {"ingestion_run": ingestion_run, "labelled_window": labelled_window}
+    environment = settings.load().model_copy(update=update)
     return training.train(environment).run_id
 
 
 @_component
-def validate(run_id: str, labelled_window: str) -> str:
+def validate(run_id: str, ingestion_run: str, labelled_window: str) -> str:
     """Fails when the release policy refuses the model; returns the MLflow run otherwise."""
     from workloads.loan_default import errors, settings, validation  # noqa: PLC0415
 
-    environment = settings.load().model_copy(update={"labelled_window": labelled_window})
+    update = {"ingestion_run": ingestion_run, "labelled_window": labelled_window}
+    environment = settings.load().model_copy(update=update)
     verdict = validation.validate(environment, run_id)
     if not verdict.allowed:
         raise errors.GateError("refused by the release policy: " + "; ".join(verdict.reasons))
+    return run_id
+
+
+@_component
+def features(run_id: str, ingestion_run: str) -> str:
+    """Publishes the features that the approved model learnt from; returns the MLflow run."""
+    from workloads.loan_default import features as stage  # noqa: PLC0415
+    from workloads.loan_default import settings  # noqa: PLC0415
+
+    print(stage.publish(settings.load(), ingestion_run).model_dump_json())
     return run_id
 
 
@@ -145,9 +147,8 @@ def build(images: Images) -> Any:
 
     def loan_default(labelled_window: str = "") -> str:
         ingested = _placed(ingest(), images.ingest, cpu="2", memory="4G", retries=2)
-        refreshed = _placed(features(data_hash=ingested.output), images.workload, cpu="1", memory="2G", retries=2)
         trained = _placed(
-            train(ingestion_run=refreshed.output, labelled_window=labelled_window),
+            train(ingestion_run=ingested.output, labelled_window=labelled_window),
             images.train_gpu or images.workload,
             cpu="2",
             memory="4G",
@@ -156,9 +157,11 @@ def build(images: Images) -> Any:
         if images.train_gpu is not None:
             trained.set_accelerator_type(GPU).set_accelerator_limit(1)
             kubernetes.add_toleration(trained, key=GPU, operator="Exists", effect="NoSchedule")
-        judged = validate(run_id=trained.output, labelled_window=labelled_window)
+        judged = validate(run_id=trained.output, ingestion_run=ingested.output, labelled_window=labelled_window)
         validated = _placed(judged, images.workload, cpu="1", memory="2G", retries=0)
-        registered = _placed(register(run_id=validated.output), images.workload, cpu="1", memory="1G", retries=2)
+        published = features(run_id=validated.output, ingestion_run=ingested.output)
+        refreshed = _placed(published, images.workload, cpu="1", memory="2G", retries=2)
+        registered = _placed(register(run_id=refreshed.output), images.workload, cpu="1", memory="1G", retries=2)
         deployed = _placed(deploy(version=registered.output), images.workload, cpu="1", memory="1G", retries=2)
         answer: str = deployed.output
         return answer

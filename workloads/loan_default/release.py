@@ -1,7 +1,8 @@
-"""All stages in order, in one process: raw CSV -> features -> training -> gate -> registry -> served.
+"""All stages in order, in one process: raw CSV -> training -> gate -> features online -> registry -> served.
 
-Starts before its servers are up: each stage waits for what it needs, and the slow imports of the later stages run
-beside Spark's JVM. Every stage can be repeated, so a killed release is repaired by the next one.
+What the gate refuses reaches no request: champion and published features stay. Starts before its servers are up:
+each stage waits for what it needs, and the slow imports of the later stages run beside Spark's JVM. Every stage can be
+repeated, so a killed release is repaired by the next one.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import TypeVar
 
 from workloads.loan_default.deployment import Deployed, deploy
 from workloads.loan_default.errors import GateError, run_command
-from workloads.loan_default.features import TrainingSet, refresh, training_set
+from workloads.loan_default.features import TrainingSet, publish, training_set
 from workloads.loan_default.ingestion import ingest
 from workloads.loan_default.registry import register
 from workloads.loan_default.servers import wait_for_online_store
@@ -63,24 +64,24 @@ def release(environment: Environment) -> Deployed:
     preload = threading.Thread(target=_preload, name="preload", daemon=True)
     preload.start()
     progress = _Progress(stages=6)
-    progress.run(
+    ingested = progress.run(
         "ingest",
         lambda: ingest(environment),
         lambda done: f"{done.rows} rows, {sum(done.quarantined.values())} quarantined, data {done.data_hash[:12]}",
     )
     preload.join()
-    wait_for_online_store(environment)
-    progress.run(
-        "features",
-        lambda: refresh(environment),
-        lambda done: f"{done.rows} customers online, {done.parity_checked} compared",
-    )
-    data = training_set(environment)
+    data = training_set(environment.model_copy(update={"ingestion_run": ingested.run}))
     trained = progress.run(
         "train", lambda: train(environment, data), lambda done: f"run {done.run_id}, test AUC {done.test_auc:.4f}"
     )
     progress.run(
         "validate", lambda: _pass_gate(environment, trained.run_id, data), lambda _: "allowed by the release policy"
+    )
+    wait_for_online_store(environment)
+    progress.run(
+        "features",
+        lambda: publish(environment, ingested.run),
+        lambda done: f"{done.rows} customers online, {done.parity_checked} compared",
     )
     registered = progress.run(
         "register", lambda: register(environment, trained.run_id), lambda done: f"champion is version {done.version}"
@@ -96,7 +97,8 @@ def _pass_gate(environment: Environment, run_id: str, data: TrainingSet) -> Verd
     verdict = validate(environment, run_id, data)
     if not verdict.allowed:
         raise GateError(
-            f"run {run_id} was refused by the release policy: {'; '.join(verdict.reasons)}; the champion stays"
+            f"run {run_id} was refused by the release policy: {'; '.join(verdict.reasons)}; "
+            "the champion and the published features stay"
         )
     return verdict
 

@@ -72,14 +72,29 @@ class IngestionSettings(_Frozen):
     max_bad_share: Share = 0.01
     """Share of quarantined rows above which the run stops and the features of the last run stay."""
 
+    min_rows: Annotated[int, Field(ge=1)] = 1_000
+    """Accepted rows below which a run is refused; the release policy refuses a model of fewer than 1,000 as well."""
+
+    max_drop_share: Share = 0.2
+    """Share of the last published run's rows by which a run may be smaller; a larger drop is refused, 1 allows any."""
+
     kept_runs: Annotated[int, Field(ge=1)] = 7
-    """Runs whose features and quarantine stay in the artifact store."""
+    """Newest runs whose features and quarantine stay in the artifact store; the published run stays in any case."""
 
     generator_rows: Annotated[int, Field(ge=100)] = 30_000
     """Rows of the seeded generator, used when `DATA` is not set."""
 
     generator_seed: int = 42
     """Seed of the generator."""
+
+    @model_validator(mode="after")
+    def _generated_rows_are_enough(self) -> Self:
+        if self.generator_rows < self.min_rows:
+            raise ValueError(
+                f"generator_rows is {self.generator_rows}, fewer than min_rows ({self.min_rows}), so that generated "
+                f"data would be refused: set min_rows to {self.generator_rows} or less, or generate more rows"
+            )
+        return self
 
     @model_validator(mode="after")
     def _executors_where_the_master_is_a_cluster(self) -> Self:
@@ -402,6 +417,9 @@ class Environment(_Frozen):
 
     work_dir: Path | None = None
     """Folder for scratch and local copies; safe to delete between runs."""
+
+    ingestion_run: Annotated[str, Field(pattern=r"^(\d{8}T\d{12}Z-[0-9a-f]{12})?$")] = ""
+    """Ingestion run that training and validation read; empty reads the published run."""
 
     labelled_window: str = ""
     """Name of the labelled rows that training learns from; empty learns from the ingested data alone."""

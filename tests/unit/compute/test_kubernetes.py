@@ -139,6 +139,15 @@ def test_a_scheduled_run_never_overlaps_and_is_made_up_for(pulumi_run):
     assert (made.get("spec.schedule"), made.get("spec.timeZone")) == ("0 3 * * *", "Etc/UTC")
 
 
+def test_schedule_follows_the_jobs_that_it_comes_after(pulumi_run):
+    def make(made, opts):
+        done = made.job("first", JobSpec(**TASK, timeout_seconds=60), opts).done
+        schedule(after=[done])(made, opts)
+
+    graph = pulumi_run(declare(make))
+    assert graph.one("Job") in graph.dependencies(graph.one("CronJob"))
+
+
 def test_a_name_that_is_too_long_for_a_cron_job_is_refused_before_anything_is_made(pulumi_run):
     with pytest.raises(ValueError, match="at most 52"):
         pulumi_run(declare(schedule(name="x" * 53)))

@@ -1,6 +1,7 @@
 """What the workload's tests share: one Spark session, one small ingested world, one trained run."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from workloads.loan_default import FEATURES
 from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
 from workloads.loan_default.errors import TELEMETRY_OFF
 from workloads.loan_default.estimators import to_onnx
-from workloads.loan_default.features import TrainingSet, refresh, training_set
+from workloads.loan_default.features import TrainingSet, publish, refresh, training_set
 from workloads.loan_default.ingestion import Ingested, ingest
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.settings import Environment, LoanDefaultSettings
@@ -50,13 +51,14 @@ def pytest_configure(config):
 
 def make_world_environment(folder: Path, **settings) -> Environment:
     """A world of files: no server, and nothing outside the folder."""
+    ingestion = {"generator_rows": ROWS, "min_rows": 100} | settings.pop("ingestion", {})
     return Environment(
         artifact_store_uri=f"file://{folder}/store",
         work_dir=folder / "work",
         feast_registry=f"sqlite:///{folder}/registry.db",
         feast_online_store=f"sqlite:///{folder}/online.db",
         mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db",
-        settings=LoanDefaultSettings.model_validate({"ingestion": {"generator_rows": ROWS}} | settings),
+        settings=LoanDefaultSettings.model_validate({"ingestion": ingestion} | settings),
     )
 
 
@@ -90,8 +92,25 @@ def world(tmp_path_factory, spark):
     """Generated data, ingested, online and joined; tests only read it."""
     environment = make_world_environment(tmp_path_factory.mktemp("world"))
     ingested = ingest(environment, spark)
-    refresh(environment)
+    publish(environment, ingested.run)
     return World(environment, ingested, training_set(environment))
+
+
+@pytest.fixture
+def copy(world, environment):
+    """The world's published data in folders of the test's own."""
+    source = world.environment.artifact_store_uri.removeprefix("file://")
+    shutil.copytree(source, environment.artifact_store_uri.removeprefix("file://"))
+    return environment
+
+
+@pytest.fixture
+def candidate(copy, spark):
+    """A run newer than the published one, of other rows, that the gate has not approved yet."""
+    ingestion = copy.settings.ingestion.model_copy(update={"generator_seed": 7})
+    other = copy.model_copy(update={"settings": copy.settings.model_copy(update={"ingestion": ingestion})})
+    refresh(copy)
+    return ingest(other, spark)
 
 
 @pytest.fixture(scope="session")

@@ -7,18 +7,18 @@ import pytest
 
 from workloads.loan_default import FEATURES
 from workloads.loan_default.errors import DataError
-from workloads.loan_default.features import feature_store, parity_misses, read_offline, refresh, training_set
-from workloads.loan_default.ingestion import CURRENT
+from workloads.loan_default.features import (
+    feature_store,
+    parity_misses,
+    publish,
+    pull,
+    read_offline,
+    refresh,
+    training_set,
+)
+from workloads.loan_default.ingestion import CURRENT, current
 from workloads.loan_default.parity import compare
 from workloads.loan_default.store import Store
-
-
-@pytest.fixture
-def copy(world, environment):
-    """The world's published data in folders of the test's own."""
-    source = world.environment.artifact_store_uri.removeprefix("file://")
-    shutil.copytree(source, environment.artifact_store_uri.removeprefix("file://"))
-    return environment
 
 
 def test_the_training_set_is_sorted_complete_and_the_same_twice(world):
@@ -78,8 +78,56 @@ def test_a_changed_schema_stops_before_the_online_store_and_names_the_column(cop
 
 
 def test_nothing_ingested_yet_says_what_to_run(environment):
-    with pytest.raises(DataError, match=rf"{CURRENT} does not exist: run `python -m workloads.loan_default.ingestion`"):
+    with pytest.raises(DataError, match=rf"{CURRENT} does not exist, because no run was published"):
         refresh(environment)
+
+
+def online_misses(environment, run):
+    offline = environment.model_copy(update={"ingestion_run": run})
+    pull(offline)
+    return len(parity_misses(feature_store(environment), read_offline(offline).head(50)))
+
+
+def test_training_on_a_candidate_leaves_what_is_published_as_it_was(copy, world, candidate):
+    registry, online = (
+        Path(url.removeprefix("sqlite:///")).read_bytes() for url in (copy.feast_registry, copy.feast_online_store)
+    )
+    data = training_set(copy.model_copy(update={"ingestion_run": candidate.run}))
+    assert data.ingested == candidate
+    assert not data.frame.equals(world.data.frame)
+    assert current(Store.open(copy)) == world.ingested
+    assert Path(copy.feast_registry.removeprefix("sqlite:///")).read_bytes() == registry
+    assert Path(copy.feast_online_store.removeprefix("sqlite:///")).read_bytes() == online
+    assert refresh(copy).run == world.ingested.run
+    assert online_misses(copy, world.ingested.run) == 0
+
+
+def test_publication_moves_the_pointer_and_the_online_values(copy, candidate):
+    assert online_misses(copy, candidate.run) > 0
+    assert publish(copy, candidate.run).run == candidate.run
+    assert current(Store.open(copy)) == candidate
+    assert online_misses(copy, candidate.run) == 0
+    assert list(training_set(copy).frame["Income"]) == list(read_offline(copy)["Income"])
+
+
+def test_publication_interrupted_after_the_pointer_is_completed_by_a_refresh(copy, candidate, monkeypatch):
+    monkeypatch.setattr("workloads.loan_default.features.refresh", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publish(copy, candidate.run)
+    monkeypatch.undo()
+    assert current(Store.open(copy)) == candidate
+    assert refresh(copy).run == candidate.run
+    assert online_misses(copy, candidate.run) == 0
+
+
+def interrupted(_environment):
+    raise KeyboardInterrupt
+
+
+def test_older_run_does_not_replace_a_newer_published_one(copy, world, candidate):
+    publish(copy, candidate.run)
+    assert publish(copy, world.ingested.run).run == candidate.run
+    assert current(Store.open(copy)) == candidate
 
 
 def test_the_view_serves_exactly_the_models_features(world):

@@ -36,9 +36,8 @@ def rows(tmp_path_factory, spark, environment_in):
     environment = environment_in(tmp_path_factory.mktemp("soak"), ingestion={"generator_rows": 30_000})
     data = os.environ.get("DATA")
     environment = environment.model_copy(update={"data": data or ""})
-    ingest(environment, spark)
-    ingested = pull(environment)
-    return TrainingSet(ingested, read_offline(environment))
+    environment = environment.model_copy(update={"ingestion_run": ingest(environment, spark).run})
+    return TrainingSet(pull(environment), read_offline(environment))
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 import csv
 import random
+from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
 import pytest
 
 from workloads.loan_default.data import COLUMNS, generate
 from workloads.loan_default.errors import DataError
-from workloads.loan_default.ingestion import CURRENT, current, ingest
+from workloads.loan_default.features import publish
+from workloads.loan_default.ingestion import Ingested, current, ingest, published, recorded, refuse_few
+from workloads.loan_default.settings import IngestionSettings
 from workloads.loan_default.store import Store
 
 NAMES = [column.name for column in COLUMNS]
@@ -50,6 +53,12 @@ def with_data(environment, path):
     return environment.model_copy(update={"data": str(path)})
 
 
+def ingested_and_published(environment, spark):
+    ingested = ingest(environment, spark)
+    publish(environment, ingested.run)
+    return ingested
+
+
 def table(environment, prefix):
     path, filesystem = Store.open(environment).dataset(prefix)
     return pq.read_table(path, filesystem=filesystem).to_pandas()
@@ -87,7 +96,7 @@ def test_the_content_hash_ignores_order_line_ends_and_notation_but_not_values(tm
 
 
 def test_too_many_bad_rows_stop_the_run_and_keep_the_last_features(tmp_path, environment, spark, good):
-    first = ingest(with_data(environment, saved(tmp_path, good)), spark)
+    first = ingested_and_published(with_data(environment, saved(tmp_path, good)), spark)
     spoiled = [changed(row, "AGE", "x") if index < 10 else row for index, row in enumerate(good)]
     with pytest.raises(DataError, match=r"10 of 300 rows are bad \(3.3%, allowed 1.0%\), mostly 'AGE: not an integer'"):
         ingest(with_data(environment, saved(tmp_path, spoiled)), spark)
@@ -97,24 +106,84 @@ def test_too_many_bad_rows_stop_the_run_and_keep_the_last_features(tmp_path, env
     assert store.names("features") == sorted([first.run, "current.json"])
 
 
-def test_a_run_killed_before_its_pointer_shows_nothing(environment, spark, tmp_path, good, monkeypatch):
+def test_run_killed_before_its_record_cannot_be_published(environment, spark, tmp_path, good, monkeypatch):
     def killed(_store, path, _value):
-        assert path == CURRENT
+        assert path.startswith("ingested/")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Store, "write_json", killed)
     with pytest.raises(KeyboardInterrupt):
         ingest(with_data(environment, saved(tmp_path, good)), spark)
     monkeypatch.undo()
-    with pytest.raises(DataError, match=r"current.json does not exist: run"):
-        current(Store.open(environment))
+    (run,) = Store.open(environment).names("features")
+    with pytest.raises(DataError, match=rf"ingestion run {run} did not finish or was removed as an old run"):
+        publish(environment, run)
     assert ingest(with_data(environment, saved(tmp_path, good)), spark).rows == GOOD
+
+
+def test_ingestion_publishes_nothing(environment, spark, tmp_path, good):
+    ingested = ingest(with_data(environment, saved(tmp_path, good)), spark)
+    store = Store.open(environment)
+    assert recorded(store, ingested.run) == ingested
+    assert published(store) is None
+    with pytest.raises(DataError, match=r"current.json does not exist, because no run was published"):
+        current(store)
+
+
+def test_run_with_fewer_rows_than_allowed_is_refused(make_environment, spark, tmp_path, good):
+    environment = with_data(make_environment(ingestion={"min_rows": GOOD + 1}), saved(tmp_path, good))
+    message = (
+        r"data.csv has 300 accepted rows \(no run is published yet\), allowed are 301 rows or more; nothing is "
+        r"published. If 300 rows are right, set ingestion.min_rows to 300 or less \(now 301\) in the stack file"
+    )
+    with pytest.raises(DataError, match=message):
+        ingest(environment, spark)
+    assert Store.open(environment).names("features") == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "allowed", "needed"),
+    [
+        (239, 0.2, 240, "0.21"),
+        (240, 0.2, None, None),
+        (10, 1.0, None, None),
+        (299, 0.0, 300, "0.01"),
+        (90, 0.7, None, None),
+    ],
+)
+def test_drop_against_the_published_run_is_limited(rows, share, allowed, needed):
+    last, run = (
+        Ingested(
+            run="-", data_hash="-", source="data.csv", rows=count, quarantined={}, event_timestamp=datetime.now(UTC)
+        )
+        for count in (300, rows)
+    )
+    settings = IngestionSettings(min_rows=1, max_drop_share=share)
+    if allowed is None:
+        refuse_few(run, last, settings)
+        return
+    message = (
+        rf"has {rows} accepted rows \(the last published run has 300\), allowed are {allowed} rows or more; .* "
+        rf"set ingestion.max_drop_share to {needed} or more \(now {share:g}\)"
+    )
+    with pytest.raises(DataError, match=message):
+        refuse_few(run, last, settings)
+    refuse_few(run, last, settings.model_copy(update={"max_drop_share": float(needed)}))
+
+
+def test_published_run_outlives_newer_runs_that_were_refused(make_environment, spark, tmp_path, good):
+    environment = with_data(make_environment(ingestion={"kept_runs": 1}), saved(tmp_path, good))
+    serving = ingested_and_published(environment, spark)
+    runs = [ingest(environment, spark).run for _ in range(2)]
+    store = Store.open(environment)
+    assert store.names("features") == sorted([serving.run, runs[-1], "current.json"])
+    assert store.names("ingested") == sorted([serving.run, runs[-1]])
 
 
 def test_old_runs_are_removed(tmp_path, make_environment, spark, good):
     environment = make_environment(ingestion={"kept_runs": 2})
     runs = [ingest(with_data(environment, saved(tmp_path, good)), spark).run for _ in range(3)]
-    assert Store.open(environment).names("features") == sorted([*runs[1:], "current.json"])
+    assert Store.open(environment).names("features") == runs[1:]
 
 
 def test_features_are_typed_partitioned_by_day_and_stamped_in_utc(world):

@@ -1,7 +1,70 @@
-"""A release by `up` and the retraining service share one running place."""
+"""The order of a release, and that it and the retraining service share one running place."""
 
+import pytest
+
+from workloads.loan_default import nightly, release
+from workloads.loan_default.deployment import Deployed
+from workloads.loan_default.errors import DataError, GateError
+from workloads.loan_default.ingestion import current, refuse_few
+from workloads.loan_default.registry import Registered
 from workloads.loan_default.release import alone
 from workloads.loan_default.retraining.ledger import Ledger
+from workloads.loan_default.store import Store
+from workloads.loan_default.training import Trained
+from workloads.loan_default.validation import Verdict
+
+ANSWERS = {"vector_prediction": 0.3, "customer": 1, "customer_prediction": 0.3}
+
+
+def stages(monkeypatch, candidate, reasons=()):
+    """Replaces the stages that need servers; returns what training learnt from and what register found published."""
+    seen = {}
+
+    def train(_environment, data):
+        seen["trained on"] = data.ingested.run
+        return Trained(run_id="run", data_hash=data.ingested.data_hash, test_auc=0.7)
+
+    def register(environment, _run_id):
+        seen["published at register"] = current(Store.open(environment)).run
+        return Registered(version="1", previous=None, evidence="")
+
+    monkeypatch.setattr(release, "ingest", lambda _: candidate)
+    monkeypatch.setattr(release, "train", train)
+    monkeypatch.setattr(release, "validate", lambda *_: Verdict(allowed=not reasons, reasons=reasons, bias={}))
+    monkeypatch.setattr(release, "register", register)
+    monkeypatch.setattr(release, "deploy", lambda _, version: Deployed(version=version, **ANSWERS))
+    return seen
+
+
+def test_approved_release_publishes_what_it_trained_on_before_registering(copy, candidate, monkeypatch):
+    seen = stages(monkeypatch, candidate)
+    assert release.release(copy).version == "1"
+    assert seen == {"trained on": candidate.run, "published at register": candidate.run}
+
+
+def test_refused_release_leaves_the_published_features(copy, world, candidate, monkeypatch):
+    seen = stages(monkeypatch, candidate, ("AUC is 0.5",))
+    with pytest.raises(GateError, match=r"AUC is 0.5; the champion and the published features stay"):
+        release.release(copy)
+    assert seen == {"trained on": candidate.run}
+    assert current(Store.open(copy)) == world.ingested
+
+
+def test_nightly_run_publishes_what_passes_the_data_checks(copy, candidate, monkeypatch):
+    monkeypatch.setattr(nightly, "ingest", lambda _: candidate)
+    assert nightly.run(copy).run == candidate.run
+    assert current(Store.open(copy)) == candidate
+
+
+def test_nightly_run_keeps_the_published_run_when_rows_are_missing(copy, world, candidate, monkeypatch):
+    def ingest(environment):
+        few = candidate.model_copy(update={"rows": 10})
+        refuse_few(few, current(Store.open(environment)), environment.settings.ingestion)
+
+    monkeypatch.setattr(nightly, "ingest", ingest)
+    with pytest.raises(DataError, match=r"10 accepted rows"):
+        nightly.run(copy)
+    assert current(Store.open(copy)) == world.ingested
 
 
 def test_while_a_release_runs_no_retrain_begins(environment, tmp_path):

@@ -20,7 +20,7 @@ import pytest
 from workloads.loan_default import CAPTURES, ENTITY, FEATURES, LABEL, labels, pipeline, reference
 from workloads.loan_default.bundle import Scorer
 from workloads.loan_default.errors import DataError, GateError
-from workloads.loan_default.features import pull, read_offline, refresh
+from workloads.loan_default.features import publish, pull, read_offline
 from workloads.loan_default.ingestion import ingest
 from workloads.loan_default.labels import Outcome as Label
 from workloads.loan_default.registry import download_bundle, mlflow_client
@@ -48,7 +48,7 @@ class Stages:
         del retrain, handle, noted, stopped
         try:
             run_id = pipeline.train.python_func(self._run, window)
-            version = pipeline.register.python_func(pipeline.validate.python_func(run_id, window))
+            version = pipeline.register.python_func(pipeline.validate.python_func(run_id, self._run, window))
         except (DataError, GateError) as error:
             return Outcome("refused", str(error))
         return Outcome("succeeded", f"version {version}")
@@ -71,7 +71,7 @@ def world(tmp_path_factory, spark, environment_in):
             else:
                 patch.setenv(name.upper(), value)
         run = ingest(environment, spark).run
-        refresh(environment)
+        publish(environment, run)
         assert Stages(run).run("first", "", None, None, None).ended == "succeeded"
         pull(environment)
         yield environment, Stages(run), read_offline(environment)
