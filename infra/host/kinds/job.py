@@ -108,10 +108,10 @@ class _Paths:
 
 
 def _done_digest(marker: Path) -> str | None:
-    """Digest of the inputs of the last run; None when that run failed or there was none."""
+    """Digest of the inputs of the last run; None when that run failed, there was none, or its marker is damaged."""
     try:
         return str(json.loads(marker.read_text(encoding="utf-8"))["digest"])
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError):
         return None
 
 

@@ -63,6 +63,15 @@ def test_a_run_that_the_engine_did_not_record_is_drift(host, root):
     assert JOB.drift(host, good.inputs, JOB.read(host, good, recorded)) == ["digest"]
 
 
+def test_job_with_a_damaged_marker_runs_again(host, root):
+    good = script(f"echo ran >> {root}/count")
+    outputs = JOB.create(host, good)
+    (root / "jobs" / "job.done.json").write_text("")
+    assert JOB.drift(host, good.inputs, outputs) == ["digest"]
+    JOB.create(host, good)
+    assert (root / "count").read_text() == "ran\nran\n"
+
+
 def test_a_program_that_does_not_exist_is_named(host):
     with pytest.raises(HostError, match="cannot run 'no-such-program'"):
         JOB.create(host, request_for("Job", "job", command=["no-such-program"]))
