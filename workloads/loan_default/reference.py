@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PREFIX = "reference"
 COLUMNS = (ENTITY, *FEATURES, *ATTRIBUTES, LABEL)
 _SECONDS = 5.0
+_SHOWN = 200
+_UNKNOWN = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+"""MLflow's codes for a model that does not exist, and for an alias that does not: it uses both."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,12 @@ def _ask(environment: Environment, what: str, query: dict[str, str]) -> dict[str
     url = environment.need("mlflow_tracking_uri").rstrip("/")
     try:
         answer = httpx.get(f"{url}/api/2.0/mlflow/{what}", params={"name": MODEL_NAME, **query}, timeout=_SECONDS)
-        found: dict[str, Any] | None = answer.json().get("model_version")
-    except (httpx.HTTPError, ValueError) as error:
+        body: dict[str, Any] = answer.json()
+        found: dict[str, Any] | None = body.get("model_version")
+    except (httpx.HTTPError, ValueError, AttributeError) as error:
         raise WorkloadError(f"MLflow at {url} does not answer: {error}") from error
+    if found is None and body.get("error_code") not in _UNKNOWN:
+        raise WorkloadError(f"MLflow at {url} answers with status {answer.status_code}: {str(body)[:_SHOWN]}")
     return found
 
 

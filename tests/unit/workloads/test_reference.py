@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from workloads.loan_default import metrics, reference
-from workloads.loan_default.errors import DataError
+from workloads.loan_default.errors import DataError, WorkloadError
 from workloads.loan_default.settings import Environment
 
 ENVIRONMENT = Environment(mlflow_tracking_uri="http://mlflow", model_url="http://model/v1/models/loan-default")
@@ -18,6 +18,8 @@ def servers(monkeypatch):
         if str(url) == "http://model/metrics":
             lines = [f'{metrics.MODEL_INFO}{{alias="{a}",version="{v}"}} 1.0' for a, v in state["served"].items()]
             return httpx.Response(200, text="\n".join(lines) + "\n", request=request)
+        if "broken" in state:
+            return httpx.Response(500, json=state["broken"], request=request)
         version = params.get("version", "5")
         if version not in state["known"]:
             return httpx.Response(404, json={"error_code": "RESOURCE_DOES_NOT_EXIST"}, request=request)
@@ -49,3 +51,18 @@ def test_served_version_that_the_registry_lost_is_an_error(servers):
     servers["known"] = {"5"}
     with pytest.raises(DataError, match="serves version 2, which MLflow at http://mlflow does not know"):
         reference.served(ENVIRONMENT)
+
+
+@pytest.mark.parametrize("body", [{"error_code": "INTERNAL_ERROR", "message": "database is malformed"}, [], {}])
+def test_registry_that_cannot_answer_does_not_mean_no_champion(servers, body):
+    servers["broken"] = body
+    with pytest.raises(WorkloadError) as caught:
+        reference.champion(ENVIRONMENT)
+    assert not isinstance(caught.value, DataError)
+
+
+@pytest.mark.parametrize("code", ["RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"])
+def test_both_codes_of_mlflow_mean_no_champion(servers, code):
+    servers["broken"] = {"error_code": code}
+    with pytest.raises(DataError, match="knows no champion"):
+        reference.champion(ENVIRONMENT)

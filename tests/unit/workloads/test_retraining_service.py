@@ -159,8 +159,16 @@ def test_a_stack_that_pins_its_version_only_alerts(make_environment):
     world.ledger.close()
 
 
-def test_before_a_champion_is_known_alertmanager_is_told_to_come_again(environment):
+def test_retrain_without_a_champion_is_accepted_and_status_shows_none(environment):
     world = World(environment, version="")
+    assert world.post({"reason": "the champion was deleted"}).status_code == 202
+    assert world.ledger.queued().version_before == ""
+    assert world.http.get("/status", headers=HEADERS).json()["champion"] == ""
+    world.ledger.close()
+
+
+def test_before_the_registry_answered_alertmanager_is_told_to_come_again(environment):
+    world = World(environment, version=None)
     assert world.post(delivery(alert())).status_code == 503
     world.ledger.close()
 

@@ -31,6 +31,8 @@ class Registry:
         if self.down:
             self.down -= 1
             raise WorkloadError("MLflow does not answer")
+        if self.champion is None:
+            raise DataError("MLflow knows no champion")
         return self.champion
 
 
@@ -414,3 +416,37 @@ def test_cause_survives_a_log_that_cannot_be_written(make_environment, monkeypat
     log.symlink_to("/dev/full")
     outcome = runner.run("r1", "", None, print, lambda: False)
     assert outcome == Outcome("failed", f"stage train: No space left on device (log: {log})")
+
+
+def first_version_of_a_new_registry(registry):
+    """A run of the pipeline that promotes version 1, whatever the registry counted before."""
+
+    def run(_noted):
+        registry.champion = Champion("1", "run-new", time.time())
+        return SUCCEEDED
+
+    return run
+
+
+@pytest.mark.parametrize("before", ["", "1"])
+def test_retrain_bootstraps_a_registry_without_a_champion(make, registry, before):
+    registry.champion = None
+    worker = make(first_version_of_a_new_registry(registry))
+    ledger, runner = worker.fakes
+    ledger.submit(alert="", reason="the champion was deleted", version=before, cooldown_seconds=0)
+    ended = done(worker, ledger.take(0))
+    assert (ended.status, ended.version_after, len(runner.runs)) == ("promoted", "1", 1)
+
+
+def test_failed_bootstrap_gives_the_cause_of_the_pipeline(make, registry):
+    registry.champion = None
+    worker = make(FAILED, attempts=1)
+    ended = done(worker, submitted(worker))
+    assert (ended.status, ended.detail) == ("failed", "1 attempts failed, the last: MLflow is down")
+
+
+def test_alert_is_superseded_by_the_same_number_in_a_new_registry(make, registry):
+    worker = make()
+    retrain = submitted(worker)
+    registry.champion = Champion("1", "run-new", time.time())
+    assert done(worker, retrain).status == "superseded"

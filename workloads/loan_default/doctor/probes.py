@@ -120,14 +120,14 @@ def _features(outputs: Mapping[str, str]) -> Finding:
         return Finding(
             status="failed",
             detail=f"{ENTITY} {CUSTOMER} has no features in the online store",
-            fix="run the nightly job: ingestion and materialization (docs/runbooks/data-quality.md)",
+            fix="`make up` fills an emptied online store (docs/runbooks/online-store.md)",
         )
     by_vector, by_customer = _score(outputs, values), _score(outputs, {ENTITY: CUSTOMER})
     if abs(by_vector - by_customer) > TOLERANCE:
         return Finding(
             status="failed",
             detail=f"features of {ENTITY} {CUSTOMER} score {by_vector}, the server's own look-up {by_customer}",
-            fix="materialize again (docs/runbooks/data-quality.md)",
+            fix="run the nightly job, which writes all features again (docs/runbooks/data-quality.md)",
         )
     return Finding(status="ok", detail=f"online features of {ENTITY} {CUSTOMER}: {values}")
 

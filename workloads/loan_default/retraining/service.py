@@ -247,8 +247,8 @@ class Service:
         """Alertmanager's delivery, or a person's reason."""
         given = _json(body)
         version = self._parts.champion.version
-        if not version:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the registry has named no champion yet; try again")
+        if version is None:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the registry has not answered yet; try again")
         if isinstance(given, dict) and set(given) == {"reason"}:
             return await self._by_hand(_valid(ByHand, given), version)
         alerts = _valid(Delivery, given).alerts

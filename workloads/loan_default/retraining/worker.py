@@ -80,16 +80,17 @@ class ChampionWatch:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self.version = ""
-        """Last known version; empty before the first answer."""
+        self.version: str | None = None
+        """Last known version, empty where the registry has no champion; None before the first answer."""
         self.loop = Loop("champion", self.look, pause_seconds=_CHAMPION_SECONDS, stuck_seconds=_ASK_SECONDS)
 
     def look(self) -> None:
-        """Ask the registry once; an outage, which raises WorkloadError, and a missing champion keep the last answer."""
+        """Ask the registry once; an outage, which raises WorkloadError, keeps the last answer."""
         try:
             self.version = reference.champion(self._environment).version
         except DataError as error:
             _log.debug("champion: %s", error)
+            self.version = ""
 
 
 class Checks:
@@ -201,9 +202,9 @@ class Worker:
 
     def _retrain(self, retrain: Retrain) -> None:
         if retrain.from_alert and retrain.attempts == 0:
-            champion = self._patiently(lambda: reference.champion(self._environment).version)
-            if champion != retrain.version_before:
-                detail = f"version {champion} was promoted after the alert; it is judged anew"
+            champion = self._patiently(self._champion)
+            if champion is not None and _is_another(champion, retrain):
+                detail = f"version {champion.version} was promoted after the alert; it is judged anew"
                 self._end(retrain, "superseded", detail)
                 return
         outcome = Outcome("failed", "the service died during the last attempt")
@@ -275,9 +276,16 @@ class Worker:
 
     def _promoted(self, retrain: Retrain) -> str | None:
         """Version that became champion since the retrain began; nothing else promotes while it runs."""
-        champion = reference.champion(self._environment)
-        ours = champion.version != retrain.version_before and champion.registered_at >= (retrain.begun_at or math.inf)
-        return champion.version if ours else None
+        champion = self._champion()
+        ours = champion is not None and champion.registered_at >= (retrain.begun_at or math.inf)
+        return champion.version if champion is not None and ours else None
+
+    def _champion(self) -> reference.Champion | None:
+        """The registry's champion, if there is one."""
+        try:
+            return reference.champion(self._environment)
+        except DataError:
+            return None
 
     def _watch(self, retrain: Retrain) -> None:
         version = str(retrain.version_after)
@@ -314,3 +322,8 @@ class Worker:
     def _end(self, retrain: Retrain, status: Status, detail: str) -> None:
         ended = self._ledger.end(retrain, status, detail)
         _log.info("retrain %s %s: %s", ended.id, ended.status, ended.detail)
+
+
+def _is_another(champion: reference.Champion, retrain: Retrain) -> bool:
+    """Whether the champion is not the one of the request: a new registry counts versions from 1 again."""
+    return champion.version != retrain.version_before or champion.registered_at > retrain.created_at
