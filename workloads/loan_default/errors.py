@@ -6,8 +6,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 """Turns the usage statistics of MLflow and Evidently off, which read these variables when they are imported."""
@@ -50,15 +50,16 @@ def cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}"[:_SHOWN] if lines else type(error).__name__
 
 
-@contextmanager
-def reported(stage: str) -> Iterator[None]:
-    """Print the cause of a stage's failure as one line of JSON, for the program that runs the stage."""
-    try:
-        yield
-    except Exception as error:
-        found = {"stage": stage, "kind": type(error).__name__, "text": cause(error)}
+def report_failure(stage: str) -> None:
+    """Make an error that ends this process print its cause as one line of JSON, for the program that runs the stage."""
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        before(kind, error, trace)
+        found = {"stage": stage, "kind": kind.__name__, "text": cause(error)}
         print(f"\n{OUTCOME}{json.dumps(found)}", flush=True)
-        raise
+
+    sys.excepthook = hook
 
 
 def run_command(command: Callable[[], None]) -> None:

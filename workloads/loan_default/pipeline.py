@@ -53,16 +53,18 @@ def _component(function: Callable[..., str]) -> Any:
 @_component
 def ingest() -> str:
     """CSV to an ingestion run that is not published; returns its name."""
-    from workloads.loan_default import ingestion, settings  # noqa: PLC0415
+    from workloads.loan_default import errors, ingestion, settings  # noqa: PLC0415
 
+    errors.report_failure("ingest")
     return ingestion.ingest(settings.load()).run
 
 
 @_component
 def train(ingestion_run: str, labelled_window: str) -> str:
     """Features, or a window of labelled requests, to a trained model; returns the MLflow run."""
-    from workloads.loan_default import settings, training  # noqa: PLC0415
+    from workloads.loan_default import errors, settings, training  # noqa: PLC0415
 
+    errors.report_failure("train")
     print(f"features of {ingestion_run}")
     update = {"ingestion_run": ingestion_run, "labelled_window": labelled_window}
     environment = settings.load().model_copy(update=update)
@@ -74,6 +76,7 @@ def validate(run_id: str, ingestion_run: str, labelled_window: str) -> str:
     """Fails when the release policy refuses the model; returns the MLflow run otherwise."""
     from workloads.loan_default import errors, settings, validation  # noqa: PLC0415
 
+    errors.report_failure("validate")
     update = {"ingestion_run": ingestion_run, "labelled_window": labelled_window}
     environment = settings.load().model_copy(update=update)
     verdict = validation.validate(environment, run_id)
@@ -85,9 +88,10 @@ def validate(run_id: str, ingestion_run: str, labelled_window: str) -> str:
 @_component
 def features(run_id: str, ingestion_run: str) -> str:
     """Publishes the features that the approved model learnt from; returns the MLflow run."""
+    from workloads.loan_default import errors, settings  # noqa: PLC0415
     from workloads.loan_default import features as stage  # noqa: PLC0415
-    from workloads.loan_default import settings  # noqa: PLC0415
 
+    errors.report_failure("features")
     print(stage.publish(settings.load(), ingestion_run).model_dump_json())
     return run_id
 
@@ -95,16 +99,18 @@ def features(run_id: str, ingestion_run: str) -> str:
 @_component
 def register(run_id: str) -> str:
     """Makes the model the champion; returns its version."""
-    from workloads.loan_default import registry, settings  # noqa: PLC0415
+    from workloads.loan_default import errors, registry, settings  # noqa: PLC0415
 
+    errors.report_failure("register")
     return registry.register(settings.load(), run_id).version
 
 
 @_component
 def deploy(version: str) -> str:
     """Waits until the version answers; returns what it said as JSON."""
-    from workloads.loan_default import deployment, settings  # noqa: PLC0415
+    from workloads.loan_default import deployment, errors, settings  # noqa: PLC0415
 
+    errors.report_failure("deploy")
     return deployment.deploy(settings.load(), version).model_dump_json()
 
 

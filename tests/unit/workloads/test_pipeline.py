@@ -107,3 +107,8 @@ def test_every_stage_has_the_certificates_of_the_database_where_the_stack_has_an
         (mounted,) = config["configMapAsVolume"]
         assert (mounted["mountPath"], mounted["optional"]) == (AUTHORITY_FOLDER, True)
         assert AUTHORITY in str(mounted)
+
+
+def test_every_stage_reports_its_failure_under_its_name(spec):
+    for stage in STAGES:
+        assert f'errors.report_failure("{stage}")' in str(executor(spec, stage)["command"])
