@@ -392,7 +392,7 @@ def test_orphans_of_a_killed_service_are_ended_before_the_next_run(make_environm
     ("log", "outcome"),
     [
         (
-            'Traceback\n[outcome] {"stage": "ingest", "kind": "OSError", "text": "No space left on device"}\n-------\n',
+            'Traceback\n    [outcome] {"stage": "ingest", "kind": "OSError", "text": "No space left on device"}\n-------\n',
             Outcome("failed", "stage ingest: No space left on device (log: x.log)"),
         ),
         (
@@ -401,6 +401,7 @@ def test_orphans_of_a_killed_service_are_ended_before_the_next_run(make_environm
         ),
         ('[outcome] {"stage": "tra', Outcome("failed", '[outcome] {"stage": "tra (log: x.log)')),
         ("error: MLflow is away\n\tat a.b.C(D.java:1)\n------\n", Outcome("failed", "MLflow is away (log: x.log)")),
+        ("error: Task \x1b[96m'train'\x1b[0m failed\n", Outcome("failed", "Task 'train' failed (log: x.log)")),
         ("killed\n------\n\n", Outcome("failed", "killed (log: x.log)")),
     ],
 )

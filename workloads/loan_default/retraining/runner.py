@@ -39,6 +39,7 @@ _KEPT_LINES = 500
 _OUTPUT_SECONDS = 5.0
 """How long the rest of the output may take once the run has ended."""
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SAYS_NOTHING = re.compile(r"^[-=_*#\s]*$")
 
 Ended = Literal["succeeded", "refused", "failed"]
@@ -221,7 +222,8 @@ def make(environment: Environment) -> Runner:
 
 def judge(log: str, path: Path) -> Outcome:
     """Outcome of a failed run: the cause that its stage gave, else the last error or line of its output."""
-    given = [_given(line) for line in log.splitlines() if line.startswith(OUTCOME)]
+    log = _COLOUR.sub("", log)
+    given = [_given(line) for line in map(str.strip, log.splitlines()) if line.startswith(OUTCOME)]
     found = [each for each in given if each is not None] or _ERROR.findall(log)
     if not found:
         lines = [line.strip() for line in log.splitlines() if not _SAYS_NOTHING.match(line)]
