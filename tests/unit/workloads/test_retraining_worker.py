@@ -392,7 +392,7 @@ def test_orphans_of_a_killed_service_are_ended_before_the_next_run(make_environm
     ("log", "outcome"),
     [
         (
-            'Traceback\n    [outcome] {"stage": "ingest", "kind": "OSError", "text": "No space left on device"}\n-------\n',
+            'Traceback\n    [outcome] {"stage": "ingest", "kind": "OSError", "text": "No space left on device"}\n---\n',
             Outcome("failed", "stage ingest: No space left on device (log: x.log)"),
         ),
         (
