@@ -38,6 +38,8 @@ STOP_SECONDS = 150
 """The same where it stops a program first, which takes up to 120 s, see `ProcessInputs`."""
 WATCHDOG_SECONDS = 60
 """Time without a sign of the watchdog after which it counts as hung."""
+UNWRITABLE = ("\n", " ;", " #", "[", "*", "?")
+"""In a configuration file of supervisord a line ends, a comment begins, or a pattern begins at each of these."""
 EXITED = ("BACKOFF", "EXITED", "FATAL", "UNKNOWN", "STOPPED")
 
 
@@ -110,7 +112,7 @@ class Supervision:
         with self._lock:
             if self.alive():
                 return
-            self._check_socket_path()
+            self._check_path()
             for folder in (self.folder / "programs", self.folder / "specs", self.root / "logs", self.home):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             orphans.end(self.root, watchdog.is_supervised)
@@ -124,6 +126,8 @@ class Supervision:
                 text=True,
                 check=False,
             )
+            if done.returncode:
+                raise HostError(f"supervisord does not start: {done.stdout.strip()[-500:]}")
             self._await_answer(done.stdout)
 
     def start(self, name: str, inputs: ProcessInputs) -> None:
@@ -217,7 +221,12 @@ class Supervision:
         except (OSError, http.client.HTTPException) as error:
             raise HostError(f"supervisord does not answer on {self.socket} ({error}): run `make up` again") from error
 
-    def _check_socket_path(self) -> None:
+    def _check_path(self) -> None:
+        if found := [each for each in UNWRITABLE if each in str(self.root)]:
+            raise HostError(
+                f"the path {self.root} holds {found[0]!r}, which no configuration file of supervisord can name: "
+                "set XDG_STATE_HOME to a path without"
+            )
         length = len(str(self.socket).encode())
         if length > MAX_SOCKET_PATH_BYTES:
             raise HostError(
@@ -308,11 +317,17 @@ class _Transport(SupervisorTransport):  # type: ignore[misc]  # untyped
 def _ini(sections: dict[str, dict[str, object]]) -> str:
     parser = configparser.RawConfigParser()
     for title, options in sections.items():
-        parser[title] = {key: str(value).replace("%", "%%") for key, value in options.items()}
+        parser[title] = {key: _escaped(title, key, str(value)) for key, value in options.items()}
     lines: list[str] = []
     for title in parser.sections():
         lines += [f"[{title}]", *(f"{key}={value}" for key, value in parser[title].items()), ""]
     return "\n".join(lines)
+
+
+def _escaped(title: str, key: str, value: str) -> str:
+    """A value of which supervisord makes itself again; it expands the log file of a program twice."""
+    once = value.replace("%", "%%")
+    return once.replace("%", "%%") if title.startswith("program:") and key == "stdout_logfile" else once
 
 
 def _write_private(path: Path, text: str) -> None:

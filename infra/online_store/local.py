@@ -24,6 +24,12 @@ daemonize no
 RUNBOOK = "docs/runbooks/online-store.md"
 
 
+def quoted(text: str) -> str:
+    """A value of the configuration, which Redis splits at blanks and quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 @dataclass(frozen=True, kw_only=True)
 class RedisOnHostArgs:
     """The settings, and what other components hand over."""
@@ -69,7 +75,7 @@ class RedisOnHost(pulumi.ComponentResource):
                 CONFIGURATION,
                 host=LOOPBACK,
                 port=port.chosen,
-                folder=folder.absolute_path,
+                folder=folder.absolute_path.apply(quoted),
                 password=self.password,
                 maxmemory_mib=args.settings.maxmemory_mib,
             ),

@@ -149,7 +149,7 @@ def options_on_kubernetes(
 def _common(settings: IngestionSettings, work: Path) -> dict[str, str]:
     return {
         "spark.driver.memory": f"{settings.spark_driver_memory_mib}m",
-        "spark.driver.extraJavaOptions": f"{_FAST_START} -Djava.io.tmpdir={work}",
+        "spark.driver.extraJavaOptions": f"{_FAST_START} {_quoted(f'-Djava.io.tmpdir={work}')}",
         "spark.local.dir": str(work / "spark"),
         "spark.sql.warehouse.dir": str(work / "spark" / "warehouse"),
         "spark.ui.enabled": "false",
@@ -160,6 +160,12 @@ def _common(settings: IngestionSettings, work: Path) -> dict[str, str]:
         "spark.sql.parquet.compression.codec": "snappy",
         "spark.log.level": "ERROR",
     }
+
+
+def _quoted(option: str) -> str:
+    """An option of the JVM as Spark reads it: in double quotes, in which a backslash escapes both."""
+    escaped = option.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _pod_template() -> dict[str, Any]:

@@ -74,7 +74,8 @@ def environment(tmp_path):
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("spark")
+    folder = tmp_path_factory.mktemp("spark") / 'a b\'s "c"'  # as the folders of some users
+    folder.mkdir()
     session = start(LoanDefaultSettings().ingestion, folder)
     yield session
     session.stop()

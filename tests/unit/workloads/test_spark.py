@@ -18,7 +18,7 @@ from workloads.loan_default.store import Store
 IMAGE = "registry.example/ingest@sha256:" + "0a" * 32
 COMMON = {
     "spark.driver.memory": "1024m",
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.io.tmpdir={work}",
+    "spark.driver.extraJavaOptions": '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto "-Djava.io.tmpdir={work}"',
     "spark.local.dir": "{work}/spark",
     "spark.sql.warehouse.dir": "{work}/spark/warehouse",
     "spark.ui.enabled": "false",
@@ -61,6 +61,8 @@ def test_a_session_gets_the_options_of_this_machine_and_no_others(tmp_path, spar
         key: value for key, value in expected.items() if "{work}" not in value
     }
     assert started["spark.master"] == "local[*]"
+    scratch = spark.sparkContext._jvm.java.lang.System.getProperty("java.io.tmpdir")
+    assert started["spark.local.dir"] == f"{scratch}/spark"
 
 
 def test_a_driver_on_kubernetes_gets_exactly_the_options_of_the_settings(tmp_path):
