@@ -1,5 +1,6 @@
 """What the tools say: progress on standard error, and errors that are one line with a way out."""
 
+import errno
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,12 @@ def exit_with_errors_in_one_line(main: Callable[[], int]) -> None:
         code = main()
     except ToolError as error:
         sys.stderr.write(f"error: {error}\n")
+        code = 1
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        sys.stderr.write(f"error: {error.strerror}{where}: free some space, then run the same command again\n")
         code = 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to continue\n")

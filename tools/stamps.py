@@ -42,9 +42,12 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace a file in one step: a reader sees the old text or the new, never a part."""
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.chmod(mode)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.chmod(mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # left behind on a full disk
 
 
 def make_folder(path: Path, mode: int = 0o755) -> Path:

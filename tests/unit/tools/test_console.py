@@ -1,3 +1,4 @@
+import errno
 import sys
 
 import pytest
@@ -56,3 +57,15 @@ def test_an_error_is_one_line_and_an_exit_code(raised, line, code, capsys):
         exit_with_errors_in_one_line(main)
     assert left.value.code == code
     assert capsys.readouterr().err == line
+
+
+def test_full_disk_is_one_line_with_the_file(capsys):
+    def main():
+        raise OSError(errno.ENOSPC, "No space left on device", "/state/backend")
+
+    with pytest.raises(SystemExit) as caught:
+        exit_with_errors_in_one_line(main)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == (
+        "error: No space left on device at /state/backend: free some space, then run the same command again\n"
+    )

@@ -1,6 +1,8 @@
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +89,14 @@ def test_what_a_killed_installer_started_keeps_the_lock_until_it_ends(tmp_path):
     assert not (tmp_path / "late").exists()
     with stamps.only_one(tmp_path / "lock"):
         assert (tmp_path / "late").exists()
+
+
+def test_unfinished_file_of_a_full_disk_is_removed(tmp_path, monkeypatch):
+    def fill(path, _text):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(OSError, match="No space"):
+        stamps.write_text(tmp_path / "a", "text")
+    assert list(tmp_path.iterdir()) == []
