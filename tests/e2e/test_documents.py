@@ -67,7 +67,7 @@ def written(stack, first_up, tmp_path_factory):
     outcomes.write_text(json.dumps({"outcomes": [{"request_id": "a-request-of-a-runbook", "outcome": 1}]}))
     if not data.exists():
         data = folder / "raw.csv"
-        code = "import pathlib, sys; from workloads.loan_default.data import generate; "
+        code = "import pathlib, sys; from workloads.loan_default.generator import generate; "
         code += "generate(pathlib.Path(sys.argv[1]), 30_000, 42)"
         python = paths.environment_dir("workloads") / "bin" / "python"
         subprocess.run([python, "-c", code, data], cwd=paths.CHECKOUT, check=True)

@@ -1,21 +1,26 @@
-"""The loan-default workload: from the raw CSV to a monitored, replaceable model; imports nothing by itself."""
+"""The loan-default workload: from the raw CSV to a monitored, replaceable model.
 
-MODEL_NAME = "loan-default-model"
+The names below come from its definition; stages read them until each takes the definition as an argument.
+"""
+
+from workloads.loan_default.definition import LOAN_DEFAULT
+
+MODEL_NAME = LOAN_DEFAULT.model_name
 """Registered model in MLflow."""
 
-SERVED_NAME = "loan-default"
+SERVED_NAME = LOAN_DEFAULT.name
 """Name in the model server's paths, and prefix of the workload's data in the artifact store."""
 
-EXPERIMENT = "loan-default-prediction"
+EXPERIMENT = LOAN_DEFAULT.experiment
 """MLflow experiment of every training run."""
 
-FEATURES = ("Age", "Income", "CreditScore", "NumOpenAccounts")
+FEATURES = LOAN_DEFAULT.features
 """The model's inputs, in the order of a request's vector."""
 
-ENTITY = "CustomerID"
+ENTITY = LOAN_DEFAULT.entity.key
 """Join key of the feature view; the `ID` of the raw data."""
 
-LABEL = "default_next_month"
+LABEL = LOAN_DEFAULT.outcome.label
 """1 when the customer defaulted in the month after the last statement."""
 
 CAPTURES = "captures"

@@ -11,12 +11,13 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from workloads.loan_default import ENTITY, FEATURES
+from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.errors import WorkloadError, run_command
 from workloads.loan_default.features import pull, read_offline
 from workloads.loan_default.servers import wait_for_model_server
 from workloads.loan_default.settings import Environment, load
 
-EXAMPLE_VECTOR = [45, 72000, 680, 3]
+EXAMPLE_VECTOR = list(LOAN_DEFAULT.example)
 _PAUSE_SECONDS = 0.2
 _REQUEST_SECONDS = 5.0
 
@@ -95,7 +96,7 @@ def _predict_customer(http: httpx.Client, url: str, customer: int, seconds: floa
     return _predict(http, url, {ENTITY: customer})
 
 
-def _predict_v2(http: httpx.Client, url: str, vector: list[int]) -> float:
+def _predict_v2(http: httpx.Client, url: str, vector: list[int | float]) -> float:
     tensor = {"name": "features", "shape": [1, len(vector)], "datatype": "FP64", "data": [vector]}
     response = http.post(f"{url.replace('/v1/', '/v2/')}/infer", json={"inputs": [tensor]})
     if response.is_error:

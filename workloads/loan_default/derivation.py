@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from workloads.loan_default.data import BILL_COLUMNS, PAID_COLUMNS, PAY_COLUMNS
+from workloads.loan_default.definition import BILL_COLUMNS, PAID_COLUMNS, PAY_COLUMNS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from workloads.loan_default import ENTITY, FEATURES, LABEL
+from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.errors import DataError, WorkloadError, run_command
 from workloads.loan_default.ingestion import CURRENT, EVENT_TIMESTAMP, Ingested, current, published, recorded
 from workloads.loan_default.settings import Environment, load
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 REPOSITORY = Path(__file__).parent / "feature_repo"
-ATTRIBUTES = ("SEX", "EDUCATION", "MARRIAGE")
+ATTRIBUTES = LOAN_DEFAULT.attributes
 """Protected attributes that travel beside the features for bias checks; the model never sees them."""
 
 _MISSES_SHOWN = 3
+_DTYPES = {"integer": "int64", "number": "float64"}
 
 
 class Refreshed(BaseModel):
@@ -183,17 +185,15 @@ def read_offline(environment: Environment) -> "pd.DataFrame":
 
 def apply(store: "FeatureStore", folder: Path) -> None:
     """Register entity, source, view and service; a view whose columns changed is registered anew under its name."""
-    from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
+    from workloads.lifecycle.features import definitions  # noqa: PLC0415  imports Feast
 
-    store.apply(definitions.objects(folder.absolute()))
+    store.apply(definitions.objects(LOAN_DEFAULT, folder.absolute()))
 
 
 def parity_misses(store: "FeatureStore", sample: "pd.DataFrame") -> list[int]:
     """Customers of the sample whose online values are absent or differ from the given ones."""
-    from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
-
     keys = [int(key) for key in sample[ENTITY]]
-    refs = [f"{definitions.VIEW}:{name}" for name in FEATURES]
+    refs = [f"{LOAN_DEFAULT.view.name}:{name}" for name in FEATURES]
     online = store.get_online_features(features=refs, entity_rows=[{ENTITY: key} for key in keys]).to_dict()
     wanted = sample[list(FEATURES)].to_numpy(dtype=float)
     found = zip(*(online[name] for name in FEATURES), strict=True)
@@ -207,8 +207,6 @@ def training_set(environment: Environment) -> TrainingSet:
     drops rows whose features are past the view's ttl and returns the rest in any order, so the count is checked and the
     rows are sorted. Raises DataError when rows are missing.
     """
-    from workloads.loan_default.feature_repo import definitions  # noqa: PLC0415  imports Feast
-
     ingested = pull(environment)
     offline = read_offline(environment)
     _check_schema(offline)
@@ -216,7 +214,7 @@ def training_set(environment: Environment) -> TrainingSet:
         store = _offline_store(Path(scratch))
         apply(store, _folder(environment))
         entities = offline[[ENTITY, EVENT_TIMESTAMP]]
-        refs = [f"{definitions.VIEW}:{name}" for name in FEATURES]
+        refs = [f"{LOAN_DEFAULT.view.name}:{name}" for name in FEATURES]
         joined = store.get_historical_features(entity_df=entities, features=refs).to_df()
     if len(joined) != len(offline):
         raise DataError(
@@ -233,8 +231,8 @@ def training_set(environment: Environment) -> TrainingSet:
 
 def _check_schema(offline: "pd.DataFrame") -> None:
     """Raise DataError that names the first column the feature view needs and the files lack or have in another type."""
-    wanted = dict.fromkeys((ENTITY, "Age", "CreditScore", "NumOpenAccounts", *ATTRIBUTES, LABEL), "int64")
-    wanted["Income"] = "float64"
+    wanted = dict.fromkeys((ENTITY, *ATTRIBUTES, LABEL), "int64")
+    wanted |= {feature.name: _DTYPES[feature.type] for feature in LOAN_DEFAULT.view.features}
     for name, kind in wanted.items():
         if name not in offline:
             raise DataError(

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from workloads.lifecycle import discovery
+from workloads.lifecycle.ingestion.header import check_header
+from workloads.lifecycle.workload import Column
 from workloads.loan_default import ENTITY, LABEL
-from workloads.loan_default.data import COLUMNS, CONTRACT_VERSION, RAW_LABEL, Column, check_header, generate
-from workloads.loan_default.derivation import feature_columns
+from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.settings import STORED, Environment, IngestionSettings, load
 from workloads.loan_default.spark import files_for, start
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
 
+COLUMNS = LOAN_DEFAULT.source.columns
 CURRENT = "features/current.json"
 """Object that names the published run."""
 
@@ -97,7 +100,7 @@ def ingest(environment: Environment, session: "SparkSession | None" = None) -> I
     store = Store.open(environment)
     scratch = _fresh_folder(environment.work / "ingest")
     source, name = _source(environment, scratch)
-    check_header(source)
+    check_header(source, LOAN_DEFAULT.source)
     now = datetime.now(UTC)
     files = files_for(settings, store, scratch, f"{now:{_STAMP}}")
     spark = session or start(settings, environment.work)
@@ -160,6 +163,7 @@ def _source(environment: Environment, scratch: Path) -> tuple[Path, str]:
         return path, path.name
     settings = environment.settings.ingestion
     path = scratch / "generated.csv"
+    generate = discovery.load(LOAN_DEFAULT.generator, "generator")
     generate(path, settings.generator_rows, settings.generator_seed)
     return path, f"generator(rows={settings.generator_rows}, seed={settings.generator_seed})"
 
@@ -177,7 +181,7 @@ def _fields(lines: "DataFrame") -> "DataFrame":
 def _judge(lines: "DataFrame") -> "DataFrame":
     """Typed columns plus `reason`, which is null for a good row.
 
-    Of rows with the same ID the first good one in the file is kept; the later ones are quarantined.
+    Of rows with the same key the first good one in the file is kept; the later ones are quarantined.
     """
     from pyspark.sql import Window  # noqa: PLC0415
     from pyspark.sql import functions as F  # noqa: N812, PLC0415
@@ -195,9 +199,9 @@ def _judge(lines: "DataFrame") -> "DataFrame":
     )
     reasons = [_reason(column) for column in COLUMNS]
     checked = typed.withColumn("own_reason", F.coalesce("width", *reasons))
-    order = Window.partitionBy("ID", F.col("own_reason").isNull()).orderBy("block", "place")
+    order = Window.partitionBy(LOAN_DEFAULT.source.key, F.col("own_reason").isNull()).orderBy("block", "place")
     numbered = checked.withColumn("repeat", F.row_number().over(order))
-    duplicate = F.when(F.col("repeat") > 1, F.concat(F.lit("ID: duplicate of an earlier row")))
+    duplicate = F.when(F.col("repeat") > 1, F.lit(f"{LOAN_DEFAULT.source.key}: duplicate of an earlier row"))
     return numbered.withColumn("reason", F.coalesce("own_reason", duplicate)).drop("width", "own_reason", "repeat")
 
 
@@ -213,7 +217,7 @@ def _reason(column: Column) -> "SparkColumn":
     from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
     value = F.col(column.name)
-    kind = "unknown category" if column.category else "out of range"
+    kind = "unknown category" if column.is_code else "out of range"
     allowed = f"{column.lowest} to {column.highest}"
     return F.when(value.isNull(), F.lit(f"{column.name}: not an integer")).when(
         ~value.between(column.lowest, column.highest), F.lit(f"{column.name}: {kind}, allowed {allowed}")
@@ -234,7 +238,9 @@ def _summarize(judged: "DataFrame", source: str, now: datetime) -> Ingested:
     good = next((group for group in groups if group["reason"] is None), None)
     parts = [str(good[f"part{part}"]) for part in range(_HASH_PARTS)] if good else []
     rows = int(good["rows"]) if good else 0
-    data_hash = hashlib.sha256(":".join([str(CONTRACT_VERSION), str(rows), *parts]).encode()).hexdigest()
+    data_hash = hashlib.sha256(
+        ":".join([str(LOAN_DEFAULT.source.contract_version), str(rows), *parts]).encode()
+    ).hexdigest()
     return Ingested(
         run=f"{now:{_STAMP}}-{data_hash[:12]}",
         data_hash=data_hash,
@@ -249,13 +255,13 @@ def _good(judged: "DataFrame", now: datetime) -> "DataFrame":
     """Accepted rows with the derived features."""
     from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
+    derive = discovery.load(LOAN_DEFAULT.derive, "derive")
     moment = F.lit(now.isoformat()).cast("timestamp")
-    kept = [column.name for column in COLUMNS if column.name not in {"ID", "AGE", RAW_LABEL}]
     return judged.where(F.col("reason").isNull()).select(
-        F.col("ID").alias(ENTITY),
-        *(expression.alias(name) for name, expression in feature_columns().items()),
-        *kept,
-        F.col(RAW_LABEL).alias(LABEL),
+        F.col(LOAN_DEFAULT.source.key).alias(ENTITY),
+        *(expression.alias(name) for name, expression in derive().items()),
+        *LOAN_DEFAULT.published,
+        F.col(LOAN_DEFAULT.outcome.column).alias(LABEL),
         moment.alias(EVENT_TIMESTAMP),
         moment.alias("created"),
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from workloads.loan_default import ENTITY, FEATURES
+from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.payload import RequestError
 from workloads.loan_default.settings import Environment
 
@@ -55,8 +56,6 @@ class FeastLookup:
 
     def connect(self) -> None:
         """Import Feast and open the registry; raises what Feast raises."""
-        from workloads.loan_default.feature_repo.definitions import TTL  # noqa: PLC0415  imports Feast
-
         for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
             os.environ.pop(name, None)  # Feast sets them on import, for servers of its own
 
@@ -64,7 +63,7 @@ class FeastLookup:
 
         store = feature_store(self._bounded())
         store.registry.refresh(store.project)
-        self._ttl = TTL
+        self._ttl = LOAN_DEFAULT.view.ttl
         self._store = store
 
     async def fetch(self, customers: tuple[int, ...]) -> "npt.NDArray[np.float32]":
@@ -88,9 +87,7 @@ class FeastLookup:
     def _read(self, customers: tuple[int, ...]) -> tuple[list[list[float | None]], list[int]]:
         from feast.errors import FeatureViewNotFoundException  # noqa: PLC0415  imported long ago by `connect`
 
-        from workloads.loan_default.feature_repo.definitions import VIEW  # noqa: PLC0415
-
-        refs = [f"{VIEW}:{name}" for name in FEATURES]
+        refs = [f"{LOAN_DEFAULT.view.name}:{name}" for name in FEATURES]
         rows = [{ENTITY: customer} for customer in customers]
         try:
             answer = self._store.get_online_features(features=refs, entity_rows=rows)

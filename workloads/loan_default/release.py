@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 _SLOW_IMPORTS = (
     "feast",
-    "workloads.loan_default.feature_repo.definitions",
+    "workloads.lifecycle.features.definitions",
     "feast.infra.offline_stores.dask",
     "feast.infra.online_stores.redis",
     "sklearn.ensemble",

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from workloads import lifecycle
 from workloads.loan_default import ENTITY, FEATURES, LABEL, estimators, reference, tracking
 from workloads.loan_default import bundle as bundles
+from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.estimators import Estimator
 from workloads.loan_default.features import TrainingSet, training_set
@@ -35,7 +37,7 @@ PARITY_LIMIT = 1e-6
 """Largest difference between the probabilities of the model and its ONNX twin."""
 
 CALIBRATION_BINS = 10
-EXAMPLE = (45.0, 72000.0, 680.0, 3.0)
+EXAMPLE = tuple(map(float, LOAN_DEFAULT.example))
 """A customer for the input example and smoke predictions."""
 
 
@@ -161,9 +163,10 @@ def calibration_error(labels: "npt.NDArray[Any]", probabilities: "npt.NDArray[An
 
 
 def code_hash() -> str:
-    """SHA-256 over this package's sources, so that a run names its code with or without git."""
+    """SHA-256 over the sources of workload and library, so that a run names its code with or without git."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.rglob("*.py"), *Path(lifecycle.__file__).parent.rglob("*.py")]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from workloads.lifecycle.workload import Group
 from workloads.loan_default import FEATURES, LABEL
 from workloads.loan_default.bundle import Scorer
+from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.errors import GateError, WorkloadError, run_command
 from workloads.loan_default.features import TrainingSet, training_set
 from workloads.loan_default.servers import wait_for_mlflow, wait_for_opa
@@ -32,9 +34,6 @@ VERDICT_TAG = "verdict"
 """Tag of the run, and later of the model version, with the verdict as JSON."""
 
 POLICY_PATH = "/v1/data/release"
-AGE_BANDS = (0, 25, 35, 45, 55, 200)
-"""Edges of the age groups in years."""
-
 _LATENCY_CALLS = 200
 _OPA_SECONDS = 10.0
 
@@ -174,14 +173,18 @@ def constant_features(frame: "pd.DataFrame") -> list[str]:
 
 
 def _groups(frame: "pd.DataFrame") -> "dict[str, pd.Series[str]]":
-    """The group of every row, per protected attribute; rare educations are one group."""
+    """The group of every row, per protected attribute."""
+    return {group.attribute: _grouped(frame[group.column], group) for group in LOAN_DEFAULT.groups}
+
+
+def _grouped(values: "pd.Series[Any]", group: Group) -> "pd.Series[str]":
     import pandas as pd  # noqa: PLC0415
 
-    return {
-        "SEX": frame["SEX"].astype(str),
-        "EDUCATION": frame["EDUCATION"].where(frame["EDUCATION"].isin([1, 2, 3]), 4).astype(str),
-        "AGE": pd.cut(frame["Age"], list(AGE_BANDS)).astype(str),
-    }
+    if group.edges:
+        return pd.cut(values, list(group.edges)).astype(str)
+    if group.other_value is not None:
+        values = values.where(values.isin(group.kept_values), group.other_value)
+    return values.astype(str)
 
 
 def latency_p99_ms(scorer: Scorer) -> float:

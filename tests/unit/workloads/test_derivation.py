@@ -1,13 +1,13 @@
 import pytest
 from pyspark.sql import Row
 
-from workloads.loan_default.data import BILL_COLUMNS, COLUMNS, PAID_COLUMNS, PAY_COLUMNS, RAW_LABEL
+from workloads.loan_default.definition import BILL_COLUMNS, LOAN_DEFAULT, PAID_COLUMNS, PAY_COLUMNS
 from workloads.loan_default.derivation import feature_columns
 
 
 def derive(spark, *, status=(-1,) * 6, bill=(0,) * 6, paid=(0,) * 6, limit=100_000, label=0):
-    values = {column.name: 1 for column in COLUMNS}
-    values |= {"ID": 1, "AGE": 40, "LIMIT_BAL": limit, RAW_LABEL: label}
+    values = {column.name: 1 for column in LOAN_DEFAULT.source.columns}
+    values |= {"ID": 1, "AGE": 40, "LIMIT_BAL": limit, LOAN_DEFAULT.outcome.column: label}
     values |= dict(zip(PAY_COLUMNS, status, strict=True))
     values |= dict(zip(BILL_COLUMNS, bill, strict=True)) | dict(zip(PAID_COLUMNS, paid, strict=True))
     frame = spark.createDataFrame([Row(**values)])

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pyarrow.parquet as pq
 import pytest
 
-from workloads.loan_default.data import COLUMNS, generate
 from workloads.loan_default.errors import DataError
 from workloads.loan_default.features import publish
-from workloads.loan_default.ingestion import Ingested, current, ingest, published, recorded, refuse_few
+from workloads.loan_default.generator import generate
+from workloads.loan_default.ingestion import COLUMNS, Ingested, current, ingest, published, recorded, refuse_few
 from workloads.loan_default.settings import IngestionSettings
 from workloads.loan_default.store import Store
 

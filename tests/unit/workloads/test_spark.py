@@ -9,8 +9,8 @@ import pytest
 
 from workloads.loan_default import ENTITY
 from workloads.loan_default import spark as sparks
-from workloads.loan_default.data import COLUMNS, generate
-from workloads.loan_default.ingestion import Ingested, ingest, recorded
+from workloads.loan_default.generator import generate
+from workloads.loan_default.ingestion import COLUMNS, Ingested, ingest, recorded
 from workloads.loan_default.settings import SETTINGS_VARIABLE, IngestionSettings
 from workloads.loan_default.spark import Driver, options_here, options_on_kubernetes, read_range
 from workloads.loan_default.store import Store

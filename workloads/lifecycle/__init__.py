@@ -1,0 +1,1 @@
+"""The eight stages as a library, for any workload; imports nothing by itself."""

@@ -1,0 +1,1 @@
+"""What every stage stands on: errors; imports no other package of the library."""

@@ -1,0 +1,1 @@
+"""Stage 2: the published features, offline and online."""

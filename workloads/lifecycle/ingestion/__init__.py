@@ -1,0 +1,1 @@
+"""Stage 1: from raw data to checked rows."""
