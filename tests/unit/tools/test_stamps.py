@@ -98,5 +98,5 @@ def test_unfinished_file_of_a_full_disk_is_removed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", fill)
     with pytest.raises(OSError, match="No space"):
-        stamps.write_text(tmp_path / "a", "text")
-    assert list(tmp_path.iterdir()) == []
+        stamps.write_text(tmp_path / "folder" / "a", "text")
+    assert list((tmp_path / "folder").iterdir()) == []
