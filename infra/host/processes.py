@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 
+from infra.core import orphans
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -81,7 +83,9 @@ def _listener(port: int) -> str | None:
     for connection in psutil.net_connections(kind="tcp"):
         if connection.laddr and connection.laddr.port == port and connection.pid:
             try:
-                return f"pid {connection.pid} ({psutil.Process(connection.pid).name()})"
+                name = psutil.Process(connection.pid).name()
             except psutil.NoSuchProcess:
                 return None
+            stack = orphans.stack_of(connection.pid)
+            return f"pid {connection.pid} ({name}{f', of the stack in {stack}' if stack else ''})"
     return None

@@ -18,6 +18,13 @@ def root():
         yield Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def state_home(tmp_path, monkeypatch):
+    """Reservations of ports go where the state of the user's stacks is; no test may write there."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
 @pytest.fixture
 def host(root):
     return Host(root, Supervision(root), threading.Event())
