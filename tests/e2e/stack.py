@@ -35,9 +35,9 @@ class Answer:
 class LocalStack:
     """The checkout's `local` stack in a temporary state folder, driven by the README's commands."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: Path | None = None) -> None:
         # Short, because a unix socket's path must be.
-        self.state = Path(tempfile.mkdtemp(prefix="mlp-"))
+        self.state = state or Path(tempfile.mkdtemp(prefix="mlp-"))
         self.before = ""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "MAKE", "MFLAGS"))}
         kept.pop("MLPLATFORM_STATE_DIR", None)
