@@ -110,6 +110,15 @@ def test_a_model_that_the_gate_refuses_is_final(stand_in, service):
     assert (ended(ledger).status, len(stand_in.runs)) == ("refused", 1)
 
 
+def test_failed_stage_of_a_server_gives_the_servers_reason(stand_in, service):
+    worker, ledger = service(attempts=1)
+    task = {"display_name": "train", "state": "FAILED", "error": {"code": 9, "message": "OOMKilled\n (exit code 137)"}}
+    thread = ends(stand_in, "FAILED", run_details={"task_details": [task]})
+    worker.do(queued(ledger))
+    thread.join()
+    assert ended(ledger).detail.endswith("stage train failed: OOMKilled (exit code 137); see the run")
+
+
 def test_a_server_that_refuses_fails_the_retrain_in_one_line(stand_in, service):
     worker, ledger = service(attempts=1)
     stand_in.faults["POST runs"] = [403]

@@ -261,7 +261,9 @@ def _of_run(run: object) -> Outcome:
     failed = [str(task.display_name) for task in tasks if task.state == "FAILED"]
     if "validate" in failed:
         return Outcome("refused", "refused by the release policy; the run's stage `validate` says why")
-    return Outcome("failed", f"stage {', '.join(failed) or 'unknown'} failed; see the run")
+    messages = [" ".join(str(task.error.message).split()) for task in tasks if task.state == "FAILED" and task.error]
+    why = f": {'; '.join(messages)[:_SHOWN]}" if messages else ""
+    return Outcome("failed", f"stage {', '.join(failed) or 'unknown'} failed{why}; see the run")
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
