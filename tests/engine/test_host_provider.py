@@ -41,7 +41,8 @@ Process(
     triggers={"page": page.sha256},
     opts=started,
 )
-Job("job", command=["sh", "-c", config.require("job")], environment={"TOKEN": secret.value}, opts=opts)
+check = ["sh", "-c", config.get("check")] if config.get("check") else []
+Job("job", command=["sh", "-c", config.require("job")], environment={"TOKEN": secret.value}, check=check, opts=opts)
 pulumi.export("secret", secret.value)
 pulumi.export("port", port.chosen)
 """
@@ -224,6 +225,20 @@ def test_job_runs_again_with_the_inputs_from_before_a_failure(stack, refresh):
     assert "exited with status 7" in stack.up(*refresh, fails=True)
     stack.configure(job=good)
     stack.up(*refresh)
+    assert (stack.folder / "ran").read_text() == "ran\nran\n"
+    stack.up("--refresh", "--expect-no-changes")
+
+
+def test_refresh_names_a_lost_result_and_up_makes_it_again(stack):
+    stack.configure(
+        job=f"echo ran >> {stack.folder}/ran; touch {stack.folder}/result",
+        check=f"test -e {stack.folder}/result || {{ echo the result is gone; exit 3; }}",
+    )
+    stack.up()
+    stack.up("--refresh", "--expect-no-changes")
+    (stack.folder / "result").unlink()
+    assert "the result is gone" in stack.run("preview", "--refresh", "--diff")
+    stack.up("--refresh")
     assert (stack.folder / "ran").read_text() == "ran\nran\n"
     stack.up("--refresh", "--expect-no-changes")
 
