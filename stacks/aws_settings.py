@@ -194,7 +194,8 @@ class AwsStack(Settings):
             create = "create the endpoint with private DNS and " if self.network.kind == "existing-vpc" else ""
             raise ValueError(
                 f"network.endpoints lacks {', '.join(missing)}, but pods reach AWS' APIs inside the VPC only "
-                f"({reasons}): {create}add `endpoints: [{', '.join([*self.network.endpoints, *missing])}]` to `mlplatform:network`"
+                f"({reasons}): {create}add `endpoints: [{', '.join([*self.network.endpoints, *missing])}]` "
+                "to `mlplatform:network`"
             )
         return self
 

@@ -64,7 +64,8 @@ class Replica(pulumi.ComponentResource):
         )
         copier, rights = role(
             f"{name}-copier",
-            service_trust("s3.amazonaws.com", args.account),
+            # Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
+            service_trust("s3.amazonaws.com", None),
             child,
             statements=_rights(args, copy.arn, key.arn),
         )

@@ -43,7 +43,7 @@ class ClusterAutoscaler(pulumi.ComponentResource):
         super().__init__("mlplatform:index:ClusterAutoscaler", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         inside = args.substrate.within(pulumi.Output.from_input(NAMESPACE))
-        bound = pod_role(name, SERVICE_ACCOUNT, _statements(), inside, child)
+        bound = pod_role(name, SERVICE_ACCOUNT, _statements(args.substrate.cluster.name), inside, child)
         values: dict[str, Any] = {
             "autoDiscovery.clusterName": args.substrate.cluster.name,
             "awsRegion": args.substrate.account.region,
@@ -65,8 +65,14 @@ class ClusterAutoscaler(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _statements() -> list[Statement]:
-    """Reading is for all groups, changing for those that carry the tag of a cluster's groups."""
+def _statements(cluster: pulumi.Output[str]) -> list[Statement]:
+    """Reading is for all groups, changing for those that carry the tags that EKS gives the groups of this cluster."""
+    own = cluster.apply(
+        lambda name: {
+            "aws:ResourceTag/k8s.io/cluster-autoscaler/enabled": "true",
+            f"aws:ResourceTag/k8s.io/cluster-autoscaler/{name}": "owned",
+        }
+    )
     return [
         Statement(
             sid="Read",
@@ -88,6 +94,6 @@ def _statements() -> list[Statement]:
             sid="Resize",
             actions=["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"],
             resources=["*"],
-            conditions={"StringEquals": {"aws:ResourceTag/k8s.io/cluster-autoscaler/enabled": "true"}},
+            conditions={"StringEquals": own},
         ),
     ]

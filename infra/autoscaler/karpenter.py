@@ -78,12 +78,17 @@ class Karpenter(pulumi.ComponentResource):
     def _queue(self) -> tuple[sqs.Queue, list[pulumi.Resource]]:
         name = f"{self._name}-interruptions"
         queue = sqs.Queue(name, message_retention_seconds=300, sqs_managed_sse_enabled=True, opts=self._child)
+        rules = {
+            kind: cloudwatch.EventRule(f"{name}-{kind}", event_pattern=json.dumps(pattern), opts=self._child)
+            for kind, pattern in EVENTS.items()
+        }
+        # Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
         sender = Statement(
             sid="Events",
             actions=["sqs:SendMessage"],
             resources=[queue.arn],
-            principals={"Service": ["events.amazonaws.com", "sqs.amazonaws.com"]},
-            conditions={"StringEquals": {"aws:SourceAccount": self._args.substrate.account.id}},
+            principals={"Service": ["events.amazonaws.com"]},
+            conditions={"ArnEquals": {"aws:SourceArn": [rule.arn for rule in rules.values()]}},
         )
         plain = Statement(
             sid="NoPlainHttp",
@@ -96,8 +101,7 @@ class Karpenter(pulumi.ComponentResource):
         told: list[pulumi.Resource] = [
             sqs.QueuePolicy(f"{name}-policy", queue_url=queue.id, policy=policy(sender, plain), opts=self._child)
         ]
-        for kind, pattern in EVENTS.items():
-            rule = cloudwatch.EventRule(f"{name}-{kind}", event_pattern=json.dumps(pattern), opts=self._child)
+        for kind, rule in rules.items():
             told.append(
                 # By a name of its own it is there once, however often it is made.
                 cloudwatch.EventTarget(

@@ -22,7 +22,7 @@ ACTIONS = {
         *("Modify*", "Register*", "Set*"),
     ),
     "kms": ("CreateGrant", "Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey*", "ReEncrypt*"),
-    "logs": ("CreateLogStream", "DescribeLogStreams", "PutLogEvents"),
+    "logs": ("CreateLogGroup", "CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "PutLogEvents"),
     "pricing": ("GetProducts",),
     "route53": ("ChangeResourceRecordSets", "List*"),
     "s3": ("AbortMultipartUpload", "DeleteObject", "Get*", "List*", "PutObject", "Replicate*"),

@@ -4,6 +4,7 @@ Left out: aws-auth (access entries only), Fargate, Windows, hybrid nodes; furthe
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,8 +137,12 @@ class Eks(pulumi.ComponentResource):
     def _access(self) -> list[pulumi.Resource]:
         settings = self._args.settings
         return [
-            *(self._entry("admin", arn, ADMIN_POLICY) for arn in settings.admin_role_arns),
-            *(self._entry("viewer", arn, VIEW_POLICY) for arn in settings.viewer_role_arns),
+            self._entry(f"{who}-{part}", arn, access)
+            for who, arns, access in (
+                ("admin", settings.admin_role_arns, ADMIN_POLICY),
+                ("viewer", settings.viewer_role_arns, VIEW_POLICY),
+            )
+            for arn, part in role_parts(arns).items()
         ]
 
     def _admitted(self) -> list[pulumi.Resource]:
@@ -165,8 +170,8 @@ class Eks(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _entry(self, who: str, arn: str, policy_arn: str) -> pulumi.Resource:
-        part = f"{self._name}-{who}-{arn.rsplit('/', 1)[-1]}"
+    def _entry(self, part: str, arn: str, policy_arn: str) -> pulumi.Resource:
+        part = f"{self._name}-{part}"
         entry = eks.AccessEntry(part, cluster_name=self._cluster.name, principal_arn=arn, opts=self._child)
         return eks.AccessPolicyAssociation(
             f"{part}-policy",
@@ -206,7 +211,7 @@ class Eks(pulumi.ComponentResource):
         if addon not in needed:
             return None, []
         account, managed = needed[addon]
-        trust = pod_trust(self._args.account, self._arn, "kube-system", account)
+        trust = pod_trust(self._arn, "kube-system", account)
         made, rights = role(
             f"{self._name}-{addon}-role",
             trust,
@@ -247,6 +252,15 @@ class Eks(pulumi.ComponentResource):
                 ignore_changes=["scalingConfig.desiredSize"] if self._args.resized else None,
             ),
         )
+
+
+def role_parts(arns: Sequence[str]) -> dict[str, str]:
+    """Part of a logical name for each role: its name, with account and path where two roles have the same name."""
+    names = Counter(arn.rsplit("/", 1)[-1] for arn in arns)
+    return {
+        arn: name if names[name := arn.rsplit("/", 1)[-1]] == 1 else re.sub(r"[:/]+", "-", arn.split("iam::")[1])
+        for arn in arns
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,6 +84,16 @@ class EksSettings(Settings):
     system_nodes: SystemNodesSettings = SystemNodesSettings()
     """The nodes that are always there."""
 
+    @model_validator(mode="after")
+    def _one_entry_for_each_role(self) -> "EksSettings":
+        arns = [*self.admin_role_arns, *self.viewer_role_arns]
+        if twice := sorted({arn for arn in arns if arns.count(arn) > 1}):
+            raise ValueError(
+                f"{', '.join(twice)} is named twice in admin_role_arns and viewer_role_arns, but EKS has one entry for "
+                "a role: name each role once, administrators may read everything"
+            )
+        return self
+
     @field_validator("public_access_cidrs", "private_access_cidrs")
     @classmethod
     def _not_everybody(cls, cidrs: tuple[str, ...]) -> tuple[str, ...]:

@@ -106,24 +106,26 @@ def policy(*statements: Statement) -> pulumi.Output[str]:
     )
 
 
-def service_trust(service: str, account: Account) -> pulumi.Output[str]:
-    """Trust of a role that an AWS service assumes, for this account's resources only (no confused deputy)."""
+def service_trust(service: str, account: Account | None) -> pulumi.Output[str]:
+    """Trust of a role that an AWS service assumes, for this account's resources only (no confused deputy).
+
+    `account`: None for a service that AWS documents without this condition.
+    """
     return policy(
         Statement(
             sid="Assume",
             actions=["sts:AssumeRole"],
             principals={"Service": [service]},
-            conditions={"StringEquals": {"aws:SourceAccount": account.id}},
+            conditions={"StringEquals": {"aws:SourceAccount": account.id}} if account is not None else {},
         )
     )
 
 
-def pod_trust(
-    account: Account, cluster_arn: pulumi.Input[str], namespace: pulumi.Input[str], name: str
-) -> pulumi.Output[str]:
+def pod_trust(cluster_arn: pulumi.Input[str], namespace: pulumi.Input[str], name: str) -> pulumi.Output[str]:
     """Trust of a role that EKS Pod Identity assumes for one service account of one cluster, and for nobody else.
 
-    The agent sends the three as session tags: a tag that is missing or other is refused.
+    The agent sends the three as session tags: a tag that is missing or different is refused. The cluster's ARN names
+    the account too; AWS documents no `aws:SourceAccount` for this service.
     Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html
     """
     return policy(
@@ -133,7 +135,6 @@ def pod_trust(
             principals={"Service": ["pods.eks.amazonaws.com"]},
             conditions={
                 "StringEquals": {
-                    "aws:SourceAccount": account.id,
                     "aws:RequestTag/eks-cluster-arn": cluster_arn,
                     "aws:RequestTag/kubernetes-namespace": namespace,
                     "aws:RequestTag/kubernetes-service-account": name,

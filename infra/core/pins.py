@@ -16,5 +16,7 @@ MLFLOW_IMAGE = "ghcr.io/mlflow/mlflow:v3.17.2-full"
 PUSHGATEWAY_IMAGE = "docker.io/prom/pushgateway:v1.11.1"
 # renovate: datasource=docker depName=quay.io/brancz/kube-rbac-proxy
 KUBE_RBAC_PROXY_IMAGE = "quay.io/brancz/kube-rbac-proxy:v0.18.0"
+# renovate: datasource=github-releases depName=awslabs/amazon-eks-ami
+AL2023_AMI = "v20260709"
 # renovate: datasource=github-tags depName=kubeflow/pipelines
 KUBEFLOW_PIPELINES = "2.17.0"

@@ -4,6 +4,7 @@ Left out: read replicas and proxies; what the platform keeps here is small and a
 """
 
 from dataclasses import dataclass
+from typing import get_args
 
 import pulumi
 from pulumi_aws import kms, rds
@@ -11,7 +12,7 @@ from pulumi_aws import kms, rds
 from infra.core.substrate import Aws
 from infra.database.rds_database import MasterSecret, MasterSecretArgs, RdsDatabase, RdsDatabaseArgs
 from infra.database.rds_instance import RdsInstanceArgs, rds_instance
-from infra.database.settings import RdsPostgresSettings
+from infra.database.settings import PostgresVersion, RdsPostgresSettings
 
 PORT = 5432
 MASTER = "mlplatform"
@@ -67,7 +68,7 @@ class RdsPostgres(pulumi.ComponentResource):
             substrate=self._args.substrate,
             engine="postgres",
             version=settings.version,
-            family=f"postgres{settings.version}",
+            families={version: f"postgres{version}" for version in get_args(PostgresVersion)},
             port=PORT,
             parameters=[
                 rds.ParameterGroupParameterArgs(name="rds.force_ssl", value="1", apply_method="pending-reboot"),

@@ -1,6 +1,6 @@
 """One instance of RDS with all that belongs to it, whatever its engine: key, subnets, firewall, parameters, logs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -33,8 +33,9 @@ class RdsInstanceArgs:
 
     version: str
 
-    family: str
-    """Of the parameters."""
+    families: Mapping[str, str]
+    """Version to the family of its parameters, for every version that the stack file may name. Each has a parameter
+    group: RDS upgrades in the maintenance window and deletes no group that is in use until then."""
 
     port: int
 
@@ -64,9 +65,12 @@ def rds_instance(name: str, args: RdsInstanceArgs, parent: pulumi.Resource) -> t
     identifier = pulumi.Output.concat(name, "-", suffix)
     subnets = rds.SubnetGroup(f"{name}-subnets", subnet_ids=list(network.data_subnet_ids.values()), opts=child)
     group = security_group(f"{name}-access", args.port, network, args.substrate.cluster, child)
-    parameters = rds.ParameterGroup(
-        f"{name}-parameters-{hyphenated(args.version)}", family=args.family, parameters=[*args.parameters], opts=child
-    )
+    groups = {
+        version: rds.ParameterGroup(
+            f"{name}-parameters-{hyphenated(version)}", family=family, parameters=[*args.parameters], opts=child
+        )
+        for version, family in args.families.items()
+    }
     instance = rds.Instance(
         f"{name}-instance",
         identifier=identifier,
@@ -89,7 +93,7 @@ def rds_instance(name: str, args: RdsInstanceArgs, parent: pulumi.Resource) -> t
         db_subnet_group_name=subnets.name,
         vpc_security_group_ids=[group.id],
         ca_cert_identifier=AUTHORITY,
-        parameter_group_name=parameters.name,
+        parameter_group_name=groups[args.version].name,
         backup_retention_period=settings.backup_days,
         backup_window=settings.backup_window,
         maintenance_window=settings.maintenance_window,

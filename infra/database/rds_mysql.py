@@ -54,7 +54,7 @@ class RdsMysql(pulumi.ComponentResource):
                 substrate=args.substrate,
                 engine="mysql",
                 version=VERSION,
-                family=f"mysql{VERSION}",
+                families={VERSION: f"mysql{VERSION}"},
                 port=PORT,
                 parameters=[
                     rds.ParameterGroupParameterArgs(name="require_secure_transport", value="1"),

@@ -101,14 +101,19 @@ class RdsSettings(Settings):
         return self
 
 
+PostgresVersion = Literal["16", "17", "18"]
+"""Major versions of Postgres that RDS offers in standard support.
+Source: https://docs.aws.amazon.com/AmazonRDS/latest/PostgreSQLReleaseNotes/postgresql-release-calendar.html"""
+
+
 class RdsPostgresSettings(RdsSettings):
     """What a stack file says about databases on RDS for PostgreSQL."""
 
     kind: Literal["rds-postgres"]
 
-    version: Literal["16", "17", "18"] = "17"
-    """Major version; the newest minor one is installed, and kept up in the maintenance window. Another one has
-    parameters of its own, so that it is to be given together with `apply_immediately`."""
+    version: PostgresVersion = "17"
+    """Major version; the newest minor one is installed, and kept up in the maintenance window. A newer one is installed
+    in the next maintenance window, or at once with `apply_immediately`."""
 
     instance_class: DatabaseInstanceClass = "db.m7g.large"
     """Size of the instance, and of its standby."""

@@ -66,7 +66,7 @@ class PodIdentity(pulumi.ComponentResource):
 
     def trust(self, namespace: pulumi.Input[str], service_account: str) -> pulumi.Output[str]:
         """For the tags that the cluster's agent sends."""
-        return pod_trust(self._account, self._cluster.arn, namespace, service_account)
+        return pod_trust(self._cluster.arn, namespace, service_account)
 
     def bind(
         self,

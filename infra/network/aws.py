@@ -231,10 +231,19 @@ class Vpc(pulumi.ComponentResource):
             service_trust("vpc-flow-logs.amazonaws.com", account),
             self._child,
             statements=[
+                # Source: https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html
                 Statement(
                     sid="Write",
-                    actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+                    actions=[
+                        "logs:CreateLogGroup",
+                        "logs:CreateLogStream",
+                        "logs:DescribeLogStreams",
+                        "logs:PutLogEvents",
+                    ],
                     resources=[group.arn, pulumi.Output.concat(group.arn, ":*")],
+                ),
+                Statement(
+                    sid="List", actions=["logs:DescribeLogGroups"], resources=[account.arn("logs", "log-group:*")]
                 ),
             ],
         )

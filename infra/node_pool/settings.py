@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from infra.core import pins
 from infra.core.aws_types import InstanceType, ReleaseVersion, Zone
 from infra.core.settings import Settings
 
@@ -42,8 +43,9 @@ class ManagedPoolSettings(PoolSettings):
 class KarpenterPoolSettings(PoolSettings):
     """What pools of Karpenter have in common."""
 
-    ami_alias: AmiAlias = "al2023@v20260709"
-    """Source: https://karpenter.sh/docs/concepts/nodeclasses/#specamiselectorterms"""
+    ami_alias: AmiAlias = f"al2023@{pins.AL2023_AMI}"
+    """System and release of the nodes' image.
+    Source: https://karpenter.sh/docs/concepts/nodeclasses/#specamiselectorterms"""
 
     consolidate_after_minutes: Annotated[int, Field(ge=1, le=1440)] = 5
     """Minutes after which a node that is not needed, or whose pods fit elsewhere, is removed."""

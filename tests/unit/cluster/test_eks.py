@@ -40,6 +40,7 @@ def graph(pulumi_run):
         ({"version": "1.31"}, "'1.35' or '1.36'"),
         ({"admin_role_arns": []}, "at least 1 item"),
         ({"admin_role_arns": ["arn:aws:iam::1:user/me"]}, "should match pattern"),
+        ({"viewer_role_arns": [ADMIN]}, "role/admin is named twice"),
         ({"public_access_cidrs": ["0.0.0.0/0"]}, "would let the whole internet try"),
         ({"public_access_cidrs": ["203.0.113.7/24"]}, "'203.0.113.7/24' is no IPv4 network"),
         ({"system_nodes": {"nodes_min": 5, "nodes_max": 3}}, "nodes_min 5 is more than nodes_max 3"),
@@ -109,6 +110,13 @@ def test_access_is_by_entries_and_nobody_gets_it_by_having_made_the_cluster(grap
         "bootstrapClusterCreatorAdminPermissions": False,
     }
     assert [each.get("principalArn") for each in made.all(eks.AccessEntry)] == [ADMIN]
+
+
+def test_roles_of_one_name_in_two_accounts_have_an_entry_each(graph):
+    other = ADMIN.replace("111122223333", "444455556666")
+    made = graph(settings(admin_role_arns=[ADMIN, other, f"{ADMIN}s"]))
+    assert {each.get("principalArn") for each in made.all(eks.AccessEntry)} == {ADMIN, other, f"{ADMIN}s"}
+    assert made.one(eks.AccessEntry, "cluster-admin-admins")
 
 
 def test_viewers_read_every_object_and_administer_nothing(graph):
@@ -181,7 +189,6 @@ def test_an_add_ons_role_is_assumed_by_its_service_account_of_this_cluster_only(
     trust = json.loads(graph(settings()).one(iam.Role, "cluster-aws-ebs-csi-driver-role").get("assumeRolePolicy"))
     (statement,) = trust["Statement"]
     assert statement["Condition"]["StringEquals"] == {
-        "aws:SourceAccount": "111122223333",
         "aws:RequestTag/eks-cluster-arn": "arn:aws:eks:eu-west-1:111122223333:cluster/mlplatform",
         "aws:RequestTag/kubernetes-namespace": "kube-system",
         "aws:RequestTag/kubernetes-service-account": "ebs-csi-controller-sa",

@@ -120,9 +120,9 @@ def test_data_are_encrypted_by_a_key_of_our_own_and_reached_over_tls_only(graph)
     made.one(rds.Instance).assert_inputs(
         {"storageEncrypted": True, "kmsKeyId": key.outputs["arn"], "publiclyAccessible": False}
     )
-    assert {"name": "rds.force_ssl", "value": "1", "applyMethod": "pending-reboot"} in made.one(rds.ParameterGroup).get(
-        "parameters"
-    )
+    assert {"name": "rds.force_ssl", "value": "1", "applyMethod": "pending-reboot"} in made.one(
+        rds.ParameterGroup, "*-17"
+    ).get("parameters")
 
 
 def test_a_standby_backups_and_deletion_protection_are_on(graph):
@@ -163,10 +163,15 @@ def test_logs_are_made_before_the_instance_so_that_they_are_encrypted_and_forgot
     assert set(groups) <= set(made.dependencies(made.one(rds.Instance)))
 
 
-def test_another_major_version_has_parameters_of_its_own(graph):
-    newer = graph(version="18").one(rds.ParameterGroup)
-    newer.assert_inputs({"family": "postgres18"})
-    assert newer.name != graph().one(rds.ParameterGroup).name
+def test_another_major_version_changes_to_a_parameter_group_that_is_there(graph):
+    """RDS upgrades in the maintenance window and refuses to delete the old group until then."""
+    older, newer = graph(version="17"), graph(version="18")
+    names = {each.name for each in older.all(rds.ParameterGroup)}
+    assert names == {each.name for each in newer.all(rds.ParameterGroup)}
+    for made, version in ((older, "17"), (newer, "18")):
+        group = made.one(rds.ParameterGroup, f"*-{version}")
+        group.assert_inputs({"family": f"postgres{version}"})
+        assert made.one(rds.Instance).get("parameterGroupName") == group.outputs["name"]
 
 
 def test_only_nodes_and_pods_of_the_cluster_reach_it_on_its_port(graph):

@@ -133,7 +133,8 @@ def test_karpenter_is_told_of_interruptions_over_tls_only(graph):
     made = graph()
     assert len(made.all(cloudwatch.EventTarget)) == 3
     statements = json.loads(made.one(sqs.QueuePolicy).get("policy"))["Statement"]
-    assert statements[0]["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT.id}}
+    rules = [each.outputs["arn"] for each in made.all(cloudwatch.EventRule)]
+    assert statements[0]["Condition"] == {"ArnEquals": {"aws:SourceArn": rules}}
     assert statements[1]["Effect"] == "Deny"
 
 
@@ -164,6 +165,18 @@ def test_managed_groups_follow_the_clusters_version_and_the_chosen_image(graph):
     groups = made.all(eks.NodeGroup, "node-pool-*")
     assert {each.get("version") for each in groups} == {made.one(eks.Cluster).get("version")}
     assert {each.get("releaseVersion") for each in groups} == {"1.36.2-20261101"}
+
+
+def test_cluster_autoscaler_resizes_groups_of_its_own_cluster_only(graph):
+    made = graph(
+        "cluster-autoscaler",
+        {"kind": "managed-nodes", "instance_types": ["m7i.xlarge"], "nodes_max": 4},
+        {"kind": "no-gpu-nodes"},
+    )
+    statements = json.loads(made.one(iam.RolePolicy, "autoscaler-role-*").get("policy"))["Statement"]
+    (resize,) = [each for each in statements if each["Sid"] == "Resize"]
+    tags = resize["Condition"]["StringEquals"]
+    assert tags["aws:ResourceTag/k8s.io/cluster-autoscaler/mlplatform"] == "owned"
 
 
 def test_the_plugin_is_left_to_a_system_that_brings_it(graph):
