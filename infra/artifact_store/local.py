@@ -81,6 +81,7 @@ class VersitygwOnHost(pulumi.ComponentResource):
             environment={"ROOT_ACCESS_KEY": access_key.value, "ROOT_SECRET_KEY": secret_key.value},
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.endpoint, "/healthz")},
+            folders=[metadata.absolute_path, objects.absolute_path],
             opts=args.substrate.child(self, bucket),
         )
 

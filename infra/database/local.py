@@ -1,12 +1,15 @@
 """Database on this machine: one sqlite file for each user of the role."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 
 from infra.core.substrate import Local
 from infra.database.settings import SqliteOnHostSettings
 from infra.host import Folder
+
+SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,4 +35,9 @@ class SqliteOnHost(pulumi.ComponentResource):
     def create(self, name: str, opts: pulumi.ResourceOptions | None = None) -> pulumi.Output[str]:
         """SQLAlchemy URL of a database of its own."""
         folder = Folder(name, path=f"data/{self._name}/{name}", keep=self._keep, opts=opts)
-        return pulumi.Output.format("sqlite:///{0}/{1}.db", folder.absolute_path, name)
+        return pulumi.Output.format(SQLITE + "{0}/{1}.db", folder.absolute_path, name)
+
+
+def folders(url: str) -> list[str]:
+    """Folders that a server with this database keeps open."""
+    return [str(Path(url.removeprefix(SQLITE)).parent)] if url.startswith(SQLITE) else []

@@ -14,13 +14,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started by its p
 from infra.core import orphans
 
 
+def inode(path: str) -> int | None:
+    """Tells a folder from one of the same path that was made after it; None where there is none."""
+    try:
+        return Path(path).stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
 def main() -> None:
     """Execute the specification that the first argument names."""
     specification = Path(sys.argv[1])
     root, program = specification.parents[2], orphans.process(specification.stem)
     orphans.end(root, lambda each: each == program)
     spec = json.loads(specification.read_text(encoding="utf-8"))
-    record = {**orphans.launch_record(os.getpid()), "digest": spec["digest"]}
+    folders = {path: inode(path) for path in spec.get("folders", [])}
+    record = {**orphans.launch_record(os.getpid()), "digest": spec["digest"], "folders": folders}
     temporary = specification.with_suffix(".run.new")
     temporary.write_text(json.dumps(record), encoding="utf-8")
     temporary.replace(specification.with_suffix(".run"))

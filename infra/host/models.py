@@ -72,6 +72,9 @@ class ProcessInputs(Inputs):
     triggers: dict[str, str] = {}
     """Values whose change restarts it, e.g. the digest of a configuration file."""
 
+    folders: list[str] = []
+    """Absolute paths of folders that it keeps open: `up` restarts it when one was deleted and made anew."""
+
     start_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 60
 
     stop_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 10

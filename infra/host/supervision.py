@@ -56,6 +56,9 @@ class Status:
     digest: str | None = None
     """Digest of the specification that the running process was launched with."""
 
+    lost_folder: str | None = None
+    """A folder that the running process keeps open although it was deleted or made anew."""
+
     foreign: bool = False
     """A process runs, but not one that this program launched."""
 
@@ -133,9 +136,10 @@ class Supervision:
     def start(self, name: str, inputs: ProcessInputs) -> None:
         """Run a program with these inputs; one that already runs with the very same ones is left alone."""
         spec = self._specification(inputs)
-        content = json.dumps({**spec, "health": inputs.health.model_dump()})
+        content = json.dumps({**spec, "health": inputs.health.model_dump(), "folders": inputs.folders})
         status = self.status(name)
-        if status.state in ("RUNNING", "STARTING") and status.digest == spec["digest"]:
+        current = status.digest == spec["digest"] and status.lost_folder is None
+        if status.state in ("RUNNING", "STARTING") and current:
             _write_private(self.folder / "specs" / f"{name}.json", content)  # a changed health check needs no restart
             return
         self._remove(name)
@@ -173,7 +177,8 @@ class Supervision:
             return Status(info["statename"], foreign=info["statename"] == "RUNNING")
         if now != Identity.from_record(record):
             return Status(info["statename"], foreign=info["statename"] == "RUNNING")
-        return Status(info["statename"], identity=now, digest=record["digest"])
+        lost = (path for path, inode in record.get("folders", {}).items() if launch.inode(path) != inode)
+        return Status(info["statename"], identity=now, digest=record["digest"], lost_folder=next(lost, None))
 
     def digest(self, inputs: ProcessInputs) -> str:
         """Digest of what a process is launched with."""

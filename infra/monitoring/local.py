@@ -81,12 +81,13 @@ class PrometheusOnHost(pulumi.ComponentResource):
             check=["amtool", "check-config", "{path}"],
             opts=child,
         )
+        data = self._data("alertmanager")
         Process(
             f"{self._name}-alertmanager",
             command=[
                 self._args.substrate.program("prometheus-alertmanager", "alertmanager"),
                 pulumi.Output.concat("--config.file=", configuration.absolute_path),
-                pulumi.Output.concat("--storage.path=", self._data("alertmanager").absolute_path),
+                pulumi.Output.concat("--storage.path=", data.absolute_path),
                 pulumi.Output.concat("--web.listen-address=", _address(self._alertmanager_port)),
                 # Without an address it does not listen for peers on all interfaces.
                 "--cluster.listen-address=",
@@ -94,6 +95,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
             ],
             ports=[self._alertmanager_port.chosen],
             health={"http_url": pulumi.Output.concat(self.alertmanager_url, "/-/ready")},
+            folders=[data.absolute_path],
             triggers={
                 "configuration": configuration.sha256,
                 **{f"token-{name}": token.sha256 for name, token in tokens.items()},
@@ -115,6 +117,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
             ],
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.pushgateway_url, "/-/ready")},
+            folders=[data.absolute_path],
             opts=self._args.substrate.child(self),
         )
 
@@ -146,6 +149,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
             ],
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.prometheus_url, "/-/ready")},
+            folders=[data.absolute_path],
             triggers={"configuration": configuration.sha256},
             opts=self._args.substrate.child(self),
         )

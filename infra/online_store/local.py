@@ -88,6 +88,7 @@ class RedisOnHost(pulumi.ComponentResource):
             ports=[port.chosen],
             health={"command": ["redis-cli", "-e", "-h", LOOPBACK, "-p", port.chosen.apply(str), "ping"]},
             triggers={"configuration": configuration.sha256},
+            folders=[folder.absolute_path],
             runbook=RUNBOOK,
             opts=args.substrate.child(self),
         )

@@ -8,6 +8,7 @@ from infra.artifact_store import ArtifactStore
 from infra.core import telemetry
 from infra.core.substrate import LOOPBACK, Local
 from infra.database import Database
+from infra.database.local import folders
 from infra.host import Port, Process
 from infra.tracking.settings import MlflowOnHostSettings
 
@@ -48,6 +49,7 @@ class MlflowOnHost(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         port = Port(f"{name}-port", number=args.settings.port, opts=child)
+        database = args.database.create(f"{name}-database", child)
         self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
         self.ready = Process(
             f"{name}-server",
@@ -67,12 +69,13 @@ class MlflowOnHost(pulumi.ComponentResource):
             environment={
                 **args.artifact_store.client_env,
                 **args.artifact_store.client_secrets,
-                "MLFLOW_BACKEND_STORE_URI": args.database.create(f"{name}-database", child),
+                "MLFLOW_BACKEND_STORE_URI": database,
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 **telemetry.OFF,
             },
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, "/health")},
+            folders=database.apply(folders),
             start_timeout_seconds=START_TIMEOUT_SECONDS,
             opts=args.substrate.child(self),
         )

@@ -75,8 +75,9 @@ def _state(supervision: Supervision, request: Request[ProcessInputs]) -> str:
             if owner := port_owner(port):
                 return f"foreign: port {port} is held by {owner}"
         return "dead"
-    if status.digest != supervision.digest(request.inputs):
-        return "changed: it was launched with other inputs"
+    if status.digest != supervision.digest(request.inputs) or status.lost_folder is not None:
+        lost = f"it uses the folder {status.lost_folder} of before, which was deleted"
+        return f"changed: {lost if status.lost_folder else 'it was launched with other inputs'}"
     deadline = time.monotonic() + PROBE_SECONDS
     while not healthy(request.inputs):
         if time.monotonic() > deadline:

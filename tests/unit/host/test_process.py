@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -99,6 +100,24 @@ def test_read_tells_a_process_that_was_launched_with_other_inputs(supervised, po
     assert seen["state"].startswith("changed")
     PROCESS.update(supervised, edited, seen)
     assert PROCESS.read(supervised, edited, outputs)["state"] == "running"
+
+
+def test_process_whose_folder_was_made_anew_is_restarted(supervised, root, port):
+    folder = root / "objects"
+    folder.mkdir()
+    asked = web_server(port, folders=[str(folder)], directory=str(folder))
+    outputs = PROCESS.create(supervised, asked)
+    first = pid(supervised)
+    assert PROCESS.update(supervised, asked, outputs)["state"] == "running"
+    assert pid(supervised) == first
+    shutil.rmtree(folder)
+    seen = PROCESS.read(supervised, asked, outputs)
+    assert seen["state"] == f"changed: it uses the folder {folder} of before, which was deleted"
+    assert PROCESS.drift(supervised, asked.inputs, seen) == ["state"]
+    folder.mkdir()
+    assert PROCESS.update(supervised, asked, seen)["state"] == "running"
+    assert pid(supervised) != first
+    assert PROCESS.read(supervised, asked, outputs)["state"] == "running"
 
 
 def test_read_tells_a_foreign_process_on_the_port(supervised, port):
