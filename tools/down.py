@@ -73,6 +73,9 @@ def remove_state(state: Path) -> None:
     ):
         say(f"kept in {state}: the backend and its backups, because a stack whose state is missing still exists")
         return
+    for memory in state.glob("*.backend"):
+        if memory.read_text() == backend.as_uri():
+            memory.unlink()
     for name in (*OURS, *(f"Pulumi.{stack}.yaml" for stack in stack_files.stacks())):
         path = state / name
         if path.is_dir():

@@ -35,6 +35,7 @@ def lost_champion(environment: Environment) -> str | None:
     except DataError as error:
         return str(error)
     uri = environment.need("mlflow_tracking_uri")
+    environment.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=environment.work) as folder:
         try:
             RegistrySource(uri, Path(folder)).fetch(champion.version)

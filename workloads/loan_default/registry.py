@@ -128,7 +128,9 @@ def rollback(environment: Environment) -> Registered:
     client = mlflow_client(environment)
     target = alias_version(client, PREVIOUS)
     if target is None:
-        raise WorkloadError("there is no previous version to roll back to; `champion` stays")
+        raise WorkloadError(
+            "there is no previous version to roll back to; `champion` stays. `make retrain` releases a new model"
+        )
     candidate = _candidate(client, environment, str(client.get_model_version(MODEL_NAME, target).run_id))
     return _promote(environment, client, target, replace(candidate, kind="rollback"))
 
