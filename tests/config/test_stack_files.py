@@ -90,7 +90,7 @@ def test_a_broken_stack_file_is_refused_in_one_line_and_in_the_editor(stack, cha
     ("change", "said"),
     [
         ({"data": "/home/me/loans.csv"}, "no pod can read: put it into the artifact store"),
-        ({"serving": {"model_version": "7"}}, "retraining: {enabled: false}"),
+        ({"serving": {"model_version": 7}}, "`serving: {model_version: 7}` and `retraining: {enabled: false}`"),
     ],
 )
 def test_what_cannot_work_together_is_refused_with_the_fix(change, said):

@@ -202,7 +202,7 @@ def test_a_custom_resource_waits_for_its_controller_and_its_namespaces_guards(gr
     assert {"controllers-kserve", "admission-gatekeeper", "loan-default-namespace-closed"} <= waits_for
 
 
-def test_a_pinned_version_is_a_change_of_the_server_and_is_proved_and_not_retrained(pulumi_run, graph):
+def test_pin_changes_the_server_and_not_the_release_and_is_proved(pulumi_run, graph):
     pinned = {"serving": {"model_version": "7"}, "retraining": {"enabled": False}}
     before, after = graph, pulumi_run(program(loan_default=pinned))
 
@@ -212,8 +212,10 @@ def test_a_pinned_version_is_a_change_of_the_server_and_is_proved_and_not_retrai
 
     assert json.loads(server(after)["LOAN_DEFAULT_SETTINGS"])["serving"] == {"model_version": "7"}
     assert server(before) != server(after)
-    (job,) = (pods(after)["loan-default-release-run"]["containers"],)
-    assert job[0]["command"][-2:] == ["workloads.loan_default.deployment", "7"]
+    (job,) = pods(after)["loan-default-pinned-run"]["containers"]
+    assert job["command"][-2:] == ["workloads.loan_default.deployment", "7"]
+    release = [pods(each)["loan-default-release-run"]["containers"][0] for each in (before, after)]
+    assert release[0] == release[1]
     gone = {each.name for each in before.resources} - {each.name for each in after.resources}
     assert {"loan-default-scheduled-retrain-times", "loan-default-pipeline-run"} <= gone
 

@@ -81,8 +81,9 @@ class LoanDefaultStackSettings(LoanDefaultSettings):
     def _a_pinned_version_is_not_retrained(self) -> Self:
         if self.serving.model_version is not None and self.retraining.enabled:
             raise ValueError(
-                f"serving.model_version pins version {self.serving.model_version}, which a retrain could not replace: "
-                "set `retraining: {enabled: false}`, so that alerts only alert"
+                f"serving.model_version pins version {self.serving.model_version}, which a retrain could not replace; "
+                f"a pin needs both `serving: {{model_version: {self.serving.model_version}}}` and "
+                "`retraining: {enabled: false}`, so that alerts notify and start no retrain"
             )
         return self
 
@@ -130,7 +131,9 @@ class LoanDefault(pulumi.ComponentResource):
         features = args.platform.feature_store.serve(f"{name}-features", FEATURE_REPOSITORY, self._child)
         server = self._deploy()
         self._ledger = args.platform.database.create(f"{name}-retraining-database", self._child)
-        self._schedule(server, self._release(server))
+        release = self._release(server)
+        self._prove_pinned(server)
+        self._schedule(server, release)
         self._publish(server)
         self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
         retraining = self._retrain(server)
@@ -176,13 +179,16 @@ class LoanDefault(pulumi.ComponentResource):
         )
 
     def _release(self, server: ModelServer) -> Job:
-        """Bring a model to the server, or, where a version is pinned, prove that the server has it."""
+        """Bring a model to the server.
+
+        A pin changes none of the job's inputs, so that neither setting nor removing it runs the release again.
+        """
         settings = self._args.settings
         return self._args.platform.compute.job(
             f"{self._name}-release",
             JobSpec(
                 image=_image_of_all_stages(settings),
-                command=["python", "-m", *_releasing(settings.serving.model_version)],
+                command=["python", "-m", "workloads.loan_default.release"],
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
                 secrets={**self._secrets, "RETRAIN_DATABASE": self._ledger},
                 needs=self._data,
@@ -193,6 +199,27 @@ class LoanDefault(pulumi.ComponentResource):
                 timeout_seconds=settings.release_timeout_seconds,
                 resources=_resources_of_all_stages(settings),
                 executors=self._executors,
+            ),
+            self._child,
+        )
+
+    def _prove_pinned(self, server: ModelServer) -> None:
+        """Where a version is pinned, prove that the server answers with it."""
+        settings = self._args.settings
+        version = settings.serving.model_version
+        if version is None:
+            return
+        self._args.platform.compute.job(
+            f"{self._name}-pinned",
+            JobSpec(
+                image=_image_of_all_stages(settings),
+                command=["python", "-m", "workloads.loan_default.deployment", version],
+                environment=self._stage_environment(RELEASE_SETTINGS, server),
+                secrets=self._secrets,
+                needs=self._data,
+                calls=STAGE_CALLS,
+                timeout_seconds=settings.release_timeout_seconds,
+                resources=settings.stage_resources,
             ),
             self._child,
         )
@@ -364,13 +391,6 @@ def _resources_of_all_stages(settings: LoanDefaultStackSettings) -> Resources:
     """Those of the stages, with a GPU where one trains."""
     gpus = 1 if _image_of_all_stages(settings) == "train-gpu" else 0
     return settings.stage_resources.model_copy(update={"gpus": max(gpus, settings.stage_resources.gpus)})
-
-
-def _releasing(version: str | None) -> list[str]:
-    """The module that releases what training gives, or the one that waits for a pinned version to be served."""
-    if version is None:
-        return ["workloads.loan_default.release"]
-    return ["workloads.loan_default.deployment", version]
 
 
 def _recovering(version: str | None) -> list[str]:

@@ -17,7 +17,7 @@ from workloads.loan_default.bundle import BUNDLE_FOLDER, BundleError, Manifest, 
 from workloads.loan_default.errors import GateError, WorkloadError, run_command
 from workloads.loan_default.servers import wait_for_mlflow
 from workloads.loan_default.settings import Environment, load
-from workloads.loan_default.training import BUNDLE_TAG
+from workloads.loan_default.training import BUNDLE_TAG, MODEL_CARD
 from workloads.loan_default.validation import VERDICT_TAG, Verdict
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 BUNDLE_URI_TAG = "bundle_uri"
 """Tag of a version: where the model server downloads the bundle."""
+
+_DESCRIPTION_CHARACTERS = 5_000
+"""What MLflow's database holds of a description."""
 
 EVIDENCE_TAG = "evidence"
 """Tag of a version: hash of its last evidence record."""
@@ -69,6 +72,7 @@ def register(environment: Environment, run_id: str) -> Registered:
     client = mlflow_client(environment)
     candidate = _candidate(client, environment, run_id)
     version = _version(client, candidate)
+    _describe(environment, client, candidate.run_id, version)
     return _promote(environment, client, version, candidate)
 
 
@@ -118,6 +122,7 @@ def challenge(environment: Environment, run_id: str) -> str:
     wait_for_mlflow(environment)
     client = mlflow_client(environment)
     version = _version(client, _candidate(client, environment, run_id))
+    _describe(environment, client, run_id, version)
     client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
     return version
 
@@ -233,6 +238,14 @@ def _version(client: "MlflowClient", candidate: _Candidate) -> str:
         MODEL_NAME, logged[0].model_uri, run_id=candidate.run_id, model_id=logged[0].model_id, tags=tags
     )
     return str(made.version)
+
+
+def _describe(environment: Environment, client: "MlflowClient", run_id: str, version: str) -> None:
+    """Name a run after its version, and make the run's model card the version's description."""
+    client.update_run(run_id, name=f"version {version}")
+    with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
+        card = Path(client.download_artifacts(run_id, MODEL_CARD, scratch)).read_text()
+    client.update_model_version(MODEL_NAME, version, description=card[:_DESCRIPTION_CHARACTERS])
 
 
 def main() -> None:

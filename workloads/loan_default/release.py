@@ -16,12 +16,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
+from workloads.loan_default import metrics
 from workloads.loan_default.deployment import Deployed, deploy
 from workloads.loan_default.errors import GateError, run_command
 from workloads.loan_default.features import TrainingSet, publish, training_set
 from workloads.loan_default.ingestion import ingest
 from workloads.loan_default.registry import register
-from workloads.loan_default.servers import wait_for_online_store
+from workloads.loan_default.scrape import Page
+from workloads.loan_default.servers import wait_for_model_server, wait_for_online_store
 from workloads.loan_default.settings import Environment, load
 from workloads.loan_default.training import train
 from workloads.loan_default.validation import Verdict, validate
@@ -70,6 +72,9 @@ def release(environment: Environment) -> Deployed:
         lambda done: f"{done.rows} rows, {sum(done.quarantined.values())} quarantined, data {done.data_hash[:12]}",
     )
     preload.join()
+    pinned = pinned_version(environment)
+    if pinned is not None:
+        return _keep_pinned(environment, progress, ingested.run, pinned)
     data = training_set(environment.model_copy(update={"ingestion_run": ingested.run}))
     trained = progress.run(
         "train", lambda: train(environment, data), lambda done: f"run {done.run_id}, test AUC {done.test_auc:.4f}"
@@ -91,6 +96,28 @@ def release(environment: Environment) -> Deployed:
         lambda: deploy(environment, registered.version),
         lambda done: f"version {done.version} answers {done.vector_prediction:.4f}",
     )
+
+
+def _keep_pinned(environment: Environment, progress: _Progress, run: str, version: str) -> Deployed:
+    """Publish features, as the nightly run does, and prove that the pinned version answers; nothing is trained."""
+    wait_for_online_store(environment)
+    progress.run(
+        "features",
+        lambda: publish(environment, run),
+        lambda done: f"{done.rows} customers online, {done.parity_checked} compared",
+    )
+    return progress.run(
+        "deploy",
+        lambda: deploy(environment, version),
+        lambda done: f"version {done.version} is pinned (serving.model_version) and answers; nothing was trained",
+    )
+
+
+def pinned_version(environment: Environment) -> str | None:
+    """The version that the model server's settings pin; None when it follows the registry. Raises WorkloadError."""
+    wait_for_model_server(environment)
+    pinned = Page.of_model_server(environment).labels(metrics.MODEL_PINNED, 1)
+    return pinned[0][metrics.LABEL_VERSION] if pinned else None
 
 
 def _pass_gate(environment: Environment, run_id: str, data: TrainingSet) -> Verdict:

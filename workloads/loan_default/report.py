@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DECISION_THRESHOLD = 0.5
+GENERATED = "generator("
+"""Begins the source of data that ingestion generated."""
 _BINS = 10
 
 
@@ -33,9 +35,21 @@ Predicts the probability that a credit card customer defaults in the month after
 |---|---|
 {rows}
 
-Limits: Taiwanese card holders of 2005; `Income`, `CreditScore` and `NumOpenAccounts` are estimates from statements,
-not observations. Not for decisions without a person, not for other populations, not for pricing.
+{_limits(data)}
 """
+
+
+def _limits(data: Ingested) -> str:
+    if data.source.startswith(GENERATED):
+        return (
+            "Limits: the rows are generated and describe no real person. The model shows that the platform works; its\n"
+            "metrics say nothing about real customers. Not for any decision about people."
+        )
+    return (
+        "Limits: the original data describes Taiwanese card holders of 2005; `Income`, `CreditScore` and\n"
+        "`NumOpenAccounts` are estimates from statements, not observations. Not for decisions without a person, not\n"
+        "for other populations, not for pricing."
+    )
 
 
 def plots(

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from workloads.loan_default.errors import WorkloadError
 
@@ -152,11 +161,26 @@ class TrainingSettings(_Frozen):
     """Depth of each tree."""
 
 
+def _version_text(value: object) -> object:
+    """A version that a stack file gives as a number, as the registry writes it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Version = Annotated[
+    str,
+    BeforeValidator(_version_text),
+    Field(pattern=r"^[1-9]\d*$"),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[1-9]\d*$"}]}),
+]
+"""Version of the registered model; a number or a text in a stack file."""
+
+
 class ServingSettings(_Frozen):
     """How the model server behaves."""
 
-    model_version: Annotated[str, Field(pattern=r"^[1-9]\d*$")] | None = None
-    """Version of the registered model that is served, whatever the registry's aliases name; None serves `champion`."""
+    model_version: Version | None = None
+    """Version of the registered model that is served, whatever the registry's aliases name, e.g. `2`; None serves
+    `champion`. A pinned version needs `retraining: {enabled: false}`."""
 
     poll_seconds: Seconds = 1.0
     """Time between two looks at the registry's aliases."""

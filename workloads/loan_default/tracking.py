@@ -24,8 +24,8 @@ _AWAY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
 """MLflow's codes for a server that does not answer, or may answer better another time."""
 
 
-def deliver(environment: Environment, tags: Mapping[str, str], log: Callable[[str], None]) -> str:
-    """Make a run, let `log` fill it, given its id, and end it; returns the id.
+def deliver(environment: Environment, name: str, tags: Mapping[str, str], log: Callable[[str], None]) -> str:
+    """Make a run under a name, let `log` fill it, given its id, and end it; returns the id.
 
     `log` writes to MLflow's active run and is called again when the server goes away in the middle: it must say the
     same again. Raises WorkloadError when the server stays away for `deployment.server_wait_seconds`.
@@ -39,7 +39,8 @@ def deliver(environment: Environment, tags: Mapping[str, str], log: Callable[[st
     def once() -> str:
         mlflow.set_experiment(EXPERIMENT)
         found = mlflow.search_runs(filter_string=f"tags.{TRAINING_TAG} = '{training}'", output_format="list")
-        known = {"run_id": found[0].info.run_id} if found else {"tags": {**tags, TRAINING_TAG: training}}
+        fresh = {"run_name": name, "tags": {**tags, TRAINING_TAG: training}}
+        known = {"run_id": found[0].info.run_id} if found else fresh
         with mlflow.start_run(**known) as run:
             run_id: str = run.info.run_id
             log(run_id)

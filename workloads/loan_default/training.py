@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 BUNDLE_TAG = "bundle_sha256"
 """Tag of the run, and later of the model version, with the checksum of the bundle's manifest."""
 
+MODEL_CARD = "model_card.md"
+"""Artifact of a run; the description of its version."""
+
 PARITY_LIMIT = 1e-6
 """Largest difference between the probabilities of the model and its ONNX twin."""
 
@@ -221,7 +224,8 @@ def _log(environment: Environment, made: _Outcome) -> str:
             mlflow.set_tag(BUNDLE_TAG, checksum)
             estimators.log_model(made.model, run_id, matrix(made.parts.test)[:5], EXAMPLE)
 
-        return tracking.deliver(environment, tags, log)
+        name = f"data {ingested.data_hash[:8]}, {ended:%Y-%m-%d %H:%M}"  # the registry renames it to its version
+        return tracking.deliver(environment, name, tags, log)
 
 
 def _write(folder: Path, made: _Outcome, settings: TrainingSettings, run_id: str, ended: datetime) -> str:
@@ -239,7 +243,7 @@ def _write(folder: Path, made: _Outcome, settings: TrainingSettings, run_id: str
     )
     (folder / "environment.txt").write_text(environment_lock())
     (folder / "onnx_ties.txt").write_text("".join(f"{key}\n" for key in made.ties))
-    (folder / "model_card.md").write_text(model_card(ingested, made.metrics, settings))
+    (folder / MODEL_CARD).write_text(model_card(ingested, made.metrics, settings))
     plots(folder / "plots", made.parts.test[LABEL].to_numpy(), made.probabilities, made.model.feature_importances_)
     return bundles.write(folder / bundles.BUNDLE_FOLDER, made.twin, manifest)
 

@@ -19,7 +19,8 @@ from workloads.loan_default.registry import (
     rollback,
     unreadable,
 )
-from workloads.loan_default.training import BUNDLE_TAG, train
+from workloads.loan_default.report import model_card
+from workloads.loan_default.training import BUNDLE_TAG, MODEL_CARD, train
 from workloads.loan_default.validation import VERDICT_TAG, Verdict, _champion_scorer
 
 ALLOWED = Verdict(allowed=True, reasons=(), bias={})
@@ -56,12 +57,31 @@ def test_a_run_explains_itself(client, runs, world):
     assert run.data.metrics["test_auc"] == client.get_run(runs[1]).data.metrics["test_auc"]
 
 
+def test_run_is_named_after_its_data_until_it_has_a_version(client, runs, world):
+    assert client.get_run(runs[2]).info.run_name.startswith(f"data {world.ingested.data_hash[:8]}, 20")
+
+
+def test_card_of_generated_data_says_so_and_names_no_card_holders(client, runs, world):
+    card = Path(client.download_artifacts(runs[2], MODEL_CARD, str(world.environment.work))).read_text()
+    assert "the rows are generated and describe no real person" in card
+    assert "2005" not in card
+
+
+def test_card_of_the_original_data_names_its_card_holders(world):
+    original = world.ingested.model_copy(update={"source": "uci_credit_card_default.csv"})
+    card = model_card(original, {"test_auc": 0.76}, world.environment.settings.training)
+    assert "Taiwanese card holders of 2005" in card
+    assert "generated" not in card
+
+
 def test_promotion_moves_the_alias_keeps_the_old_one_and_leaves_evidence(client, runs, world):
     environment = world.environment
     assert alias_version(client, CHAMPION) is None
     first = register(environment, runs[0])
     assert (first.version, first.previous) == ("1", None)
     assert register(environment, runs[0]).evidence == first.evidence
+    assert client.get_run(runs[0]).info.run_name == "version 1"
+    assert client.get_model_version(MODEL_NAME, "1").description.startswith("# loan-default-model")
     second = register(environment, runs[1])
     assert (second.version, second.previous) == ("2", "1")
     assert (alias_version(client, CHAMPION), alias_version(client, PREVIOUS)) == ("2", "1")

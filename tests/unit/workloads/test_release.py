@@ -1,8 +1,9 @@
 """The order of a release, and that it and the retraining service share one running place."""
 
+import httpx
 import pytest
 
-from workloads.loan_default import nightly, release
+from workloads.loan_default import metrics, nightly, release
 from workloads.loan_default.deployment import Deployed
 from workloads.loan_default.errors import DataError, GateError
 from workloads.loan_default.ingestion import current, refuse_few
@@ -29,6 +30,7 @@ def stages(monkeypatch, candidate, reasons=()):
         return Registered(version="1", previous=None, evidence="")
 
     monkeypatch.setattr(release, "ingest", lambda _: candidate)
+    monkeypatch.setattr(release, "pinned_version", lambda _: None)
     monkeypatch.setattr(release, "train", train)
     monkeypatch.setattr(release, "validate", lambda *_: Verdict(allowed=not reasons, reasons=reasons, bias={}))
     monkeypatch.setattr(release, "register", register)
@@ -80,3 +82,21 @@ def test_while_a_release_runs_no_retrain_begins(environment, tmp_path):
 def test_a_release_without_a_ledger_waits_for_nobody(environment):
     with alone(environment) as held:
         assert held is None
+
+
+@pytest.mark.parametrize(("exposed", "pinned"), [(f'{metrics.MODEL_PINNED}{{version="2"}} 1.0\n', "2"), ("", None)])
+def test_release_asks_the_model_server_for_a_pinned_version(environment, monkeypatch, exposed, pinned):
+    monkeypatch.setattr(release, "wait_for_model_server", lambda _: None)
+    monkeypatch.setattr(
+        httpx, "get", lambda url, **_: httpx.Response(200, text=exposed, request=httpx.Request("GET", url))
+    )
+    served = environment.model_copy(update={"model_url": "http://model/v1/models/loan-default"})
+    assert release.pinned_version(served) == pinned
+
+
+def test_release_of_a_pinned_stack_publishes_features_and_trains_nothing(copy, candidate, monkeypatch):
+    seen = stages(monkeypatch, candidate)
+    monkeypatch.setattr(release, "pinned_version", lambda _: "2")
+    assert release.release(copy).version == "2"
+    assert seen == {}
+    assert current(Store.open(copy)) == candidate
