@@ -26,6 +26,10 @@ NAME = "prod"
 TODAY = dt.date(2026, 11, 25)
 LIMIT_SECONDS = 120
 
+UNINTERRUPTED = {"PULUMI_SKIP_CHECKPOINTS": "true"}
+"""Environment of an engine that nobody interrupts: it writes the state once, at the end, instead of after each step.
+With 600 resources that takes 50 s less of CPU time."""
+
 RELEASED = {
     "artifact_store.protection": "delete",
     "cluster.deletion_protection": False,

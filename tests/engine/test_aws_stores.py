@@ -12,7 +12,7 @@ from pytest_pulumi.providers import Kubernetes, Random
 from infra.artifact_store.settings import S3Settings
 from infra.database.settings import RdsPostgresSettings
 from infra.online_store.settings import ElastiCacheSettings
-from tests import secrets
+from tests import prod, secrets
 from tests.aws import simulated
 from tests.stores_on_aws import stores
 
@@ -90,7 +90,7 @@ REPLACED = {
 
 @pytest.fixture
 def stack(pulumi_stack):
-    return pulumi_stack(stores(), providers=[simulated(), Kubernetes(), Random()])
+    return pulumi_stack(stores(), providers=[simulated(), Kubernetes(), Random()], environment=prod.UNINTERRUPTED)
 
 
 def test_a_second_up_and_a_refresh_change_nothing(stack):

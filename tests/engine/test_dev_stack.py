@@ -3,7 +3,7 @@
 import pytest
 from pytest_pulumi.providers import Kubernetes, Random, SimulatedProvider
 
-from tests import dev, edits
+from tests import dev, edits, prod
 from tests.dev import program
 
 pytestmark = pytest.mark.engine
@@ -24,7 +24,12 @@ class Host(SimulatedProvider):
 def test_one_up_makes_everything_a_second_changes_nothing_edits_lose_nothing_a_pinned_version_shows_and_all_of_it_goes(
     pulumi_stack, tmp_path
 ):
-    stack = pulumi_stack(program(tmp_path), providers=[Host(), Kubernetes(), Random()], timeout_seconds=300)
+    stack = pulumi_stack(
+        program(tmp_path),
+        providers=[Host(), Kubernetes(), Random()],
+        environment=prod.UNINTERRUPTED,
+        timeout_seconds=300,
+    )
     assert set(stack.preview().counts) == {"create"}
     stack.up()
     stack.assert_no_changes()

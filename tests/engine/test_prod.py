@@ -53,7 +53,7 @@ def up(tmp_path_factory):
         providers=providers,
         project="mlplatform",
         name=prod.NAME,
-        environment={catalogue.SETTINGS: judged},
+        environment=prod.UNINTERRUPTED | {catalogue.SETTINGS: judged},
         timeout_seconds=LIMIT_SECONDS,
     )
     yield stack, stack.up(), providers

@@ -17,6 +17,7 @@ def test_a_released_stack_goes_as_a_whole_and_the_way_into_the_cluster_goes_afte
         providers=[cloud, cluster, Random()],
         project="mlplatform",
         name=prod.NAME,
+        environment=prod.UNINTERRUPTED,
         timeout_seconds=1200.0,
     )
     stack.up()

@@ -49,6 +49,7 @@ def test_every_field_is_edited_once_and_nothing_that_holds_data_is_lost(pulumi_s
         providers=[simulated(), Kubernetes(), Random()],
         project="mlplatform",
         name=prod.NAME,
+        environment=prod.UNINTERRUPTED,
         timeout_seconds=900.0,
     )
     stack.up()

@@ -91,7 +91,8 @@ def mlflow(folder):
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"),
     ]
     url = f"http://127.0.0.1:{port}"
-    with running(command, f"{url}/health", folder / "mlflow.log", MLFLOW_DISABLE_TELEMETRY="true"):
+    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # as the stacks' own
+    with running(command, f"{url}/health", folder / "mlflow.log", **settings):
         yield url
 
 
