@@ -3,6 +3,7 @@
 import pytest
 from pytest_pulumi.kube.client import ApiError
 
+from infra.controllers.namespace import CONTAINER
 from tests.charts import SOURCES, releases, rendered
 
 pytestmark = [pytest.mark.aws, pytest.mark.engine, pytest.mark.cluster]
@@ -28,6 +29,18 @@ def test_every_object_of_every_chart_is_accepted_and_its_pods_are_as_restricted_
     for name in {"loan-default", *(each["namespace"] for each in made.values())} - {"kube-system"}:
         metadata = {"name": name, "labels": RESTRICTED}
         kube_cluster.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        kube_cluster.client.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "LimitRange",
+                "metadata": {"name": "defaults", "namespace": name},
+                "spec": {
+                    "limits": [
+                        {"type": "Container", "default": CONTAINER["limits"], "defaultRequest": CONTAINER["requests"]}
+                    ]
+                },
+            }
+        )
     refused = []
     for name in SOURCES:
         items = rendered(made[name], kube_tools, tmp_path)
