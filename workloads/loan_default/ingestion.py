@@ -23,9 +23,10 @@ from pydantic import BaseModel, ConfigDict
 from workloads.lifecycle import discovery
 from workloads.lifecycle.ingestion.header import check_header
 from workloads.lifecycle.workload import Column
-from workloads.loan_default import ENTITY, LABEL
+from workloads.loan_default import ENTITY, LABEL, identifiers
 from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.errors import DataError, run_command
+from workloads.loan_default.identifiers import IngestionRun
 from workloads.loan_default.settings import STORED, Environment, IngestionSettings, load
 from workloads.loan_default.spark import files_for, start
 from workloads.loan_default.store import Store, fetch
@@ -61,7 +62,7 @@ class Ingested(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    run: str
+    run: IngestionRun
     """Name of the run: time and content hash; last part of both prefixes."""
 
     data_hash: str
@@ -150,7 +151,7 @@ def recorded(store: Store, run: str) -> Ingested:
 
 
 def _record(run: str) -> str:
-    return f"{RECORDS}/{run}/run.json"
+    return f"{RECORDS}/{identifiers.ingestion_run(run)}/run.json"
 
 
 def _source(environment: Environment, scratch: Path) -> tuple[Path, str]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pyarrow.parquet as pq
 import pytest
 
-from workloads.loan_default.errors import DataError
+from workloads.loan_default.errors import DataError, WorkloadError
 from workloads.loan_default.features import publish
 from workloads.loan_default.generator import generate
 from workloads.loan_default.ingestion import COLUMNS, Ingested, current, ingest, published, recorded, refuse_few
@@ -14,6 +14,7 @@ from workloads.loan_default.store import Store
 
 NAMES = [column.name for column in COLUMNS]
 GOOD = 300
+RUN = "20261123T000000000000Z-000000000000"
 BAD_ROWS = {
     "short": (lambda row: row[:-3], "short line: 22 fields"),
     "long": (lambda row: [*row, "9"], "long line: 26 fields"),
@@ -130,6 +131,11 @@ def test_ingestion_publishes_nothing(environment, spark, tmp_path, good):
         current(store)
 
 
+def test_name_that_is_no_runs_name_reaches_no_path(environment):
+    with pytest.raises(WorkloadError, match=r"ingestion run '../../secret' is refused"):
+        recorded(Store.open(environment), "../../secret")
+
+
 def test_run_with_fewer_rows_than_allowed_is_refused(make_environment, spark, tmp_path, good):
     environment = with_data(make_environment(ingestion={"min_rows": GOOD + 1}), saved(tmp_path, good))
     message = (
@@ -154,7 +160,7 @@ def test_run_with_fewer_rows_than_allowed_is_refused(make_environment, spark, tm
 def test_drop_against_the_published_run_is_limited(rows, share, allowed, needed):
     last, run = (
         Ingested(
-            run="-", data_hash="-", source="data.csv", rows=count, quarantined={}, event_timestamp=datetime.now(UTC)
+            run=RUN, data_hash="-", source="data.csv", rows=count, quarantined={}, event_timestamp=datetime.now(UTC)
         )
         for count in (300, rows)
     )

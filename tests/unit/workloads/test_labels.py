@@ -13,6 +13,7 @@ from workloads.loan_default.ingestion import Ingested
 from workloads.loan_default.store import Store
 
 NOW = datetime.now(UTC)
+RUN = "20261123T000000000000Z-000000000000"
 SEED = 7
 DAY = timedelta(days=1)
 
@@ -157,7 +158,7 @@ def test_outcomes_whose_rate_is_far_from_what_the_champion_predicted_are_not_bel
 
 
 def ingested(rows):
-    return Ingested(run="run", data_hash="hash", source="csv", rows=rows, quarantined={}, event_timestamp=NOW)
+    return Ingested(run=RUN, data_hash="hash", source="csv", rows=rows, quarantined={}, event_timestamp=NOW)
 
 
 def base(rows):

@@ -30,7 +30,12 @@ FEW_TREES = {"trees": 5}
 
 
 INGESTED = Ingested(
-    run="run", data_hash="data", source="synthetic", rows=1000, quarantined={}, event_timestamp=datetime.now(UTC)
+    run="20261123T000000000000Z-000000000000",
+    data_hash="data",
+    source="synthetic",
+    rows=1000,
+    quarantined={},
+    event_timestamp=datetime.now(UTC),
 )
 
 
