@@ -14,6 +14,7 @@ from workloads.lifecycle.base.errors import (
 __all__ = [
     "OUTCOME",
     "TELEMETRY_OFF",
+    "AliasMovedError",
     "DataError",
     "GateError",
     "WorkloadError",
@@ -21,3 +22,7 @@ __all__ = [
     "report_failure",
     "run_command",
 ]
+
+
+class AliasMovedError(WorkloadError):
+    """Somebody else moved the alias `champion`; nothing was moved here."""

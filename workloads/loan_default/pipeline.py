@@ -97,20 +97,24 @@ def features(run_id: str, ingestion_run: str) -> str:
 
 
 @_component
-def register(run_id: str) -> str:
-    """Makes the model the champion; returns its version."""
+def register(run_id: str, retrain: str) -> str:
+    """Makes the model the champion, or of a retrain the candidate that its service promotes; returns its version."""
     from workloads.loan_default import errors, registry, settings  # noqa: PLC0415
 
     errors.report_failure("register")
+    if retrain:
+        return registry.register_candidate(settings.load(), run_id, retrain)
     return registry.register(settings.load(), run_id).version
 
 
 @_component
-def deploy(version: str) -> str:
-    """Waits until the version answers; returns what it said as JSON."""
+def deploy(version: str, retrain: str) -> str:
+    """Waits until the version answers; returns the answer as JSON. A retrain's version is promoted after this run."""
     from workloads.loan_default import deployment, errors, settings  # noqa: PLC0415
 
     errors.report_failure("deploy")
+    if retrain:
+        return f"version {version} is the candidate of retrain {retrain}"
     return deployment.deploy(settings.load(), version).model_dump_json()
 
 
@@ -151,7 +155,7 @@ class Images:
 def build(images: Images) -> Any:
     """The pipeline over the given images."""
 
-    def loan_default(labelled_window: str = "") -> str:
+    def loan_default(labelled_window: str = "", retrain: str = "") -> str:
         ingested = _placed(ingest(), images.ingest, cpu="2", memory="4G", retries=2)
         trained = _placed(
             train(ingestion_run=ingested.output, labelled_window=labelled_window),
@@ -167,8 +171,10 @@ def build(images: Images) -> Any:
         validated = _placed(judged, images.workload, cpu="1", memory="2G", retries=0)
         published = features(run_id=validated.output, ingestion_run=ingested.output)
         refreshed = _placed(published, images.workload, cpu="1", memory="2G", retries=2)
-        registered = _placed(register(run_id=refreshed.output), images.workload, cpu="1", memory="1G", retries=2)
-        deployed = _placed(deploy(version=registered.output), images.workload, cpu="1", memory="1G", retries=2)
+        named = register(run_id=refreshed.output, retrain=retrain)
+        registered = _placed(named, images.workload, cpu="1", memory="1G", retries=2)
+        awaited = deploy(version=registered.output, retrain=retrain)
+        deployed = _placed(awaited, images.workload, cpu="1", memory="1G", retries=2)
         answer: str = deployed.output
         return answer
 
@@ -180,7 +186,7 @@ def compile_to(path: Path, images: Images) -> None:
     compiler.Compiler().compile(build(images), str(path))
 
 
-def run_local(folder: Path, labelled_window: str = "") -> str:
+def run_local(folder: Path, labelled_window: str = "", retrain: str = "") -> str:
     """Run every stage as a process on this machine, with this process's environment; returns the deployed answer.
 
     Raises WorkloadError when a stage fails; its log is above.
@@ -191,21 +197,21 @@ def run_local(folder: Path, labelled_window: str = "") -> str:
         local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "runs"), workspace_root=str(workspace)
     )
     try:
-        return str(build(Images())(labelled_window=labelled_window).output)
+        return str(build(Images())(labelled_window=labelled_window, retrain=retrain).output)
     except RuntimeError as error:
         raise WorkloadError(f"the pipeline failed: {str(error).splitlines()[0]}; the champion stays") from error
     finally:
         shutil.rmtree(folder)
 
 
-def submit(host: str, images: Images, labelled_window: str = "", run: str = "") -> str:
+def submit(host: str, images: Images, labelled_window: str = "", run: str = "", retrain: str = "") -> str:
     """Start the pipeline on a KFP server, or find the run of that name.
 
     Returns the run's id; raises WorkloadError when that cannot be done. Without `run` it is a new run.
     """
     server, version = _publish(host, images)
     run = run or f"{NAME}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    return server.start(version, run, {"labelled_window": labelled_window})
+    return server.start(version, run, {"labelled_window": labelled_window, "retrain": retrain})
 
 
 def publish(host: str, images: Images) -> str:
@@ -255,12 +261,13 @@ def main() -> None:
     parser.add_argument(
         "--labelled-window", default="", help="labelled requests to learn from (default: ingested data)"
     )
+    parser.add_argument("--retrain", default="", help="retrain whose service promotes (default: the pipeline promotes)")
     for target in ("ingest", "workload", "train-gpu"):
         parser.add_argument(f"--{target}-image", help=f"`repository@sha256:…`; default: ${_variable(target)}")
     arguments = parser.parse_args()
     environment = load()
     if arguments.local:
-        print(run_local(environment.work / "pipeline", arguments.labelled_window))
+        print(run_local(environment.work / "pipeline", arguments.labelled_window, arguments.retrain))
         return
     given = {name: value for name, value in vars(arguments).items() if name.endswith("_image") and value}
     images = Images.of(environment.model_copy(update=given))
@@ -269,7 +276,7 @@ def main() -> None:
     elif arguments.publish is not None:
         print(publish(arguments.publish or environment.need("kfp_host"), images))
     else:
-        print(submit(arguments.submit, images, arguments.labelled_window))
+        print(submit(arguments.submit, images, arguments.labelled_window, retrain=arguments.retrain))
 
 
 if __name__ == "__main__":

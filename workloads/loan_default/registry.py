@@ -6,6 +6,7 @@ is one move of the alias `champion`; `previous` is set before it. Leaves out the
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from workloads.loan_default import MODEL_NAME, evidence
 from workloads.loan_default.bundle import BUNDLE_FOLDER, BundleError, Manifest, verify
-from workloads.loan_default.errors import GateError, WorkloadError, run_command
+from workloads.loan_default.errors import AliasMovedError, GateError, WorkloadError, run_command
 from workloads.loan_default.servers import wait_for_mlflow
 from workloads.loan_default.settings import Environment, load
 from workloads.loan_default.training import BUNDLE_TAG, MODEL_CARD
@@ -33,6 +34,9 @@ _DESCRIPTION_CHARACTERS = 5_000
 
 EVIDENCE_TAG = "evidence"
 """Tag of a version: hash of its last evidence record."""
+
+RETRAIN_TAG = "retrain"
+"""Tag of a version: id of the retrain whose pipeline registered it."""
 
 
 class Registered(BaseModel):
@@ -76,7 +80,60 @@ def register(environment: Environment, run_id: str) -> Registered:
     return _promote(environment, client, version, candidate)
 
 
-def _promote(environment: Environment, client: "MlflowClient", version: str, candidate: _Candidate) -> Registered:
+def register_candidate(environment: Environment, run_id: str, retrain: str = "") -> str:
+    """Register a run's model and leave the aliases alone; returns its version. Doing it again changes nothing.
+
+    Raises what `register` raises.
+    """
+    wait_for_mlflow(environment)
+    client = mlflow_client(environment)
+    version = _version(client, _candidate(client, environment, run_id))
+    _describe(environment, client, run_id, version)
+    if retrain:
+        client.set_model_version_tag(MODEL_NAME, version, RETRAIN_TAG, retrain)
+    return version
+
+
+def candidate_of(environment: Environment, retrain: str) -> str | None:
+    """Newest version that a retrain's pipeline registered."""
+    wait_for_mlflow(environment)
+    found: list[ModelVersion] = mlflow_client(environment).search_model_versions(
+        f"name='{MODEL_NAME}' and tags.`{RETRAIN_TAG}`='{retrain}'"
+    )
+    return max((str(version.version) for version in found), key=int, default=None)
+
+
+def move(
+    environment: Environment,
+    version_from: str,
+    version_to: str,
+    kind: Literal["promotion", "rollback"],
+    fence: Callable[[], object],
+) -> None:
+    """Move `champion` between two versions, unless it names the second already; an empty first one is no version.
+
+    Calls `fence`, which may raise, right before each alias moves. Raises AliasMovedError when `champion` names a third
+    version, and what `register` raises.
+    """
+    wait_for_mlflow(environment)
+    client = mlflow_client(environment)
+    champion = alias_version(client, CHAMPION)
+    if champion not in {version_from or None, version_to}:
+        raise AliasMovedError(
+            f"`champion` names version {champion} instead of {version_from or 'none'}: the {kind} to version "
+            f"{version_to} is abandoned"
+        )
+    candidate = _candidate(client, environment, str(client.get_model_version(MODEL_NAME, version_to).run_id))
+    _promote(environment, client, version_to, replace(candidate, kind=kind), fence)
+
+
+def _promote(
+    environment: Environment,
+    client: "MlflowClient",
+    version: str,
+    candidate: _Candidate,
+    fence: Callable[[], object] = lambda: None,
+) -> Registered:
     """Record the evidence, keep the old champion as `previous`, and move `champion`, in this order.
 
     An old champion whose bundle cannot be read is retired: nobody could go back to it.
@@ -107,7 +164,9 @@ def _promote(environment: Environment, client: "MlflowClient", version: str, can
     if before is not None and (reason := unreadable(client, environment, before)):
         print(f"{reason}; it does not become `{PREVIOUS}`", flush=True)
     elif before is not None:
+        fence()
         client.set_registered_model_alias(MODEL_NAME, PREVIOUS, before)
+    fence()
     client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
     if alias_version(client, CHALLENGER) == version:
         client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)

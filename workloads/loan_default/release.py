@@ -11,17 +11,17 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from workloads.loan_default import metrics
 from workloads.loan_default.deployment import Deployed, deploy
-from workloads.loan_default.errors import GateError, run_command
+from workloads.loan_default.errors import GateError, WorkloadError, run_command
 from workloads.loan_default.features import TrainingSet, publish, training_set
 from workloads.loan_default.ingestion import ingest
-from workloads.loan_default.registry import register
+from workloads.loan_default.registry import register, register_candidate
 from workloads.loan_default.scrape import Page
 from workloads.loan_default.servers import wait_for_model_server, wait_for_online_store
 from workloads.loan_default.settings import Environment, load
@@ -29,6 +29,8 @@ from workloads.loan_default.training import train
 from workloads.loan_default.validation import Verdict, validate
 
 Result = TypeVar("Result")
+Promote = Callable[[str], str]
+"""Makes a run's model the champion; returns its version."""
 
 _SLOW_IMPORTS = (
     "feast",
@@ -61,8 +63,11 @@ class _Progress:
         return result
 
 
-def release(environment: Environment) -> Deployed:
-    """Run every stage; raises WorkloadError (of the stage that failed) and leaves the champion as it was."""
+def release(environment: Environment, promote: Promote | None = None) -> Deployed:
+    """Run every stage; `promote` replaces the registry's own promotion.
+
+    Raises WorkloadError (of the stage that failed) and leaves the champion as it was.
+    """
     preload = threading.Thread(target=_preload, name="preload", daemon=True)
     preload.start()
     progress = _Progress(stages=6)
@@ -88,12 +93,13 @@ def release(environment: Environment) -> Deployed:
         lambda: publish(environment, ingested.run),
         lambda done: f"{done.rows} customers online, {done.parity_checked} compared",
     )
-    registered = progress.run(
-        "register", lambda: register(environment, trained.run_id), lambda done: f"champion is version {done.version}"
+    promote = promote or (lambda run_id: register(environment, run_id).version)
+    version = progress.run(
+        "register", lambda: promote(trained.run_id), lambda promoted: f"champion is version {promoted}"
     )
     return progress.run(
         "deploy",
-        lambda: deploy(environment, registered.version),
+        lambda: deploy(environment, version),
         lambda done: f"version {done.version} answers {done.vector_prediction:.4f}",
     )
 
@@ -145,14 +151,36 @@ def _preload() -> None:
         importlib.import_module(name)
 
 
-def alone(environment: Environment) -> AbstractContextManager[None]:
-    """Keep retrains away while a release runs, by their ledger; a release without `RETRAIN_DATABASE` has none."""
-    if not environment.retrain_database:
-        return nullcontext()
-    from workloads.loan_default.retraining.ledger import Ledger  # noqa: PLC0415  a second of imports
+@contextmanager
+def alone(environment: Environment) -> Iterator[Promote | None]:
+    """Keep retrains away while a release runs, by their ledger; gives the promotion that the ledger records.
 
-    ledger = Ledger(environment.retrain_database)
-    return ledger.release(environment.settings.deployment.retrain_wait_seconds, lambda text: print(text, flush=True))
+    None without `RETRAIN_DATABASE`: there is no ledger.
+    """
+    if not environment.retrain_database:
+        yield None
+        return
+    from workloads.loan_default.retraining.champion import ChampionAlias  # noqa: PLC0415  a second of imports
+    from workloads.loan_default.retraining.database import LeaseLostError  # noqa: PLC0415
+    from workloads.loan_default.retraining.ledger import Ledger  # noqa: PLC0415
+
+    seconds = environment.settings.deployment.retrain_wait_seconds
+    with (
+        closing(Ledger(environment.retrain_database)) as ledger,
+        ledger.release(seconds, lambda text: print(text, flush=True)) as place,
+    ):
+
+        def promote(run_id: str) -> str:
+            version = register_candidate(environment, run_id)
+            try:
+                return ChampionAlias(environment, ledger).promote(place, version)
+            except LeaseLostError as error:
+                raise WorkloadError(
+                    f"this release stood still for too long, and another one or a retrain began; version {version} was "
+                    "not promoted, release again"
+                ) from error
+
+        yield promote
 
 
 def main() -> None:
@@ -161,8 +189,8 @@ def main() -> None:
     quiet_libraries()
     environment = load()
     started = time.perf_counter()
-    with alone(environment):
-        release(environment)
+    with alone(environment) as promote:
+        release(environment, promote)
     print(f"released in {time.perf_counter() - started:.1f} s", flush=True)
 
 

@@ -171,7 +171,7 @@ def ledger(environment):
 
 @pytest.fixture(scope="session")
 def postgres_url():
-    """URLs of new databases on a Postgres server of this test run, on loopback, in a temporary folder."""
+    """URLs of empty schemas on a Postgres server of this test run, on loopback, in a temporary folder."""
     with postgres.server() as make:
         yield make
 

@@ -6,16 +6,19 @@ import pytest
 
 from workloads.loan_default import MODEL_NAME, evidence
 from workloads.loan_default.bundle import MODEL_FILE
-from workloads.loan_default.errors import GateError, WorkloadError
+from workloads.loan_default.errors import AliasMovedError, GateError, WorkloadError
 from workloads.loan_default.registry import (
     BUNDLE_URI_TAG,
     CHALLENGER,
     CHAMPION,
     PREVIOUS,
     alias_version,
+    candidate_of,
     challenge,
     mlflow_client,
+    move,
     register,
+    register_candidate,
     rollback,
     unreadable,
 )
@@ -93,6 +96,34 @@ def test_promotion_moves_the_alias_keeps_the_old_one_and_leaves_evidence(client,
     assert evidence.check(environment) == 3
     forward = rollback(environment)
     assert (forward.version, alias_version(client, PREVIOUS)) == ("2", "1")
+
+
+def test_candidates_of_a_retrain_leave_the_aliases_alone(client, runs, world):
+    before = [alias_version(client, alias) for alias in (CHAMPION, PREVIOUS)]
+    assert candidate_of(world.environment, "retrain-7") is None
+    found = [register_candidate(world.environment, run_id, "retrain-7") for run_id in runs[:2]]
+    assert candidate_of(world.environment, "retrain-7") == max(found, key=int)
+    assert candidate_of(world.environment, "retrain-8") is None
+    assert [alias_version(client, alias) for alias in (CHAMPION, PREVIOUS)] == before
+
+
+def test_a_move_asks_its_fence_and_happens_once(client, world):
+    champion, other = (alias_version(client, alias) for alias in (CHAMPION, PREVIOUS))
+
+    def lost():
+        raise GateError("another owner")
+
+    with pytest.raises(GateError, match="another owner"):
+        move(world.environment, champion, other, "promotion", lost)
+    with pytest.raises(AliasMovedError, match=f"`champion` names version {champion} instead of 77"):
+        move(world.environment, "77", other, "promotion", lost)
+    assert [alias_version(client, alias) for alias in (CHAMPION, PREVIOUS)] == [champion, other]
+    asked = []
+    for _ in range(2):
+        move(world.environment, champion, other, "promotion", lambda: asked.append(1))
+    assert [alias_version(client, alias) for alias in (CHAMPION, PREVIOUS)] == [other, champion]
+    assert len(asked) == 2
+    rollback(world.environment)
 
 
 def test_a_challenger_is_an_alias_that_its_promotion_takes_away(client, runs, world):

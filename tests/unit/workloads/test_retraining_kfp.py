@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,8 +58,9 @@ def service(stand_in, champion, make_environment, tmp_path):
         base = {"attempts": 2, "retry_pause_seconds": 0, "cooldown_seconds": 0, "watch_seconds": 0}
         environment = make_environment(retraining=base | settings).model_copy(update={"kfp_host": stand_in.host})
         ledger = Ledger(f"sqlite:///{tmp_path}/retraining.db")
+        alias = SimpleNamespace(promote_candidate=lambda _: None)
         made.append(ledger)
-        return Worker(environment, ledger, KfpRunner(environment, IMAGES), None, lambda: None), ledger
+        return Worker(environment, ledger, KfpRunner(environment, IMAGES), alias, lambda: None), ledger
 
     yield start
     for ledger in made:
@@ -98,7 +100,7 @@ def test_a_run_that_promotes_is_watched_and_promoted(stand_in, champion, service
     thread.join()
     assert (ended(ledger).status, ended(ledger).version_after, len(stand_in.runs)) == ("promoted", "2", 1)
     (run,) = stand_in.runs.values()
-    assert run["runtime_config"]["parameters"] == {"labelled_window": ""}
+    assert run["runtime_config"]["parameters"] == {"labelled_window": "", "retrain": ended(ledger).id}
 
 
 def test_a_model_that_the_gate_refuses_is_final(stand_in, service):
@@ -142,6 +144,7 @@ def test_a_service_killed_in_the_middle_goes_on_with_the_same_run(stand_in, serv
         patched.setattr(runners, "submit", die)
         with pytest.raises(Killed):
             worker.do(retrain)
+    ledger.let_go(ledger.running())
     again, ledger = service()
     details = {"task_details": [{"display_name": "validate", "state": "FAILED"}]}
     thread = ends(stand_in, "FAILED", run_details=details)

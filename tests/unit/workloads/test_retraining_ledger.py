@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.retraining import ledger as ledgers
+from workloads.loan_default.retraining import database, lease
 from workloads.loan_default.retraining.ledger import Ledger
 
 SEED = 7
@@ -162,9 +162,11 @@ def test_a_release_waits_for_the_retrain_that_runs_and_says_so(ledger):
     submit(ledger)
     running = ledger.take(0)
     told = []
-    with pytest.raises(WorkloadError, match=r"running since 'drift' and was not over within 0 s; nothing was released"):
+    with pytest.raises(
+        WorkloadError, match=r"the retrain 'drift' \(running, .*\) was not over within 0 s; nothing was released"
+    ):
         ledger.release(0.2, told.append).__enter__()
-    assert told == ["waiting: a retrain or another release is running since 'drift'"]
+    assert told == [f"waiting for the retrain 'drift' (running, {ledger.owner.rpartition(':')[0]})"]
     ledger.end(running, "promoted", "")
     with ledger.release(1, told.append):
         assert len(told) == 1
@@ -172,7 +174,7 @@ def test_a_release_waits_for_the_retrain_that_runs_and_says_so(ledger):
 
 def test_two_releases_do_not_run_at_once(url, ledger):
     other = Ledger(url)
-    with ledger.release(1, print), pytest.raises(WorkloadError, match="release by `up`"):
+    with ledger.release(1, print), pytest.raises(WorkloadError, match="another release"):
         other.release(0.1, print).__enter__()
     other.close()
 
@@ -185,8 +187,8 @@ def test_a_release_that_fails_frees_the_place(ledger):
 
 
 def test_a_release_that_lives_keeps_the_place_past_its_lease(ledger, monkeypatch):
-    monkeypatch.setattr(ledgers, "_LEASE_SECONDS", 0.4)
-    monkeypatch.setattr(ledgers, "_BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(database, "LEASE_SECONDS", 0.4)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
     submit(ledger)
     with ledger.release(1, print):
         deadline = time.monotonic() + 1
@@ -195,7 +197,7 @@ def test_a_release_that_lives_keeps_the_place_past_its_lease(ledger, monkeypatch
 
 
 def test_a_release_that_was_killed_loses_the_place(url, ledger, monkeypatch):
-    monkeypatch.setattr(ledgers, "_LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(database, "LEASE_SECONDS", 1.0)
     context = multiprocessing.get_context("fork")
     inside = context.Event()
     process = context.Process(target=claim, args=(url, inside))

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.retraining import migrations
-from workloads.loan_default.retraining.ledger import Ledger, _retrains
+from workloads.loan_default.retraining.database import CHECKS, MOVES, RETRAINS
+from workloads.loan_default.retraining.ledger import Ledger
 
 FIRST = """
 CREATE TABLE retrains (
@@ -23,6 +24,7 @@ ROW = (
     "INSERT INTO retrains (id, key, reason, from_alert, status, slot, version_before, labelled_window, attempts, "
     "detail, created_at{}) VALUES ('r1', 'a:1:1', 'drift', 1, 'running', 'running', '1', '', 1, '', 1.0{})"
 )
+TABLES = (RETRAINS, MOVES, CHECKS)
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def old(file):
 def test_an_older_ledger_keeps_its_retrains_and_takes_new_ones(old, schema, row):
     ledger = Ledger(old(schema, row))
     found = ledger.left()
-    assert (found.id, found.reason, found.lease_until) == ("r1", "drift", None)
+    assert (found.id, found.reason, found.owner, found.epoch) == ("r1", "drift", ledger.owner, 1)
     ledger.end(found, "failed", "the service died")
     assert ledger.submit(alert="b:1", reason="drift", version="1", cooldown_seconds=0)[0] == "accepted"
     ledger.close()
@@ -62,8 +64,9 @@ def test_an_older_ledger_that_was_migrated_is_like_a_new_one(old, tmp_path):
     columns = []
     for name in ("retraining.db", "new.db"):
         engine = sa.create_engine(f"sqlite:///{tmp_path}/{name}", poolclass=sa.NullPool)
-        columns.append({column["name"] for column in sa.inspect(engine).get_columns("retrains")})
-    assert columns[0] == columns[1] == set(_retrains.columns.keys())
+        found = sa.inspect(engine)
+        columns.append([{column["name"] for column in found.get_columns(table.name)} for table in TABLES])
+    assert columns[0] == columns[1] == [set(table.columns.keys()) for table in TABLES]
 
 
 def test_a_ledger_of_a_newer_version_is_one_line_and_left_as_it_is(file):

@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 from workloads.loan_default import MODEL_NAME, labels, metrics, monitoring
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.loops import Loop
+from workloads.loan_default.retraining.champion import RolledBack
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.service import ALERT_OUTCOMES, MAX_BODY_BYTES, Parts, Service
-from workloads.loan_default.retraining.worker import RolledBack
 
 TOKEN = "a-token-that-nobody-guesses"
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
@@ -41,9 +41,9 @@ class World:
         environment.work.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger(f"sqlite:///{environment.work}/retraining.db")
         self.champion = SimpleNamespace(version=version)
-        self.checks = SimpleNamespace(start=lambda: True, running=False, finished=0, last={})
-        self.rollbacks = SimpleNamespace(go_back=lambda: RolledBack("1", 0.5))
-        parts = Parts(environment, self.ledger, self.champion, self.rollbacks, self.checks, TOKEN, lambda: None)
+        self.checks = SimpleNamespace(start=lambda: True, status=dict)
+        self.alias = SimpleNamespace(go_back=lambda: RolledBack("1", 0.5))
+        parts = Parts(environment, self.ledger, self.champion, self.alias, self.checks, TOKEN, lambda: None)
         self.service = Service(parts)
         self.http = TestClient(self.service.app(), raise_server_exceptions=False)
 
@@ -188,7 +188,7 @@ def test_a_rollback_that_cannot_be_done_says_why(world):
     def refuse():
         raise WorkloadError("there is no previous version to roll back to")
 
-    world.rollbacks.go_back = refuse
+    world.alias.go_back = refuse
     answer = world.post({}, "/rollback")
     assert (answer.status_code, answer.json()["error"]) == (409, "there is no previous version to roll back to")
 

@@ -47,7 +47,7 @@ def delivery(fingerprint):
 def serve(environment, port):
     """The server in a process of its own, as it is on a stack; the clients' threads would hold its interpreter."""
     ledger = Ledger(f"sqlite:///{environment.work}/retraining.db")
-    checks = SimpleNamespace(running=False, finished=0, last={})
+    checks = SimpleNamespace(status=dict)
     parts = Parts(environment, ledger, SimpleNamespace(version="1"), None, checks, TOKEN, lambda: None)
     listen(Service(parts), "127.0.0.1", port)
 

@@ -1,12 +1,15 @@
 """The retrains in SQL: one row each, at most one running and one queued, which the database itself enforces.
 
-The unique column `slot` holds `running` or `queued` and is empty for whatever is over; the unique column `key` is what
-makes a replayed alert the same request. A release by `up` takes the running place as well, so that never two promote.
+The unique column `slot` holds `running` or `queued` and is empty for whatever is over; the unique column `key` makes a
+replayed alert the same request. A release by `up` takes the running place as well, so that never two promote.
+
+Several replicas share the ledger. The running row has an owner, who renews its lease. Every write names owner and
+epoch, so that an owner whose row was taken over writes nothing more; `epoch` counts the owners of a row.
 Leaves out doing anything: `worker` does.
 """
 
-import logging
-import threading
+import hashlib
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,10 +19,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
 
 from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.retraining import migrations
+from workloads.loan_default.retraining import database, migrations
+from workloads.loan_default.retraining.database import RETRAINS, LeaseLostError, clock, down, outages_named
+from workloads.loan_default.retraining.lease import Lease
 
 Status = Literal["queued", "running", "watching", "promoted", "refused", "failed", "rolled_back", "superseded"]
 STATUSES: tuple[Status, ...] = (
@@ -27,37 +31,21 @@ STATUSES: tuple[Status, ...] = (
     *("promoted", "refused", "failed", "rolled_back", "superseded"),
 )
 Submitted = Literal["accepted", "duplicate", "cooldown", "queue_full"]
-_log = logging.getLogger(__name__)
+LEGACY_SECONDS = 3 * 3600.0
+"""How long a row of a replica of schema 0003, which has no lease, may stay unchanged before its worker is dead."""
+
 _COOLING = ("promoted", "refused", "failed", "rolled_back")
-_BUSY_SECONDS = 10
-_LEASE_SECONDS = 30.0
-"""How long a release that says nothing any more keeps the running place."""
-
-_BEAT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.5
+_SHIELD = 4_102_444_800.0
+"""`lease_until` of a running retrain, the year 2100: a replica of schema 0003 takes the row for a release that lives,
+so it neither resumes nor deletes it. Remove it, and `lease_until`, once nobody upgrades from 0.1.0."""
 
-_retrains = sa.Table(
-    "retrains",
-    sa.MetaData(),
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("key", sa.String(256), nullable=False, unique=True),
-    sa.Column("alert", sa.String(192), nullable=False),
-    sa.Column("reason", sa.String(512), nullable=False),
-    sa.Column("from_alert", sa.Boolean, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False, index=True),
-    sa.Column("slot", sa.String(8), unique=True),
-    sa.Column("version_before", sa.String(32), nullable=False),
-    sa.Column("version_after", sa.String(32)),
-    sa.Column("labelled_window", sa.String(64), nullable=False, default=""),
-    sa.Column("handle", sa.String(128)),
-    sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("detail", sa.Text, nullable=False, default=""),
-    sa.Column("created_at", sa.Float, nullable=False),
-    sa.Column("begun_at", sa.Float),
-    sa.Column("ended_at", sa.Float),
-    sa.Column("lease_until", sa.Float),
-)
-_is_retrain = _retrains.c.lease_until.is_(None)
+_LEGACY = "replica of schema 0003"
+_RELEASE = "release by `up`"
+_is_release = (RETRAINS.c.kind == "release") | (RETRAINS.c.owner.is_(None) & RETRAINS.c.lease_until.is_not(None))
+_is_retrain = sa.not_(_is_release)
+_is_over = RETRAINS.c.owned_until < clock()
+_columns = [column for column in RETRAINS.c if column.name != "lease_until"]
 
 
 @dataclass(frozen=True)
@@ -90,30 +78,36 @@ class Retrain:
     """UNIX time in seconds, like the two below."""
     begun_at: float | None
     ended_at: float | None
-    lease_until: float | None
-    """Set for a release that has the running place: until when it counts as alive."""
+    kind: Literal["retrain", "release"]
+    """Who has the running place; a row that a replica of schema 0003 wrote always says `retrain`."""
+    owner: str | None
+    """Replica or release job that works on it, or did last: host, process id and a random part."""
+    epoch: int
+    """Number of owners so far; a fencing token."""
+    owned_until: float | None
+    """When the owner's lease ends, by the database's clock."""
 
 
 class Ledger:
-    """Every retrain ever asked for; safe for several threads, and for a second process."""
+    """Every retrain ever asked for; safe for several threads, and for several replicas."""
 
-    def __init__(self, url: str) -> None:
-        sqlite = url.startswith("sqlite")
-        arguments: dict[str, Any] = {"timeout": _BUSY_SECONDS, "check_same_thread": False} if sqlite else {}
-        self._engine = sa.create_engine(url, connect_args=arguments, poolclass=QueuePool, pool_pre_ping=not sqlite)
-        if sqlite:
-            sa.event.listen(self._engine, "connect", _fast_sqlite)
-        with _named():
+    def __init__(self, url: str, legacy_seconds: float = LEGACY_SECONDS) -> None:
+        self.owner = database.new_owner()
+        """Name under which this process holds rows."""
+        self.engine = database.connect(url)
+        # SQLite is one machine, whose supervisor ends the previous version before it starts this one.
+        self._legacy_seconds = 0.0 if url.startswith("sqlite") else legacy_seconds
+        with outages_named():
             migrations.upgrade(url)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     def answers(self) -> bool:
         """Whether the database does."""
         try:
-            with self._engine.connect() as connection:
+            with self.engine.connect() as connection:
                 connection.execute(sa.select(1))
         except SQLAlchemyError:
             return False
@@ -126,10 +120,10 @@ class Ledger:
         that is delivered again while its own retrain is not over is known, even when the champion has moved by then.
         """
         key = f"{alert}:{version}" if alert else f"hand:{uuid.uuid4().hex}"
-        with _named(), self._engine.connect() as connection:
+        with outages_named(), self.engine.connect() as connection:
             # One look decides nearly every alert of a storm.
-            columns = _retrains.c.id, _retrains.c.key, _retrains.c.alert, _retrains.c.slot
-            near = sa.select(*columns).where((_retrains.c.key == key) | _retrains.c.slot.is_not(None))
+            columns = RETRAINS.c.id, RETRAINS.c.key, RETRAINS.c.alert, RETRAINS.c.slot
+            near = sa.select(*columns).where((RETRAINS.c.key == key) | RETRAINS.c.slot.is_not(None))
             rows = connection.execute(near).all()
             known = next((row.id for row in rows if row.key == key or (alert and row.alert == alert)), None)
             if known is not None:
@@ -153,66 +147,128 @@ class Ledger:
             "created_at": time.time(),
         }
         try:
-            with self._engine.begin() as connection:
-                connection.execute(sa.insert(_retrains).values(row))
+            with self.engine.begin() as connection:
+                connection.execute(sa.insert(RETRAINS).values(row))
         except IntegrityError:  # somebody was faster: with the same request, or with the last place
             known = self.by_key(key)
             return ("duplicate", known.id) if known else ("queue_full", None)
         except SQLAlchemyError as error:
-            raise _down(error) from error
+            raise down(error) from error
         return "accepted", str(row["id"])
 
     def take(self, cooldown_seconds: float) -> Retrain | None:
         """Move the queued retrain to the running place; None while one runs, none waits, or it is too soon for it."""
-        with _named(), self._engine.begin() as connection:
-            busy = sa.select(_retrains.c.id, _retrains.c.lease_until).where(_retrains.c.slot == "running")
-            if (holder := connection.execute(busy).first()) is not None:
-                if holder.lease_until is not None:
-                    _forget_dead_release(connection)
+        with outages_named(), self.engine.begin() as connection:
+            if connection.execute(sa.select(RETRAINS.c.id).where(RETRAINS.c.slot == "running")).first() is not None:
+                _forget_dead_release(connection)
                 return None
-            row = connection.execute(sa.select(_retrains).where(_retrains.c.slot == "queued")).mappings().first()
+            row = (
+                connection.execute(sa.select(RETRAINS.c.id, RETRAINS.c.from_alert).where(RETRAINS.c.slot == "queued"))
+                .mappings()
+                .first()
+            )
             if row is None or (row["from_alert"] and self._cooling(connection, cooldown_seconds)):
                 return None
-            values = {"slot": "running", "status": "running", "begun_at": time.time()}
-            mine = sa.update(_retrains).where(_retrains.c.id == row["id"], _retrains.c.slot == "queued")
+            mine = sa.update(RETRAINS).where(RETRAINS.c.id == row["id"], RETRAINS.c.slot == "queued")
+            values = {"slot": "running", "status": "running", "begun_at": time.time(), **self._ownership()}
             try:
                 taken = connection.execute(mine.values(values)).rowcount == 1
             except IntegrityError:  # another process's retrain took the place
                 return None
-            return _retrain({**row, **values}) if taken else None
+            return _by_id(connection, row["id"]) if taken else None
+
+    def left(self) -> Retrain | None:
+        """Take over the running retrain, if its owner's lease is over or the owner is this process; never a release."""
+        with outages_named(), self.engine.begin() as connection:
+            running = sa.select(RETRAINS).where((RETRAINS.c.slot == "running") & _is_retrain)
+            row = connection.execute(running).mappings().first()
+            if row is None:
+                return None
+            legacy = _of_legacy(row)
+            if legacy and self._witness(connection, row):
+                return None
+            same = (RETRAINS.c.id == row["id"], RETRAINS.c.slot == "running", RETRAINS.c.epoch == row["epoch"])
+            free = sa.true() if legacy else _is_over | (RETRAINS.c.owner == self.owner)
+            taken = connection.execute(sa.update(RETRAINS).where(*same, free).values(self._ownership())).rowcount == 1
+            return _by_id(connection, row["id"]) if taken else None
+
+    def lease(self, retrain: Retrain) -> Lease:
+        """Context in which the retrain's lease is renewed."""
+        return Lease(f"retrain {retrain.id}", lambda: self._renew(retrain))
+
+    def let_go(self, retrain: Retrain) -> None:
+        """End the lease of a retrain that is not over, so that another replica resumes it at once."""
+        self._write(retrain, {"owned_until": 0.0})
+
+    def read(self, retrain: Retrain) -> Retrain:
+        """The row as it is now; raises LeaseLostError when another owner has it."""
+        with outages_named(), self.engine.connect() as connection:
+            found = _by_id(connection, retrain.id)
+        if (found.owner, found.epoch) != (retrain.owner, retrain.epoch):
+            raise _lost(retrain)
+        return found
 
     def note(self, retrain: Retrain, **values: Any) -> Retrain:
-        """Change columns of one retrain and return it anew."""
-        with _named(), self._engine.begin() as connection:
-            connection.execute(sa.update(_retrains).where(_retrains.c.id == retrain.id).values(values))
-            return _retrain(
-                connection.execute(sa.select(_retrains).where(_retrains.c.id == retrain.id)).mappings().one()
-            )
+        """Change columns of one retrain and return it anew; raises LeaseLostError when another owner has it."""
+        with outages_named(), self.engine.begin() as connection:
+            if connection.execute(_owned(retrain).values(values)).rowcount != 1:
+                raise _lost(retrain)
+            return _by_id(connection, retrain.id)
 
     def end(self, retrain: Retrain, status: Status, detail: str) -> Retrain:
-        """Finish one retrain and free its place."""
-        return self.note(retrain, status=status, detail=detail, slot=None, ended_at=time.time())
+        """Finish one retrain and free its place; raises LeaseLostError when another owner has it."""
+        return self.note(retrain, status=status, detail=detail, slot=None, ended_at=time.time(), lease_until=None)
 
     @contextmanager
-    def release(self, seconds: float, waiting: Callable[[str], None]) -> Iterator[None]:
+    def release(self, seconds: float, waiting: Callable[[str], None]) -> Iterator[Retrain]:
         """Keep the running place for a release by `up`, once no retrain has it.
 
-        `waiting` is told once what has it. Raises WorkloadError when it is not free within `seconds`. A process that is
-        killed inside loses the place after half a minute.
+        `waiting` gets one sentence about whoever has it. Raises WorkloadError when it is not free within `seconds`. A
+        process that is killed inside loses the place after half a minute; one that was suspended for longer cannot
+        promote any more.
         """
         mine = self._claim(seconds, waiting)
-        over = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(mine, over), name="lease", daemon=True)
-        beat.start()
         try:
-            yield
+            with Lease("the release by `up`", lambda: self._renew(mine)):
+                yield mine
         finally:
-            over.set()
-            beat.join()
-            with _named(), self._engine.begin() as connection:
-                connection.execute(sa.delete(_retrains).where(_retrains.c.id == mine))
+            with outages_named(), self.engine.begin() as connection:
+                held = (RETRAINS.c.id == mine.id, RETRAINS.c.owner == mine.owner)
+                connection.execute(sa.delete(RETRAINS).where(*held))
 
-    def _claim(self, seconds: float, waiting: Callable[[str], None]) -> str:
+    def _ownership(self) -> dict[str, Any]:
+        until = clock() + database.LEASE_SECONDS
+        return {"owner": self.owner, "epoch": RETRAINS.c.epoch + 1, "owned_until": until, "lease_until": _SHIELD}
+
+    def _renew(self, row: Retrain) -> bool:
+        values: dict[str, Any] = {"owned_until": clock() + database.LEASE_SECONDS}
+        if row.kind == "release":
+            values["lease_until"] = time.time() + database.LEASE_SECONDS
+        return self._write(row, values)
+
+    def _write(self, row: Retrain, values: dict[str, Any]) -> bool:
+        with outages_named(), self.engine.begin() as connection:
+            return connection.execute(_owned(row).values(values)).rowcount == 1
+
+    def _witness(self, connection: sa.Connection, row: Any) -> bool:
+        """Whether a replica of schema 0003 may still work on the row; notes when its columns were last seen to change.
+
+        Such a replica has no lease. The columns that it writes are its signs of life, and the owner that is noted here
+        is their digest.
+        """
+        if not self._legacy_seconds:
+            return False
+        signs = [row[name] for name in ("status", "attempts", "handle", "version_after", "labelled_window", "detail")]
+        digest = hashlib.sha256(json.dumps(signs).encode()).hexdigest()[:12]
+        owner = f"{_LEGACY}:{digest}"
+        if row["owner"] != owner:
+            same = RETRAINS.c.owner.is_(None) if row["owner"] is None else RETRAINS.c.owner == row["owner"]
+            mine = sa.update(RETRAINS).where(RETRAINS.c.id == row["id"], RETRAINS.c.slot == "running", same)
+            connection.execute(mine.values(owner=owner, owned_until=clock() + self._legacy_seconds))
+            return True
+        return connection.execute(sa.select(RETRAINS.c.id).where(RETRAINS.c.id == row["id"], _is_over)).first() is None
+
+    def _claim(self, seconds: float, waiting: Callable[[str], None]) -> Retrain:
         deadline = time.monotonic() + seconds
         told = False
         while True:
@@ -220,95 +276,85 @@ class Ledger:
             if mine is not None:
                 return mine
             holder = self.running()
-            what = f"{holder.status} since {holder.reason!r}" if holder else "busy"
+            who = _described(holder) if holder else "a retrain or another release"
             if time.monotonic() > deadline:
                 raise WorkloadError(
-                    f"a retrain or another release is {what} and was not over within {seconds:.0f} s; nothing was "
-                    "released, try again when it is over"
+                    f"{who} was not over within {seconds:.0f} s; nothing was released, try again when it is over"
                 )
             if not told:
-                waiting(f"waiting: a retrain or another release is {what}")
+                waiting(f"waiting for {who}")
                 told = True
             time.sleep(_PAUSE_SECONDS)
 
-    def _try_claim(self) -> str | None:
+    def _try_claim(self) -> Retrain | None:
         now = time.time()
         row: dict[str, Any] = {
             "id": uuid.uuid4().hex,
             "key": f"release:{uuid.uuid4().hex}",
             "alert": "",
-            "reason": "release by `up`",
+            "reason": _RELEASE,
             "from_alert": False,
             "status": "running",
             "slot": "running",
             "version_before": "",
             "created_at": now,
             "begun_at": now,
-            "lease_until": now + _LEASE_SECONDS,
+            "kind": "release",
+            "owner": self.owner,
+            "epoch": 1,
+            "owned_until": clock() + database.LEASE_SECONDS,
+            "lease_until": now + database.LEASE_SECONDS,
         }
         try:
-            with self._engine.begin() as connection:
+            with self.engine.begin() as connection:
                 _forget_dead_release(connection)
-                connection.execute(sa.insert(_retrains).values(row))
+                connection.execute(sa.insert(RETRAINS).values(row))
+                return _by_id(connection, str(row["id"]))
         except IntegrityError:  # the place is taken
             return None
         except SQLAlchemyError as error:
-            raise _down(error) from error
-        return str(row["id"])
-
-    def _beat(self, mine: str, over: threading.Event) -> None:
-        while not over.wait(_BEAT_SECONDS):
-            values = {"lease_until": time.time() + _LEASE_SECONDS}
-            try:
-                with self._engine.begin() as connection:
-                    connection.execute(sa.update(_retrains).where(_retrains.c.id == mine).values(values))
-            except SQLAlchemyError as error:
-                _log.warning("the release's place could not be prolonged: %s", error)
+            raise down(error) from error
 
     def running(self) -> Retrain | None:
         """What has the running place: a retrain, also one that a dead process left, or a release."""
-        return self._one(_retrains.c.slot == "running")
-
-    def left(self) -> Retrain | None:
-        """The retrain that runs, or ran when the last process died; never a release."""
-        return self._one((_retrains.c.slot == "running") & _is_retrain)
+        return self._one(RETRAINS.c.slot == "running")
 
     def queued(self) -> Retrain | None:
         """What waits."""
-        return self._one(_retrains.c.slot == "queued")
+        return self._one(RETRAINS.c.slot == "queued")
 
     def by_key(self, key: str) -> Retrain | None:
         """The retrain of a request."""
-        return self._one(_retrains.c.key == key)
+        return self._one(RETRAINS.c.key == key)
 
     def recent(self, count: int) -> list[Retrain]:
         """The newest retrains, newest first."""
-        with _named(), self._engine.connect() as connection:
-            query = sa.select(_retrains).where(_is_retrain).order_by(_retrains.c.created_at.desc()).limit(count)
+        with outages_named(), self.engine.connect() as connection:
+            query = sa.select(*_columns).where(_is_retrain).order_by(RETRAINS.c.created_at.desc()).limit(count)
             return [_retrain(row) for row in connection.execute(query).mappings()]
 
     def counts(self) -> dict[str, int]:
         """Retrains by status, every status included."""
-        with _named(), self._engine.connect() as connection:
-            query = sa.select(_retrains.c.status, sa.func.count()).where(_is_retrain).group_by(_retrains.c.status)
+        with outages_named(), self.engine.connect() as connection:
+            query = sa.select(RETRAINS.c.status, sa.func.count()).where(_is_retrain).group_by(RETRAINS.c.status)
             found = {str(row[0]): int(row[1]) for row in connection.execute(query)}
         return {status: found.get(status, 0) for status in STATUSES}
 
     def last_failed(self) -> bool:
         """Whether the last finished retrain failed, or its release went back."""
-        with _named(), self._engine.connect() as connection:
-            query = sa.select(_retrains.c.status).where(_retrains.c.status.in_(_COOLING))
-            last = connection.execute(query.order_by(_retrains.c.ended_at.desc()).limit(1)).scalar()
+        with outages_named(), self.engine.connect() as connection:
+            query = sa.select(RETRAINS.c.status).where(RETRAINS.c.status.in_(_COOLING))
+            last = connection.execute(query.order_by(RETRAINS.c.ended_at.desc()).limit(1)).scalar()
         return last in {"failed", "rolled_back"}
 
     def _cooling(self, connection: sa.Connection, seconds: float) -> bool:
-        query = sa.select(sa.func.max(_retrains.c.ended_at)).where(_retrains.c.status.in_(_COOLING))
+        query = sa.select(sa.func.max(RETRAINS.c.ended_at)).where(RETRAINS.c.status.in_(_COOLING))
         last = connection.execute(query).scalar()
         return last is not None and time.time() - float(last) < seconds
 
     def _one(self, condition: sa.ColumnElement[bool]) -> Retrain | None:
-        with _named(), self._engine.connect() as connection:
-            row = connection.execute(sa.select(_retrains).where(condition)).mappings().first()
+        with outages_named(), self.engine.connect() as connection:
+            row = connection.execute(sa.select(*_columns).where(condition)).mappings().first()
         return None if row is None else _retrain(row)
 
 
@@ -316,24 +362,32 @@ def _retrain(row: Any) -> Retrain:
     return Retrain(**row)
 
 
+def _by_id(connection: sa.Connection, retrain: str) -> Retrain:
+    return _retrain(connection.execute(sa.select(*_columns).where(RETRAINS.c.id == retrain)).mappings().one())
+
+
+def _owned(row: Retrain) -> sa.Update:
+    """Update of a row that holds the running place, as long as its owner is the one who read it."""
+    same = (RETRAINS.c.owner == row.owner, RETRAINS.c.epoch == row.epoch)
+    return sa.update(RETRAINS).where(RETRAINS.c.id == row.id, RETRAINS.c.slot == "running", *same)
+
+
+def _lost(retrain: Retrain) -> LeaseLostError:
+    return LeaseLostError(f"retrain {retrain.id}: another owner has taken it over")
+
+
+def _of_legacy(row: Any) -> bool:
+    return row["owner"] is None or str(row["owner"]).startswith(_LEGACY)
+
+
+def _described(holder: Retrain) -> str:
+    """Who has the running place, for people."""
+    owner = "" if holder.owner is None else f", {holder.owner.rpartition(':')[0]}"
+    what = "another release" if holder.reason == _RELEASE else f"the retrain {holder.reason!r}"
+    return f"{what} ({holder.status}{owner})"
+
+
 def _forget_dead_release(connection: sa.Connection) -> None:
-    """Free the running place when the release that has it was killed."""
-    connection.execute(sa.delete(_retrains).where(_retrains.c.lease_until < time.time()))
-
-
-def _fast_sqlite(connection: Any, _record: object) -> None:
-    """Readers do not wait for the writer, and a commit that a power cut may undo is enough."""
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise _down(error) from error
-
-
-def _down(error: SQLAlchemyError) -> WorkloadError:
-    return WorkloadError(f"the retraining ledger (RETRAIN_DATABASE) does not answer: {str(error).splitlines()[0]}")
+    """Free the running place when the release that has it was killed; one of schema 0003 has `lease_until` only."""
+    dead = sa.func.coalesce(RETRAINS.c.owned_until, RETRAINS.c.lease_until) < clock()
+    connection.execute(sa.delete(RETRAINS).where(RETRAINS.c.slot == "running", _is_release, dead))

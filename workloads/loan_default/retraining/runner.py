@@ -20,10 +20,11 @@ import psutil
 
 from workloads.loan_default.errors import OUTCOME, WorkloadError
 from workloads.loan_default.pipeline import NAME, Images, submit
+from workloads.loan_default.retraining.ledger import Retrain
 from workloads.loan_default.settings import Environment
 
 MARK = "RETRAIN_ID"
-"""Variable by which the processes of a retrain are found again, whoever their parent is by then."""
+"""Variable by which the processes of a retrain are found again, whoever their parent is by then: `<id>.<epoch>`."""
 
 SECRETS_OF_THE_SERVICE = ("RETRAIN_TOKEN", "RETRAIN_TOKEN_FILE", "RETRAIN_DATABASE", "PORT")
 _log = logging.getLogger(__name__)
@@ -57,7 +58,10 @@ class Outcome:
 
 
 class Runner(Protocol):
-    """Runs the pipeline, once at a time."""
+    """Runs the pipeline, once at a time.
+
+    `retrain` is the retrain's id and, after a dot, the epoch of its owner (`mark`).
+    """
 
     def run(
         self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
@@ -69,7 +73,7 @@ class Runner(Protocol):
         ...
 
     def clear(self, retrain: str) -> None:
-        """End what a dead service left running of a retrain, unless it can be gone on with."""
+        """End what this owner or an earlier one left running of a retrain, unless the run can be resumed."""
         ...
 
 
@@ -87,8 +91,9 @@ class LocalRunner:
         """Run the pipeline's command; a timeout ends all of its processes."""
         del handle, noted  # a process cannot be gone on with
         self._folder.mkdir(parents=True, exist_ok=True)
-        log = self._folder / f"{retrain}.log"
+        log = self._folder / f"{_parts(retrain)[0]}.log"
         command = [sys.executable, "-m", "workloads.loan_default.pipeline", "--local", "--labelled-window", window]
+        command += ["--retrain", _parts(retrain)[0]]
         process = subprocess.Popen(
             command,
             env={**self._environ, MARK: retrain},
@@ -113,7 +118,7 @@ class LocalRunner:
         return judge(output.text(), log)
 
     def clear(self, retrain: str) -> None:
-        """End every process that carries the retrain's mark, politely first."""
+        """End every process that carries the retrain's mark, politely first; never those of a later owner."""
         found = marked(retrain)
         for process in found:
             _signal(process, signal.SIGTERM)
@@ -192,7 +197,7 @@ class KfpRunner:
         if handle is None:
             handle = f"{NAME}-{retrain[:8]}-{uuid.uuid4().hex[:8]}"
             noted(handle)
-        run_id = submit(self._host, self._images, window, handle)
+        run_id = submit(self._host, self._images, window, handle, _parts(retrain)[0])
         server = PipelineServer(self._host)
         deadline = time.monotonic() + self._seconds
         while not stopped():
@@ -244,16 +249,28 @@ def _given(line: str) -> tuple[str, str] | None:
         return None
 
 
+def mark(retrain: Retrain) -> str:
+    """Value of `MARK` for the pipeline of a retrain's present owner."""
+    return f"{retrain.id}.{retrain.epoch}"
+
+
 def marked(retrain: str) -> list[psutil.Process]:
-    """Living processes that carry the retrain's mark."""
+    """Living processes that carry the retrain's mark, of this epoch or of an earlier one."""
+    name, epoch = _parts(retrain)
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == retrain and process.status() != psutil.STATUS_ZOMBIE:
+            theirs, of = _parts(process.environ().get(MARK, ""))
+            if theirs == name and of <= epoch and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue  # it ended meanwhile, or belongs to somebody else
     return found
+
+
+def _parts(retrain: str) -> tuple[str, int]:
+    name, _, epoch = retrain.partition(".")
+    return name, int(epoch) if epoch.isdecimal() else 0
 
 
 def _of_run(run: object) -> Outcome:

@@ -1,5 +1,8 @@
 """The HTTP side: Alertmanager's webhook, a person's requests, outcomes, and the latest drift report.
 
+Any replica answers any request: what an answer says is in the ledger, the registry or the artifact store. Only two
+things are a replica's own: the champion's version, which each asks for every second, and the counter of alerts, which
+Prometheus sums up.
 Everything that changes something asks for the bearer token, compared in constant time before a byte of the body is
 read. Taking an alert costs one look into the ledger: the champion's version is known before it comes.
 """
@@ -32,7 +35,9 @@ from workloads.loan_default.store import Store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from workloads.loan_default.retraining.worker import ChampionWatch, Checks, Rollbacks
+    from workloads.loan_default.retraining.champion import ChampionAlias
+    from workloads.loan_default.retraining.checks import Checks
+    from workloads.loan_default.retraining.worker import ChampionWatch
 
 MAX_BODY_BYTES = 65_536
 MAX_OUTCOMES_BYTES = 8 * 1_048_576
@@ -110,7 +115,7 @@ class Parts:
     environment: Environment
     ledger: Ledger
     champion: "ChampionWatch"
-    rollbacks: "Rollbacks"
+    alias: "ChampionAlias"
     checks: "Checks"
     token: str
     stop: Callable[[], None]
@@ -121,7 +126,7 @@ class Parts:
 
 
 class Service:
-    """The endpoints, and what they count."""
+    """The endpoints, and what this replica counts."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -212,7 +217,6 @@ class Service:
     def _status(self) -> dict[str, Any]:
         ledger = self._parts.ledger
         running, queued = ledger.running(), ledger.queued()
-        checks = self._parts.checks
         found, trouble = None, None
         try:
             found = monitoring.latest(self._parts.environment)
@@ -225,7 +229,7 @@ class Service:
             "running": asdict(running) if running else None,
             "queued": asdict(queued) if queued else None,
             "recent": [asdict(item) for item in ledger.recent(_SHOWN)],
-            "checks": {"running": checks.running, "finished": checks.finished, "last": checks.last},
+            "checks": self._parts.checks.status(),
             "latest_check": found.model_dump(mode="json") if found else None,
             "trouble": trouble,
         }
@@ -305,16 +309,16 @@ class Service:
         return None if self._settings.enabled else "alert_only"
 
     async def rollback(self, _request: Request, _body: bytes) -> Response:
-        """Back to `previous`, now."""
+        """Back to `previous`, now; simultaneous requests, at whichever replicas, are one rollback."""
         try:
-            done = await run_in_threadpool(self._parts.rollbacks.go_back)
+            done = await run_in_threadpool(self._parts.alias.go_back)
         except WorkloadError as error:
             raise Refusal(HTTPStatus.CONFLICT, str(error)) from error
         return JSONResponse(asdict(done) if done else {})
 
     async def check(self, _request: Request, _body: bytes) -> Response:
         """Measure drift now."""
-        started = self._parts.checks.start()
+        started = await run_in_threadpool(self._parts.checks.start)
         return JSONResponse({"started": started}, HTTPStatus.ACCEPTED)
 
     async def outcomes(self, _request: Request, body: bytes) -> Response:

@@ -1,31 +1,33 @@
 """Does the queued retrains one by one: window, pipeline, promotion, watch, and back again when the release is worse.
 
-What a dead service left is gone on with at the start, or failed; never twice at once. While servers are down a retrain
-is tried again within its attempts, and the champion keeps serving throughout.
+One replica at a time works on a retrain, under a lease; another one resumes it, or fails it, once the lease is over. A
+worker whose lease was taken over stops at once and writes nothing more. While servers are down a retrain is tried again
+within its attempts, and the champion keeps serving throughout.
 """
 
 import logging
 import math
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from workloads.loan_default import labels, reference
-from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.errors import AliasMovedError, DataError, WorkloadError
 from workloads.loan_default.loops import Loop
+from workloads.loan_default.retraining.champion import ChampionAlias
+from workloads.loan_default.retraining.database import LeaseLostError
 from workloads.loan_default.retraining.ledger import Ledger, Retrain, Status
-from workloads.loan_default.retraining.runner import SECRETS_OF_THE_SERVICE, Outcome, Runner
-from workloads.loan_default.retraining.watch import Watch, wait_until_served
+from workloads.loan_default.retraining.runner import Outcome, Runner, mark
+from workloads.loan_default.retraining.watch import Watch
 from workloads.loan_default.servers import wait_for_store
 from workloads.loan_default.settings import Environment
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from workloads.loan_default.retraining.lease import Lease
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -34,49 +36,12 @@ _CHAMPION_SECONDS = 1.0
 _ASK_SECONDS = 60.0
 """Duration of one question to the registry beyond which it is stuck."""
 
-_CHECK_SECONDS = 1800.0
-"""Duration of one drift job beyond which it is ended."""
-
-
-@dataclass(frozen=True)
-class RolledBack:
-    """What a rollback did."""
-
-    version: str
-    """Version that answers again."""
-
-    served_seconds: float
-    """Seconds from the request to its first answer."""
-
-
-class Rollbacks:
-    """Moves the champion back, one at a time."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self._lock = threading.Lock()
-
-    def go_back(self, expected: str | None = None) -> RolledBack | None:
-        """Make `previous` the champion and wait for its first answer.
-
-        Does nothing and returns None when `expected` is no longer the champion. Raises WorkloadError when there is no
-        previous version, or it does not answer.
-        """
-        from workloads.loan_default.registry import rollback  # noqa: PLC0415  imports MLflow
-
-        with self._lock:
-            begun = time.monotonic()
-            if expected is not None and reference.champion(self._environment).version != expected:
-                return None
-            done = rollback(self._environment)
-            wait_until_served(
-                self._environment, done.version, self._environment.settings.deployment.served_wait_seconds
-            )
-            return RolledBack(done.version, time.monotonic() - begun)
+_GOING_BACK = "going back: "
+"""Beginning of the detail of a retrain whose release was found worse."""
 
 
 class ChampionWatch:
-    """Knows the champion's version at any time, so that taking an alert asks nobody."""
+    """Knows the champion's version at any time, so that taking an alert asks nobody; each replica asks for itself."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -93,76 +58,25 @@ class ChampionWatch:
             self.version = ""
 
 
-class Checks:
-    """Runs the drift job in a process of its own, one at a time."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = {name: value for name, value in environ.items() if name not in SECRETS_OF_THE_SERVICE}
-        self._lock = threading.Lock()
-        self.finished = 0
-        """Checks that ended, well or not, since the service started."""
-        self.last: dict[str, object] = {}
-        """Exit status and last line of the newest."""
-
-    @property
-    def running(self) -> bool:
-        """Whether one runs now."""
-        return self._lock.locked()
-
-    def start(self) -> bool:
-        """Run one in the background; False when one runs already."""
-        if self.running:
-            return False
-        threading.Thread(target=self.run, name="check", daemon=True).start()
-        return True
-
-    def run(self) -> None:
-        """Run one to its end, or to its time limit; a job that cannot be run counts as a failed one."""
-        with self._lock:
-            try:
-                status, line = self._job()
-            except (OSError, subprocess.SubprocessError) as error:
-                status, line = None, f"{type(error).__name__}: {error}"
-            self.last = {"exit_status": status, "line": line, "at": time.time()}
-            self.finished += 1
-            if status != 0:
-                _log.warning("drift job: exit status %s: %s", status, line)
-
-    def _job(self) -> tuple[int, str]:
-        """Exit status and last line of one drift job."""
-        done = subprocess.run(
-            [sys.executable, "-m", "workloads.loan_default.monitoring"],
-            env=self._environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_CHECK_SECONDS,
-        )
-        lines = done.stdout.strip().splitlines()
-        return done.returncode, lines[-1] if lines else ""
-
-
 class Worker:
-    """The one loop that retrains."""
+    """The one loop of a replica that retrains."""
 
     def __init__(
         self,
         environment: Environment,
         ledger: Ledger,
         runner: Runner,
-        rollbacks: Rollbacks,
+        alias: ChampionAlias,
         checked: Callable[[], None],
     ) -> None:
         self._environment = environment
         self._settings = environment.settings.retraining
         self._ledger = ledger
         self._runner = runner
-        self._rollbacks = rollbacks
+        self._alias = alias
         self._checked = checked
         self._stopping = threading.Event()
+        self._lease: Lease | None = None
         self.loop = Loop("worker", self.step, pause_seconds=_IDLE_SECONDS, stuck_seconds=None)
 
     def start(self) -> None:
@@ -170,7 +84,7 @@ class Worker:
         self.loop.start()
 
     def stop(self) -> None:
-        """End at the next step; the next service resumes what runs."""
+        """End at the next step; another replica, or the next service, resumes what runs."""
         self._stopping.set()
         self.loop.stop()
 
@@ -179,7 +93,8 @@ class Worker:
         self.loop.stop(timeout)
 
     def step(self) -> None:
-        """Finish what was left, or do what is queued; raises WorkloadError while the ledger does not answer."""
+        """Finish what dead replicas left, or do what is queued; raises WorkloadError while the ledger is away."""
+        self._alias.finish_left()
         retrain = self._ledger.left() or self._ledger.take(self._settings.cooldown_seconds)
         if retrain is not None:
             self.do(retrain)
@@ -187,18 +102,37 @@ class Worker:
     def do(self, retrain: Retrain) -> None:
         """Everything from the window to the end of the watch; the ledger holds how it went."""
         try:
-            self._runner.clear(retrain.id)
+            with self._ledger.lease(retrain) as self._lease:
+                self._steps(retrain)
+        except LeaseLostError as error:
+            _log.warning("%s; this replica stops", error)
+            self._runner.clear(mark(retrain))
+            return
+        if self._stopping.is_set():
+            self._ledger.let_go(retrain)
+
+    def _steps(self, retrain: Retrain) -> None:
+        try:
+            self._runner.clear(mark(retrain))
             if retrain.version_after is not None:
                 self._watch(retrain)
             else:
                 self._retrain(retrain)
+        except AliasMovedError as error:
+            self._end(retrain, "superseded", str(error))
         except DataError as error:
             self._end(retrain, "refused", str(error))
         except WorkloadError as error:
             self._end(retrain, "failed", str(error))
+        except LeaseLostError:
+            raise
         except Exception as error:  # noqa: BLE001  the thread must outlive a bug of one retrain
             _log.exception("retrain %s", retrain.id)
             self._end(retrain, "failed", f"{type(error).__name__}: {error}")
+
+    def _halted(self) -> bool:
+        """Whether the service stops, or the retrain has another owner."""
+        return self._stopping.is_set() or (self._lease is not None and self._lease.lost)
 
     def _retrain(self, retrain: Retrain) -> None:
         if retrain.from_alert and retrain.attempts == 0:
@@ -208,7 +142,7 @@ class Worker:
                 self._end(retrain, "superseded", detail)
                 return
         outcome = Outcome("failed", "the service died during the last attempt")
-        while not self._stopping.is_set():
+        while not self._halted():
             promoted, outcome = self._promotion(retrain, outcome)
             if promoted is not None:
                 self._watch(self._ledger.note(retrain, version_after=promoted, status="watching"))
@@ -220,7 +154,7 @@ class Worker:
                 raise WorkloadError(f"{retrain.attempts} attempts failed, the last: {outcome.detail}")
             if not self._stopping.is_set():
                 outcome = self._attempt(retrain)
-                retrain = self._ledger.left() or retrain
+                retrain = self._ledger.read(retrain)
 
     def _promotion(self, retrain: Retrain, outcome: Outcome) -> tuple[str | None, Outcome]:
         """Version that an attempt promoted, also when a later stage failed or the service died; pauses after none.
@@ -250,11 +184,11 @@ class Worker:
                 retrain = self._ledger.note(retrain, labelled_window=found.name if found else "")
             begun = time.monotonic()
             outcome = self._runner.run(
-                retrain.id,
+                mark(retrain),
                 retrain.labelled_window,
                 retrain.handle,
                 lambda handle: self._remember(retrain, handle),
-                self._stopping.is_set,
+                self._halted,
             )
             _log.info("retrain %s: pipeline %s after %.1f s", retrain.id, outcome.ended, time.monotonic() - begun)
         except DataError:
@@ -275,7 +209,14 @@ class Worker:
         return read_offline(self._environment)
 
     def _promoted(self, retrain: Retrain) -> str | None:
-        """Version that became champion since the retrain began; nothing else promotes while it runs."""
+        """Version that the retrain promotes now, or promoted before its owner died.
+
+        A pipeline of schema 0003 promotes by itself: its version is the one that became champion since the retrain
+        began, because nothing else promotes while it runs.
+        """
+        version = self._alias.promote_candidate(retrain)
+        if version is not None:
+            return version
         champion = self._champion()
         ours = champion is not None and champion.registered_at >= (retrain.begun_at or math.inf)
         return champion.version if champion is not None and ours else None
@@ -289,29 +230,35 @@ class Worker:
 
     def _watch(self, retrain: Retrain) -> None:
         version = str(retrain.version_after)
-        reason = Watch(self._environment, version).run(self._stopping.is_set)
-        if self._stopping.is_set():
+        reason: str | None = retrain.detail.removeprefix(_GOING_BACK)
+        if not retrain.detail.startswith(_GOING_BACK):  # else the owner before found it worse, and died
+            reason = Watch(self._environment, version).run(self._halted)
+        if self._halted():
             return
         if reason is not None:
-            self._ledger.note(retrain, detail=f"going back: {reason}")
-        status, detail = self._patiently(lambda: self._judge(version, reason))
+            retrain = self._ledger.note(retrain, detail=f"{_GOING_BACK}{reason}")
+        status, detail = self._patiently(lambda: self._judge(retrain, version, reason))
         self._checked()  # the alert ends, or goes on, for a reason, before the next retrain can begin
         self._end(retrain, status, detail)
 
-    def _judge(self, version: str, reason: str | None) -> tuple[Status, str]:
-        if reference.champion(self._environment).version != version:
-            return "rolled_back", f"somebody moved the champion away from version {version}"
+    def _judge(self, retrain: Retrain, version: str, reason: str | None) -> tuple[Status, str]:
+        elsewhere = f"somebody moved the champion away from version {version}"
         if reason is None:
-            return "promoted", f"version {version} passed its watch window"
-        done = self._rollbacks.go_back(expected=version)
-        back = f"; version {done.version} answered {done.served_seconds:.1f} s later" if done else ""
-        return "rolled_back", f"version {version} went back: {reason}{back}"
+            moved = reference.champion(self._environment).version != version
+            return ("rolled_back", elsewhere) if moved else ("promoted", f"version {version} passed its watch window")
+        done = self._alias.go_back(expected=version, retrain=retrain)
+        if done is None:
+            return "rolled_back", f"{elsewhere}, which was to go back: {reason}"
+        back = f"version {done.version} answered {done.served_seconds:.1f} s later"
+        return "rolled_back", f"version {version} went back: {reason}; {back}"
 
     def _patiently(self, step: Callable[[], Result]) -> Result:
         """The step's result, tried again while servers are down; raises WorkloadError after the last attempt."""
         for left in reversed(range(self._settings.attempts)):
             try:
                 return step()
+            except AliasMovedError:
+                raise
             except WorkloadError as error:
                 if not left or self._stopping.is_set():
                     raise
