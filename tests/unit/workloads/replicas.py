@@ -65,15 +65,15 @@ class FileRegistry:
 
     def __init__(self, folder, at=lambda _moment: None):
         """`at` is called with the name of each moment of a move at which a test may suspend the process."""
-        self._folder = folder
+        self.folder = folder
         self._at = at
         self.events = Events(folder)
 
     @contextmanager
     def _state(self):
-        with (self._folder / "registry.lock").open("w") as lock:
+        with (self.folder / "registry.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            path = self._folder / "registry"
+            path = self.folder / "registry"
             state = {"champion": "1", "previous": None, "retrains": {"1": ""}}
             if path.exists():
                 state = json.loads(path.read_text())

@@ -185,7 +185,7 @@ def killed_at(registry, moment):
         if now == moment:
             raise Killed
 
-    return FileRegistry(registry._folder, die)
+    return FileRegistry(registry.folder, die)
 
 
 @pytest.mark.parametrize("moment", ["before the ledger is asked", "after the ledger answered"])

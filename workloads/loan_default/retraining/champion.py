@@ -183,7 +183,9 @@ class ChampionAlias:
         if champion != asked:
             raise _ElsewhereError
         if target is None or target == champion:
-            raise WorkloadError("there is no previous version to roll back to; `champion` stays")
+            raise WorkloadError(
+                "there is no previous version to roll back to; `champion` stays. `make retrain` releases a new model"
+            )
         if self._moves.is_bad(target):
             raise WorkloadError(
                 f"`previous` is version {target}, which was rolled back itself; `champion` stays version {champion}. "
