@@ -213,7 +213,7 @@ def _retraining(settings: AlertSettings) -> list[dict[str, Any]]:
     failed = "The last retrain of loan-default failed or was rolled back; the champion before it keeps serving"
     down = "The retraining service of loan-default does not answer: drift starts nothing, no release is watched"
     conditions = (
-        (metrics.ALERT_RETRAIN_FAILED, f"{metrics.LAST_RETRAIN_FAILED} == 1", failed),
+        (metrics.ALERT_RETRAIN_FAILED, f"max({metrics.LAST_RETRAIN_FAILED}) == 1", failed),
         (metrics.ALERT_RETRAINING_DOWN, f"absent({metrics.LAST_RETRAIN_FAILED})", down),
     )
     return [

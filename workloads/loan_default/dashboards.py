@@ -189,9 +189,13 @@ def _retraining() -> list[Row]:
                 Panel(
                     title="In the ledger, by status",
                     unit="short",
-                    queries=[(metrics.RETRAINS, _legend(metrics.LABEL_STATUS))],
+                    queries=[(f"max by ({metrics.LABEL_STATUS}) ({metrics.RETRAINS})", _legend(metrics.LABEL_STATUS))],
                 ),
-                Panel(title="The last one failed", unit="bool", queries=[(metrics.LAST_RETRAIN_FAILED, "failed")]),
+                Panel(
+                    title="The last one failed",
+                    unit="bool",
+                    queries=[(f"max({metrics.LAST_RETRAIN_FAILED})", "failed")],
+                ),
                 Panel(
                     title="Alerts, by what came of them",
                     unit="cps",

@@ -118,7 +118,10 @@ def move(
     wait_for_mlflow(environment)
     client = mlflow_client(environment)
     champion = alias_version(client, CHAMPION)
-    if champion not in {version_from or None, version_to}:
+    if champion == version_to:
+        _end_challenge(client, version_to)
+        return
+    if champion != (version_from or None):
         raise AliasMovedError(
             f"`champion` names version {champion} instead of {version_from or 'none'}: the {kind} to version "
             f"{version_to} is abandoned"
@@ -168,9 +171,14 @@ def _promote(
         client.set_registered_model_alias(MODEL_NAME, PREVIOUS, before)
     fence()
     client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
+    _end_challenge(client, version)
+    return Registered(version=version, previous=before, evidence=record)
+
+
+def _end_challenge(client: "MlflowClient", version: str) -> None:
+    """Take the alias `challenger` from a version that became the champion."""
     if alias_version(client, CHALLENGER) == version:
         client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
-    return Registered(version=version, previous=before, evidence=record)
 
 
 def challenge(environment: Environment, run_id: str) -> str:

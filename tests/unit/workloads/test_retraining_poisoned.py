@@ -25,6 +25,7 @@ from workloads.loan_default.ingestion import ingest
 from workloads.loan_default.labels import Outcome as Label
 from workloads.loan_default.registry import download_bundle, mlflow_client
 from workloads.loan_default.retraining import worker as workers
+from workloads.loan_default.retraining.champion import ChampionAlias
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.runner import Outcome
 from workloads.loan_default.retraining.worker import Worker
@@ -45,10 +46,11 @@ class Stages:
         self._run = run
 
     def run(self, retrain, window, handle, noted, stopped):
-        del retrain, handle, noted, stopped
+        del handle, noted, stopped
         try:
             run_id = pipeline.train.python_func(self._run, window)
-            version = pipeline.register.python_func(pipeline.validate.python_func(run_id, self._run, window))
+            validated = pipeline.validate.python_func(run_id, self._run, window)
+            version = pipeline.register.python_func(validated, retrain.partition(".")[0])
         except (DataError, GateError) as error:
             return Outcome("refused", str(error))
         return Outcome("succeeded", f"version {version}")
@@ -72,7 +74,7 @@ def world(tmp_path_factory, spark, environment_in):
                 patch.setenv(name.upper(), value)
         run = ingest(environment, spark).run
         publish(environment, run)
-        assert Stages(run).run("first", "", None, None, None).ended == "succeeded"
+        assert Stages(run).run("", "", None, None, None).ended == "succeeded"
         pull(environment)
         yield environment, Stages(run), read_offline(environment)
 
@@ -89,7 +91,7 @@ def retrained(world, tmp_path, monkeypatch):
         champion = reference.champion(environment)
         capture(environment, champion, rows, prefix)
         ledger.submit(alert="a:1", reason="drift", version=champion.version, cooldown_seconds=0)
-        Worker(environment, ledger, stages, None, lambda: None).do(ledger.take(0))
+        Worker(environment, ledger, stages, ChampionAlias(environment, ledger), lambda: None).do(ledger.take(0))
         (ended,) = ledger.recent(2)
         return champion.version, ended, reference.champion(environment).version
 

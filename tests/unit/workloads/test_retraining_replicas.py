@@ -285,6 +285,22 @@ def test_an_outage_of_the_registry_leaves_the_move_to_the_next_try(setting, ledg
     assert alias.promote_candidate(retrain) == registry.champion() == "2"
 
 
+def test_a_move_that_cannot_begin_blocks_no_other(setting, ledgers, registry, monkeypatch):
+    promoted(setting, ledgers[0], registry)
+    first, second = (ChampionAlias(setting, ledger, registry) for ledger in ledgers)
+
+    def unreadable(*_):
+        raise WorkloadError("the bundle of version 1 cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "move", unreadable)
+        with pytest.raises(WorkloadError, match="cannot be read"):
+            first.go_back()
+    second.finish_left()
+    assert registry.champion() == "2"
+    assert promoted(setting, ledgers[1], registry) == "3"
+
+
 def test_a_mover_that_does_not_end_is_named(setting, ledgers, registry, monkeypatch):
     monkeypatch.setattr(champions, "_WAIT_SECONDS", 0.0)
     promoted(setting, ledgers[0], registry)

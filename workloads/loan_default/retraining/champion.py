@@ -176,7 +176,7 @@ class ChampionAlias:
                 _log.warning("continuing the %s from version %s to %s", move.kind, move.version_from, move.version_to)
                 self._carry_out(move)
             else:
-                self._moves.let_go(move)
+                self._moves.forget(move)
 
     def _target(self, asked: str) -> tuple[str, str]:
         champion, target = self._registry.champion(), self._registry.previous()
@@ -223,24 +223,42 @@ class ChampionAlias:
                 try:
                     move = self._moves.decide(move, *decide())
                 except (WorkloadError, _ElsewhereError):
-                    self._moves.let_go(move)
+                    self._moves.forget(move)
                     raise
             return self._carry_out(move)
 
     def _carry_out(self, move: Move) -> Move:
+        asked = False
+
+        def fence() -> None:
+            nonlocal asked
+            asked = True
+            self._moves.renew(move)
+
         try:
-            self._registry.move(move.version_from, move.version_to, move.kind, lambda: self._moves.renew(move))
+            self._registry.move(move.version_from, move.version_to, move.kind, fence)
         except AliasMovedError as error:
             _log.warning("%s", error)
             return self._moves.finish(move, "abandoned")
         except WorkloadError:
-            self._moves.let_go(move)
+            if asked or self._begun(move):
+                self._moves.let_go(move)
+            else:
+                self._moves.forget(move)
             raise
         try:
             return self._moves.finish(move, "done")
         except LeaseLostError:
             self._repair(move)
             raise
+
+    def _begun(self, move: Move) -> bool:
+        """Whether an alias may have moved: then the move must be finished, else it must not block the next one."""
+        try:
+            untouched = self._registry.champion() == (move.version_from or None)
+            return not untouched or self._registry.previous() == (move.version_from or "none")
+        except WorkloadError:
+            return True
 
     def _repair(self, late: Move) -> None:
         """Undo a move of the alias that came after another replica had taken the move over."""

@@ -109,12 +109,14 @@ class Moves:
         return self._write(move, {"slot": None, "outcome": outcome, "ended_at": clock()})
 
     def let_go(self, move: Move) -> None:
-        """Leave an unfinished move to whoever comes next; one for which nothing was decided leaves no trace."""
+        """Leave an unfinished move to whoever comes next."""
         with outages_named(), self._engine.begin() as connection:
-            if move.version_to:
-                connection.execute(_owned(sa.update(MOVES), move).values(owned_until=0.0))
-            else:
-                connection.execute(_owned(sa.delete(MOVES), move))
+            connection.execute(_owned(sa.update(MOVES), move).values(owned_until=0.0))
+
+    def forget(self, move: Move) -> None:
+        """Remove a move that has moved nothing."""
+        with outages_named(), self._engine.begin() as connection:
+            connection.execute(_owned(sa.delete(MOVES), move))
 
     def last(self) -> Move | None:
         """The newest move that was carried out."""
