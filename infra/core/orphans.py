@@ -141,7 +141,7 @@ def _found(pid: int, folder: str, records: Mapping[int, tuple[str, dict[str, int
         program = records[int(fields[GROUP_FIELD])][0]
     else:
         return None
-    return Found(pid, int(fields[START_TICKS_FIELD]), program, _command(pid))
+    return Found(pid, int(fields[START_TICKS_FIELD]), program, command(pid))
 
 
 def _in_recorded_group(fields: list[str], records: Mapping[int, tuple[str, dict[str, int]]]) -> bool:
@@ -176,7 +176,8 @@ def _environment(pid: int) -> dict[str, str]:
     return {name: value for name, _, value in entries}
 
 
-def _command(pid: int) -> str:
+def command(pid: int) -> str:
+    """The command line of a process, joined by blanks; empty when it is gone."""
     try:
         content = (PROC / str(pid) / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):

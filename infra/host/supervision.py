@@ -36,6 +36,8 @@ ANSWER_SECONDS = 30
 """Time within which supervisord answers; one that does not hangs."""
 STOP_SECONDS = 150
 """The same where it stops a program first, which takes up to 120 s, see `ProcessInputs`."""
+LAUNCH_SECONDS = 30
+"""Time from a program's start to its record: it ends what its predecessor left first."""
 WATCHDOG_SECONDS = 60
 """Time without a sign of the watchdog after which it counts as hung."""
 UNWRITABLE = ("\n", " ;", " #", "[", "*", "?")
@@ -58,6 +60,9 @@ class Status:
 
     lost_folder: str | None = None
     """A folder that the running process keeps open although it was deleted or made anew."""
+
+    launching: bool = False
+    """The program is about to start: `launch.py` has not recorded its process yet."""
 
     foreign: bool = False
     """A process runs, but not one that this program launched."""
@@ -137,7 +142,7 @@ class Supervision:
         """Run a program with these inputs; one that already runs with the very same ones is left alone."""
         spec = self._specification(inputs)
         content = json.dumps({**spec, "health": inputs.health.model_dump(), "folders": inputs.folders})
-        status = self.status(name)
+        status = self.launched_status(name)
         current = status.digest == spec["digest"] and status.lost_folder is None
         if status.state in ("RUNNING", "STARTING") and current:
             _write_private(self.folder / "specs" / f"{name}.json", content)  # a changed health check needs no restart
@@ -171,6 +176,8 @@ class Supervision:
         if not info["pid"]:
             return Status(info["statename"])
         now = Identity.of(info["pid"])
+        if launch.__file__ in orphans.command(info["pid"]):
+            return Status(info["statename"], launching=True)
         try:
             record = json.loads((self.folder / "specs" / f"{name}.run").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -179,6 +186,13 @@ class Supervision:
             return Status(info["statename"], foreign=info["statename"] == "RUNNING")
         lost = (path for path, inode in record.get("folders", {}).items() if launch.inode(path) != inode)
         return Status(info["statename"], identity=now, digest=record["digest"], lost_folder=next(lost, None))
+
+    def launched_status(self, name: str) -> Status:
+        """As `status`, once a program that is about to start has started."""
+        deadline = time.monotonic() + LAUNCH_SECONDS
+        while (status := self.status(name)).launching and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return status
 
     def digest(self, inputs: ProcessInputs) -> str:
         """Digest of what a process is launched with."""

@@ -188,8 +188,7 @@ def lost(before, now):
 
 def ask_for_a_retrain(stack, outputs):
     token = stack.specification(SERVICE)["environment"]["RETRAIN_TOKEN"]
-    url = f"{outputs['retrain_url']}/retrain"
-    request = urllib.request.Request(url, json.dumps({"reason": "random kills"}).encode())
+    request = urllib.request.Request(outputs["retrain_url"], json.dumps({"reason": "random kills"}).encode())
     request.add_header("authorization", f"Bearer {token}")
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)["retrain"]

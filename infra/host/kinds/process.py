@@ -67,7 +67,7 @@ def _outputs(host: Host, name: str, inputs: ProcessInputs, state: str) -> Output
 
 
 def _state(supervision: Supervision, request: Request[ProcessInputs]) -> str:
-    status = supervision.status(request.name)
+    status = supervision.launched_status(request.name)
     if status.identity is None:
         if status.foreign:
             return "foreign: supervised under this name, but started by someone else"
@@ -87,7 +87,7 @@ def _state(supervision: Supervision, request: Request[ProcessInputs]) -> str:
 
 
 def _refuse_taken_ports(supervision: Supervision, request: Request[ProcessInputs]) -> None:
-    if supervision.status(request.name).identity is not None:
+    if supervision.launched_status(request.name).identity is not None:
         return
     for port in request.inputs.ports:
         if owner := port_owner(port):

@@ -59,6 +59,18 @@ def test_worker_that_outlived_everything_is_ended_before_the_next_start(supervis
     assert PROCESS.create(supervised, forking_server(port, session))["state"] == "running"
 
 
+def test_program_that_a_new_supervisor_starts_is_not_started_twice(supervised, port):
+    PROCESS.create(supervised, web_server(port))
+    for each in orphans.find(supervised.root):
+        os.kill(each.pid, signal.SIGKILL)
+    wait_until(lambda: not supervised.supervision.alive())
+    supervise(supervised)
+    PROCESS.create(supervised, web_server(port))
+    told = (supervised.root / "supervisor" / "supervisord.log").read_text()
+    assert told.count("spawned: 'web'") == 2
+    assert "waiting for web to stop" not in told
+
+
 def test_worker_that_outlived_supervisor_and_parent_is_ended_by_the_watchdog(supervised, port):
     PROCESS.create(supervised, forking_server(port, "setsid"))
     supervisor = int((supervised.root / "supervisor" / "supervisord.pid").read_text())
