@@ -60,7 +60,8 @@ class Traffic:
         self._expected = [ask(url, body).body["predictions"] for body in (VECTOR, CUSTOMER)]
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._ask_again_and_again)
-        self.counts, self.wrong, self.last_right = {"right": 0, "missing": 0}, [], 0.0
+        self.counts, self.wrong = {"right": 0, "missing": 0}, []
+        self._moment, self.back_after_seconds = 0.0, None
 
     def __enter__(self):
         self._thread.start()
@@ -85,14 +86,14 @@ class Traffic:
             self.counts["missing"] += 1
         elif answer.status == 200 and answer.body["predictions"] == pytest.approx(expected, rel=1e-6):
             self.counts["right"] += 1
-            if body is VECTOR:
-                self.last_right = begun
+            if self.back_after_seconds is None and begun > self._moment:
+                self.back_after_seconds = time.monotonic() - self._moment
         else:
             self.wrong.append(answer)
 
-    def right_since(self, moment):
-        """Seconds from `moment` to the first later question that was answered; None while there is none."""
-        return self.last_right - moment if self.last_right > moment else None
+    def killed(self, moment):
+        """Measure from here: `back_after_seconds` is None until a later question is answered rightly."""
+        self._moment, self.back_after_seconds = moment, None
 
 
 def leaders(stack):
@@ -147,9 +148,9 @@ def unhealthy(stack, expected):
     )
 
 
-def recovered(stack, expected, traffic, moment):
+def recovered(stack, expected, traffic):
     deadline = time.monotonic() + BY_ITSELF_SECONDS
-    while unhealthy(stack, expected) or traffic.right_since(moment) is None:
+    while unhealthy(stack, expected) or traffic.back_after_seconds is None:
         if time.monotonic() > deadline:
             return False
         if not any(found.program == orphans.SUPERVISOR for found in orphans.find(stack.folder)):
@@ -203,17 +204,19 @@ def test_every_random_kill_is_mended_and_nothing_is_lost(stack):
     with Traffic(outputs["prediction_url"]) as traffic:
         for number in range(FIRST, FIRST + KILLS):
             kind, names, pids = targets(stack, number)
-            load, moment = os.getloadavg()[0], time.monotonic()
+            load = os.getloadavg()[0]
             kill(pids)
-            mended = "by itself" if recovered(stack, expected, traffic, moment) else "by `make up`"
+            moment = time.monotonic()
+            traffic.killed(moment)
+            mended = "by itself" if recovered(stack, expected, traffic) else "by `make up`"
             if mended != "by itself":
                 stack.up()
-                assert recovered(stack, expected, traffic, moment), f"kill {number}: {unhealthy(stack, expected)}"
+                assert recovered(stack, expected, traffic), f"kill {number}: {unhealthy(stack, expected)}"
             after = kept(stack)
             gone = lost(known, after)
             line = {"kill": number, "kind": kind, "hit": names, "mended": mended, "load": round(load, 1)}
             line |= {
-                "model server s": round(traffic.right_since(moment), 1),
+                "model server s": round(traffic.back_after_seconds, 1),
                 "all s": round(time.monotonic() - moment, 1),
             }
             print(json.dumps(line), flush=True)  # noqa: T201  the figures, for the reader of a run with -s
