@@ -89,6 +89,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
                 pulumi.Output.concat("--config.file=", configuration.absolute_path),
                 pulumi.Output.concat("--storage.path=", data.absolute_path),
                 pulumi.Output.concat("--web.listen-address=", _address(self._alertmanager_port)),
+                pulumi.Output.concat("--web.external-url=", self.alertmanager_url),
                 # Without an address it does not listen for peers on all interfaces.
                 "--cluster.listen-address=",
                 "--log.level=warn",
@@ -144,6 +145,8 @@ class PrometheusOnHost(pulumi.ComponentResource):
                 pulumi.Output.concat("--storage.tsdb.path=", data.absolute_path),
                 f"--storage.tsdb.retention.time={settings.retention_days}d",
                 pulumi.Output.concat("--web.listen-address=", _address(port)),
+                # Without it links of alerts name the host, where nothing listens.
+                pulumi.Output.concat("--web.external-url=", self.prometheus_url),
                 "--web.enable-lifecycle",
                 "--log.level=warn",
             ],

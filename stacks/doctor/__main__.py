@@ -20,6 +20,8 @@ from stacks.settings import KubernetesStack, LocalStack, StackFileError, StackSe
 from workloads.loan_default.doctor.probes import PROBES, Answer, Finding, Probe, examine, missing
 
 MARKS = {"ok": "ok", "warning": "WARN", "unknown": "????", "failed": "FAIL"}
+WORST_FIRST = ("failed", "unknown", "warning", "ok")
+VERDICTS = {"failed": "failed", "unknown": "could not be asked", "warning": "warned"}
 KUBECONFIG = "kubeconfig"
 
 
@@ -69,20 +71,19 @@ def _probe(name: str, needs: tuple[str, ...], ask: Callable[[], Finding]) -> Pro
 
 
 def report(answers: Sequence[Answer], unasked: Sequence[str] = ()) -> str:
-    """One line for each probe, its fix below it where there is one, what was not asked, and a verdict."""
+    """One line for each probe, the worst first, with its fix, what was not asked, and a verdict with warnings."""
     width = max((len(answer.probe) for answer in answers), default=0)
     lines = []
-    for answer in answers:
+    for answer in sorted(answers, key=lambda each: WORST_FIRST.index(each.finding.status)):
         finding = answer.finding
         lines.append(f"{MARKS[finding.status]:<5} {answer.probe:<{width}}  {finding.detail}")
         if finding.fix:
             lines.append(f"{'':<5} {'':<{width}}  -> {finding.fix}")
     lines += [f"{'-':<5} {each}" for each in unasked]
-    failed, unknown = (sum(each.finding.status == status for each in answers) for status in ("failed", "unknown"))
-    if not failed and not unknown:
-        verdict = f"all {len(answers)} probes found their part at work"
-    else:
-        verdict = f"{failed} of {len(answers)} probes failed" + (f", {unknown} could not be asked" if unknown else "")
+    counts = {status: sum(each.finding.status == status for each in answers) for status in VERDICTS}
+    others = [f"{counts[status]} {words}" for status, words in VERDICTS.items() if counts[status]]
+    at_work = f"{len(answers) - sum(counts.values())} of" if others else "all"
+    verdict = ", ".join([f"{at_work} {len(answers)} probes found their part at work", *others])
     return "\n".join([*lines, "", verdict])
 
 

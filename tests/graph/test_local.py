@@ -117,3 +117,9 @@ def test_batch_scoring_runs_at_the_times_that_the_stack_file_names(pulumi_run):
     command = timer.inputs["command"]
     assert command[command.index("--cron") + 1] == "15 5 * * 1"
     assert command[-3:] == ["python", "-m", "workloads.loan_default.batch"]
+
+
+@pytest.mark.parametrize("server", ["prometheus", "alertmanager"])
+def test_links_of_alerts_lead_to_the_servers_loopback_url(graph, server):
+    process = graph.one("host:index:Process", f"monitoring-{server}")
+    assert f"--web.external-url={graph.outputs[f'{server}_url']}" in process.inputs["command"]

@@ -163,6 +163,21 @@ def test_version_on_one_of_two_servers_fires_for_the_other(tmp_path):
     assert fired(tmp_path, healthy() | {other: "1x400"}, 10 * MINUTE) == {metrics.ALERT_VERSION_NOT_SERVED}
 
 
+def test_slow_requests_of_a_quiet_hour_do_not_fire(tmp_path):
+    """One slow request in six is beyond the budget, and too little to judge by."""
+    series = healthy() | {ALL: "0+0.1x400", FAST: "0+0.08x400"}
+    assert metrics.ALERT_LATENCY not in fired(tmp_path, series, 2 * HOUR)
+    busy = healthy() | {ALL: "0+10x400", FAST: "0+8x400"}
+    assert metrics.ALERT_LATENCY in fired(tmp_path, busy, 2 * HOUR)
+
+
+def test_failing_requests_beside_a_large_batch_fire(tmp_path):
+    """20 of 21 requests fail each minute, and the answered one scores 1,000 rows."""
+    failing = {f'{metrics.PREDICTION_ERRORS}{{reason="internal"}}': "0+20x400"}
+    series = healthy() | failing | {SCORED: "0+1000x400", ALL: "0+1x400", FAST: "0+1x400"}
+    assert metrics.ALERT_ERRORS in fired(tmp_path, series, 2 * HOUR)
+
+
 def test_no_model_server_fires(tmp_path):
     of_server = (metrics.MODEL_INFO, metrics.MODEL_WANTED)
     series = {key: value for key, value in healthy().items() if not key.startswith(of_server)}

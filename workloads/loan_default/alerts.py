@@ -94,7 +94,8 @@ def _capture(settings: AlertSettings) -> dict[str, Any]:
 
 def _errors(settings: AlertSettings) -> dict[str, Any]:
     errors = f'sum(rate({metrics.PREDICTION_ERRORS}{{{metrics.LABEL_REASON}=~"{OUR_FAULT}"}}[5m]))'
-    answers = f"sum(rate({metrics.PREDICTIONS}[5m]))"
+    # Answered requests, and not their rows: one batch of 1,000 rows must not hide 20 requests that fail.
+    answers = f"sum(rate({metrics.PREDICTION_LATENCY}_count[5m]))"
     return _alert(
         metrics.ALERT_ERRORS,
         f"{errors} > {settings.error_share} * ({errors} + {answers})",
@@ -152,9 +153,10 @@ def _latency(settings: AlertSettings) -> dict[str, Any]:
     Source: https://sre.google/workbook/alerting-on-slos/ (multiwindow, burn rate).
     """
     budget = settings.latency_burn * (1 - settings.latency_share)
+    enough = f"sum(increase({metrics.PREDICTION_LATENCY}_count[1h])) >= {settings.latency_min_requests}"
     return _alert(
         metrics.ALERT_LATENCY,
-        f"{_slow(settings, '1h')} > {budget:.4f} and {_slow(settings, '5m')} > {budget:.4f}",
+        f"{_slow(settings, '1h')} > {budget:.4f} and {_slow(settings, '5m')} > {budget:.4f} and {enough}",
         0,
         "critical",
         f"{{{{ $value | humanizePercentage }}}} of the answers take over {settings.latency_seconds} s",

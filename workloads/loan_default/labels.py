@@ -32,6 +32,9 @@ OUTCOMES = "labels/outcomes"
 WINDOWS = "labels/windows"
 STRUCK = "captures-struck.json"
 
+MIN_PREFIX = 6
+"""Characters of a prefix to strike."""
+
 MAX_OUTCOMES = 50_000
 """Outcomes of one delivery."""
 
@@ -104,8 +107,14 @@ def add(environment: Environment, outcomes: Sequence[Outcome]) -> int:
 def strike(environment: Environment, prefix: str) -> None:
     """From now on no request whose id begins with `prefix` counts for monitoring or training.
 
-    For requests that nobody meant: a broken client, a load test, a fire drill. What was captured stays.
+    For requests that nobody meant: a broken client, a load test, a fire drill. What was captured stays. Raises
+    DataError for a prefix of fewer than `MIN_PREFIX` characters.
     """
+    if len(prefix) < MIN_PREFIX:
+        raise DataError(
+            f"the prefix {prefix!r} has {len(prefix)} characters, at least {MIN_PREFIX} are needed: a shorter one "
+            "would strike the requests of everybody"
+        )
     store = Store.open(environment)
     found = store.read_json(STRUCK) or {"prefixes": []}
     store.write_json(STRUCK, {"prefixes": sorted({*found["prefixes"], prefix})})
@@ -281,7 +290,7 @@ def main() -> None:
     action.add_argument("--strike", metavar="PREFIX", help="ignore captured requests whose id begins like this")
     arguments = parser.parse_args()
     environment = load()
-    if arguments.strike:
+    if arguments.strike is not None:
         strike(environment, arguments.strike)
         return
     try:

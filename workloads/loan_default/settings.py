@@ -355,6 +355,9 @@ class AlertSettings(_Frozen):
     latency_burn: Annotated[float, Field(gt=1)] = 14.4
     """Times faster than allowed that slow answers use up the budget; 14.4 spends 2 % of a month's in an hour."""
 
+    latency_min_requests: Annotated[int, Field(ge=1)] = 100
+    """Requests of the last hour below which no latency alert fires: of few requests a slow one says nothing."""
+
     model_age_days: Annotated[float, Field(gt=0)] = 90
     """Age of the champion."""
 

@@ -91,6 +91,7 @@ def measure(
     scores = _score(candidate, parts.test)
     labels = parts.test[LABEL].to_numpy()
     quarantined = sum(data.ingested.quarantined.values())
+    ingested = len(data.frame if data.known is None else data.known)  # a window's rows were not ingested
     return {
         "candidate": score_metrics(labels, scores) | {"distinct_scores": len(set(scores.tolist()))},
         "train": score_metrics(parts.train[LABEL].to_numpy(), _score(candidate, parts.train)),
@@ -102,7 +103,7 @@ def measure(
             "hash": data.ingested.data_hash,
             "trained_on_hash": candidate.manifest.data_hash,
             "rows": len(data.frame),
-            "quarantined_share": quarantined / max(1, quarantined + len(data.frame)),
+            "quarantined_share": quarantined / max(1, quarantined + ingested),
             "features": list(candidate.manifest.features),
             "constant_features": constant_features(data.frame),
             "label_correlation": {name: _association(data.frame, name) for name in FEATURES},

@@ -49,7 +49,8 @@ def test_one_that_failed_exits_with_one(run, platform):
     code, printed = run(platform(policy={}))
     assert code == 1
     assert "FAIL  release policy" in printed
-    assert f"1 of {SERVERS + 1} probes failed" in printed
+    assert f"{SERVERS} of {SERVERS + 1} probes found their part at work, 1 failed" in printed
+    assert printed.startswith("FAIL")
 
 
 def test_customers_with_other_features_online_are_named(run, platform, agreeing):
@@ -85,7 +86,6 @@ def test_a_cluster_that_cannot_be_asked_is_unknown_and_no_success(run, platform,
     assert code == 1
     assert "????  admission" in printed
     assert "Unable to connect to the server: EOF" in printed
-    assert "0 of" in printed
     assert "4 could not be asked" in printed
 
 

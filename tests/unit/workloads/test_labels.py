@@ -225,3 +225,17 @@ def test_wrong_outcomes_are_named(body, named):
 def test_right_outcomes_are_read():
     (found,) = labels.parse(json.dumps({"outcomes": [{"request_id": "a", "outcome": 1, ENTITY: 5}]}).encode())
     assert (found.request_id, found.row, found.outcome, found.customer) == ("a", 0, 1, 5)
+
+
+@pytest.mark.parametrize("prefix", ["", "drill"])
+def test_strike_of_everybody_is_refused(environment, prefix):
+    with pytest.raises(DataError, match=r"at least 6 are needed: a shorter one would strike the requests of everybody"):
+        labels.strike(environment, prefix)
+    assert Store.open(environment).read_json(labels.STRUCK) is None
+
+
+def test_strike_command_refuses_an_empty_prefix(monkeypatch, environment):
+    monkeypatch.setattr(labels, "load", lambda: environment)
+    monkeypatch.setattr("sys.argv", ["labels", "--strike", ""])
+    with pytest.raises(DataError, match="at least 6 are needed"):
+        labels.main()

@@ -1,5 +1,6 @@
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -139,3 +140,11 @@ def test_after_learning_from_labelled_requests_both_models_are_measured_on_what_
     assert facts["known"]["candidate"] == facts["known"]["champion"]
     assert facts["known"]["candidate"]["test_auc"] == facts["candidate"]["test_auc"]
     assert measure(Split(parts.train, parts.test), world.data, scorer, None)["known"] is None
+
+
+def test_quarantined_share_is_of_the_ingested_rows_and_not_of_the_window(world, scorer, fitted):
+    parts = fitted[1]
+    ingested = world.ingested.model_copy(update={"quarantined": {"AGE": 30}})
+    window = replace(world.data, ingested=ingested, frame=world.data.frame.head(400), known=world.data.frame)
+    facts = measure(Split(parts.train, parts.test), window, scorer, None)
+    assert facts["data"]["quarantined_share"] == 30 / (30 + len(world.data.frame))

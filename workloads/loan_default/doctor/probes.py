@@ -296,7 +296,8 @@ def _drift_report(outputs: Mapping[str, str]) -> Finding:
             return Finding(
                 status="warning",
                 detail="no drift was measured yet",
-                fix="the monitoring job measures it nightly; `make drill` measures it now",
+                fix="the monitoring job measures it nightly; "
+                '`make stage RUN="python -m workloads.loan_default.monitoring"` measures it now',
             )
         raise
     latest = f"the latest report has {len(report) // 1024} KiB"

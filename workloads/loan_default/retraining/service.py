@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 65_536
 MAX_OUTCOMES_BYTES = 8 * 1_048_576
-MIN_PREFIX = 6
-"""Characters of a prefix to strike: a shorter one would strike everybody's requests."""
-
 _AHEAD_SECONDS = 300.0
 """How far another machine's clock may be ahead."""
 
@@ -95,7 +92,7 @@ class Strike(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    prefix: Annotated[str, Field(min_length=MIN_PREFIX, max_length=64)]
+    prefix: Annotated[str, Field(min_length=labels.MIN_PREFIX, max_length=64)]
     """Beginning of their ids."""
 
 
