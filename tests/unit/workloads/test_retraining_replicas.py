@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from workloads.loan_default import loops
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.retraining import champion as champions
 from workloads.loan_default.retraining import database, lease
@@ -140,7 +139,6 @@ def test_a_lease_is_renewed_as_long_as_its_owner_lives(ledgers, short_leases, mo
 
 def test_a_lease_outlives_an_outage_of_the_database(ledgers, monkeypatch):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.01)
-    monkeypatch.setattr(loops, "FIRST_BACKOFF_SECONDS", 0.01)
     first, _ = ledgers
     retrain, tries = submitted(first), []
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.loops import Loop
 from workloads.loan_default.retraining.database import LeaseLostError
 
@@ -56,3 +57,5 @@ class Lease:
             self.check()
         except LeaseLostError as error:
             _log.warning("%s", error)
+        except WorkloadError as error:  # the next beat tries again, without the growing pause of a failed loop
+            _log.warning("%s: the lease could not be renewed: %s", self._what, error)
