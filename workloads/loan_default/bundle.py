@@ -159,6 +159,15 @@ def write(folder: Path, onnx_model: bytes, manifest: Manifest) -> str:
     return sha256(content)
 
 
+def loss_in(answer: str) -> str | None:
+    """What is wrong with an artifact in the store's words, which MLflow repeats in an error 500; None for an outage."""
+    if "did not match calculated checksum" in answer:
+        return "is damaged: its checksum is not the one that the store recorded"
+    if "(404) when calling" in answer or "NoSuchKey" in answer:
+        return "is not in the artifact store"
+    return None
+
+
 def sha256(content: bytes) -> str:
     """Hex digest."""
     return hashlib.sha256(content).hexdigest()

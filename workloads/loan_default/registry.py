@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from workloads.loan_default import MODEL_NAME, evidence
-from workloads.loan_default.bundle import BUNDLE_FOLDER, BundleError, Manifest, verify
+from workloads.loan_default.bundle import BUNDLE_FOLDER, BundleError, Manifest, loss_in, verify
 from workloads.loan_default.errors import AliasMovedError, GateError, WorkloadError, run_command
 from workloads.loan_default.servers import wait_for_mlflow
 from workloads.loan_default.settings import Environment, load
@@ -252,7 +252,7 @@ def unreadable(client: "MlflowClient", environment: Environment, version: str) -
     except WorkloadError as error:
         return f"the bundle of version {version} cannot be read: {error}"
     except (MlflowException, RequestException, OSError) as error:
-        if is_away(error):
+        if is_away(error) and not loss_in(str(error)):
             raise
         return f"the bundle of version {version} cannot be read: {' '.join(str(error).split())[:200]}"
     return None

@@ -19,7 +19,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workloads.loan_default import MODEL_NAME
-from workloads.loan_default.bundle import MANIFEST_FILE, MODEL_FILE, Bundle, BundleError, Scorer
+from workloads.loan_default.bundle import MANIFEST_FILE, MODEL_FILE, Bundle, BundleError, Scorer, loss_in
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.identifiers import IdentifierError, ModelVersion, artifact_path, model_version, sha256_hex
 
@@ -205,6 +205,8 @@ class RegistrySource:
             with self._http.stream("GET", f"/api/2.0/mlflow-artifacts/artifacts/{path}/{name}") as answer:
                 if answer.status_code == httpx.codes.NOT_FOUND:
                     raise BundleError(f"the bundle has no {name}")
+                if answer.is_server_error and (loss := loss_in(answer.read().decode(errors="replace"))):
+                    raise BundleError(f"{name} {loss}")
                 if answer.status_code != httpx.codes.OK:
                     raise RegistryDownError(f"artifact {name}: status {answer.status_code}")
                 for part in answer.iter_bytes():

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from workloads.loan_default.bundle import MANIFEST_FILE, MODEL_FILE, BundleError, Scorer
+from workloads.loan_default.bundle import MANIFEST_FILE, MODEL_FILE, BundleError, Scorer, loss_in
 from workloads.loan_default.training import EXAMPLE
 
 
@@ -65,3 +65,26 @@ def test_a_pickle_in_place_of_a_model_is_never_run(bundle, tmp_path):
     with pytest.raises(BundleError):
         Scorer.load(folder, checksum)
     assert not (tmp_path / "ran").exists()
+
+
+DAMAGED = (
+    '{"error_code":"INTERNAL_ERROR","message":"##### File 1/a/artifacts/serving/model.onnx #####\\n'
+    'Expected checksum lMxhjA== did not match calculated checksum: t8aEHQ=="}'
+)
+MISSING = (
+    '{"error_code":"INTERNAL_ERROR","message":"##### File 1/a/artifacts/serving/model.onnx #####\\n'
+    'An error occurred (404) when calling the HeadObject operation: Not Found"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "loss"),
+    [
+        (DAMAGED, "is damaged: its checksum is not the one that the store recorded"),
+        (MISSING, "is not in the artifact store"),
+        ('{"error_code":"INTERNAL_ERROR","message":"Could not connect to the endpoint URL"}', None),
+        ("", None),
+    ],
+)
+def test_words_of_the_store_tell_a_loss_from_an_outage(answer, loss):
+    assert loss_in(answer) == loss
