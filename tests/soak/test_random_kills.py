@@ -21,8 +21,9 @@ import psutil
 import pytest
 
 from infra.core import health, orphans
+from infra.host.processes import Identity
 from infra.host.supervision import WATCHDOG, Supervision
-from tests.e2e.stack import LocalStack, ask
+from tests.e2e.stack import LocalStack, ask, wait_until
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
@@ -84,6 +85,7 @@ class Traffic:
             answer = None
         if answer is None or answer.status >= 500:
             self.counts["missing"] += 1
+            self.back_after_seconds = None
         elif answer.status == 200 and answer.body["predictions"] == pytest.approx(expected, rel=1e-6):
             self.counts["right"] += 1
             if self.back_after_seconds is None and begun > self._moment:
@@ -92,7 +94,7 @@ class Traffic:
             self.wrong.append(answer)
 
     def killed(self, moment):
-        """Measure from here: `back_after_seconds` is None until a later question is answered rightly."""
+        """Measure from here: `back_after_seconds` is the first right answer after the last missing one."""
         self._moment, self.back_after_seconds = moment, None
 
 
@@ -128,6 +130,8 @@ def kill(pids):
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        wait_until(lambda pid=pid: Identity.of(pid) is None, f"process {pid} is dead")
 
 
 def specifications(stack):
@@ -205,8 +209,8 @@ def test_every_random_kill_is_mended_and_nothing_is_lost(stack):
         for number in range(FIRST, FIRST + KILLS):
             kind, names, pids = targets(stack, number)
             load = os.getloadavg()[0]
-            kill(pids)
             moment = time.monotonic()
+            kill(pids)
             traffic.killed(moment)
             mended = "by itself" if recovered(stack, expected, traffic) else "by `make up`"
             if mended != "by itself":
