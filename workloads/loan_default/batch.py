@@ -16,6 +16,7 @@ from workloads.loan_default import ENTITY, FEATURES, MODEL_NAME
 from workloads.loan_default.bundle import Scorer
 from workloads.loan_default.errors import WorkloadError, run_command
 from workloads.loan_default.features import pull, read_offline
+from workloads.loan_default.identifiers import ingestion_run, model_version
 from workloads.loan_default.registry import CHAMPION, alias_version, download_bundle, mlflow_client
 from workloads.loan_default.release import quiet_libraries
 from workloads.loan_default.servers import wait_for_mlflow
@@ -72,7 +73,7 @@ def score(environment: Environment) -> Batch:
 
 def prefix_of(run: str, version: str, settings: BatchSettings) -> str:
     """Folder of a result; parts of another size would not fit beside one another."""
-    return f"batch/{run}/version={version}/rows={settings.part_rows}"
+    return f"batch/{ingestion_run(run)}/version={model_version(version)}/rows={settings.part_rows}"
 
 
 def score_parts(environment: Environment, store: Store, scorer: Scorer, prefix: str) -> dict[str, int]:

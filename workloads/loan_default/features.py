@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from workloads.loan_default import ENTITY, FEATURES, LABEL
 from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.errors import DataError, WorkloadError, run_command
+from workloads.loan_default.identifiers import ingestion_run
 from workloads.loan_default.ingestion import CURRENT, EVENT_TIMESTAMP, Ingested, current, published, recorded
 from workloads.loan_default.settings import Environment, load
 from workloads.loan_default.store import Store
@@ -171,7 +172,8 @@ def pull(environment: Environment) -> Ingested:
 
 def _folder(environment: Environment) -> Path:
     """Where `pull` puts the run."""
-    return environment.work / "features" / (environment.ingestion_run or "current")
+    run = environment.ingestion_run
+    return environment.work / "features" / (ingestion_run(run, "INGESTION_RUN") if run else "current")
 
 
 def read_offline(environment: Environment) -> "pd.DataFrame":

@@ -25,6 +25,7 @@ _HEX32 = re.compile(r"[0-9a-f]{32}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_REPORT = re.compile(r"reports/[0-9]{8}T[0-9]{12}Z/drift_report\.html")
 _INGESTION_RUN = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{12}")
 _SHOWN = 60
 
@@ -60,7 +61,12 @@ def window_name(value: object, what: str = "labelled window") -> str:
 
 def retrain_id(value: object, what: str = "retrain id") -> str:
     """A row of the retraining ledger."""
-    return _matched(_HEX32, value, what, "32 hexadecimal digits 0-9a-f")
+    return run_id(value, what)
+
+
+def report_path(value: object, what: str = "report path") -> str:
+    """The object of a drift report, which is shown without a token."""
+    return _matched(_REPORT, value, what, "reports/<date>T<time in microseconds>Z/drift_report.html")
 
 
 def plain_name(value: object, what: str = "name") -> str:
@@ -71,13 +77,12 @@ def plain_name(value: object, what: str = "name") -> str:
 
 def artifact_path(value: object, what: str = "artifact path") -> str:
     """A path of MLflow's artifact proxy, `<experiment>/<run>/artifacts/<folder>`: plain names, joined by '/'."""
-    text = str(value)
-    try:
-        for name in text.split("/"):
-            plain_name(name)
-    except IdentifierError:
-        raise _refusal(value, what, "plain names (letters, digits, '._=+-') joined by single '/'") from None
-    return text
+    allowed = f"plain names (letters, digits, '._=+-') joined by single '/', up to {LONGEST_KEY_BYTES} characters"
+    if not isinstance(value, str) or len(value) > LONGEST_KEY_BYTES:
+        raise _refusal(value, what, allowed)
+    if any(_PLAIN_NAME.fullmatch(name) is None for name in value.split("/")):
+        raise _refusal(value, what, allowed)
+    return value
 
 
 def object_path(value: object, what: str = "object path") -> str:
@@ -110,9 +115,7 @@ def _refusal(value: object, what: str, allowed: str) -> IdentifierError:
     return IdentifierError(f"{what} {shown} is refused; allowed: {allowed}")
 
 
-Sha256 = Annotated[str, AfterValidator(sha256_hex)]
 RunId = Annotated[str, AfterValidator(run_id)]
 ModelVersion = Annotated[str, AfterValidator(model_version)]
 IngestionRun = Annotated[str, AfterValidator(ingestion_run)]
-WindowName = Annotated[str, AfterValidator(window_name)]
-ObjectPath = Annotated[str, AfterValidator(object_path)]
+ReportPath = Annotated[str, AfterValidator(report_path)]

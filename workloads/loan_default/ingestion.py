@@ -26,7 +26,7 @@ from workloads.lifecycle.workload import Column
 from workloads.loan_default import ENTITY, LABEL, identifiers
 from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.errors import DataError, run_command
-from workloads.loan_default.identifiers import IngestionRun
+from workloads.loan_default.identifiers import IngestionRun, object_path
 from workloads.loan_default.settings import STORED, Environment, IngestionSettings, load
 from workloads.loan_default.spark import files_for, start
 from workloads.loan_default.store import Store, fetch
@@ -54,7 +54,8 @@ _BEYOND = 2.0**60
 
 _HASH_PARTS = 4
 _STAMP = "%Y%m%dT%H%M%S%fZ"
-_RUN = re.compile(r"\d{8}T\d{12}Z")
+_RUN = re.compile(r"\d{8}T\d{12}Z(-[0-9a-f]{12})?")
+"""Names of what older runs left: a raw copy has no hash of its rows yet."""
 
 
 class Ingested(BaseModel):
@@ -135,19 +136,18 @@ def current(store: Store) -> Ingested:
 
 def published(store: Store) -> Ingested | None:
     """The published run; None before the first publication."""
-    found = store.read_json(CURRENT)
-    return None if found is None else Ingested.model_validate(found)
+    return store.read_model(CURRENT, Ingested)
 
 
 def recorded(store: Store, run: str) -> Ingested:
     """A complete run, published or not; raises DataError when there is none of that name."""
-    found = store.read_json(_record(run))
+    found = store.read_model(_record(run), Ingested)
     if found is None:
         raise DataError(
             f"{store.uri}/{_record(run)} does not exist: ingestion run {run} did not finish or was removed as an old "
             "run; ingest again"
         )
-    return Ingested.model_validate(found)
+    return found
 
 
 def _record(run: str) -> str:
@@ -156,7 +156,7 @@ def _record(run: str) -> str:
 
 def _source(environment: Environment, scratch: Path) -> tuple[Path, str]:
     if environment.data.startswith(STORED):
-        path = scratch / environment.data.rpartition("/")[2]
+        path = scratch / object_path(environment.data.rpartition("/")[2], f"file name of DATA={environment.data}")
         fetch(environment, environment.data, path)
         return path, path.name
     if environment.data:
@@ -312,7 +312,7 @@ def _forget(store: Store, kept: int) -> None:
     """Delete all but the newest runs and the published one."""
     serving = published(store)
     for kind in ("features", "quarantine", "raw", RECORDS):
-        runs = [name for name in store.names(kind) if _RUN.match(name)]
+        runs = [name for name in store.names(kind) if _RUN.fullmatch(name)]
         for run in runs[:-kept]:
             if serving is None or not serving.run.startswith(run):  # the raw file is named by the time alone
                 store.remove_tree(f"{kind}/{run}")

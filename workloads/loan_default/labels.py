@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from workloads.loan_default import CAPTURES, ENTITY, FEATURES, LABEL, SMOKE
 from workloads.loan_default.errors import DataError, run_command
 from workloads.loan_default.features import ATTRIBUTES, TrainingSet
+from workloads.loan_default.identifiers import window_name
 from workloads.loan_default.reference import COLUMNS
 from workloads.loan_default.settings import Environment, load
 from workloads.loan_default.store import Store
@@ -220,12 +221,11 @@ def with_window(environment: Environment, base: TrainingSet) -> TrainingSet:
     """The training set of `LABELLED_WINDOW`: its rows and, by setting, a seeded share of the ingested ones."""
     import pandas as pd  # noqa: PLC0415
 
-    name = environment.labelled_window
+    name = window_name(environment.labelled_window, "LABELLED_WINDOW")
     store = Store.open(environment)
-    described, content = store.read_json(f"{WINDOWS}/{name}.json"), store.read(f"{WINDOWS}/{name}.parquet")
-    if described is None or content is None:
+    taken, content = store.read_model(f"{WINDOWS}/{name}.json", Window), store.read(f"{WINDOWS}/{name}.parquet")
+    if taken is None or content is None:
         raise DataError(f"{store.uri}/{WINDOWS}/{name} does not exist; start the retrain again")
-    taken = Window.model_validate(described)
     fresh = pd.read_parquet(io.BytesIO(content))
     wanted = round(taken.rows * taken.old_share / (1 - taken.old_share))
     old = base.frame.sample(min(wanted, len(base.frame)), random_state=environment.settings.training.seed)

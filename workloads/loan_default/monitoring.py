@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from workloads.loan_default import ENTITY, FEATURES, LABEL, labels, metrics, reference
 from workloads.loan_default.errors import DataError, WorkloadError, run_command
 from workloads.loan_default.features import ATTRIBUTES
+from workloads.loan_default.identifiers import ReportPath, RunId
 from workloads.loan_default.metrics import KIND_OPPORTUNITY, KIND_PARITY
 from workloads.loan_default.scrape import Page
 from workloads.loan_default.servers import wait_for_mlflow, wait_for_model_server
@@ -56,7 +57,7 @@ class Checked(BaseModel):
     version: str
     """Version that the model server answered with at that time."""
 
-    run_id: str
+    run_id: RunId
     """Its MLflow run: whose training rows the reference is."""
 
     rows: int
@@ -74,7 +75,7 @@ class Checked(BaseModel):
     live: labels.Quality
     """That version on requests with known outcome."""
 
-    report: str | None
+    report: ReportPath | None
     """The report's path below the workload's root; None when nothing was measured."""
 
 
@@ -137,8 +138,7 @@ def _expect_capture(environment: Environment) -> None:
 
 def latest(environment: Environment) -> Checked | None:
     """The last check that ended well; None when there was none."""
-    found = Store.open(environment).read_json(LATEST)
-    return None if found is None else Checked.model_validate(found)
+    return Store.open(environment).read_model(LATEST, Checked)
 
 
 def _in_a_row(environment: Environment, drift: Drift | None, run_id: str, before: Checked | None) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME, metrics
+from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME, identifiers, metrics
 from workloads.loan_default.errors import DataError, WorkloadError
 from workloads.loan_default.features import ATTRIBUTES
 from workloads.loan_default.scrape import Page
@@ -45,7 +45,12 @@ def save(environment: Environment, run_id: str, frame: "pd.DataFrame") -> None:
     """Keep the rows of a training; raises WorkloadError when the store cannot be written."""
     buffer = io.BytesIO()
     frame[list(COLUMNS)].to_parquet(buffer, index=False)
-    Store.open(environment).write(f"{PREFIX}/{run_id}.parquet", buffer.getvalue())
+    Store.open(environment).write(key(run_id), buffer.getvalue())
+
+
+def key(run_id: str) -> str:
+    """Object that holds the rows of a training; raises IdentifierError when `run_id` cannot be a run's id."""
+    return f"{PREFIX}/{identifiers.run_id(run_id)}.parquet"
 
 
 def read(environment: Environment, run_id: str) -> "pd.DataFrame":
@@ -53,10 +58,10 @@ def read(environment: Environment, run_id: str) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415  a second that the Pulumi program does not need
 
     store = Store.open(environment)
-    content = store.read(f"{PREFIX}/{run_id}.parquet")
+    content = store.read(key(run_id))
     if content is None:
         raise DataError(
-            f"{store.uri}/{PREFIX}/{run_id}.parquet does not exist: the champion's training rows were not kept; "
+            f"{store.uri}/{key(run_id)} does not exist: the champion's training rows were not kept; "
             "retrain, or run `python -m workloads.loan_default.release`"
         )
     return pd.read_parquet(io.BytesIO(content))

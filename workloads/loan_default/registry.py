@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from workloads.loan_default import MODEL_NAME, evidence
+from workloads.loan_default import MODEL_NAME, evidence, identifiers
 from workloads.loan_default.bundle import BUNDLE_FOLDER, BundleError, Manifest, loss_in, verify
 from workloads.loan_default.errors import AliasMovedError, GateError, WorkloadError, run_command
 from workloads.loan_default.servers import wait_for_mlflow
@@ -230,11 +230,15 @@ def alias_version(client: "MlflowClient", alias: str) -> str | None:
 
 
 def download_bundle(client: "MlflowClient", run_id: str, folder: Path) -> tuple[Path, str]:
-    """Folder and registered checksum of a run's bundle, not yet verified."""
-    run = client.get_run(run_id)
+    """Folder and registered checksum of a run's bundle, not yet verified.
+
+    Raises IdentifierError when id or checksum cannot be one.
+    """
+    run = client.get_run(identifiers.run_id(run_id))
     checksum = run.data.tags.get(BUNDLE_TAG)
     if checksum is None:
         raise GateError(f"run {run_id} has no complete bundle: its training did not finish; train again")
+    identifiers.sha256_hex(checksum, f"tag {BUNDLE_TAG} of run {run_id}")
     return Path(client.download_artifacts(run_id, BUNDLE_FOLDER, str(folder))), checksum
 
 
@@ -259,13 +263,16 @@ def unreadable(client: "MlflowClient", environment: Environment, version: str) -
 
 
 def _candidate(client: "MlflowClient", environment: Environment, run_id: str) -> _Candidate:
-    run = client.get_run(run_id)
+    run = client.get_run(identifiers.run_id(run_id))
     raw = run.data.tags.get(VERDICT_TAG)
     if raw is None:
         raise GateError(
             f"run {run_id} has no verdict: run `python -m workloads.loan_default.validation {run_id}` first"
         )
-    verdict = Verdict.model_validate_json(raw)
+    try:
+        verdict = Verdict.model_validate_json(raw)
+    except ValidationError as error:
+        raise GateError(f"run {run_id} has a verdict that the release did not write: validate it again") from error
     if not verdict.allowed:
         raise GateError(f"run {run_id} was refused by the release policy: {'; '.join(verdict.reasons)}")
     with tempfile.TemporaryDirectory(dir=environment.work) as scratch:

@@ -9,20 +9,23 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlparse
 
 from pyarrow import fs
+from pydantic import BaseModel, ValidationError
 
 from workloads.loan_default import SERVED_NAME
-from workloads.loan_default.errors import WorkloadError
+from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.identifiers import IdentifierError, object_path
 from workloads.loan_default.settings import Environment
 
 _PIECE_BYTES = 1 << 20
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Store:
-    """The workload's part of the artifact store; paths are relative to `<uri>/loan-default/`."""
+    """The workload's part of the artifact store; paths are relative to `<uri>/loan-default/` and cannot leave it."""
 
     def __init__(self, filesystem: fs.FileSystem, root: str, uri: str) -> None:
         self._fs = filesystem
@@ -59,14 +62,26 @@ class Store:
                 shutil.copyfileobj(content, stream, _PIECE_BYTES)
 
     def download_tree(self, prefix: str, target: Path) -> None:
-        """Copy a prefix to a local folder; the folder appears whole or not at all."""
+        """Copy a prefix to a local folder; the folder appears whole or not at all.
+
+        Raises IdentifierError, and leaves the folder as it was, when an object's name leads out of the prefix.
+        """
+        root = self._path(prefix)
         partial = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        with _named(self.uri):
-            fs.copy_files(self._path(prefix), str(partial), source_filesystem=self._fs)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        try:
+            with _named(self.uri):
+                for info in self._fs.get_file_info(fs.FileSelector(root, recursive=True)):
+                    if info.type is fs.FileType.File:
+                        file = partial / object_path(info.path.removeprefix(f"{root}/"), "object name")
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                        with self._fs.open_input_stream(info.path) as content, file.open("wb") as copy:
+                            shutil.copyfileobj(content, copy, _PIECE_BYTES)
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
     def write(self, path: str, content: bytes) -> None:
         """Write one object; a reader sees the old or the new content, never a part."""
@@ -99,10 +114,22 @@ class Store:
         content = self.read(path)
         return None if content is None else dict(json.loads(content))
 
+    def read_model(self, path: str, kind: type[_Model]) -> _Model | None:
+        """Mapping stored by `write_json` as a model, None when there is none; raises DataError when it is not one."""
+        content = self.read(path)
+        if content is None:
+            return None
+        try:
+            return kind.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "content"
+            raise DataError(f"{self.uri}/{path} is not what this workload wrote: {where}: {first['msg']}") from error
+
     def names(self, prefix: str) -> list[str]:
-        """Names directly below a prefix, sorted; empty when there is none."""
+        """Names directly below a prefix (empty: the root), sorted; empty when there is none."""
         with _named(self.uri):
-            selector = fs.FileSelector(self._path(prefix), allow_not_found=True)
+            selector = fs.FileSelector(self._path(prefix) if prefix else self._root, allow_not_found=True)
             return sorted(info.base_name for info in self._fs.get_file_info(selector))
 
     def remove_tree(self, prefix: str) -> None:
@@ -115,13 +142,22 @@ class Store:
         return self._path(prefix), self._fs
 
     def _path(self, path: str) -> str:
-        return f"{self._root}/{path.strip('/')}"
+        """Full path of an object below the root; raises IdentifierError for a path that could leave it."""
+        full = f"{self._root}/{object_path(path)}"
+        if isinstance(self._fs, fs.LocalFileSystem) and not _is_below(full, self._root):
+            raise IdentifierError(f"object path {path!a} is refused; allowed: no link that leads out of {self._root}")
+        return full
 
 
 def fetch(environment: Environment, uri: str, target: Path) -> None:
     """Copy one object `s3://bucket/key` to a local file; raises WorkloadError that names it."""
     with _named(uri):
         fs.copy_files(uri.removeprefix("s3://"), str(target), source_filesystem=_s3(environment.aws_endpoint_url_s3))
+
+
+def _is_below(path: str, root: str) -> bool:
+    """Whether a path is in a folder once every link on the way is followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 class _named:  # noqa: N801  used as a context, like contextlib's own

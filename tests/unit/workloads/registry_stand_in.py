@@ -5,6 +5,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
+from onnx import TensorProto, helper
+
+from workloads.loan_default import FEATURES
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.serving import Watcher
 from workloads.loan_default.settings import ServingSettings
@@ -115,3 +118,21 @@ def tree(folder):
         else None
         for path in folder.rglob("*")
     }
+
+
+def onnx_model(outputs="probabilities", external=None):
+    """A valid model: a constant times the features; `external` names a file that holds the constant."""
+    constant = helper.make_tensor("w", TensorProto.FLOAT, [len(FEATURES), 2], [0.0] * 2 * len(FEATURES))
+    if external is not None:
+        constant.ClearField("float_data")
+        constant.data_location = TensorProto.EXTERNAL
+        constant.external_data.add(key="location", value=str(external))
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["features", "w"], [outputs])],
+        "model",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(FEATURES)])],
+        [helper.make_tensor_value_info(outputs, TensorProto.FLOAT, [None, 2])],
+        [constant],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return made.SerializeToString()

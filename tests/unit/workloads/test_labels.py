@@ -183,7 +183,7 @@ def test_training_takes_new_and_old_rows_by_setting(make_environment, share, old
 
 def test_a_window_that_is_gone_is_an_error(small):
     with pytest.raises(DataError, match="start the retrain again"):
-        labels.with_window(small.model_copy(update={"labelled_window": "nothing"}), base(10))
+        labels.with_window(small.model_copy(update={"labelled_window": "0" * 32}), base(10))
 
 
 def test_live_quality_is_that_of_one_version(small):

@@ -3,14 +3,13 @@ import pickle
 from pathlib import Path
 
 import pytest
-from onnx import TensorProto, helper
 from prometheus_client import REGISTRY
 
 from workloads.loan_default import FEATURES, metrics
 from workloads.loan_default.bundle import MANIFEST_FILE
 from workloads.loan_default.source import RegistryDownError
 
-from .registry_stand_in import tree, watcher
+from .registry_stand_in import onnx_model, tree, watcher
 
 
 @pytest.fixture
@@ -80,24 +79,6 @@ def test_model_of_another_shape_is_refused(registry, tmp_path, add_version):
     registry.aliases = {"champion": "3"}
     watch.look()
     assert served.versions == {"champion": "1"}
-
-
-def onnx_model(outputs="probabilities", external=None):
-    """A valid model: a constant times the features; `external` names a file that holds the constant."""
-    constant = helper.make_tensor("w", TensorProto.FLOAT, [len(FEATURES), 2], [0.0] * 2 * len(FEATURES))
-    if external is not None:
-        constant.ClearField("float_data")
-        constant.data_location = TensorProto.EXTERNAL
-        constant.external_data.add(key="location", value=str(external))
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["features", "w"], [outputs])],
-        "model",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(FEATURES)])],
-        [helper.make_tensor_value_info(outputs, TensorProto.FLOAT, [None, 2])],
-        [constant],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return made.SerializeToString()
 
 
 @pytest.mark.parametrize("absolute", [True, False])

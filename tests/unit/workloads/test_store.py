@@ -1,6 +1,12 @@
-import pytest
+import io
+from types import SimpleNamespace
 
-from workloads.loan_default.errors import WorkloadError
+import pytest
+from pyarrow import fs
+
+from workloads.loan_default.errors import DataError, WorkloadError
+from workloads.loan_default.identifiers import IdentifierError
+from workloads.loan_default.ingestion import current
 from workloads.loan_default.settings import Environment
 from workloads.loan_default.store import Store, fetch
 
@@ -79,3 +85,29 @@ def test_a_file_in_the_store_is_fetched_by_its_address(s3, tmp_path):
 def test_a_file_that_the_store_does_not_have_is_one_line_that_names_it(s3, tmp_path):
     with pytest.raises(WorkloadError, match=r"^artifact store s3://bucket/nothing\.csv: "):
         fetch(s3, "s3://bucket/nothing.csv", tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize("name", ["../../precious", "a/../../../precious", "/precious", "a//b", "."])
+def test_object_that_leads_out_of_its_prefix_is_not_downloaded(environment, tmp_path, name):
+    root = Store.open(environment)._root
+    listed = [fs.FileInfo(f"{root}/tree/{name}", fs.FileType.File)]
+    hostile = SimpleNamespace(get_file_info=lambda _: listed, open_input_stream=lambda _: io.BytesIO(b"evil"))
+    target = tmp_path / "a" / "target"
+    target.mkdir(parents=True)
+    (target / "old").write_text("old")
+    with pytest.raises(IdentifierError, match="object name"):
+        Store(hostile, root, "s3://bucket").download_tree("tree", target)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["a", "a/target", "a/target/old"]
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "../x", "a/../b", "/a", "a/", "a//b", "a\0", "a\n", "a\\b", "x" * 256])
+def test_path_that_could_leave_the_root_is_refused(store, path):
+    for operation in (store.read, store.remove_tree, store.dataset, lambda path: store.write(path, b"x")):
+        with pytest.raises(IdentifierError):
+            operation(path)
+
+
+def test_object_that_is_not_what_was_written_is_named(store):
+    store.write("features/current.json", b'{"run": "../../x"}')
+    with pytest.raises(DataError, match=r"features/current\.json is not what this workload wrote: run: "):
+        current(store)

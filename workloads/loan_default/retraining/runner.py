@@ -19,6 +19,7 @@ from typing import IO, Literal, Protocol
 import psutil
 
 from workloads.loan_default.errors import OUTCOME, WorkloadError
+from workloads.loan_default.identifiers import retrain_id
 from workloads.loan_default.pipeline import NAME, Images, submit
 from workloads.loan_default.retraining.ledger import Retrain
 from workloads.loan_default.settings import Environment
@@ -91,7 +92,7 @@ class LocalRunner:
         """Run the pipeline's command; a timeout ends all of its processes."""
         del handle, noted  # a process cannot be gone on with
         self._folder.mkdir(parents=True, exist_ok=True)
-        log = self._folder / f"{_parts(retrain)[0]}.log"
+        log = self._folder / f"{retrain_id(_parts(retrain)[0])}.log"
         command = [sys.executable, "-m", "workloads.loan_default.pipeline", "--local", "--labelled-window", window]
         command += ["--retrain", _parts(retrain)[0]]
         process = subprocess.Popen(

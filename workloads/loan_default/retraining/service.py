@@ -237,7 +237,7 @@ class Service:
 
         def read() -> bytes | None:
             run = reference.champion(environment).run_id
-            return Store.open(environment).read(f"{reference.PREFIX}/{run}.parquet")
+            return Store.open(environment).read(reference.key(run))
 
         content = await run_in_threadpool(read)
         if content is None:
