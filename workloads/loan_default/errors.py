@@ -3,6 +3,7 @@
 from workloads.lifecycle.base.errors import (
     OUTCOME,
     TELEMETRY_OFF,
+    AliasMovedError,
     DataError,
     GateError,
     WorkloadError,
@@ -22,7 +23,3 @@ __all__ = [
     "report_failure",
     "run_command",
 ]
-
-
-class AliasMovedError(WorkloadError):
-    """Somebody else moved the alias `champion`; nothing was moved here."""

@@ -33,6 +33,10 @@ class GateError(WorkloadError):
     """The release policy refused a model; the champion stays."""
 
 
+class AliasMovedError(WorkloadError):
+    """The registry's alias was moved by another process; nothing was moved here."""
+
+
 def cause(error: BaseException) -> str:
     """One line with the root cause of an error: the first failure of the chain, without stack frames."""
     if isinstance(error, WorkloadError):
