@@ -62,10 +62,15 @@ def test_a_killed_run_is_gone_on_with_and_no_part_is_scored_twice(here, scorer):
 
 def test_parts_of_another_size_are_no_parts_of_this_result(here, scorer):
     environment, store = here
-    score_parts(environment, store, scorer, batch.prefix_of("run", "1", environment.settings.batch))
+    score_parts(
+        environment,
+        store,
+        scorer,
+        batch.prefix_of("20261123T000000000000Z-0123456789ab", "1", environment.settings.batch),
+    )
     smaller = environment.settings.batch.model_copy(update={"part_rows": 700})
     other = environment.model_copy(update={"settings": environment.settings.model_copy(update={"batch": smaller})})
-    prefix = batch.prefix_of("run", "1", smaller)
+    prefix = batch.prefix_of("20261123T000000000000Z-0123456789ab", "1", smaller)
     assert score_parts(other, store, scorer, prefix) == {"rows": 3000, "parts": 5, "resumed": 0}
     assert table(store, prefix).column(ENTITY).to_pylist() == read_offline(environment)[ENTITY].tolist()
 
