@@ -99,7 +99,7 @@ class RetrainingService:
         found = []
         for process in psutil.process_iter():
             try:
-                mine = process.environ().get("RETRAIN_ID") == retrain
+                mine = process.environ().get("RETRAIN_ID", "").partition(".")[0] == retrain  # behind it: the epoch
                 if mine and "workloads.loan_default.pipeline" in process.cmdline():
                     found.append(process.pid)
             except psutil.Error:

@@ -45,8 +45,8 @@ def test_it_is_content_with_one_that_waits_already(asking, ledger):
 
 def test_what_the_service_refuses_is_one_line_with_its_words(asking, ledger):
     environment, champion = asking
-    champion.version = ""
-    with pytest.raises(WorkloadError, match=r"/retrain: 503: .*no champion yet"):
+    champion.version = None
+    with pytest.raises(WorkloadError, match=r"/retrain: 503: .*registry has not answered yet"):
         ask(environment)
     with pytest.raises(WorkloadError, match=r"/retrain: 401: .*bearer token"):
         ask(environment.model_copy(update={"retrain_token": "another-token-of-that-length"}))
