@@ -77,7 +77,6 @@ TOGETHER = {("online_store", "engine"): {"engine_version": "7.1"}}
 REPLACED = {
     ("online_store", "engine"): {"online-store-parameters"},
     ("online_store", "token_generation"): {"online-store-token"},
-    ("database", "version"): {"database-parameters-17"},
     ("database", "password_generation"): {
         "tracking-database-password",
         "tracking-database-provision-secrets",

@@ -58,7 +58,8 @@ def assert_shows_the_pin_and_loses_the_timer(planned):
     server = planned.step("loan-default-model-predictor")
     assert (server.op, {path.partition("[")[0] for path in server.changed}) == ("update", {"spec.predictor.containers"})
     assert '"serving": {"model_version": "3"}' in new_inputs(planned, server)
-    assert planned.step("loan-default-release-run").op == "replace"
+    assert planned.step("loan-default-release-run").op == "same"
+    assert planned.step("loan-default-pinned-run").op == "create"
     assert {
         step.name for step in planned.changes if step.op == "delete" and step.type.endswith(("CronJob", "Job"))
     } == {"loan-default-scheduled-retrain-times", "loan-default-pipeline-run"}
