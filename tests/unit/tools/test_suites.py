@@ -129,10 +129,12 @@ def test_interrupt_ends_every_process_of_every_suite(tmp_path):
         "    open('begun', 'w').close()\n"
         "    time.sleep(600)\n"
     )
+    # Tests that a shell started in the background ignore SIGINT, and so would what they start.
     program = f"""
-import sys
+import signal, sys
 from pathlib import Path
 from tools import suites
+signal.signal(signal.SIGINT, signal.default_int_handler)
 suites.paths.CHECKOUT = Path({str(tmp_path)!r})
 suites.Suite.command = lambda suite, report, further: [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
 run = suites.Run([suites.Suite(name="long", arguments=("tests",))], Path({str(tmp_path)!r}), 1, identity="tried")
