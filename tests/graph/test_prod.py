@@ -278,7 +278,7 @@ def test_pipelines_have_no_key_of_the_store_and_their_server_is_on_rds(graph):
     assert secrets["pipelines-metadata"]["sslmode"] == "require"
 
 
-def test_pipelines_with_a_server_in_the_cluster_reach_rds_s3_and_their_credentials():
+def test_pipelines_in_the_cluster_reach_rds_s3_and_their_credentials():
     graph = prod.graph(prod.program(pipelines={"kind": "kfp-on-kubernetes"}))
     ways = {
         each.get("spec.podSelector.matchLabels", {}).popitem()[0]: json.dumps(each.get("spec.egress"))

@@ -80,7 +80,7 @@ def test_private_api_server_admits_the_named_networks_and_groups(graph):
 
 
 @pytest.mark.parametrize(("resized", "ignored"), [(False, []), (True, ["scalingConfig.desiredSize"])])
-def test_number_of_system_nodes_is_the_autoscalers_only_where_it_resizes_them(graph, resized, ignored):
+def test_autoscaler_owns_the_number_of_only_those_nodes_that_it_resizes(graph, resized, ignored):
     group = graph(settings(system_nodes={"nodes_min": 5}), resized=resized).one(eks.NodeGroup)
     assert group.get("scalingConfig") == {"minSize": 5, "desiredSize": 5, "maxSize": 6}
     assert group.options.get("ignoreChanges", []) == ignored

@@ -71,7 +71,7 @@ def test_program_that_a_new_supervisor_starts_is_not_started_twice(supervised, p
     assert "waiting for web to stop" not in told
 
 
-def test_worker_that_outlived_supervisor_and_parent_is_ended_by_the_watchdog(supervised, port):
+def test_watchdog_ends_a_worker_that_outlived_supervisor_and_parent(supervised, port):
     PROCESS.create(supervised, forking_server(port, "setsid"))
     supervisor = int((supervised.root / "supervisor" / "supervisord.pid").read_text())
     parent = supervised.supervision.status("web").identity.pid

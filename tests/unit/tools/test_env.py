@@ -237,7 +237,7 @@ def test_data_given_in_a_shell_set_up_for_another_stack_counts(monkeypatch):
 
 
 @pytest.mark.usefixtures("stacks")
-def test_file_given_to_a_stack_on_a_cluster_is_passed_on_and_not_remembered(monkeypatch, tmp_path):
+def test_file_given_to_a_cluster_stack_is_passed_on_and_not_remembered(monkeypatch, tmp_path):
     (tmp_path / "raw.csv").touch()
     assert data(monkeypatch, tmp_path / "raw.csv", stack="dev") == str(tmp_path / "raw.csv")
     assert data(monkeypatch, stack="dev") is None

@@ -110,7 +110,7 @@ def test_publication_moves_the_pointer_and_the_online_values(copy, candidate):
     assert list(training_set(copy).frame["Income"]) == list(read_offline(copy)["Income"])
 
 
-def test_publication_interrupted_after_the_pointer_is_completed_by_a_refresh(copy, candidate, monkeypatch):
+def test_refresh_completes_a_publication_interrupted_after_the_pointer(copy, candidate, monkeypatch):
     monkeypatch.setattr("workloads.loan_default.features.refresh", interrupted)
     with pytest.raises(KeyboardInterrupt):
         publish(copy, candidate.run)

@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 class Lease:
     """A context in which a loop renews a row's lease; `lost` is true once another owner has the row.
 
-    A database that does not answer loses nothing: whoever wants to take the row over needs the same database, and the
-    first renewal after the outage finds out. What must not happen twice asks `check` right before it.
+    A database outage loses nothing: another replica needs the same database to take the row over, and the first
+    renewal after the outage finds out. What must not happen twice asks `check` right before it.
     """
 
     def __init__(self, what: str, renew: Callable[[], bool]) -> None:

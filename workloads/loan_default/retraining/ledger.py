@@ -223,9 +223,9 @@ class Ledger:
     def release(self, seconds: float, waiting: Callable[[str], None]) -> Iterator[Retrain]:
         """Keep the running place for a release by `up`, once no retrain has it.
 
-        `waiting` gets one sentence about whoever has it. Raises WorkloadError when it is not free within `seconds`. A
-        process that is killed inside loses the place after half a minute; one that was suspended for longer cannot
-        promote any more.
+        `waiting` gets one sentence about the holder of the place. Raises WorkloadError when it is not free within
+        `seconds`. A process that is killed inside loses the place after half a minute; one that was suspended for
+        longer cannot promote any more.
         """
         mine = self._claim(seconds, waiting)
         try:

@@ -1,6 +1,6 @@
 """Moves of the alias `champion` in SQL: recorded before they happen, one at a time, and each at most once.
 
-MLflow has no compare-and-set on aliases, so the ledger serializes whoever moves them: the unique column `slot` admits
+MLflow has no compare-and-set on aliases, so the ledger serializes their moves: the unique column `slot` admits
 one move at a time, the unique column `key` admits one promotion and one rollback of a retrain. A mover that dies is
 relieved once its lease is over, and the recorded versions say how its move ends.
 Leaves out the registry: `champion` moves the alias.
@@ -109,7 +109,7 @@ class Moves:
         return self._write(move, {"slot": None, "outcome": outcome, "ended_at": clock()})
 
     def let_go(self, move: Move) -> None:
-        """Leave an unfinished move to whoever comes next."""
+        """Leave an unfinished move to the next mover."""
         with outages_named(), self._engine.begin() as connection:
             connection.execute(_owned(sa.update(MOVES), move).values(owned_until=0.0))
 

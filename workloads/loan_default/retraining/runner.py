@@ -25,7 +25,7 @@ from workloads.loan_default.retraining.ledger import Retrain
 from workloads.loan_default.settings import Environment
 
 MARK = "RETRAIN_ID"
-"""Variable by which the processes of a retrain are found again, whoever their parent is by then: `<id>.<epoch>`."""
+"""Variable by which the processes of a retrain are found again under any parent: `<id>.<epoch>`."""
 
 SECRETS_OF_THE_SERVICE = ("RETRAIN_TOKEN", "RETRAIN_TOKEN_FILE", "RETRAIN_DATABASE", "PORT")
 _log = logging.getLogger(__name__)
