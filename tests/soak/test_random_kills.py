@@ -153,14 +153,15 @@ def unhealthy(stack, expected):
 
 
 def recovered(stack, expected, traffic):
+    """Seconds until the model server answered again, once every program is healthy; None if they stay away."""
     deadline = time.monotonic() + BY_ITSELF_SECONDS
-    while unhealthy(stack, expected) or traffic.back_after_seconds is None:
+    while unhealthy(stack, expected) or (seconds := traffic.back_after_seconds) is None:
         if time.monotonic() > deadline:
-            return False
+            return None
         if not any(found.program == orphans.SUPERVISOR for found in orphans.find(stack.folder)):
-            return False  # supervisor and watchdog died together: only `make up` starts them again
+            return None  # supervisor and watchdog died together: only `make up` starts them again
         time.sleep(0.5)
-    return True
+    return seconds
 
 
 def rows(url, query):
@@ -212,15 +213,16 @@ def test_every_random_kill_is_mended_and_nothing_is_lost(stack):
             moment = time.monotonic()
             kill(pids)
             traffic.killed(moment)
-            mended = "by itself" if recovered(stack, expected, traffic) else "by `make up`"
-            if mended != "by itself":
+            mended, seconds = "by itself", recovered(stack, expected, traffic)
+            if seconds is None:
                 stack.up()
-                assert recovered(stack, expected, traffic), f"kill {number}: {unhealthy(stack, expected)}"
+                mended, seconds = "by `make up`", recovered(stack, expected, traffic)
+                assert seconds is not None, f"kill {number}: {unhealthy(stack, expected)}"
             after = kept(stack)
             gone = lost(known, after)
             line = {"kill": number, "kind": kind, "hit": names, "mended": mended, "load": round(load, 1)}
             line |= {
-                "model server s": round(traffic.back_after_seconds, 1),
+                "model server s": round(seconds, 1),
                 "all s": round(time.monotonic() - moment, 1),
             }
             print(json.dumps(line), flush=True)  # noqa: T201  the figures, for the reader of a run with -s
