@@ -231,11 +231,12 @@ def test_two_people_at_two_replicas_roll_back_once(setting, ledgers, registry, m
     asked = []
 
     def champion():
-        """Both have asked for the champion before either moves it."""
+        """Both have read the champion before either moves it."""
+        found = FileRegistry.champion(registry)
         asked.append(1)
         if len(asked) <= 2:
             wait_for(lambda: len(asked) >= 2, "both people asked")
-        return FileRegistry.champion(registry)
+        return found
 
     monkeypatch.setattr(registry, "champion", champion)
     with ThreadPoolExecutor(2) as pool:
