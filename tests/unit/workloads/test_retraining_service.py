@@ -1,5 +1,7 @@
+import importlib
 import json
 import random
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,7 @@ from starlette.testclient import TestClient
 from workloads.loan_default import MODEL_NAME, labels, metrics, monitoring
 from workloads.loan_default.errors import WorkloadError
 from workloads.loan_default.loops import Loop
-from workloads.loan_default.retraining.champion import RolledBack
+from workloads.loan_default.retraining.champion import RolledBack, preload
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.service import ALERT_OUTCOMES, MAX_BODY_BYTES, Parts, Service
 
@@ -278,3 +280,25 @@ def test_the_ledger_can_be_read_while_the_store_is_down(world, monkeypatch):
     status = world.http.get("/status", headers=HEADERS).json()
     assert (status["latest_check"], status["trouble"]) == (None, "artifact store s3://x: down")
     assert status["queued"]["version_before"] == "1"
+
+
+def test_mlflow_is_imported_by_one_thread_at_a_time(monkeypatch):
+    begun, others = [], []
+
+    def imported(name):
+        begun.append(name)
+        if len(begun) == 1:
+            second.start()
+            others.append(second_has_begun.wait(0.2))
+
+    def preloaded():
+        preload()
+        second_has_begun.set()
+
+    second_has_begun = threading.Event()
+    second = threading.Thread(target=preloaded)
+    monkeypatch.setattr(importlib, "import_module", imported)
+    preload()
+    second.join()
+    assert others == [False]
+    assert begun == ["mlflow", "workloads.loan_default.registry"] * 2

@@ -13,7 +13,7 @@ from workloads.loan_default.loops import Loops
 from workloads.loan_default.release import quiet_libraries
 from workloads.loan_default.retraining import runner
 from workloads.loan_default.retraining.bearer import token
-from workloads.loan_default.retraining.champion import ChampionAlias
+from workloads.loan_default.retraining.champion import ChampionAlias, preload
 from workloads.loan_default.retraining.checks import Checks
 from workloads.loan_default.retraining.ledger import Ledger
 from workloads.loan_default.retraining.service import Parts, Service
@@ -84,17 +84,11 @@ def main() -> None:
     quiet_libraries()
     service, worker = build(environment)
     worker.start()
-    threading.Thread(target=_preload, name="preload", daemon=True).start()
+    # So that the first rollback is as fast as the next.
+    threading.Thread(target=preload, name="preload", daemon=True).start()
     sys.setswitchinterval(_SWITCH_SECONDS)
     listen(service, arguments.host, arguments.port)
     worker.join(timeout=20)
-
-
-def _preload() -> None:
-    """Import what a rollback needs, so that the first one is as fast as the next."""
-    import mlflow  # noqa: F401, PLC0415
-
-    from workloads.loan_default import registry  # noqa: F401, PLC0415
 
 
 if __name__ == "__main__":

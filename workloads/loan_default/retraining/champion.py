@@ -5,6 +5,7 @@ ledger and MLflow's answer, for longer than a lease, moves the alias late. It th
 version that the ledger names. Moves by hand, `python -m workloads.loan_default.registry`, pass the ledger by.
 """
 
+import importlib
 import logging
 import threading
 import time
@@ -26,6 +27,8 @@ _WAIT_SECONDS = 60.0
 """How long a move waits for the one before it: a lease, and what a move itself takes."""
 
 _PAUSE_SECONDS = 0.2
+_SLOW_IMPORTS = ("mlflow", "workloads.loan_default.registry")
+_importing = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -67,30 +70,38 @@ class MlflowRegistry:
 
     def previous(self) -> str | None:
         """Version that `previous` names."""
-        from workloads.loan_default.registry import PREVIOUS, alias_version, mlflow_client  # noqa: PLC0415
-
         with _outages_named():
+            from workloads.loan_default.registry import PREVIOUS, alias_version, mlflow_client  # noqa: PLC0415
+
             return alias_version(mlflow_client(self._environment), PREVIOUS)
 
     def candidate(self, retrain: str) -> str | None:
         """Newest version that the retrain's pipeline registered."""
-        from workloads.loan_default.registry import candidate_of  # noqa: PLC0415
-
         with _outages_named():
+            from workloads.loan_default.registry import candidate_of  # noqa: PLC0415
+
             return candidate_of(self._environment, retrain)
 
     def move(self, version_from: str, version_to: str, kind: Kind, fence: Callable[[], object]) -> None:
         """Move `champion`, and leave evidence."""
-        from workloads.loan_default.registry import move  # noqa: PLC0415
-
         with _outages_named():
+            from workloads.loan_default.registry import move  # noqa: PLC0415
+
             move(self._environment, version_from, version_to, kind, fence)
+
+
+def preload() -> None:
+    """Import MLflow, three seconds, in one thread at a time: of two that import it at once, one may see half of it."""
+    with _importing:
+        for name in _SLOW_IMPORTS:
+            importlib.import_module(name)
 
 
 @contextmanager
 def _outages_named() -> Iterator[None]:
-    """Turn an error of MLflow's client into a WorkloadError."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415  three seconds of imports
+    """Import MLflow and turn an error of its client into a WorkloadError."""
+    preload()
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  as above
 
     try:
         yield
