@@ -1,18 +1,24 @@
 # Each target is a thin call of a real tool; `make` alone lists them.
 #   STACK=local      the stack a command is about
+#   WORKLOAD=name    which workload of STACK a command is about, instead of the default one
 #   ARGS=...         further flags for `pulumi up`, `preview` or `destroy`
 #   BASE=revision    what `preview` and `review` compare with, instead of with nothing
 #   DEPLOYED=1       `review` compares with what is there, on the real backend and providers
 #   REPORT=folder    where reports are written to
-#   DATA=file.csv    the raw data that `up` ingests, remembered for STACK; `DATA=generated` for generated rows
+#   DATA=file.csv    the raw data that `up` ingests, remembered for STACK and WORKLOAD; `DATA=generated` for generated rows
 #   LOSE="role ..."  whose data `down` may delete, on other stacks than local
 #   SUITES="..."     which suites `test` runs, instead of all
+#   SINCE=2026-11-01 from which day on `audit` shows entries, instead of all
+#   SERVER=name      whose login `credentials` prints for curl, e.g. `prometheus`
+#   FROM=folder      where `workload` finds a package
 #   REGISTRY=...     where `images` pushes to, e.g. 127.0.0.1:5001/mlplatform
 STACK ?= local
+WORKLOAD ?=
 ARGS ?=
 REGISTRY ?=
+SERVER ?=
 PYTHON ?= python3
-export DATA DRILL
+export DATA DRILL WORKLOAD
 
 # The environment in which a command about the stack runs.
 WITH = $(PYTHON) -m tools.env --stack $(STACK) --
@@ -27,7 +33,7 @@ SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.simulated --stack $(ST
 # Where everything is, with the token of the retraining service, for the commands that talk to the platform.
 OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 # The same as programs of this machine use them: past a login, by the ports of `make forward`.
-REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.forward --outputs
+REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.forward --outputs --workload "$(WORKLOAD)"
 
 # By a name of its own, so that `make --dry-run` prints it: lines that name make itself are run even then.
 UP = $(MAKE) --no-print-directory up
@@ -36,13 +42,19 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install up preview access-matrix policy policy-state review drift cost down preflight doctor outputs forward env drill retrain status stage rollback test soak check wheel lock images bench
+.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down preflight doctor audit outputs credentials forward env drill retrain status stage rollback rotate-signing-key test soak check wheel lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 16
 
 install: ## install what STACK needs and this machine lacks, outside the checkout
 	@$(PYTHON) -m tools.install --stack $(STACK)
+
+workload: ## install a workload of another repository: FROM=folder of its package; REMOVE=package takes one away
+	@$(PYTHON) -m tools.workload_packages $(if $(REMOVE),--remove "$(REMOVE)","$(FROM)")
+
+contract: ## what every workload has to pass, for WORKLOAD alone, without a stack
+	@$(WITH) "$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads -k "$(WORKLOAD)" tests/unit/workloads/test_workload_contract*.py
 
 up: install ## bring STACK up and show where everything is
 	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK) $(if $(filter local,$(STACK)),--forget-creations)
@@ -53,6 +65,7 @@ else
 	@$(WITH) $(INFRA)/python -m stacks.adopt --stack $(STACK)
 	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS))
 endif
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.audit note --stack $(STACK) --action up
 	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome --stack $(STACK)
 
 preview: install ## show what `up` would change; other stacks than local without any account, since BASE if given
@@ -90,7 +103,9 @@ down: ## destroy STACK and what is kept about it; refuses to lose data that LOSE
 ifneq ($(STACK),local)
 	@$(WITH) $(INFRA)/python -m stacks.holdings --stack $(STACK) --lose $(LOSE)
 endif
+	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.audit note --stack $(STACK) --action down --outcome begun --keep
 	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
+	@$(INFRA)/python -m stacks.audit note --stack $(STACK) --action down </dev/null
 ifneq ($(STACK),local)
 	@$(INFRA)/python -m stacks.sweep --stack $(STACK)
 endif
@@ -101,12 +116,18 @@ preflight: ## ask STACK's account whether its quotas and zones suffice; BLOCKED 
 doctor: ## ask every part of STACK whether it does its work; prints cause and fix
 	@$(REACHED) | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.doctor --stack $(STACK) $(ARGS)
 
+audit: ## who did what on STACK, SINCE=2026-11-01 if given; fails when its log was changed; ARGS=--json for lines of JSON
+	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.audit show --stack $(STACK) --since "$(SINCE)" --workload "$(WORKLOAD)" $(ARGS)
+
 access-matrix: ## who may do what on AWS, as the program of STACK declares it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud
 	@$(WITH) $(INFRA)/python -m stacks.access_matrix --stack $(STACK)
 
 outputs: ## where everything is, as JSON
 	@$(WITH) pulumi stack output --stack $(STACK) --json
+
+credentials: ## who to log in as at the servers of STACK; SERVER=name prints it for `curl -K -`
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.credentials --server "$(SERVER)"
 
 forward: ## open loopback ports to the servers of STACK on a cluster, until interrupted
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.forward
@@ -118,21 +139,25 @@ drill: ## fire drills on STACK: a bad release must go back, drift must lead to a
 	@$(UP) DRILL=1
 	@status=0; \
 	for drill in --bad-release "" --poisoned; do \
-	  $(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.drill --outputs - $$drill || { status=$$?; break; }; \
+	  $(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.operations.drill --outputs - $$drill || { status=$$?; break; }; \
 	done; \
 	$(UP) DRILL= && exit $$status
 
 retrain: ## retrain the model on the running STACK by hand and wait for the outcome
-	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client retrain --outputs - --wait
+	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client retrain --outputs - --wait
 
 status: ## what the retraining service of the running STACK did and does, as JSON
-	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client status --outputs -
+	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client status --outputs -
 
 stage: ## run a command with the variables of a stage of the running STACK: RUN="python -m ..."
-	@$(PYTHON) -m tools.stage --stack $(STACK) -- $(RUN)
+	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- $(RUN)
 
 rollback: ## put the previous model version back on the running STACK
-	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.loan_default.retraining.client rollback --outputs -
+	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client rollback --outputs -
+
+rotate-signing-key: ## sign verdicts with a new key: counts it up in the file of STACK, then brings STACK up
+	@$(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.rotate --stack $(STACK) --workload "$(WORKLOAD)"
+	@$(UP)
 
 check: ## format, lint, types, and which package may import which
 	@$(PYTHON) -m tools.install cloud workloads pulumi tools actionlint
@@ -149,12 +174,12 @@ check: ## format, lint, types, and which package may import which
 
 test: ## every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install validators kubernetes gatekeeper kserve helm
+	@$(PYTHON) -m tools.install cloud validators clients kubernetes gatekeeper kserve helm
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
 soak: ## the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud kubernetes gatekeeper kserve helm
+	@$(PYTHON) -m tools.install cloud clients kubernetes gatekeeper kserve helm
 	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/e2e tests/engine tests/policy
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
 	$(INFRA)/python -m tests.tiers --record

@@ -1,6 +1,7 @@
 """`python -m policies`: judge a preview, an update, a state or manifests; print Gatekeeper's part; renew the table."""
 
 import argparse
+import contextlib
 import datetime as dt
 import json
 import os
@@ -8,13 +9,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from policies import destruction, documentation, exemptions, gate, gatekeeper, kinds, report
-from policies.catalogue import FOLDER, PACK, REPORT, SETTINGS
+from policies.catalogue import FOLDER, PACK, REPORT, SETTINGS, STEPS_JUDGED
 from policies.model import PolicyError, Resource, one_line
 from policies.settings import KEY, PolicySettings, parse
 
@@ -78,38 +80,69 @@ def _published(verdict: gate.Report, given: argparse.Namespace) -> int:
 
 
 def _update(given: argparse.Namespace) -> int:
-    """Preview, judge, ask, update: by itself the engine judges a stack at the end of an update, when it is too late."""
+    """Preview, judge, ask, and make the update that was judged: the engine stops at a step that is not in its plan.
+
+    By itself the engine judges a stack at the end of an update, when it is too late.
+    """
     if not given.yes and not sys.stdin.isatty():
         raise PolicyError("nobody is there to be asked before the update: give `--yes`")
-    if code := _engine(given):
-        return code
-    if not given.yes and input("Make this update? [yes/no] ").strip().lower() not in ("y", "yes"):
-        sys.stdout.write("nothing was changed\n")
-        return 1
-    command = ["pulumi", "up", "--yes", "--skip-preview", "--policy-pack", str(PACK), *given.arguments]
-    return subprocess.run(command, check=False).returncode
-
-
-def _engine(given: argparse.Namespace) -> int:
-    """Run the engine with the pack, show what it shows, and add what only its steps tell."""
     with tempfile.TemporaryDirectory() as folder:
-        written, log = Path(folder) / "report.json", Path(folder) / "events.json"
+        plan = Path(folder) / "plan.json"
+        if code := _engine(given, plan):
+            return code
+        if not given.yes and input("Make this update? [yes/no] ").strip().lower() not in ("y", "yes"):
+            sys.stdout.write("nothing was changed\n")
+            return 1
+        command = ["pulumi", "up", "--yes", "--skip-preview", "--policy-pack", str(PACK), "--plan", str(plan)]
+        environment = os.environ | {STEPS_JUDGED: "1"}
+        return subprocess.run([*command, *given.arguments], env=environment, check=False).returncode
+
+
+def _engine(given: argparse.Namespace, plan: Path | None = None) -> int:
+    """Run the engine with the pack, show what it shows, and add what only its steps tell; keep the plan if asked."""
+    with tempfile.TemporaryDirectory() as folder:
+        written, log = Path(folder) / "report.json", Path(folder) / "events"
         if given.command != "state":
             command = ["pulumi", "preview", "--policy-pack", str(PACK), "--event-log", str(log)]
+            command += ["--save-plan", str(plan)] if plan else []
         else:
             command = ["pulumi", "policy", "analyze", "--policy-pack", str(PACK), *_of(given.stack)]
         # The CLI knows --event-log under this variable only, as Pulumi's Automation API uses it.
         environment = os.environ | {REPORT: str(written), "PULUMI_DEBUG_COMMANDS": "true"}
         if given.command == "state":
             environment[SETTINGS] = _configured(given.stack)
-        code = subprocess.run([*command, *given.arguments], env=environment, check=False).returncode
+        with _piped(log) as events:
+            code = subprocess.run([*command, *given.arguments], env=environment, check=False).returncode
         if not written.exists():
             return code or 2
         verdict = report.from_json(written.read_text())
         if given.command != "state":
-            losses = destruction.losses(destruction.steps(log))
+            losses = destruction.losses(destruction.steps(events.result()))
             verdict = gate.with_losses(verdict, losses, exemptions.load(), _today())
     return _published(verdict, given) or code
+
+
+@contextlib.contextmanager
+def _piped(path: Path) -> Iterator[Future[str]]:
+    """What others write to a pipe that is made at `path`, once they and the block have ended.
+
+    The engine's events hold the stack's secrets, so no file may keep them, also when this process is killed.
+    """
+    os.mkfifo(path, mode=0o600)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a reader that blocks would wait for a writer here
+    writing = os.open(path, os.O_WRONLY)
+    os.set_blocking(reading, True)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(_read, reading)
+        try:
+            yield future
+        finally:
+            os.close(writing)
+
+
+def _read(descriptor: int) -> str:
+    with open(descriptor, encoding="utf-8") as stream:
+        return stream.read()
 
 
 def _of(stack: str) -> list[str]:

@@ -20,13 +20,15 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 
-from policies import catalogue, exemptions, gate, report
+from policies import builtin, catalogue, exemptions, gate, report
 from policies.model import Finding, Level, PolicyError, Resource, stack_of
 from policies.settings import KEY, PolicySettings, parse
 from policies.values import plain
 
 NAME = "mlplatform"
 VERSION = "0.1.0"
+LOCAL = "local"
+"""The stack whose data is of its own machine, and which `make up` updates without a preview."""
 
 LEVELS = {"mandatory": analyzer_pb2.MANDATORY, "advisory": analyzer_pb2.ADVISORY}
 SEVERITIES = {
@@ -130,6 +132,11 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
         )
 
     def _diagnostics(self, verdict: gate.Report) -> Any:
+        if verdict.stack != LOCAL and not {catalogue.REPORT, catalogue.STEPS_JUDGED} & set(os.environ):
+            finding = Finding(rule=builtin.DESTRUCTION, resource="", message="")
+            yield _diagnostic(
+                finding, "advisory", f"NOBODY JUDGED WHAT THIS LOSES: `make up STACK={verdict.stack}` does"
+            )
         for violation in verdict.violations:
             finding = violation.finding
             fix = catalogue.known(finding.rule).fix

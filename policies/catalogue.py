@@ -19,6 +19,9 @@ PACK = FOLDER / "pack"
 REPORT = "MLPLATFORM_POLICY_REPORT"
 """Environment variable that names the file to which the pack writes its report, in JSON."""
 
+STEPS_JUDGED = "MLPLATFORM_POLICY_STEPS"
+"""Environment variable that is set for an engine whose steps this package has judged or will judge."""
+
 SETTINGS = "MLPLATFORM_POLICY_SETTINGS"
 """Environment variable with the stack file's block in JSON, for a command that hands packs no configuration."""
 

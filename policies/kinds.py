@@ -5,6 +5,9 @@ from typing import Any
 
 API_VERSIONS = {
     "Pod": "v1",
+    "ReplicationController": "v1",
+    "PodTemplate": "v1",
+    "PersistentVolume": "v1",
     "Service": "v1",
     "ServiceAccount": "v1",
     "ConfigMap": "v1",
@@ -22,6 +25,7 @@ API_VERSIONS = {
     "CronJob": "batch/v1",
     "PodDisruptionBudget": "policy/v1",
     "Ingress": "networking.k8s.io/v1",
+    "Gateway": "gateway.networking.k8s.io/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Role": "rbac.authorization.k8s.io/v1",
     "ClusterRole": "rbac.authorization.k8s.io/v1",
@@ -37,7 +41,7 @@ API_VERSIONS = {
 
 _SERVERS = ("Deployment", "StatefulSet", "DaemonSet")
 _PODS = (
-    *("Pod", "ReplicaSet", "Job", "CronJob", *_SERVERS),
+    *("Pod", "PodTemplate", "ReplicaSet", "ReplicationController", "Job", "CronJob", *_SERVERS),
     *("InferenceService", "ServingRuntime", "ClusterServingRuntime"),
 )
 _ROLES = ("Role", "ClusterRole")
@@ -47,12 +51,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "namespaced": ("*",),
     "pods": _PODS,
     "servers": _SERVERS,
+    "pods and volumes": (*_PODS, "PersistentVolume"),
     "pods and service accounts": (*_PODS, "ServiceAccount"),
     "pods and config maps": (*_PODS, "ConfigMap"),
     "rbac": (*_ROLES, "RoleBinding", "ClusterRoleBinding"),
     "roles and interactive requests": (*_ROLES, "PodExecOptions", "PodAttachOptions"),
     "namespaces": ("Namespace",),
-    "services and ingresses": ("Service", "Ingress"),
+    "services, ingresses and gateways": ("Service", "Ingress", "Gateway"),
     "replicated servers and disruption budgets": ("Deployment", "StatefulSet", "PodDisruptionBudget"),
     "inference": ("InferenceService",),
     "servers and receivers": (*_SERVERS, "AlertmanagerConfig"),

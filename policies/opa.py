@@ -17,6 +17,7 @@ LISTS_OF_OBJECTS = frozenset(
     {
         *("containers", "initContainers", "ephemeralContainers", "volumes", "env", "ports", "tolerations"),
         *("rules", "subjects", "tls", "ingress", "egress", "from", "to", "receivers", "webhookConfigs"),
+        *("listeners", "templates", "volumeMounts", "sources", "matchExpressions", "storageUris", "limits"),
     }
 )
 """Keys of lists that rules read, whose elements are objects."""
@@ -164,7 +165,8 @@ def _matches(rule: RegoRule, thing: Mapping[str, Any]) -> bool:
 def _is_blurred(thing: Mapping[str, Any], unknowns: Sequence[Path]) -> bool:
     """Whether something is unknown about an object that a rule looks up for another one.
 
-    It is left out then: neighbours only ever speak for an object, so what passes without it passes.
+    It is left out then. What it would speak for stays undecided; what it would speak against, as a NetworkPolicy that
+    undoes another one, is found when the state is judged, and by the audit.
     """
     return any(
         _kind(thing) in rule.metadata.inventory and affecting(rule.metadata.reads, unknowns)

@@ -41,7 +41,7 @@ def _lines(verdict: Report) -> Iterator[str]:
 
 
 def _subject(finding: Finding) -> str:
-    """What people call a resource: `Deployment tracking-server`, or `Pod/loans/a` of an object without a resource."""
+    """What people call a resource: `Deployment tracking-server`, or `Pod/models/a` of an object without a resource."""
     if not finding.resource.startswith("urn:"):
         return finding.resource
     *_, types, name = finding.resource.split("::")

@@ -56,13 +56,20 @@ class Props:
         """Whether a property is set, be its value known or not."""
         return self._value.get(key) is not None
 
+    def has_elements(self, key: str) -> bool:
+        """Whether a list holds something, be that known or not."""
+        return any(True for _ in self._elements(key))
+
     def flag(self, key: str, *, default: bool) -> bool:
         """A boolean."""
         value: bool = self._typed(key, bool, "a boolean", default)
         return value
 
-    def text(self, key: str, default: str = "") -> str:
-        """A string."""
+    def text(self, key: str, default: str = "", *, source: str | None = None) -> str:
+        """A string; a type token as `source` stands for what is not known yet and a resource of that type will give."""
+        sources = self.resource.depends.get(str((*self.path, key)[0]), ())
+        if source and self._value.get(key) is UNKNOWN and any(urn.split("::")[2].endswith(source) for urn in sources):
+            return source
         value: str = self._typed(key, str, "a string", default)
         return value
 

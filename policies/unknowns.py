@@ -10,7 +10,9 @@ from policies.model import Path
 
 _STRUCTURE = frozenset(
     {
-        *("spec", "template", "jobTemplate", "predictor", "transformer", "explainer", "model", "metadata"),
+        *("spec", "template", "jobTemplate", "predictor", "transformer", "explainer", "workerSpec", "metadata"),
+        *("model", "sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml"),
+        *("lightgbm", "paddle", "alibi", "art"),
         *("containers", "initContainers", "ephemeralContainers"),
     }
 )

@@ -56,6 +56,8 @@ IDS: Mapping[str, Callable[[str], str]] = {
     "aws:elasticache/parameterGroup:ParameterGroup": _after(":"),
     "aws:elasticache/replicationGroup:ReplicationGroup": _after(":"),
     "aws:elasticache/subnetGroup:SubnetGroup": _after(":"),
+    "aws:elasticache/user:User": _after(":"),
+    "aws:elasticache/userGroup:UserGroup": _after(":"),
     "aws:iam/instanceProfile:InstanceProfile": _after("/"),
     "aws:iam/openIdConnectProvider:OpenIdConnectProvider": str,
     "aws:iam/policy:Policy": str,

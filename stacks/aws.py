@@ -86,7 +86,7 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     platform = _with_ways_out(names.PLATFORM, substrate, inside, opts)
     return AwsSubstrates(
         platform=platform,
-        workloads=_with_ways_out(names.LOAN_DEFAULT, substrate, workloads, opts),
+        workloads={name: _with_ways_out(name, substrate, space, opts) for name, space in workloads.items()},
         opts=opts,
         exposure=exposure.build("exposure", settings.exposure, platform, client_secret(settings), opts),
         kubeconfig=eks.kubeconfig,
@@ -123,4 +123,4 @@ def _with_ways_out(name: str, aws: Aws, space: Kubernetes, opts: pulumi.Resource
     """A guarded namespace, with the ways to managed stores."""
     ways = open_to_managed(f"{name}-namespace", aws.network, space.namespace, opts)
     known = authority.publish(f"{name}-database-authority", space, opts)
-    return aws.within(space.namespace, *space.ready, *ways, *known)
+    return aws.within(space.namespace, *space.ready, *ways, *known, of_workload=space.of_workload)

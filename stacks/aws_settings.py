@@ -35,8 +35,7 @@ from infra.registry.settings import RegistrySettings
 from infra.serving.settings import KserveOnKubernetesSettings
 from infra.tracking.settings import MlflowOnKubernetesSettings
 from policies.settings import PolicySettings
-from workloads.loan_default.component import LoanDefaultStackSettings
-from workloads.loan_default.settings import STORED
+from stacks.workload_settings import WorkloadsSettings, refuse_files_of_this_machine
 
 CI_ROLE = "arn:aws:iam::{account}:role/mlplatform/{name}"
 """A role that `ci_access` makes."""
@@ -69,7 +68,7 @@ class AwsSubstrateSettings(Settings):
     """Where others' images, charts and manifests come from."""
 
 
-class AwsStack(Settings):
+class AwsStack(WorkloadsSettings):
     """The stack file of a stack on AWS: one block per role, one per workload."""
 
     substrate: AwsSubstrateSettings
@@ -97,7 +96,6 @@ class AwsStack(Settings):
     monitoring: PrometheusOnKubernetesSettings
     compute: ComputeOnKubernetesSettings
     serving: KserveOnKubernetesSettings
-    loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
     policies: PolicySettings = PolicySettings()
     login_client_secret: Secret | None = None
     """Secret of the client at the login's provider, where exposure has one: `pulumi config set --secret`."""
@@ -175,12 +173,12 @@ class AwsStack(Settings):
                 "gpu_node_pool has GPUs, but namespaces.workload_quota.gpus 0 lets no pod ask for one: "
                 "give at least 1, or gpu_node_pool.kind no-gpu-nodes"
             )
-        estimator = self.loan_default.training.estimator
-        if none and estimator.kind == "xgboost" and estimator.device == "cuda":
-            raise ValueError(
-                "loan_default.training.estimator.device cuda needs a GPU, but gpu_node_pool.kind is no-gpu-nodes: "
-                "give a pool, or the device cpu"
-            )
+        for name, block in self.blocks.items():
+            if none and block.training.on_gpu:
+                raise ValueError(
+                    f"{name}.training.estimator.device cuda needs a GPU, but gpu_node_pool.kind is no-gpu-nodes: "
+                    "give a pool, or the device cpu"
+                )
         return self
 
     @model_validator(mode="after")
@@ -230,9 +228,4 @@ class AwsStack(Settings):
 
     @model_validator(mode="after")
     def _no_file_of_this_machine(self) -> "AwsStack":
-        if self.loan_default.data is not None and not self.loan_default.data.startswith(STORED):
-            raise ValueError(
-                f"loan_default.data is {self.loan_default.data}, a file of this machine, which no pod can read: put it "
-                "into the artifact store and give its address s3://…, or leave it out, and the data is generated"
-            )
-        return self
+        return refuse_files_of_this_machine(self)

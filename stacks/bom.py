@@ -114,7 +114,7 @@ def sections() -> dict[str, list[Pin]]:
         "Python packages: the workload": sorted(python_packages("workloads")),
         "Go modules": list(go_modules()),
         "Images, charts and manifests of others": others,
-        "Base images": list(matches(_BASE_IMAGE, CHECKOUT / "workloads" / "loan_default" / "images" / "Containerfile")),
+        "Base images": list(matches(_BASE_IMAGE, CHECKOUT / "workloads" / "lifecycle" / "images" / "Containerfile")),
         "Add-ons of EKS (by Kubernetes version)": addons,
         "Actions": list(matches(_ACTION, *workflows)),
     }

@@ -1,7 +1,7 @@
 """What a stack on a Kubernetes cluster stands on: the cluster, its namespaces, its nodes, and the way in."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -30,8 +30,8 @@ class Substrates:
     platform: Substrate
     """The namespace of servers and stores."""
 
-    workloads: Substrate
-    """The namespace of what workloads ask compute and serving for."""
+    workloads: Mapping[str, Substrate]
+    """By name of the workload, the namespace of what it asks compute and serving for."""
 
     opts: pulumi.ResourceOptions
 
@@ -80,26 +80,30 @@ def guarded(
     surroundings: Surroundings,
     nodes: Sequence[pulumi.Resource],
     opts: pulumi.ResourceOptions,
-) -> tuple[Kubernetes, Kubernetes]:
-    """The namespaces of the platform and of its workloads, with admission and controllers before them.
+) -> tuple[Kubernetes, dict[str, Kubernetes]]:
+    """The namespaces of the platform and of each workload, with admission and controllers before them.
 
     `nodes`: what workloads depend on beside those.
     """
+    workloads = [each.name for each in settings.definitions.values()]
     rules = admission.build("admission", settings.admission, bare, _rules(settings, surroundings), opts)
-    operators = controllers.build("controllers", settings.controllers, bare, opts)
+    operators = controllers.build("controllers", settings.controllers, bare, workloads, opts)
     ours = GuardedNamespaceArgs(
         name=names.PLATFORM, quota=settings.namespaces.platform_quota, needs=[*rules.ready, *operators.ready]
     )
-    theirs = GuardedNamespaceArgs(
-        name=names.LOAN_DEFAULT, quota=settings.namespaces.workload_quota, needs=[*ours.needs, *nodes]
-    )
-    return _within(bare, ours, opts), _within(bare, theirs, opts)
+    theirs = [
+        GuardedNamespaceArgs(
+            name=name, quota=settings.namespaces.workload_quota, needs=[*ours.needs, *nodes], of_workload=True
+        )
+        for name in workloads
+    ]
+    return _within(bare, ours, opts), {each.name: _within(bare, each, opts) for each in theirs}
 
 
 def _within(bare: Kubernetes, args: GuardedNamespaceArgs, opts: pulumi.ResourceOptions) -> Kubernetes:
     """The cluster, in a namespace of ours."""
     made = GuardedNamespace(f"{args.name}-namespace", args, opts)
-    return bare.within(made.namespace, made.ready)
+    return bare.within(made.namespace, made.ready, of_workload=args.of_workload)
 
 
 def _host(settings: PlainClusterSettings, surroundings: Surroundings) -> pulumi.ResourceOptions | None:

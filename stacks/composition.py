@@ -1,6 +1,7 @@
 """What a stack consists of: the substrate, on it one realization of every role, the workloads, and the outputs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import pulumi
@@ -29,8 +30,9 @@ from stacks import outputs
 from stacks.aws_settings import AwsStack
 from stacks.settings import KubernetesStack, LocalStack, LocalSubstrateSettings, StackSettings
 from stacks.surroundings import Surroundings
-from workloads.loan_default.component import LoanDefault, LoanDefaultArgs
-from workloads.loan_default.start_page.component import StartPage, StartPageArgs
+from stacks.workload_settings import REGISTERED
+from workloads.lifecycle.component import Lifecycle, LifecycleArgs
+from workloads.lifecycle.operations.start_page.component import Shown, StartPage, StartPageArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,10 @@ class Base:
     """What workloads are put onto."""
 
     platform: Platform
+    """As the platform's own servers see it."""
+
+    platforms: Mapping[str, Platform]
+    """The same for each workload, by name: what one asks for runs apart from the others'."""
 
     opts: pulumi.ResourceOptions
     """With which workloads are made: they name the providers."""
@@ -52,12 +58,38 @@ def declare(settings: StackSettings, surroundings: Surroundings) -> None:
     """The whole stack: platform, workloads, start page, outputs."""
     base = build(settings, surroundings)
     platform, opts = base.platform, base.opts
-    loan_default = LoanDefault("loan-default", LoanDefaultArgs(settings=settings.loan_default, platform=platform), opts)
+    definitions = settings.definitions
+    made = {
+        name: Lifecycle(
+            definitions[name].name,
+            LifecycleArgs(
+                reference=REGISTERED[name],
+                definition=definitions[name],
+                settings=block,
+                platform=base.platforms[definitions[name].name],
+                stack=surroundings.stack,
+            ),
+            opts,
+        )
+        for name, block in settings.blocks.items()
+    }
     platform.monitoring.start_alerting()
-    probed = outputs.endpoints(platform, loan_default)
-    links = outputs.links(probed, base.exposure)
-    page = StartPage("start-page", StartPageArgs(compute=platform.compute, probed=probed, links=links), opts)
-    outputs.export(links, base, page, loan_default)
+    default = definitions[settings.default].name
+    by_name = {definitions[name].name: each for name, each in made.items()}
+    shown = {name: _shown(base, each, outputs.ending_of(name, default)) for name, each in by_name.items()}
+    arguments = StartPageArgs(compute=platform.compute, default=default, shown=shown, logins=outputs.logins(platform))
+    page = StartPage("start-page", arguments, opts)
+    outputs.export_by_workload(by_name, default, base.exposure)
+    outputs.export(shown[default].links, base, page, by_name[default])
+
+
+def _shown(base: Base, workload: Lifecycle, ending: str) -> Shown:
+    endpoints = outputs.endpoints(base.platform, workload)
+    return Shown(
+        reference=workload.reference,
+        probed=endpoints,
+        links=outputs.links(endpoints, base.exposure, ending),
+    )
 
 
 def build(settings: StackSettings, surroundings: Surroundings) -> Base:
@@ -78,8 +110,8 @@ def _on_this_machine(settings: LocalStack, surroundings: Surroundings) -> Base:
     substrate = _local(settings.substrate, provider, surroundings.path())
     opts = pulumi.ResourceOptions(providers=[provider])
     exposure = Direct()
-    platform = _platform(settings, substrate, substrate, exposure, opts)
-    return Base(platform=platform, opts=opts, exposure=exposure)
+    workloads = {each.name: substrate for each in settings.definitions.values()}
+    return _base(settings, substrate, workloads, exposure, opts)
 
 
 def _local(settings: LocalSubstrateSettings, provider: HostProvider, path: str) -> Substrate:
@@ -97,34 +129,59 @@ def _on_a_cluster(settings: KubernetesStack, surroundings: Surroundings) -> Base
     from stacks.cluster import substrates  # noqa: PLC0415  needs SDKs that `local` does not have
 
     made = substrates(settings, surroundings)
-    return Base(
-        platform=_platform(settings, made.platform, made.workloads, made.exposure, made.opts),
-        opts=made.opts,
-        exposure=made.exposure,
-        kubeconfig=made.kubeconfig,
-    )
+    base = _base(settings, made.platform, made.workloads, made.exposure, made.opts)
+    return replace(base, kubeconfig=made.kubeconfig)
 
 
 def _on_aws(settings: AwsStack, surroundings: Surroundings) -> Base:
     from stacks.aws import substrates  # noqa: PLC0415  needs SDKs that `local` does not have
 
     made = substrates(settings, surroundings)
-    platform = _platform(settings, made.platform, made.workloads, made.exposure, made.opts)
-    made.gpus.watch(platform.monitoring)
-    return Base(platform=platform, opts=made.opts, exposure=made.exposure, kubeconfig=made.kubeconfig)
+    base = _base(settings, made.platform, made.workloads, made.exposure, made.opts)
+    made.gpus.watch(base.platform.monitoring)
+    return replace(base, kubeconfig=made.kubeconfig)
+
+
+def _base(
+    settings: StackSettings,
+    substrate: Substrate,
+    workloads: Mapping[str, Substrate],
+    exposure: Exposure,
+    opts: pulumi.ResourceOptions,
+) -> Base:
+    """The platform on `substrate`, and what each workload asks for on its own of `workloads`."""
+    identities = identity.build("identity", settings.identity, substrate, opts)
+    first = settings.definitions[settings.default].name
+    platform = _platform(settings, substrate, workloads[first], identities=identities, exposure=exposure, opts=opts)
+    platforms = {first: platform}
+    for name, theirs in workloads.items():
+        if name != first:
+            platforms[name] = replace(
+                platform,
+                compute=compute.build(f"{name}-compute", settings.compute, theirs, identities, opts),
+                serving=serving.build(f"{name}-serving", settings.serving, theirs, identities, opts),
+            )
+    own = compute.build("platform-compute", settings.compute, substrate, identities, opts)
+    return Base(platform=replace(platform, compute=own), platforms=platforms, opts=opts, exposure=exposure)
 
 
 def _platform(
     settings: StackSettings,
     substrate: Substrate,
     workloads: Substrate,
+    *,
+    identities: identity.Identity,
     exposure: Exposure,
     opts: pulumi.ResourceOptions,
 ) -> Platform:
-    """One realization of every role: servers and stores on `substrate`, what workloads ask for on `workloads`."""
-    artifacts = artifact_store.build("artifact-store", settings.artifact_store, substrate, opts)
-    online = online_store.build("online-store", settings.online_store, substrate, opts)
-    identities = identity.build("identity", settings.identity, substrate, opts)
+    """One realization of every role: servers and stores on `substrate`, what the first workload asks for on another."""
+    names = [each.name for each in settings.definitions.values()]
+    artifacts = artifact_store.build("artifact-store", settings.artifact_store, substrate, names, opts)
+    registries = {
+        each.module_name: each.former.registry or f"{each.name}-feature-registry"
+        for each in settings.definitions.values()
+    }
+    online = online_store.build("online-store", settings.online_store, substrate, [*registries], opts)
     sql = database.build("database", settings.database, substrate, opts)
     return Platform(
         credentials=credentials.build("credentials", settings.credentials, substrate, opts),
@@ -135,7 +192,9 @@ def _platform(
             "feature-store",
             settings.feature_store,
             substrate,
-            feature_store.Stores(artifacts=artifacts, online=online, database=sql, identity=identities),
+            feature_store.Stores(
+                artifacts=artifacts, online=online, database=sql, identity=identities, registries=registries
+            ),
             opts,
         ),
         tracking=tracking.build(

@@ -21,7 +21,7 @@ from typing import Any
 
 from infra.core.substrate import LOOPBACK
 from infra.exposure.spec import Address, rebased
-from stacks.outputs import SERVERS
+from stacks.outputs import ending_of, named
 
 PAUSE_SECONDS = 1.0
 """Between two looks at the connections, and before one is opened again."""
@@ -47,13 +47,36 @@ def commands(outputs: Mapping[str, Any], kubeconfig: Path) -> dict[str, list[str
 
 def led(outputs: Mapping[str, Any]) -> dict[str, Any]:
     """The outputs, with each server's URL that a loopback port stands in for led to that port."""
-    ports = {name: outputs["forwards"][name]["local_port"] for name in _addresses(outputs)}
-    changed = {
-        output: rebased(outputs[output], f"http://{LOOPBACK}:{ports[server.name]}")
-        for output, server in SERVERS.items()
-        if output in outputs and server.http and server.name in ports
+    default = next((name for name, each in outputs.get("workloads", {}).items() if each == outputs["workload"]), "")
+    endpoints = {
+        name: _led(found, outputs, ending_of(name, default)) for name, found in outputs.get("endpoints", {}).items()
     }
-    return {**outputs, **changed}
+    return {**_led(outputs, outputs), **({"endpoints": endpoints} if endpoints else {})}
+
+
+def _led(urls: Mapping[str, Any], outputs: Mapping[str, Any], ending: str = "") -> dict[str, Any]:
+    """Some of the outputs; `ending`: of a workload's servers."""
+    ports = {name: outputs["forwards"][name]["local_port"] for name in _addresses(outputs)}
+    servers = named(ending)
+    changed = {
+        output: rebased(urls[output], f"http://{LOOPBACK}:{ports[server.name]}")
+        for output, server in servers.items()
+        if output in urls and server.http and server.name in ports
+    }
+    return {**urls, **changed}
+
+
+def of_workload(outputs: Mapping[str, Any], workload: str) -> dict[str, Any]:
+    """The outputs with one workload's addresses and token in place of the default one's; raises ForwardError."""
+    if not workload:
+        return dict(outputs)
+    name = workload.replace("_", "-")
+    endpoints = outputs.get("endpoints", {})
+    if name not in endpoints:
+        known = ", ".join(sorted(endpoints)) or "none"
+        raise ForwardError(f"the stack has no workload {name!r} (it has {known}): correct WORKLOAD")
+    token = outputs.get("retrain_tokens", {}).get(name)
+    return {**outputs, **endpoints[name], "workload": outputs["workloads"][name], "retrain_token": token}
 
 
 def _addresses(outputs: Mapping[str, Any]) -> dict[str, Address]:
@@ -105,13 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--outputs", action="store_true", help="print the outputs as programs use them, forward nothing"
     )
-    only_outputs = parser.parse_args(arguments).outputs
+    parser.add_argument("--workload", default="", help="whose addresses they are (default: the default workload's)")
+    chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
     given = sys.stdin.read()
     if not given:
         return 1  # the command that should have given the outputs said why it did not
-    if only_outputs:
-        sys.stdout.write(json.dumps(led(json.loads(given))))
+    if chosen.outputs:
+        try:
+            sys.stdout.write(json.dumps(of_workload(led(json.loads(given)), chosen.workload)))
+        except ForwardError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
         return 0
     os.umask(0o077)
     with tempfile.TemporaryDirectory(prefix="mlp-forward-") as folder:

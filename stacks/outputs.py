@@ -1,14 +1,15 @@
 """The stack's outputs: where everything is, under the same names in every stack; what has no server is absent."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pulumi
 
 from infra.exposure import Exposure, Server
 from infra.platform import Platform
-from workloads.loan_default.component import LoanDefault
-from workloads.loan_default.start_page.component import StartPage
+from workloads.lifecycle.component import Lifecycle
+from workloads.lifecycle.operations.start_page.component import StartPage
 
 if TYPE_CHECKING:
     from stacks.composition import Base
@@ -32,19 +33,28 @@ SERVERS = {
     "policy_url": Server(name="policy", path="policy-server"),
 }
 """Output -> its server."""
+OF_A_WORKLOAD = ("prediction_url", "model_url", "retrain_url", "drift_report_url", "feature_server_url")
+"""Outputs that each workload has of its own."""
 START = Server(name="start", path="start-page-service")
 
 
-def endpoints(platform: Platform, loan_default: LoanDefault) -> dict[str, pulumi.Output[str]]:
+def of_workload(workload: Lifecycle) -> dict[str, pulumi.Output[str]]:
+    """Where one workload is, for the stack's own processes."""
+    return {
+        "prediction_url": workload.prediction_url,
+        "model_url": workload.model_url,
+        "retrain_url": workload.retrain_url,
+        "drift_report_url": workload.drift_report_url,
+        "feature_server_url": workload.feature_server_url,
+    }
+
+
+def endpoints(platform: Platform, workload: Lifecycle) -> dict[str, pulumi.Output[str]]:
     """Where everything is for the stack's own processes; no secret among it."""
     found: dict[str, pulumi.Output[str] | None] = {
-        "prediction_url": loan_default.prediction_url,
-        "model_url": loan_default.model_url,
-        "retrain_url": loan_default.retrain_url,
-        "drift_report_url": loan_default.drift_report_url,
+        **of_workload(workload),
         "mlflow_url": platform.tracking.url,
         "pipelines_url": platform.pipelines.pages_url,
-        "feature_server_url": loan_default.feature_server_url,
         "online_store_url": platform.online_store.url,
         "artifact_store_uri": platform.artifact_store.uri,
         "prometheus_url": platform.monitoring.prometheus_url,
@@ -55,21 +65,56 @@ def endpoints(platform: Platform, loan_default: LoanDefault) -> dict[str, pulumi
     return {name: url for name, url in found.items() if url is not None}
 
 
-def links(found: Mapping[str, pulumi.Output[str]], exposure: Exposure) -> dict[str, pulumi.Output[str]]:
+def logins(platform: Platform) -> dict[str, pulumi.Output[str]]:
+    """`user:password` of each server among the outputs that asks for a login of its own; secret."""
+    found = platform.monitoring.logins
+    return {f"{server}_login": login for server, login in found.items() if f"{server}_url" in SERVERS}
+
+
+def named(ending: str) -> dict[str, Server]:
+    """Output -> its server; `ending` tells a workload's own from those of the default one."""
+    return {
+        name: replace(server, name=f"{server.name}{ending}") if name in OF_A_WORKLOAD else server
+        for name, server in SERVERS.items()
+    }
+
+
+def ending_of(workload: str, default: str) -> str:
+    """Ending of the names of a workload's own servers; those of the default one have none."""
+    return "" if workload == default else f"-{workload}"
+
+
+def links(
+    found: Mapping[str, pulumi.Output[str]], exposure: Exposure, ending: str = ""
+) -> dict[str, pulumi.Output[str]]:
     """The same for people."""
-    return {name: exposure.expose(SERVERS[name], url) if name in SERVERS else url for name, url in found.items()}
+    servers = named(ending)
+    return {name: exposure.expose(servers[name], url) if name in servers else url for name, url in found.items()}
 
 
-def export(
-    found: Mapping[str, pulumi.Output[str]], base: "Base", start_page: StartPage, loan_default: LoanDefault
-) -> None:
+def export(found: Mapping[str, pulumi.Input[str]], base: "Base", start_page: StartPage, workload: Lifecycle) -> None:
     """Export what people need: links, the page that shows them, credentials, the ports that `make forward` opens."""
     for name, value in found.items():
         pulumi.export(name, value)
     pulumi.export("start_url", base.exposure.expose(START, start_page.url))
-    pulumi.export("retrain_token", loan_default.retrain_token)
+    pulumi.export("retrain_token", workload.retrain_token)
+    for name, login in logins(base.platform).items():
+        pulumi.export(name, login)
     if base.kubeconfig is not None:
         pulumi.export("kubeconfig", base.kubeconfig)
     forwards = base.exposure.forwards()
     if forwards:
         pulumi.export("forwards", {each.name: {"url": each.url, "local_port": each.local_port} for each in forwards})
+
+
+def export_by_workload(workloads: Mapping[str, Lifecycle], default: str, exposure: Exposure) -> None:
+    """Export `endpoints`, `workloads` (how a process finds each definition) and `retrain_tokens`, by workload.
+
+    `workload` finds the default one's definition.
+    """
+    reached = {name: links(of_workload(each), exposure, ending_of(name, default)) for name, each in workloads.items()}
+    pulumi.export("endpoints", reached)
+    pulumi.export("workload", workloads[default].reference)
+    pulumi.export("workloads", {name: each.reference for name, each in workloads.items()})
+    tokens = pulumi.Output.all(**{name: each.retrain_token for name, each in workloads.items()})
+    pulumi.export("retrain_tokens", pulumi.Output.secret(tokens))

@@ -18,8 +18,11 @@ from pydantic.fields import FieldInfo
 from infra.core.paths import CHECKOUT
 from stacks.outputs import SERVERS
 from stacks.settings import PROJECT, STACKS
-from workloads.loan_default import alerts, metrics
-from workloads.loan_default.settings import AlertSettings
+from stacks.workload_settings import FIRST, INSTALLED, REGISTERED
+from workloads.lifecycle import discovery
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings
+from workloads.lifecycle.monitoring import alerts
 
 FILE = CHECKOUT / "docs" / "reference.md"
 HEAD = """\
@@ -30,6 +33,8 @@ HEAD = """\
 What a stack file can say, role by role; the names of outputs, metrics and alerts. Editors complete stack files from
 `stacks/schema.json`.
 """
+SHOWN = discovery.find(REGISTERED[FIRST])
+"""The workload whose alerts are shown: those of others differ in its name alone."""
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -44,7 +49,7 @@ def _stack_files() -> Iterator[str]:
     blocks: dict[str, dict[type[BaseModel], list[str]]] = {}
     for substrate, stack in STACKS.items():
         for key, field in stack.model_fields.items():
-            for model in _models(field.annotation):
+            for model in _models(field.annotation) if key not in INSTALLED else ():
                 blocks.setdefault(key, {}).setdefault(model, []).append(substrate)
     for key, models in blocks.items():
         yield f"\n### `{PROJECT}:{key}`"
@@ -143,16 +148,23 @@ def _outputs() -> Iterator[str]:
     yield "| `artifact_store_uri` | artifact store, `s3://...` |"
     yield "| `start_url` | start page |"
     yield "| `retrain_token` | bearer token of the retraining service; secret |"
+    yield "| `prometheus_login`, `alertmanager_login` | `user:password` of servers that ask for one; secret |"
     yield "| `kubeconfig` | of the cluster, where there is one; secret |"
 
 
 def _metrics() -> Iterator[str]:
     yield "\n## Metrics\n"
+    yield "Each series has the label `workload`, beside those named here; its value is the workload's name.\n"
     yield "| metric | what it is |"
     yield "|---|---|"
     said = _docstrings(Path(inspect.getfile(metrics)).read_text())
     for constant, name in vars(metrics).items():
-        if constant in said and isinstance(name, str) and name.startswith(("loan_default_", "evidently_")):
+        if (
+            constant in said
+            and isinstance(name, str)
+            and name.startswith((metrics.PREFIX, "evidently_"))
+            and name != metrics.PREFIX
+        ):
             yield f"| `{name}` | {_cell(said[constant])} |"
 
 
@@ -174,7 +186,7 @@ def _alerts() -> Iterator[str]:
     yield "\n## Alerts\n"
     yield "| alert | severity | waits | fires when | runbook |"
     yield "|---|---|---|---|---|"
-    for group in json.loads(alerts.rules(AlertSettings()))["groups"]:
+    for group in json.loads(alerts.rules(SHOWN, AlertSettings(), FairnessSettings()))["groups"]:
         for rule in group["rules"]:
             runbook = rule["annotations"]["runbook_url"]
             condition = rule["expr"].replace("|", "\\|")

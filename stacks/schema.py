@@ -6,6 +6,8 @@ from typing import Any
 
 from stacks import reference
 from stacks.settings import PROJECT, STACKS, StackModel
+from stacks.workload_settings import INSTALLED
+from workloads.lifecycle.component import WorkloadStackSettings
 
 PATH = Path(__file__).with_name("schema.json")
 
@@ -29,15 +31,18 @@ def schema() -> dict[str, Any]:
 
 
 def _config(stack: StackModel, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Schema of the block `config` of one substrate's stacks; adds what it refers to to `definitions`."""
+    """Schema of the block `config` of one substrate's stacks; adds what it refers to to `definitions`.
+
+    A key that it does not know is the block of an installed workload, of which this repository's files say nothing.
+    """
     model = stack.model_json_schema()
     definitions |= model.pop("$defs")
     return {
         "type": "object",
-        "properties": {f"{PROJECT}:{key}": value for key, value in model["properties"].items()},
+        "properties": {f"{PROJECT}:{key}": value for key, value in model["properties"].items() if key not in INSTALLED},
         "required": [f"{PROJECT}:{key}" for key in model["required"]],
         "patternProperties": {f"^(?!{PROJECT}:)": {}},
-        "additionalProperties": False,
+        "additionalProperties": {"$ref": f"#/$defs/{WorkloadStackSettings.__name__}"},
     }
 
 

@@ -16,7 +16,7 @@ from infra.artifact_store.settings import VersitygwOnHostSettings, VersitygwOnKu
 from infra.cluster.settings import PlainClusterSettings
 from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings
 from infra.controllers.settings import ControllersSettings
-from infra.core import images, paths
+from infra.core import data_paths, images, paths
 from infra.core.settings import Secret, Settings
 from infra.core.supply import Supply
 from infra.credentials.settings import GeneratedOnHostSettings, RandomCredentialsSettings
@@ -34,8 +34,8 @@ from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSetti
 from infra.tracking.settings import MlflowOnHostSettings, MlflowOnKubernetesSettings
 from policies.settings import PolicySettings
 from stacks.aws_settings import AwsStack
-from workloads.loan_default.component import LoanDefaultStackSettings
-from workloads.loan_default.settings import STORED, drill_profile
+from stacks.workload_settings import NO_FILE_FOR_PODS, WorkloadsSettings, refuse_files_of_this_machine, with_blocks
+from workloads.lifecycle.base.settings import STORED, drill_profile
 
 PROJECT = "mlplatform"
 TOOLS = (
@@ -63,7 +63,7 @@ class LocalSubstrateSettings(Settings):
     """Whether `make down` leaves the stores' data (objects, runs, features, samples) for the next `make up`."""
 
 
-class LocalStack(Settings):
+class LocalStack(WorkloadsSettings):
     """The stack file of a stack on this machine: one block per role, one per workload."""
 
     substrate: LocalSubstrateSettings
@@ -79,15 +79,14 @@ class LocalStack(Settings):
     monitoring: PrometheusOnHostSettings
     compute: ComputeOnHostSettings
     serving: KserveOnHostSettings
-    loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
     policies: PolicySettings = PolicySettings()
 
     @model_validator(mode="after")
     def _no_port_twice(self) -> "LocalStack":
         seen: dict[int, str] = {}
-        for role in type(self).model_fields:
-            block = getattr(self, role)
-            for key in type(block).model_fields:
+        blocks = {role: getattr(self, role) for role in type(self).model_fields}
+        for role, block in blocks.items():
+            for key in type(block).model_fields if isinstance(block, Settings) else ():
                 port = getattr(block, key)
                 if not key.endswith("port") or port is None:
                     continue
@@ -106,7 +105,7 @@ class KubernetesSubstrateSettings(Settings):
     """Where others' images, charts and manifests come from."""
 
 
-class KubernetesStack(Settings):
+class KubernetesStack(WorkloadsSettings):
     """The stack file of a stack on a Kubernetes cluster: one block per role, one per workload."""
 
     substrate: KubernetesSubstrateSettings
@@ -128,22 +127,14 @@ class KubernetesStack(Settings):
     monitoring: PrometheusOnKubernetesSettings
     compute: ComputeOnKubernetesSettings
     serving: KserveOnKubernetesSettings
-    loan_default: LoanDefaultStackSettings = LoanDefaultStackSettings()
     policies: PolicySettings = PolicySettings()
     login_client_secret: Secret | None = None
     """Secret of the client at the login's provider, where exposure has one: `pulumi config set --secret`."""
 
     @model_validator(mode="after")
     def _no_file_of_this_machine(self) -> "KubernetesStack":
-        if self.loan_default.data is not None and not self.loan_default.data.startswith(STORED):
-            raise ValueError(
-                f"loan_default.data is {self.loan_default.data}, {_NO_FILE_FOR_PODS} give its address s3://bucket/key, "
-                "or leave it out for generated rows"
-            )
-        return self
+        return refuse_files_of_this_machine(self)
 
-
-_NO_FILE_FOR_PODS = "a file of this machine, which no pod can read: put it into the artifact store and"
 
 StackSettings = LocalStack | KubernetesStack | AwsStack
 """One stack file; each substrate has a model of its own, which offers the realizations that can stand on it."""
@@ -151,9 +142,9 @@ StackSettings = LocalStack | KubernetesStack | AwsStack
 StackModel = type[LocalStack] | type[KubernetesStack] | type[AwsStack]
 
 STACKS: Mapping[str, StackModel] = {
-    "local": LocalStack,
-    "kubernetes": KubernetesStack,
-    "aws": AwsStack,
+    "local": with_blocks(LocalStack),
+    "kubernetes": with_blocks(KubernetesStack),
+    "aws": with_blocks(AwsStack),
 }
 """The model of a stack file by its substrate's kind."""
 
@@ -205,30 +196,55 @@ def _model(substrate: Any, stack: str) -> StackModel:
 
 
 def load(environ: Mapping[str, str] = os.environ) -> StackSettings:
-    """Settings of the stack that the engine runs; `DATA` overrides `loan_default.data`, `DRILL` shortens durations."""
+    """Settings of the stack that the engine runs.
+
+    `DATA` overrides `data` of the workload that `WORKLOAD` names, else of the default one; `DRILL` shortens its times.
+    """
     stack = pulumi.get_stack()
     _refuse_other_stacks_file(environ, stack)
     settings = parse(_stack_config(), stack)
-    loan_default = settings.loan_default
+    named = workload_named(settings, environ)
+    blocks = settings.blocks
     if environ.get("DRILL"):
-        loan_default = drill_profile(loan_default)
-    data = environ.get("DATA") or loan_default.data
-    if data is not None and data.startswith(STORED):
-        loan_default = loan_default.model_copy(update={"data": data})
-    elif data is not None:
-        if not isinstance(settings, LocalStack):
-            raise StackFileError(
-                f"DATA is {data}, {_NO_FILE_FOR_PODS} run `make up STACK={stack} DATA=s3://bucket/key`, or "
-                f"`make up STACK={stack} DATA=generated` for generated rows"
-            )
-        path = Path(data).expanduser().resolve()
-        if not path.is_file():
-            raise StackFileError(
-                f"DATA: there is no file {path}; give the path of the CSV, or `make up STACK={stack} DATA=generated` "
-                "for generated rows"
-            )
-        loan_default = loan_default.model_copy(update={"data": str(path)})
-    return settings.model_copy(update={"loan_default": loan_default})
+        blocks[named] = drill_profile(blocks[named])
+    for name, data in data_paths.given(stack, settings.default, environ).items():
+        if name in blocks:  # what was given to a workload that the stack no longer lists is for later
+            blocks[name] = blocks[name].model_copy(update={"data": data})
+    return settings.model_copy(
+        update={
+            name: block if block.data is None else block.model_copy(update={"data": _found(block.data, name, settings)})
+            for name, block in blocks.items()
+        }
+    )
+
+
+def _found(data: str, workload: str, settings: StackSettings) -> str:
+    """The address or absolute path of a workload's raw data; raises StackFileError where the stack cannot read it."""
+    if data.startswith(STORED):
+        return data
+    command = f"make up STACK={pulumi.get_stack()}{'' if workload == settings.default else f' WORKLOAD={workload}'}"
+    if not isinstance(settings, LocalStack):
+        raise StackFileError(
+            f"DATA is {data}, {NO_FILE_FOR_PODS} run `{command} DATA=s3://bucket/key`, or `{command} DATA=generated` "
+            "for generated rows"
+        )
+    path = Path(data).expanduser().resolve()
+    if not path.is_file():
+        raise StackFileError(
+            f"DATA: there is no file {path}; give the path of the CSV, or `{command} DATA=generated` for generated rows"
+        )
+    return str(path)
+
+
+def workload_named(settings: StackSettings, environ: Mapping[str, str] = os.environ) -> str:
+    """The workload that `WORKLOAD` names, or the stack's default; raises StackFileError for one it does not list."""
+    name = (environ.get("WORKLOAD") or settings.default).replace("-", "_")
+    if name not in settings.workloads:
+        raise StackFileError(
+            f"WORKLOAD is {name!r}, which is none of the stack's workloads ({', '.join(settings.workloads)}): "
+            f"name one of them, or add it to {PROJECT}:workloads"
+        )
+    return name
 
 
 def search_path(environ: Mapping[str, str] = os.environ) -> str:

@@ -44,7 +44,9 @@ class SweepError(Exception):
 class Cluster:
     """A cluster by one context of a kubeconfig."""
 
-    def __init__(self, settings: ExistingClusterSettings, folder: Path) -> None:
+    def __init__(self, settings: ExistingClusterSettings, ours: Sequence[str], folder: Path) -> None:
+        """`ours`: namespaces of the platform and of its workloads."""
+        self._ours = set(ours)
         chosen = kubeconfig.only(Path(settings.kubeconfig).expanduser(), settings.context)
         self._kubectl = Kubectl(yaml.safe_dump(chosen), folder)
 
@@ -59,7 +61,7 @@ class Cluster:
                 yield f"{_name(webhook)}: asks a Service in {', '.join(sorted(gone))}, which is gone"
         for volume in self._kubectl.get("persistentvolumes"):
             claim = volume["spec"].get("claimRef") or {}
-            if claim.get("namespace") in {names.PLATFORM, names.LOAN_DEFAULT} - namespaces:
+            if claim.get("namespace") in self._ours - namespaces:
                 yield f"{_name(volume)}: data of {claim['namespace']}/{claim['name']}, and its bill"
 
     def definitions(self) -> list[str]:
@@ -134,8 +136,9 @@ def on_cluster(settings: KubernetesStack) -> tuple[list[str], list[str]]:
     """What is left, and what became of definitions of custom resources, which is done here as the stack file says."""
     if isinstance(settings.cluster, KindClusterSettings):
         return kind_orphans(settings.cluster), []
+    ours = [names.PLATFORM, *(each.name for each in settings.definitions.values())]
     with tempfile.TemporaryDirectory(prefix="mlp-sweep-") as folder:
-        cluster = Cluster(settings.cluster, Path(folder))
+        cluster = Cluster(settings.cluster, ours, Path(folder))
         left = list(cluster.orphans())
         deleted = [] if settings.controllers.keep_crds else cluster.unused()
         cluster.delete_definitions(deleted)

@@ -12,10 +12,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
-SAMPLE = {"instances": [[45, 72000, 680, 3]]}
-"""Age in years, monthly income, credit score, open accounts."""
+from workloads.lifecycle import discovery
+
 TIMEOUT_SECONDS = 10
 WAIT_SECONDS = 30.0
 """How long the model server of the stack `local` may take to answer: a restarted one is live before it has a model."""
@@ -32,35 +34,64 @@ class UnansweredError(Exception):
         """Whether another attempt may be answered."""
 
 
-def lines(outputs: Mapping[str, str]) -> list[str]:
-    """One line for each output, then a `curl` to paste, if the stack serves a model."""
-    width = max(map(len, outputs), default=0)
-    listed = [f"  {name:<{width}}  {value}" for name, value in sorted(outputs.items())]
-    url = outputs.get("prediction_url")
-    if url is None:
-        return listed
-    curl = f"curl -s {url} -H 'Content-Type: application/json' -d '{json.dumps(SAMPLE)}'"
-    return [*listed, "", "Try it:", f"  {curl}"]
+@dataclass(frozen=True)
+class Example:
+    """A request that a workload's definition gives."""
+
+    url: str
+
+    body: str
+    """JSON."""
+
+    @property
+    def curl(self) -> str:
+        """The request, to paste."""
+        return f"curl -s {self.url} -H 'Content-Type: application/json' -d '{self.body}'"
 
 
-def answer(url: str, wait_seconds: float) -> str:
-    """The server's answer to the sample; a server that is away is asked again for `wait_seconds`.
+def examples(outputs: Mapping[str, Any]) -> list[Example]:
+    """One for each workload that the stack serves."""
+    return [
+        Example(
+            url=outputs["endpoints"][name]["prediction_url"],
+            body=json.dumps({"instances": [discovery.find(reference).example]}),
+        )
+        for name, reference in outputs.get("workloads", {}).items()
+    ]
+
+
+def lines(outputs: Mapping[str, Any]) -> list[str]:
+    """One line for each output of the default workload and the platform, then for each one of other workloads."""
+    flat = {name: value for name, value in outputs.items() if isinstance(value, str)}
+    shown = set(flat.values())
+    others = {
+        f"{workload}.{name}": url
+        for workload, endpoints in outputs.get("endpoints", {}).items()
+        for name, url in endpoints.items()
+        if url not in shown
+    }
+    width = max(map(len, [*flat, *others]), default=0)
+    return [f"  {name:<{width}}  {value}" for name, value in [*sorted(flat.items()), *others.items()]]
+
+
+def answer(example: Example, wait_seconds: float) -> str:
+    """The server's answer to the example; a server that is away is asked again for `wait_seconds`.
 
     Raises: UnansweredError.
     """
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            return _ask(url)
+            return _ask(example)
         except UnansweredError as error:
             if not error.may_change or time.monotonic() > deadline:
                 raise
         time.sleep(PAUSE_SECONDS)
 
 
-def _ask(url: str) -> str:
-    body = json.dumps(SAMPLE).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310
+def _ask(example: Example) -> str:
+    body = example.body.encode()
+    request = urllib.request.Request(example.url, body, {"Content-Type": "application/json"})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
             return str(response.read().decode())
@@ -81,12 +112,16 @@ def main() -> int:
         return 1  # the command that should have given the outputs said why it did not
     outputs = json.loads(given)
     sys.stdout.write("\n".join(["", "Endpoints:", *lines(outputs), ""]))
+    answered = [_shown(example, here=here) for example in examples(outputs)]
+    return 0 if all(answered) or not here else 1
+
+
+def _shown(example: Example, *, here: bool) -> bool:
+    """Print a request and its answer; says whether it was answered."""
+    sys.stdout.write(f"\nTry it:\n  {example.curl}\n")
     sys.stdout.flush()
-    url = outputs.get("prediction_url")
-    if url is None:
-        return 0
     try:
-        sys.stdout.write(f"  {answer(url, WAIT_SECONDS if here else 0)}\n")
+        sys.stdout.write(f"  {answer(example, WAIT_SECONDS if here else 0)}\n")
     except UnansweredError as error:
         sys.stdout.write(f"  {error}\n")
         if here:
@@ -94,8 +129,8 @@ def main() -> int:
                 f"error: the stack is up, but its model server does not answer the example request ({error}): "
                 "`make doctor` names the cause and the remedy\n"
             )
-            return 1
-    return 0
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def autonamed(asked: Any) -> dict[str, Any]:
 OUTPUTS: Mapping[str, Any] = {
     **{f"kubernetes:{kind}": autonamed for kind in AUTONAMED},
     "random:index/randomPassword:RandomPassword": lambda asked: {"result": SecretValue(f"{asked.name}-value")},
-    "random:index/randomId:RandomId": {"hex": "0a1b2c3d"},
+    "random:index/randomId:RandomId": lambda asked: {"hex": "0a1b2c3d4e5f6071"[: 2 * asked.inputs["byteLength"]]},
     "host:index:KindCluster": lambda asked: {
         "kubeconfig": SecretValue(f"kubeconfig of {asked.inputs['cluster_name']}")
     },

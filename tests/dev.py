@@ -10,7 +10,7 @@ import yaml
 from pytest_pulumi.result import Result
 
 from infra.core.paths import CHECKOUT
-from policies.destruction import losses
+from policies.destruction import Step, losses
 from stacks import composition
 from stacks.settings import StackSettings, parse
 from stacks.surroundings import Surroundings
@@ -64,5 +64,5 @@ def edits_of(start: StackSettings, folder: Path = edits.MIRROR, **values: Any) -
 
 def lost(result: Result) -> set[str]:
     """Names of what the question before `make up` would be about."""
-    steps = ((step.op, step.urn, step.type) for step in result.changes)
+    steps = (Step(step.op, step.urn, step.type) for step in result.changes)
     return {found.resource.rpartition("::")[2] for found in losses(steps)}

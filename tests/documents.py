@@ -1,5 +1,6 @@
 """What the documents show: every fenced block, and the commands of those that are for a shell."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from markdown_it import MarkdownIt
 from infra.core.paths import CHECKOUT
 
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+TUTORIAL = CHECKOUT / "docs" / "extending.md"
+"""Its commands are about what it lets its reader write; `tests/unit/docs/test_tutorial.py` follows it."""
 SHELL = ("sh", "bash", "console")
 SETS_THE_SHELL = ("export ", "cd ", "eval ")
 
@@ -46,7 +49,7 @@ def blocks(text: str, document: Path) -> list[Block]:
     ]
 
 
-def commands() -> list[str]:
+def commands(documents: Iterable[Path] = DOCUMENTS) -> list[str]:
     """Every command of every document, once."""
-    every = (block for document in DOCUMENTS for block in blocks(document.read_text(), document))
+    every = (block for document in documents for block in blocks(document.read_text(), document))
     return list(dict.fromkeys(command for block in every for command in block.commands))

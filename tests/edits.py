@@ -16,6 +16,7 @@ from pytest_pulumi.result import OperationError, Step
 from infra.core import charts, pins
 from policies.destruction import GUARDED
 from stacks.aws_settings import AwsStack
+from stacks.workload_settings import REGISTERED
 from tests import prod
 
 FILE = Path(__file__).with_suffix(".yaml")
@@ -80,10 +81,17 @@ def fields(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, BaseModel,
     """Every field that the kinds of a stack file have: key with dots, the model that has it, and its name there."""
     for name in type(model).model_fields:
         value = getattr(model, name)
+        if _is_of_another_workload(model, name):
+            continue
         if isinstance(value, BaseModel):
             yield from fields(value, f"{prefix}{name}.")
         elif name != "kind":
             yield f"{prefix}{name}", model, name
+
+
+def _is_of_another_workload(model: BaseModel, name: str) -> bool:
+    """Whether a block is of a workload that the stack does not list."""
+    return name in REGISTERED and name not in getattr(model, "workloads", [name])
 
 
 def alternatives(model: BaseModel, prefix: str = "") -> dict[str, set[str]]:
@@ -91,7 +99,7 @@ def alternatives(model: BaseModel, prefix: str = "") -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if not isinstance(value, BaseModel):
+        if not isinstance(value, BaseModel) or _is_of_another_workload(model, name):
             continue
         arms = [arm for arm in get_args(field.annotation) if isinstance(arm, type) and issubclass(arm, BaseModel)]
         kinds = {get_args(arm.model_fields["kind"].annotation)[0] for arm in arms if "kind" in arm.model_fields}

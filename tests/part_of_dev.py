@@ -56,7 +56,7 @@ def program(kubeconfig: Path, context: str = "admin", quota: Quota | None = None
         )
         volume = Volume(size_gib=1, protection="delete")
         redis = RedisOnKubernetesSettings(kind="redis-on-kubernetes", volume=volume)
-        online_store.build("online-store", redis, inside, opts)
+        online_store.build("online-store", redis, inside, ["part"], opts)
         models = KserveOnKubernetesSettings(kind="kserve-on-kubernetes")
         spec = ModelServerSpec(image="serve", command=["serve"], model_name=MODEL, calls=["online-store"])
         serving.build("serving", models, inside, NoStores(), opts).deploy(MODEL, spec, opts)

@@ -11,7 +11,7 @@ from pytest_pulumi.providers import Kubernetes, Random, SimulatedProvider
 from pytest_pulumi.result import Result
 
 KEPT_BY_AWS = {
-    ("aws:elasticache/replicationGroup:ReplicationGroup", "authToken"),
+    ("aws:elasticache/user:User", "passwords"),
     ("aws:rds/instance:Instance", "password"),
 }
 """Inputs that hold a secret, which AWS gives back to nobody."""

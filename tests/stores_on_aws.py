@@ -78,10 +78,10 @@ def stores(**changes: dict[str, Any]) -> Callable[[], None]:
     def build(substrate: Aws, opts: pulumi.ResourceOptions) -> None:
         chosen: dict[str, dict[str, Any]] = {"artifact_store": {}, "online_store": {}, "database": {}} | changes
         files = artifact_store.build(
-            "artifact-store", S3Settings(kind="s3", **chosen["artifact_store"]), substrate, opts
+            "artifact-store", S3Settings(kind="s3", **chosen["artifact_store"]), substrate, [], opts
         )
         cache = online_store.build(
-            "online-store", ElastiCacheSettings(kind="elasticache", **chosen["online_store"]), substrate, opts
+            "online-store", ElastiCacheSettings(kind="elasticache", **chosen["online_store"]), substrate, ["shop"], opts
         )
         sql = database.build(
             "database", RdsPostgresSettings(kind="rds-postgres", **chosen["database"]), substrate, opts

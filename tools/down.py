@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.core import orphans, paths
-from tools import backends, stack_files, state_repair
+from tools import backends, data_memory, stack_files, state_repair
 from tools.console import ToolError, exit_with_errors_in_one_line, say
-from tools.env import DATA_MEMORY
 
-OURS = ("Pulumi.yaml", "backend", "passphrase", DATA_MEMORY)
+OURS = ("Pulumi.yaml", "backend", "passphrase", data_memory.FOLDER)
 """What the tools keep in the state folder, next to the copies of stack files."""
 
 GRACE_SECONDS = 30.0

@@ -5,9 +5,7 @@ anew.
 """
 
 import argparse
-import contextlib
 import os
-import re
 import secrets
 import shlex
 import sys
@@ -15,18 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.core import paths
-from tools import pulumi_cli, stack_files, stamps
+from tools import data_memory, pulumi_cli, stack_files, stamps
 from tools.console import ToolError, exit_with_errors_in_one_line
 
-DATA_MEMORY = "data-paths"
-"""Folder in the state folder with a file for each stack that remembers its last `DATA`."""
-DATA_MARK = "MLPLATFORM_DATA"
-"""Holds the `DATA` that an earlier call of this module set, for the stack of that call alone."""
-GENERATED = "generated"
-"""The `DATA` that stands for the seeded generator."""
 PARALLEL = 32
 """Operations at once on stacks that are not on this machine: they wait for servers elsewhere, so that the engine's four
 for each core of this machine say nothing."""
+POLICY_PACK = "PULUMI_OPTION_POLICY_PACK"
+"""Gives `--policy-pack` to plain `pulumi preview` and `pulumi up`; commands of make name the pack themselves."""
+JUDGED = "MLPLATFORM_JUDGED"
+"""Tells the program that its updates are judged by the policies."""
 MARK = "MLPLATFORM_STATE_DIR"
 """Says whose state the variables were made for, so that a later call can tell its own from a person's."""
 
@@ -44,6 +40,7 @@ def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, 
     theirs = _set_by_a_person(environ)
     added = {
         MARK: str(state),
+        JUDGED: "1",
         "PATH": os.pathsep.join(_search_path(cli, environ)),
         "PULUMI_STACK": stack,
         "PULUMI_SKIP_UPDATE_CHECK": "1",
@@ -58,47 +55,7 @@ def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, 
         added["PULUMI_PARALLEL"] = str(PARALLEL)
     if cli.origin == "source":
         added["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
-    data = _data(stack, state, environ)
-    return added if data is None else added | {"DATA": data, DATA_MARK: data}
-
-
-def _data(stack: str, state: Path, environ: Mapping[str, str]) -> str | None:
-    """`DATA`, the path or address of a stack's raw data: as given, else as given last to this stack.
-
-    Empty for generated rows, which `DATA=generated` goes back to; None leaves the environment as it is.
-    """
-    memory, given = _data_memory(stack, state), environ.get("DATA", "")
-    if given == GENERATED:
-        memory.unlink(missing_ok=True)
-        return ""
-    if not given or _inherited(environ):
-        nothing = "" if given else None
-        return memory.read_text() if memory.exists() else nothing
-    stored = given.startswith("s3://")
-    data = given if stored else str(Path(given).expanduser().absolute())
-    if stored or (Path(data).is_file() and _reads_files(stack)):
-        stamps.write_text(memory, data, mode=0o600)
-    return data
-
-
-def _data_memory(stack: str, state: Path) -> Path:
-    """The file that remembers a stack's data; what an earlier release remembered for all stacks becomes `local`'s."""
-    folder = state / DATA_MEMORY
-    with contextlib.suppress(FileNotFoundError):
-        (state / "data-path").rename(stamps.make_folder(folder, mode=0o700) / "local")
-    return folder / stack
-
-
-def _inherited(environ: Mapping[str, str]) -> bool:
-    """Whether `DATA` is what an earlier call of this module set, not what a person gives to this command."""
-    given_to_make = re.search(r"(^|\s)DATA=", environ.get("MAKEFLAGS", ""))
-    return environ["DATA"] == environ.get(DATA_MARK) and not given_to_make
-
-
-def _reads_files(stack: str) -> bool:
-    """Whether a stack runs on this machine; the pods of any other read none of its files."""
-    text = stack_files.source(stack).read_text()
-    return re.search(r"^\s*mlplatform:substrate:\s*\{?\s*kind:\s*local\b", text, re.MULTILINE) is not None
+    return added | data_memory.variable(stack, state, environ)
 
 
 def _set_by_a_person(environ: Mapping[str, str]) -> set[str]:
@@ -152,10 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     added = variables(given.stack)
     if not given.command:
-        for name, value in added.items():
+        for name, value in (added | {POLICY_PACK: str(paths.CHECKOUT / "policies" / "pack")}).items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         return 0
-    environment = os.environ | added
+    environment = {name: value for name, value in os.environ.items() if name != POLICY_PACK} | added
     try:
         os.execvpe(given.command[0], given.command, environment)  # noqa: S606  like env(1)
     except FileNotFoundError as error:

@@ -18,6 +18,9 @@ PYTHONS = ((3, 11), (3, 12))
 
 REQUIREMENTS = paths.CHECKOUT / "requirements"
 
+EXTENDED = ("infra", "workloads")
+"""Environments that get the workloads of other repositories."""
+
 OFFLINE = "check that the package index can be reached (UV_INDEX_URL, UV_DEFAULT_INDEX name another one)"
 
 
@@ -66,8 +69,24 @@ def make(name: str, lock: Path) -> None:
     python = folder / "bin" / "python"
     command: list[str | Path] = [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", python, lock]
     run(command, OFFLINE, cwd=paths.CHECKOUT)
+    if name in EXTENDED:
+        add_packages(name)
     stamps.write(stamp, {"digest": wanted, "lock": lock.stem})
     unfinished.unlink()
+
+
+def packages_dir() -> Path:
+    """Wheels of workloads of other repositories (`tools.workload_packages`)."""
+    return paths.environment_dir("infra").parent / "packages"
+
+
+def add_packages(name: str) -> None:
+    """Install every kept wheel into an environment, beside what its lock says."""
+    wheels = sorted(packages_dir().glob("*.whl"))
+    if wheels:
+        python = paths.environment_dir(name) / "bin" / "python"
+        command: list[str | Path] = [find_uv(), "pip", "install", "--quiet", "--no-deps", "--no-index", "--reinstall"]
+        run([*command, "--compile-bytecode", "--python", python, *wheels], f"remove what is wrong in {packages_dir()}")
 
 
 def link() -> None:

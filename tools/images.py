@@ -10,18 +10,23 @@ import json
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from infra.core import images, paths
+from tools import environments
 from tools.console import ToolError, exit_with_errors_in_one_line, run, say
 
 SOURCES = ("workloads", "requirements/images")
 """What the images are made of, relative to the checkout."""
 
-CONTAINERFILE = "workloads/loan_default/images/Containerfile"
+PACKAGES = "packages"
+"""Folder beside `SOURCES` with the installed workloads of other repositories."""
+
+CONTAINERFILE = "workloads/lifecycle/images/Containerfile"
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?(/|$)")
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -120,6 +125,10 @@ def prepare(context: Path) -> str:
     digest = hashlib.sha256()
     for source in SOURCES:
         shutil.copytree(paths.CHECKOUT / source, context / source, ignore=_IGNORED)
+    (context / PACKAGES).mkdir()
+    for wheel in environments.packages_dir().glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(context / PACKAGES)
     for path in sorted(path for path in context.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(context)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]

@@ -2,8 +2,8 @@
 
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
-operating system); for tests: `validators` (AWS's resource schemas, Envoy), and built from source `kubernetes` (a
-control plane), `gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
+operating system); for tests: `validators` (AWS's resource schemas, Envoy), `clients` (of the prediction API), and built
+from source `kubernetes` (a control plane), `gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
 """
 
 import argparse
@@ -97,6 +97,7 @@ def parts() -> dict[str, Part]:
         "cloud": _cloud(),
         "workloads": _environment("workloads"),
         "validators": _environment("validators"),
+        "clients": _environment("clients"),
         "pulumi": Part(lambda: pulumi_cli.chosen() is not None, pulumi_cli.install),
     } | {name: _built(modules) for name, modules in GO_PARTS.items()}
 

@@ -11,7 +11,16 @@ from tools import environments
 from tools.console import exit_with_errors_in_one_line, run, say
 
 IMAGES = ("build", "serve", "workload", "ingest", "train-gpu")
-NAMES = ("uv", "infra", "cloud", "workloads", "validators", *(f"images/{target}" for target in IMAGES))
+NAMES = (
+    "uv",
+    "infra",
+    "cloud",
+    "workloads",
+    "validators",
+    "clients",
+    "supply_chain",
+    *(f"images/{target}" for target in IMAGES),
+)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +24,9 @@ MAX_CHARACTERS = 65_536
 """Of a comment. Source: https://github.com/orgs/community/discussions/27190"""
 PAGE, MAX_PAGES = 100, 50
 TIMEOUT_SECONDS = 30
+NOTHING = "nothing has changed: nothing to propose"
+_HARMLESS = {ord("<"): "&lt;", ord("@"): "@\N{ZERO WIDTH SPACE}", ord("\x0b"): " ", ord("\x0c"): " "}
+"""No HTML, which could close a quotation or hide a comment, and no mention of anybody."""
 AUTHOR = ("github-actions[bot]", "41898282+github-actions[bot]@users.noreply.github.com")
 
 
@@ -34,16 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comment = commands.add_parser("comment", help="put Markdown files into one comment")
     comment.add_argument("--head", required=True, metavar="OWNER:BRANCH", help="where the pull request comes from")
     comment.add_argument("--commit", required=True, help="its last commit; another one than that gets no comment")
+    comment.add_argument("--fork", default="", metavar="OWNER/NAME", help="whose code wrote the files, if not ours")
     comment.add_argument("files", nargs="+", type=Path)
     propose = commands.add_parser("propose", help="ask to merge changed files")
     propose.add_argument("--branch", required=True)
     propose.add_argument("--title", required=True)
+    propose.add_argument("--workflows", nargs="*", default=[], metavar="FILE", help="workflows to start on the branch")
     propose.add_argument("files", nargs="+", type=Path)
     given = parser.parse_args(arguments)
     if given.command == "comment":
-        say(put_comment(given.head, given.commit, _read(given.files)))
+        text = _read(given.files)
+        say(put_comment(given.head, given.commit, labelled(text, given.fork) if given.fork else text))
     else:
-        say(put_proposal(given.branch, given.title, given.files))
+        said = put_proposal(given.branch, given.title, given.files)
+        say(said)
+        if said != NOTHING:
+            for workflow in given.workflows:
+                api("POST", f"actions/workflows/{quote(workflow)}/dispatches", {"ref": given.branch})
     return 0
 
 
@@ -58,7 +68,7 @@ def put_comment(head: str, commit: str, text: str) -> str:
     body = {"body": _shortened(f"{MARK}\n{text}")}
     for page in range(1, MAX_PAGES + 1):
         comments = api("GET", f"issues/{number}/comments?per_page={PAGE}&page={page}")
-        ours = next((each["id"] for each in comments if each["body"].startswith(MARK)), None)
+        ours = next((each["id"] for each in comments if _is_ours(each)), None)
         if ours is not None:
             api("PATCH", f"issues/comments/{ours}", body)
             return f"comment of pull request {number} renewed"
@@ -68,10 +78,21 @@ def put_comment(head: str, commit: str, text: str) -> str:
     return f"pull request {number} commented"
 
 
+def _is_ours(comment: Mapping[str, Any]) -> bool:
+    """Whether a comment is the one that workflows keep; anybody may write its first line."""
+    return (comment.get("user") or {}).get("login") == AUTHOR[0] and str(comment["body"]).startswith(MARK)
+
+
+def labelled(text: str, fork: str) -> str:
+    """What a fork's code wrote, quoted line by line below a warning: nothing in it looks like a word of ours."""
+    quoted = "\n".join(f"> {line}" for line in text.translate(_HARMLESS).splitlines())
+    return f"**Written by code of the fork `{fork}`, which nobody here vouches for:**\n\n{quoted}\n"
+
+
 def put_proposal(branch: str, title: str, files: Sequence[Path], checkout: Path = paths.CHECKOUT) -> str:
     """Commit files to a branch, push it, and open a pull request unless there is one; gives what was done."""
     if not _git(checkout, "status", "--porcelain", "--", *map(str, files)):
-        return "nothing has changed: nothing to propose"
+        return NOTHING
     base = _git(checkout, "rev-parse", "--abbrev-ref", "HEAD")
     _git(checkout, "checkout", "-B", branch)
     _git(checkout, "add", "--", *map(str, files))

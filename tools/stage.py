@@ -14,40 +14,58 @@ from infra.core import paths
 from tools import stack_files
 from tools.console import ToolError, exit_with_errors_in_one_line
 
-SERVICE = "loan-default-retraining"
-OF_THE_SERVICE = ("PORT", "RETRAIN_DATABASE", "RETRAIN_TOKEN")
-"""Variables that no stage has."""
+ENDING = "-retraining-process.json"
+"""Of the specification of each workload's retraining service."""
+OF_THE_SERVICE = ("ALERT_TOKEN", "PORT", "RETRAIN_DATABASE", "RETRAIN_TOKEN", "SCHEDULE_TOKEN", "SIGNING_KEY")
+"""Variables that no stage has. By `SIGN_TOKEN` a version is judged and signed by the service itself."""
 
 
-def variables(stack: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Variables of a stage of a local stack, with a scratch folder of its own.
+def variables(stack: str, workload: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables of a workload's stage on a local stack, with a scratch folder of its own.
 
     Raises: ToolError when the stack does not run on this machine.
     """
     stack_files.source(stack)
-    file = _specification(stack, environ)
+    service = f"{workload}-retraining"
+    file = _specification(stack, service, environ)
     try:
         found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))["environment"]
     except FileNotFoundError as error:
         raise ToolError(
             f"the stack {stack} does not run on this machine: run `make up STACK={stack}`, or, on a cluster, "
-            f"`kubectl exec deploy/{SERVICE} -- COMMAND`"
+            f"`kubectl exec --namespace {workload} deploy/{service} -- COMMAND`"
         ) from error
     stages = {name: value for name, value in found.items() if name not in OF_THE_SERVICE}
-    return stages | {"WORK_DIR": f"{found['WORK_DIR']}/by-hand"}
+    by_hand = {"WORK_DIR": f"{found['WORK_DIR']}/by-hand", "RETRAIN_URL": f"http://127.0.0.1:{found['PORT']}/retrain"}
+    return stages | by_hand
 
 
-def _specification(stack: str, environ: Mapping[str, str]) -> Path:
-    return paths.state_dir(environ) / stack / "supervisor" / "specs" / f"{SERVICE}-process.json"
+def _specification(stack: str, service: str, environ: Mapping[str, str]) -> Path:
+    return paths.state_dir(environ) / stack / "supervisor" / "specs" / f"{service}-process.json"
+
+
+def _only_workload(stack: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The workload of a stack that has one; raises ToolError for a stack that has several or none."""
+    folder = paths.state_dir(environ) / stack / "supervisor" / "specs"
+    found = sorted(path.name.removesuffix(ENDING) for path in folder.glob(f"*{ENDING}"))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ToolError(
+            f"the stack {stack} does not run on this machine: run `make up STACK={stack}`, or, on a cluster, "
+            "`kubectl exec --namespace <workload> deploy/<workload>-retraining -- COMMAND`"
+        )
+    raise ToolError(f"the stack {stack} has the workloads {', '.join(found)}: name one, WORKLOAD={found[0]}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Replace this process by the command."""
     parser = argparse.ArgumentParser(prog="python3 -m tools.stage", description=__doc__)
     parser.add_argument("--stack", default="local")
+    parser.add_argument("--workload", default="", help="name of the workload (default: the stack's only one)")
     parser.add_argument("command", nargs="+", metavar="-- COMMAND")
     given = parser.parse_args(arguments)
-    environment = variables(given.stack)
+    environment = variables(given.stack, given.workload or _only_workload(given.stack))
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TERM") if name in os.environ}
     os.environ["PATH"] = environment["PATH"]  # where the command is looked for
     try:

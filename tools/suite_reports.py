@@ -2,11 +2,13 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
+
+import psutil
 
 TAIL_LINES = 60
 SLOWEST = 15
@@ -143,12 +145,13 @@ def durations(outcomes: Sequence[Outcome]) -> str:
 
 
 def table(outcomes: Sequence[Outcome], machine: "Machine") -> str:
-    """Where the time went: CPU and waiting apart, and the slowest tests."""
-    lines = ["", f"{'suite':<12}{'tests':>7}{'wall s':>9}{'CPU s':>9}{'waiting s':>11}"]
+    """Where the time went, CPU and waiting apart, the peak of memory, and the slowest tests."""
+    lines = ["", f"{'suite':<12}{'tests':>7}{'wall s':>9}{'CPU s':>9}{'waiting s':>11}{'peak GiB':>10}"]
     for each in sorted(outcomes, key=lambda outcome: -outcome.wall_seconds):
         waiting = max(0.0, each.wall_seconds - each.cpu_seconds)
         lines.append(
             f"{each.name:<12}{len(each.tests):>7}{each.wall_seconds:>9.0f}{each.cpu_seconds:>9.0f}{waiting:>11.0f}"
+            f"{machine.peaks.get(each.name, 0) / 2**30:>10.1f}"
         )
     slowest = sorted(total(outcomes).tests, reverse=True)[:SLOWEST]
     lines += ["", "slowest tests (all: durations.tsv beside the logs):"]
@@ -169,25 +172,47 @@ def _ticks() -> tuple[int, int]:
     return busy, busy + idle + waiting
 
 
+def memory(pid: int) -> int:
+    """Bytes of a process that no other one has, and its share of those that others have too; 0 once it has ended."""
+    try:
+        process = psutil.Process(pid)
+        try:
+            return int(process.memory_full_info().pss)
+        except psutil.AccessDenied:  # of another user
+            return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
 @dataclass
 class Machine:
-    """The whole machine's cores and memory while the suites run."""
+    """The whole machine's cores, and memory, while the suites run."""
 
     began: float = field(default_factory=time.monotonic)
     available_kib: int = field(default_factory=lambda: _meminfo()["MemAvailable"])
     least_kib: int = field(default_factory=lambda: _meminfo()["MemAvailable"])
     ticks: tuple[int, int] = field(default_factory=_ticks)
 
-    def look(self) -> None:
-        """Note the memory of this moment."""
+    peaks: dict[str, int] = field(default_factory=dict)
+    """Most bytes that the processes of a suite had at once."""
+
+    peak: int = 0
+    """Most bytes that the processes of all suites had at once."""
+
+    def look(self, processes: Mapping[str, Iterable[int]]) -> None:
+        """Note the memory of this moment; `processes` by suite."""
         self.least_kib = min(self.least_kib, _meminfo()["MemAvailable"])
+        now = {suite: sum(map(memory, pids)) for suite, pids in processes.items()}
+        self.peaks |= {suite: max(size, self.peaks.get(suite, 0)) for suite, size in now.items()}
+        self.peak = max(self.peak, sum(now.values()))
 
     def summary(self) -> str:
         """One line."""
         busy, every = (now - before for now, before in zip(_ticks(), self.ticks, strict=True))
         share = busy / every if every else 0.0
-        peak = (self.available_kib - self.least_kib) / 2**20
+        rise = (self.available_kib - self.least_kib) / 2**20
         return (
             f"{time.monotonic() - self.began:.0f} s in all; the machine's cores were {share:.0%} busy, "
-            f"its memory in use rose by {peak:.1f} GiB at most"
+            f"the suites' processes had {self.peak / 2**30:.1f} GiB at most at once, "
+            f"and the machine's memory in use rose by {rise:.1f} GiB at most"
         )

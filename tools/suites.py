@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from infra.core import paths
 from tools import suite_reports
 from tools.console import ToolError, exit_with_errors_in_one_line
@@ -33,8 +35,10 @@ MEMORY_GIB = 11.0
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "REPORT", "SUITES")
 """Variables by which `make test` would change every `make` that a test runs."""
 MARK = "SUITES_RUN"
-"""Variable that every process of a suite inherits; an interrupted run finds its processes by it."""
+"""Variable that every process of a suite inherits, `<run>.<suite>`: a run finds its processes by it."""
 POLL_SECONDS = 0.25
+MEMORY_SECONDS = 5.0
+"""Time between two looks at the memory of all processes, each up to 10 ms of CPU for a large process."""
 HEARTBEAT_SECONDS = 60.0
 GRACE_SECONDS = 60.0
 """After an interrupt, pytest has this long for tearing fixtures down."""
@@ -117,12 +121,14 @@ class Run:
     def to_the_end(self) -> list[Outcome]:
         """Run every suite; gives what came of them in the order of their end. An interrupt ends all processes."""
         watched = suite_reports.Machine()
-        said = time.monotonic()
+        said = looked = time.monotonic()
         try:
             while self.waiting or self.running:
                 self._start_what_fits()
                 time.sleep(POLL_SECONDS)
-                watched.look()
+                if time.monotonic() - looked > MEMORY_SECONDS:
+                    looked = time.monotonic()
+                    watched.look(self._processes())
                 for outcome in self._reap():
                     self.ended.append(outcome)
                     say(suite_reports.line(outcome))
@@ -134,6 +140,15 @@ class Run:
             self._end_everything()
         say(suite_reports.table(self.ended, watched))
         return self.ended
+
+    def _processes(self) -> dict[str, set[int]]:
+        """Every process of each suite that runs: those with its mark, and descendants that have lost it."""
+        found = {}
+        for pid, started in self.running.items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                descendants = {each.pid for each in psutil.Process(pid).children(recursive=True)}
+                found[started.suite.name] = {pid, *descendants, *marked(self.identity, started.suite.name)}
+        return found
 
     def _start_what_fits(self) -> None:
         for suite in list(self.waiting):
@@ -191,7 +206,7 @@ class Started:
             process = subprocess.Popen(
                 command,
                 cwd=paths.CHECKOUT / suite.folder,
-                env=inherited(os.environ) | {MARK: run.identity},
+                env=inherited(os.environ) | {MARK: f"{run.identity}.{suite.name}"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -217,13 +232,14 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in OF_MAKE}
 
 
-def marked(identity: str, proc: Path = Path("/proc")) -> list[int]:
-    """Processes that inherited the mark of a run, whatever became of their parents."""
-    wanted, found = f"{MARK}={identity}".encode(), []
-    for entry in proc.iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and wanted in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
+def marked(identity: str, suite: str = "") -> list[int]:
+    """Processes that inherited the mark of a run, or of one suite of it, whatever became of their parents."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            run, _, name = process.environ().get(MARK, "").partition(".")
+            if run == identity and suite in {"", name}:
+                found.append(process.pid)
     return found
 
 

@@ -1,6 +1,6 @@
 """Artifact store: the S3 API for models, data, reports and evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, assert_never
 
 import pulumi
@@ -24,17 +24,25 @@ class ArtifactStore(Protocol):
     client_env: Mapping[str, pulumi.Output[str]]
     """Environment variables a client process needs to reach `uri`: endpoint, region."""
 
-    client_secrets: Mapping[str, pulumi.Output[str]]
-    """Environment variables with the store's keys; empty where access is a matter of identities."""
-
     ready: pulumi.Resource
     """What a consumer that needs the store at once depends on."""
 
+    def keys(self, prefix: str) -> Mapping[str, pulumi.Output[str]]:
+        """Environment variables with keys that open what is below a prefix; none where access is by identities.
+
+        On a cluster they open the prefix's first folder, on a host everything. Raises: KeyError for a folder that
+        `build` was not told of.
+        """
+
 
 def build(
-    name: str, settings: ArtifactStoreSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+    name: str,
+    settings: ArtifactStoreSettings,
+    substrate: Substrate,
+    workloads: Sequence[str],
+    opts: pulumi.ResourceOptions | None = None,
 ) -> ArtifactStore:
-    """Make the realization that the stack file names."""
+    """Make the realization that the stack file names, for these workloads."""
     match settings:
         case VersitygwOnHostSettings():
             host = VersitygwOnHostArgs(settings=settings, substrate=narrow(substrate, Local))
@@ -42,7 +50,9 @@ def build(
         case VersitygwOnKubernetesSettings():
             from infra.artifact_store.kubernetes import VersitygwOnKubernetes, VersitygwOnKubernetesArgs
 
-            args = VersitygwOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
+            args = VersitygwOnKubernetesArgs(
+                settings=settings, substrate=narrow(substrate, Kubernetes), workloads=workloads
+            )
             return VersitygwOnKubernetes(name, args, opts)
         case S3Settings():
             from infra.artifact_store.aws import S3ArtifactStore, S3ArtifactStoreArgs

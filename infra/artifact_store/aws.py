@@ -50,9 +50,6 @@ class S3ArtifactStore(pulumi.ComponentResource):
     client_env: Mapping[str, pulumi.Output[str]]
     """The region only: credentials come from the pod's role and never enter state."""
 
-    client_secrets: Mapping[str, pulumi.Output[str]]
-    """None."""
-
     bucket_arn: pulumi.Output[str]
     """What an identity's rights name: as it is for listing, with `/<prefix>*` for objects."""
 
@@ -122,7 +119,6 @@ class S3ArtifactStore(pulumi.ComponentResource):
         self.bucket_arn, self.key_arn, self.ready = objects.arn, key.arn, objects.ready
         self.uri = pulumi.Output.concat("s3://", objects.id)
         self.client_env = {name: pulumi.Output.from_input(account.region) for name in REGION_VARIABLES}
-        self.client_secrets = {}
         self.register_outputs(
             {
                 "uri": self.uri,
@@ -131,6 +127,11 @@ class S3ArtifactStore(pulumi.ComponentResource):
                 "key_arn": self.key_arn,
             }
         )
+
+    def keys(self, prefix: str) -> Mapping[str, pulumi.Output[str]]:
+        """None: a pod is known by its role."""
+        del prefix
+        return {}
 
     def admit(self, admission: Admission) -> None:
         """Have the bucket's policy let a role in, which has rights of its own on the bucket and its key.

@@ -36,9 +36,6 @@ class VersitygwOnHost(pulumi.ComponentResource):
     client_env: Mapping[str, pulumi.Output[str]]
     """Endpoint and region under the names that AWS SDKs read."""
 
-    client_secrets: Mapping[str, pulumi.Output[str]]
-    """The account's keys under the names that AWS SDKs read."""
-
     endpoint: pulumi.Output[str]
     """URL of the S3 API."""
 
@@ -90,12 +87,17 @@ class VersitygwOnHost(pulumi.ComponentResource):
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_REGION": pulumi.Output.from_input(REGION),
         }
-        self.client_secrets = {"AWS_ACCESS_KEY_ID": access_key.value, "AWS_SECRET_ACCESS_KEY": secret_key.value}
+        self._keys = {"AWS_ACCESS_KEY_ID": access_key.value, "AWS_SECRET_ACCESS_KEY": secret_key.value}
         self.register_outputs(
             {
                 "uri": self.uri,
                 "client_env": self.client_env,
-                "client_secrets": self.client_secrets,
+                "client_secrets": self._keys,
                 "endpoint": self.endpoint,
             }
         )
+
+    def keys(self, prefix: str) -> Mapping[str, pulumi.Output[str]]:
+        """The store's own: on one machine each process can read every other one's."""
+        del prefix
+        return self._keys

@@ -13,7 +13,7 @@ from infra.core.supply import ImageReference
 from infra.core.volume import Volume
 
 KeyPrefix = Annotated[str, Field(pattern=r"^[\w!*'().-][\w!*'()./-]*/$", max_length=512)]
-"""Start of objects' keys, without leading slash, with the closing one, e.g. `loan-default/captures/`."""
+"""Start of objects' keys, without leading slash, with the closing one, e.g. `churn/captures/`."""
 
 Days = Annotated[int, Field(ge=1, le=3650)]
 

@@ -1,4 +1,4 @@
-"""CI access on AWS: GitHub's tokens for two roles, pinned to one repository; to one branch and environment to write.
+"""CI access on AWS: GitHub's tokens for three roles, pinned to one repository, and to environments or one branch.
 
 The role that writes makes roles within a permissions boundary only, cannot widen itself, and reaches no role elsewhere.
 Honest limit: it is an administrator of all else in the account and in the cluster; review of the branch is the guard.
@@ -13,9 +13,10 @@ from pulumi_aws import iam
 from infra.ci_access.boundary import BOUNDARY, boundary, boundary_arn
 from infra.ci_access.settings import GithubOidcSettings
 from infra.core.aws import PATH, Account, Statement, policy
+from infra.registry.aws import NAMESPACE
 
 ISSUER = "token.actions.githubusercontent.com"
-PREVIEW, UP = "ci-preview", "ci-up"
+PREVIEW, UP, IMAGES = "ci-preview", "ci-up", "ci-images"
 """Names of the roles: fixed, because workflows name them."""
 PASSED_TO = (
     "ec2.amazonaws.com",
@@ -47,7 +48,7 @@ class GithubOidcArgs:
 
 
 class GithubOidc(pulumi.ComponentResource):
-    """One role that reads, for pull requests and the protected branch, and one that writes, for approved runs of it.
+    """Roles that read, in two environments, that write, for approved runs of the branch, and that push images, for it.
 
     A run in an environment has that for its subject and the branch in a claim of its own. Realizes
     `infra.ci_access.CiAccess`.
@@ -58,6 +59,8 @@ class GithubOidc(pulumi.ComponentResource):
     preview_role_arn: pulumi.Output[str]
 
     up_role_arn: pulumi.Output[str]
+
+    images_role_arn: pulumi.Output[str]
 
     boundary_arn: pulumi.Output[str]
 
@@ -74,7 +77,7 @@ class GithubOidc(pulumi.ComponentResource):
         )
         preview = self._role(
             PREVIEW,
-            {"sub": [f"{repository}:pull_request", f"{repository}:ref:{ref}"]},
+            {"sub": [f"{repository}:environment:{args.settings.environment}-{each}" for each in ("preview", "drift")]},
             ["SecurityAudit", "job-function/ViewOnlyAccess"],
             [*self._state(writes=False), Statement(sid="Unread", actions=UNREAD, resources=["*"])],
         )
@@ -84,16 +87,18 @@ class GithubOidc(pulumi.ComponentResource):
             ["PowerUserAccess"],
             [*self._state(writes=True), *self._roles()],
         )
+        images = self._role(IMAGES, {"sub": [f"{repository}:ref:{ref}"]}, [], self._pushes())
         limit = iam.Policy(
             f"{name}-boundary", name=BOUNDARY, path=PATH, policy=policy(*boundary(args.account.id)), opts=self._child
         )
-        self.preview_role_arn, self.up_role_arn = preview.arn, up.arn
+        self.preview_role_arn, self.up_role_arn, self.images_role_arn = preview.arn, up.arn, images.arn
         # Its name is known to previews.
         self.boundary_arn = limit.name.apply(lambda _: boundary_arn(args.account.id))
         self.register_outputs(
             {
                 "preview_role_arn": self.preview_role_arn,
                 "up_role_arn": self.up_role_arn,
+                "images_role_arn": self.images_role_arn,
                 "boundary_arn": self.boundary_arn,
             }
         )
@@ -136,6 +141,30 @@ class GithubOidc(pulumi.ComponentResource):
                 sid="Secrets",
                 actions=["kms:Decrypt", *(["kms:Encrypt", "kms:GenerateDataKey"] if writes else [])],
                 resources=[self._args.settings.secrets_key_arn],
+            ),
+        ]
+
+    def _pushes(self) -> list[Statement]:
+        """Push to the platform's repositories, whose tags never move, and read what is there.
+
+        Source: https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
+        """
+        account = self._args.account
+        return [
+            Statement(sid="Login", actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+            Statement(
+                sid="Push",
+                actions=[
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:CompleteLayerUpload",
+                    "ecr:DescribeImages",
+                    "ecr:GetDownloadUrlForLayer",
+                    "ecr:InitiateLayerUpload",
+                    "ecr:PutImage",
+                    "ecr:UploadLayerPart",
+                ],
+                resources=[f"arn:aws:ecr:{account.region}:{account.id}:repository/{NAMESPACE}/*"],
             ),
         ]
 
@@ -203,6 +232,6 @@ class GithubOidc(pulumi.ComponentResource):
                 sid="NotItself",
                 effect="Deny",
                 actions=["iam:Update*", "iam:Put*", "iam:Attach*", "iam:Detach*", "iam:Delete*", "iam:PassRole"],
-                resources=[f"{iam_arn}:role{PATH}{each}" for each in (PREVIEW, UP)],
+                resources=[f"{iam_arn}:role{PATH}{each}" for each in (PREVIEW, UP, IMAGES)],
             ),
         ]

@@ -15,18 +15,21 @@ class NoCiAccessSettings(Settings):
 
 
 class GithubOidcSettings(Settings):
-    """Two roles for GitHub Actions, which come without keys: one reads for previews, one writes for `up`."""
+    """Roles for GitHub Actions, without keys: one reads for previews, one writes for `up`, one pushes images."""
 
     kind: Literal["github-oidc"]
 
-    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")]
-    """`owner/name`; no wildcard."""
+    repository: Annotated[
+        str, Field(pattern=r"^([A-Za-z0-9-]+/[A-Za-z0-9._-]+|[A-Za-z0-9-]+@[0-9]+/[A-Za-z0-9._-]+@[0-9]+)$")
+    ]
+    """`owner/name`, or `owner@id/name@id` where GitHub writes the subject of tokens so; no wildcard."""
 
     branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]+$")] = "main"
-    """The branch whose runs may write, and look for drift."""
+    """The branch whose runs may write, look for drift, and push images."""
 
     environment: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "prod"
-    """GitHub's environment that a run which writes must be in; it asks for approval."""
+    """GitHub's environment that a run which writes must be in; it asks for approval. Those of runs that read are called
+    after it, with `-preview` (which asks for approval, too) and `-drift` (which admits the branch alone)."""
 
     state_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
     """The bucket that holds the state, in the backend's URL `s3://<bucket>`."""

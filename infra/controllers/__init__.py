@@ -19,10 +19,14 @@ class Controllers(Protocol):
 
 
 def build(
-    name: str, settings: ControllersSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+    name: str,
+    settings: ControllersSettings,
+    substrate: Substrate,
+    workloads: Sequence[str],
+    opts: pulumi.ResourceOptions | None = None,
 ) -> Controllers:
-    """Make the realization that the stack file names; each controller gets a namespace of its own."""
+    """Make the realization that the stack file names, for workloads' namespaces; each gets a namespace of its own."""
     from infra.controllers.kubernetes import OfficialCharts, OfficialChartsArgs
 
-    args = OfficialChartsArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
+    args = OfficialChartsArgs(settings=settings, substrate=narrow(substrate, Kubernetes), workloads=workloads)
     return OfficialCharts(name, args, opts)

@@ -40,6 +40,9 @@ class OfficialChartsArgs:
     substrate: Kubernetes
     """What is ready on it comes first; each controller gets a namespace of its own."""
 
+    workloads: Sequence[str]
+    """Namespaces of the stack's workloads."""
+
 
 class OfficialCharts(pulumi.ComponentResource):
     """Each controller once what it needs is ready: certificates, then gateways, then KServe.
@@ -60,8 +63,9 @@ class OfficialCharts(pulumi.ComponentResource):
         gateway = self._gateways()
         models = self._kserve(certificates, gateway)
         self.ready = [certificates, gateway, *models]
-        if settings.spark_namespaces:
-            spark = self._install("spark-operator", charts.SPARK_OPERATOR, _spark_operator(settings), [9443])
+        of_spark = args.workloads if settings.spark_namespaces is None else settings.spark_namespaces
+        if of_spark:
+            spark = self._install("spark-operator", charts.SPARK_OPERATOR, _spark_operator(of_spark), [9443])
             self.ready = [*self.ready, spark]
 
         self.register_outputs({})
@@ -81,7 +85,7 @@ class OfficialCharts(pulumi.ComponentResource):
 
     def _gateways(self) -> pulumi.Resource:
         """Envoy Gateway and its two classes; the last of them, which depends on the rest."""
-        part = "envoy-gateway-system"
+        part = envoy_proxy.NAMESPACE
         substrate = self._namespace(part, [])
         self._open_proxies(f"{self._name}-{part}-proxies", substrate)
         envoy = self._release("gateway", charts.ENVOY_GATEWAY, _envoy_gateway(), substrate)
@@ -231,10 +235,10 @@ def _kserve(settings: OfficialChartsSettings) -> dict[str, Any]:
     }
 
 
-def _spark_operator(settings: OfficialChartsSettings) -> dict[str, Any]:
+def _spark_operator(namespaces: Sequence[str]) -> dict[str, Any]:
     """Source: https://github.com/kubeflow/spark-operator/tree/v2.5.0/charts/spark-operator-chart."""
     return {
-        "spark.jobNamespaces": list(settings.spark_namespaces),
+        "spark.jobNamespaces": list(namespaces),
         "controller.resources": MIDDLE,
         "webhook.resources": SMALL,
     }

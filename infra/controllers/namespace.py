@@ -59,7 +59,9 @@ class ControllerNamespace(pulumi.ComponentResource):
         self._namespace = namespace.metadata.name
         bounds = self._bounds()
         closed = self._policy("closed", [], [])
-        opened = self._policy("open", [_from_inside(), _from_anybody(args.ports)], [_to_inside(), _to_dns(), _to_api()])
+        opened = self._policy(
+            "open", [_from_inside(), *_from_anybody(args.ports)], [_to_inside(), _to_dns(), _to_api()]
+        )
         self.substrate = args.substrate.within(self._namespace, *args.substrate.ready, *bounds, closed, opened)
 
         self.register_outputs({})
@@ -114,8 +116,9 @@ def _from_inside() -> networking.v1.NetworkPolicyIngressRuleArgs:
     return networking.v1.NetworkPolicyIngressRuleArgs(from_=_inside())
 
 
-def _from_anybody(ports: Sequence[int]) -> networking.v1.NetworkPolicyIngressRuleArgs:
-    return networking.v1.NetworkPolicyIngressRuleArgs(ports=_tcp(ports))
+def _from_anybody(ports: Sequence[int]) -> list[networking.v1.NetworkPolicyIngressRuleArgs]:
+    """None without ports: to Kubernetes a rule that names none means all of them."""
+    return [networking.v1.NetworkPolicyIngressRuleArgs(ports=_tcp(ports))] if ports else []
 
 
 def _to_inside() -> networking.v1.NetworkPolicyEgressRuleArgs:

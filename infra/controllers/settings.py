@@ -23,10 +23,10 @@ class OfficialChartsSettings(Settings):
     """Domain of the routes that KServe makes for model servers, inside of the cluster only."""
 
     runtimes: bool = False
-    """Whether KServe's own model servers can be asked for; the loan-default model brings its own."""
+    """Whether KServe's own model servers can be asked for; workloads of this repository bring their own."""
 
-    spark_namespaces: Sequence[names.DnsLabel] = (names.LOAN_DEFAULT,)
-    """Namespaces in which Spark applications may run; empty installs no Spark operator."""
+    spark_namespaces: Sequence[names.DnsLabel] | None = None
+    """Namespaces in which Spark applications may run; empty installs no Spark operator, None takes the workloads'."""
 
 
 ControllersSettings = OfficialChartsSettings

@@ -8,6 +8,9 @@ from typing import Any
 from infra.core.charts import container
 from infra.core.resources import Resources
 
+NAMESPACE = "envoy-gateway-system"
+"""Where Envoy Gateway runs the proxies of every gateway."""
+
 PROXY = Resources(cpu_millicores=200, cpu_limit_millicores=2000, memory_mib=512)
 
 

@@ -13,6 +13,8 @@ from infra.core.substrate import Kubernetes
 
 LABEL_PREFIX = "mlplatform.dev"
 OURS = {f"{LABEL_PREFIX}/platform": "true"}
+WORKLOAD = f"{LABEL_PREFIX}/workload"
+"""Label of the namespaces of workloads: what serves in one is closed to the pods of the others."""
 """Label of the namespaces whose pods may talk to each other, along open paths only."""
 CALLS_API_SERVER = {f"{LABEL_PREFIX}/calls-api-server": "true"}
 """Label of pods that talk to the cluster's API server, such as a Spark driver."""
@@ -122,12 +124,23 @@ def variables(
 
 
 def open_to_callers(
-    name: str, role: str, ports: Sequence[int], substrate: Kubernetes, parent: pulumi.Resource
+    name: str,
+    role: str,
+    ports: Sequence[int],
+    substrate: Kubernetes,
+    parent: pulumi.Resource,
+    *,
+    of_workload: bool = False,
 ) -> networking.v1.NetworkPolicy:
-    """Let pods that say they call `role`, in any namespace of ours, reach the pods that serve it on `ports` (TCP).
+    """Let pods that say they call `role` reach the pods that serve it on `ports` (TCP).
 
-    The callers' way out is open where their namespace's guards were made: see `open_to_roles`.
+    Callers may run in every namespace of the stack. Servers in a workload's namespace, and those of one workload
+    (`of_workload`) in the platform's, admit callers from their own namespace and from the platform's only.
+    `open_to_roles` opens the egress of the callers.
     """
+    calls = {f"{LABEL_PREFIX}/calls-{role}": "true"}
+    closed = of_workload or substrate.of_workload
+    callers = _closed_to_other_workloads(calls) if closed else [_peer(OURS, calls)]
     return networking.v1.NetworkPolicy(
         f"{name}-callers",
         metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
@@ -136,7 +149,7 @@ def open_to_callers(
             policy_types=["Ingress"],
             ingress=[
                 networking.v1.NetworkPolicyIngressRuleArgs(
-                    from_=[_peer(OURS, {f"{LABEL_PREFIX}/calls-{role}": "true"})],
+                    from_=callers,
                     ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports],
                 )
             ],
@@ -173,4 +186,21 @@ def _peer(namespaces: Mapping[str, str], pods: Mapping[str, str]) -> networking.
     return networking.v1.NetworkPolicyPeerArgs(
         namespace_selector=meta.v1.LabelSelectorArgs(match_labels=namespaces),
         pod_selector=meta.v1.LabelSelectorArgs(match_labels=pods),
+    )
+
+
+def _closed_to_other_workloads(pods: Mapping[str, str]) -> list[networking.v1.NetworkPolicyPeerArgs]:
+    """Peers in the same namespace and in the platform's namespaces."""
+    wanted = meta.v1.LabelSelectorArgs(match_labels=pods)
+    return [
+        networking.v1.NetworkPolicyPeerArgs(pod_selector=wanted),
+        networking.v1.NetworkPolicyPeerArgs(namespace_selector=of_the_platform(), pod_selector=wanted),
+    ]
+
+
+def of_the_platform() -> meta.v1.LabelSelectorArgs:
+    """Selector of the platform's namespaces: those of the stack without the label of a workload."""
+    return meta.v1.LabelSelectorArgs(
+        match_labels=OURS,
+        match_expressions=[meta.v1.LabelSelectorRequirementArgs(key=WORKLOAD, operator="DoesNotExist")],
     )

@@ -9,9 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 PLATFORM = "mlplatform"
-"""Namespace of the platform's own servers and stores."""
-LOAN_DEFAULT = "loan-default"
-"""Namespace of the workload: its services, jobs and model server."""
+"""Namespace of the platform's own servers and stores; each workload has one of its own name."""
 MONITORING = "monitoring"
 """Namespace of Prometheus, Alertmanager, Grafana, and of what makes them."""
 PIPELINES = "kubeflow"

@@ -22,7 +22,7 @@ SUPERVISOR = "supervisor"
 END_SECONDS = 10
 """Time for killed processes to disappear and to release their ports."""
 POLL_SECONDS = 0.05
-STATE_FIELD, GROUP_FIELD, SESSION_FIELD, START_TICKS_FIELD = 0, 2, 3, 19
+STATE_FIELD, PARENT_FIELD, GROUP_FIELD, SESSION_FIELD, START_TICKS_FIELD = 0, 1, 2, 3, 19
 """Positions behind the parenthesised command name in `/proc/<pid>/stat`, see proc(5)."""
 PROC = Path("/proc")
 
@@ -183,6 +183,12 @@ def command(pid: int) -> str:
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return os.fsdecode(content.rstrip(b"\0").replace(b"\0", b" "))
+
+
+def parent(pid: int) -> int:
+    """The process that started another one; 0 when that one is gone."""
+    fields = stat(pid)
+    return int(fields[PARENT_FIELD]) if fields else 0
 
 
 def _boot() -> str:

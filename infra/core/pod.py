@@ -106,6 +106,9 @@ class Serving:
     start_seconds: int
     """Seconds that a start may take before the container is started again."""
 
+    of_workload: bool = False
+    """Whether it serves one workload's data, to which pods in namespaces of workloads have no way."""
+
 
 def http_health(path: str, port: int) -> core.v1.ProbeArgs:
     """Healthy while a GET of `path` answers 2xx or 3xx."""

@@ -49,7 +49,9 @@ class Server(pulumi.ComponentResource):
         super().__init__("mlplatform:index:Server", name, None, opts)
 
         service = _service(name, args, self)
-        open_to_callers(name, args.serving.role, [args.serving.port], args.substrate, self)
+        open_to_callers(
+            name, args.serving.role, [args.serving.port], args.substrate, self, of_workload=args.serving.of_workload
+        )
         if args.data is None:
             self.ready = _deployment(name, args, self)
         else:

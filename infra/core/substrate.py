@@ -73,13 +73,16 @@ class Kubernetes:
     ready: Sequence[pulumi.Resource] = ()
     """What everything in the namespace depends on: the namespace, its guards, its admission policies."""
 
+    of_workload: bool = False
+    """Whether the namespace is a workload's, closed to the pods of other workloads."""
+
     def child(self, parent: pulumi.Resource, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of an object of `parent`: it depends on the namespace's guards and on `needs`."""
         return pulumi.ResourceOptions(parent=parent, depends_on=[*self.ready, *needs])
 
-    def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource) -> "Kubernetes":
+    def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource, of_workload: bool = False) -> "Kubernetes":
         """The same cluster, another namespace."""
-        return replace(self, namespace=namespace, ready=ready)
+        return replace(self, namespace=namespace, ready=ready, of_workload=of_workload)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +105,9 @@ class Aws:
     identity: "AwsIdentity"
     """How its pods come to their roles."""
 
-    def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource) -> "Aws":
+    def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource, of_workload: bool = False) -> "Aws":
         """The same region and cluster, another namespace."""
-        return replace(self, kubernetes=self.kubernetes.within(namespace, *ready))
+        return replace(self, kubernetes=self.kubernetes.within(namespace, *ready, of_workload=of_workload))
 
 
 Substrate = Local | Kubernetes | Aws

@@ -196,7 +196,9 @@ class GatewayExposure(pulumi.ComponentResource):
 
     def _let_in(self, server: Server, namespace: pulumi.Output[str], port: pulumi.Input[int]) -> None:
         proxies = networking.v1.NetworkPolicyPeerArgs(
-            namespace_selector=meta.v1.LabelSelectorArgs(),
+            namespace_selector=meta.v1.LabelSelectorArgs(
+                match_labels={"kubernetes.io/metadata.name": envoy_proxy.NAMESPACE}
+            ),
             pod_selector=meta.v1.LabelSelectorArgs(match_labels={OWNER_LABEL: self._name}),
         )
         networking.v1.NetworkPolicy(

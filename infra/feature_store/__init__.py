@@ -1,6 +1,6 @@
 """Feature store: Feast's registry and its server, over the online store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -26,6 +26,9 @@ class Stores:
 
     database: Database
 
+    registries: Mapping[str, str]
+    """Feast project -> logical name of its registry's database; on a host all share one."""
+
     identity: Identity
     """How a server proves that it may reach the artifacts; on a host it gets the store's own keys."""
 
@@ -37,20 +40,30 @@ class FeatureServer(Protocol):
     """Base URL; `POST /get-online-features`."""
 
 
-class FeatureStore(Protocol):
-    """What every realization gives; consumers accept this and nothing narrower."""
+class FeatureProject(Protocol):
+    """One Feast project; what its processes are given opens no other project."""
 
     client_env: Mapping[str, pulumi.Output[str]]
-    """Environment variables a client process needs, beside those in `client_secrets`."""
+    """Environment variables a client process needs, beside secrets."""
 
-    client_secrets: Mapping[str, pulumi.Output[str]]
-    """`FEAST_REGISTRY` (SQLAlchemy URL), `FEAST_ONLINE_STORE` (Feast's Redis connection string)."""
+    reader_secrets: Mapping[str, pulumi.Output[str]]
+    """`FEAST_REGISTRY` (SQLAlchemy URL), `FEAST_ONLINE_STORE` (Feast's Redis connection string) of who looks up."""
+
+    writer_secrets: Mapping[str, pulumi.Output[str]]
+    """The same of who writes features too."""
+
+    def serve(self, name: str, command: Sequence[str], opts: pulumi.ResourceOptions | None = None) -> FeatureServer:
+        """Serve the project by a command of the workloads' code, which is told `--host` and `--port`."""
+
+
+class FeatureStore(Protocol):
+    """What every realization gives; consumers accept this and nothing narrower."""
 
     ready: pulumi.Resource
     """What a consumer that needs the online store at once depends on."""
 
-    def serve(self, name: str, repository: str, opts: pulumi.ResourceOptions | None = None) -> FeatureServer:
-        """Serve the Feast repository in the folder `repository` of the checkout."""
+    def project(self, name: str) -> FeatureProject:
+        """Open a project that the online store was told of; raises KeyError for another one."""
 
 
 def build(
@@ -79,6 +92,7 @@ def build(
                 substrate=narrow(substrate, Kubernetes),
                 online_store=stores.online,
                 database=stores.database,
+                registries=stores.registries,
             )
             return FeastOnKubernetes(name, args, opts)
         case _:

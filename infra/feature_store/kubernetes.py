@@ -1,20 +1,19 @@
 """Feature store on a cluster: Feast over the stack's database and online store, in the image `workload`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 
-from infra.core.images import CODE
 from infra.core.pod import Serving, http_health
 from infra.core.resources import Resources
 from infra.core.server import Server, ServerArgs
 from infra.core.substrate import Kubernetes
 from infra.database import Database
 from infra.feature_store.connection import redis_connection
-from infra.feature_store.local import REGISTRY_TTL_SECONDS
 from infra.feature_store.settings import FeastOnKubernetesSettings
 from infra.online_store import OnlineStore
+from infra.online_store.acl import ROLES
 
 PORT = 6566
 START_SECONDS = 300
@@ -31,7 +30,10 @@ class FeastOnKubernetesArgs:
     online_store: OnlineStore
 
     database: Database
-    """Where the registry goes."""
+    """Where the registries go."""
+
+    registries: Mapping[str, str]
+    """Feast project -> logical name of its registry's database."""
 
 
 class FeastServerOnKubernetes(pulumi.ComponentResource):
@@ -47,8 +49,8 @@ class FeastServerOnKubernetes(pulumi.ComponentResource):
         self,
         name: str,
         args: FeastOnKubernetesArgs,
-        repository: str,
-        store: "FeastOnKubernetes",
+        command: Sequence[str],
+        project: "ProjectOnKubernetes",
         opts: pulumi.ResourceOptions | None,
     ) -> None:
         super().__init__("mlplatform:index:FeastServerOnKubernetes", name, None, opts)
@@ -58,18 +60,17 @@ class FeastServerOnKubernetes(pulumi.ComponentResource):
             ServerArgs(
                 substrate=args.substrate,
                 image=args.substrate.image("workload"),
-                command=[
-                    *["feast", "--chdir", f"{CODE}/{repository}", "serve"],
-                    *["--host", "0.0.0.0", "--port", str(PORT), "--no-access-log"],  # noqa: S104  policies decide
-                    # Feast's default ends the worker after 1,000 requests, and with it its open connections.
-                    *["--max-requests", "0", "--registry_ttl_sec", str(REGISTRY_TTL_SECONDS)],
-                ],
-                environment={**store.client_env, "HOME": "/tmp"},  # noqa: S108  folder inside the container
-                secrets=store.client_secrets,
+                command=[*command, "--host", "0.0.0.0", "--port", str(PORT)],  # noqa: S104  policies decide
+                environment={**project.client_env, "FEAST_PROJECT": project.name, "HOME": "/tmp"},  # noqa: S108  folder inside the container
+                secrets=project.reader_secrets,
                 calls=["database", "online-store"],
                 resources=Resources(memory_mib=args.settings.memory_mib),
                 serving=Serving(
-                    role="feature-server", port=PORT, health=http_health("/health", PORT), start_seconds=START_SECONDS
+                    role="feature-server",
+                    port=PORT,
+                    health=http_health("/health", PORT),
+                    start_seconds=START_SECONDS,
+                    of_workload=True,
                 ),
                 replicas=args.settings.replicas,
                 needs=[args.online_store.ready],
@@ -81,18 +82,34 @@ class FeastServerOnKubernetes(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
 
+@dataclass(kw_only=True)
+class ProjectOnKubernetes:
+    """Realizes `infra.feature_store.FeatureProject`."""
+
+    name: str
+
+    args: FeastOnKubernetesArgs
+
+    reader_secrets: Mapping[str, pulumi.Output[str]]
+
+    writer_secrets: Mapping[str, pulumi.Output[str]]
+
+    client_env: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    """Nothing: both addresses are secret, as they hold passwords."""
+
+    def serve(
+        self, name: str, command: Sequence[str], opts: pulumi.ResourceOptions | None = None
+    ) -> FeastServerOnKubernetes:
+        """Serve the project by a command of the image `workload`."""
+        return FeastServerOnKubernetes(name, self.args, command, self, opts)
+
+
 class FeastOnKubernetes(pulumi.ComponentResource):
-    """Feast's registry in the stack's database, and servers on demand.
+    """Feast's registries in the stack's database, one for each project, and servers on demand.
 
     Realizes `infra.feature_store.FeatureStore`.
     Source: https://docs.feast.dev/reference/registries/sql
     """
-
-    client_env: Mapping[str, pulumi.Output[str]]
-    """Nothing: both addresses are in `client_secrets`."""
-
-    client_secrets: Mapping[str, pulumi.Output[str]]
-    """`FEAST_REGISTRY` and `FEAST_ONLINE_STORE`, which hold passwords."""
 
     ready: pulumi.Resource
     """The online store, once it answers."""
@@ -102,13 +119,19 @@ class FeastOnKubernetes(pulumi.ComponentResource):
         self._args = args
 
         self.ready = args.online_store.ready
-        self.client_env = {}
-        self.client_secrets = {
-            "FEAST_REGISTRY": args.database.create(f"{name}-registry", pulumi.ResourceOptions(parent=self)),
-            "FEAST_ONLINE_STORE": redis_connection(args.online_store),
+        self._registries = {
+            project: args.database.create(registry, pulumi.ResourceOptions(parent=self))
+            for project, registry in args.registries.items()
         }
-        self.register_outputs({"client_env": self.client_env, "client_secrets": self.client_secrets})
+        self.register_outputs({})
 
-    def serve(self, name: str, repository: str, opts: pulumi.ResourceOptions | None = None) -> FeastServerOnKubernetes:
-        """Serve the Feast repository in the folder `repository` of the checkout."""
-        return FeastServerOnKubernetes(name, self._args, repository, self, opts)
+    def project(self, name: str) -> ProjectOnKubernetes:
+        """Open a project, whose registry is a database of its own."""
+        reads, writes = (
+            {
+                "FEAST_REGISTRY": self._registries[name],
+                "FEAST_ONLINE_STORE": redis_connection(self._args.online_store, name, access),
+            }
+            for access in ROLES
+        )
+        return ProjectOnKubernetes(name=name, args=self._args, reader_secrets=reads, writer_secrets=writes)

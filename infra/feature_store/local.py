@@ -1,7 +1,7 @@
 """Feature store on this machine: Feast over the stack's database and Redis."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -15,10 +15,6 @@ from infra.online_store import OnlineStore
 
 START_TIMEOUT_SECONDS = 180
 """Importing Feast takes 11 s on an idle core, many times that on a busy one."""
-
-
-REGISTRY_TTL_SECONDS = 5
-"""Seconds after which a feature that was registered just now is served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +46,8 @@ class FeastServerOnHost(pulumi.ComponentResource):
         self,
         name: str,
         args: FeastOnHostArgs,
-        repository: str,
-        store: "FeastOnHost",
+        command: Sequence[str],
+        project: "ProjectOnHost",
         opts: pulumi.ResourceOptions | None,
     ) -> None:
         super().__init__("mlplatform:index:FeastServerOnHost", name, None, opts)
@@ -60,27 +56,14 @@ class FeastServerOnHost(pulumi.ComponentResource):
         self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
         Process(
             f"{name}-server",
-            command=[
-                "feast",
-                "--chdir",
-                str(args.substrate.checkout / repository),
-                "serve",
-                "--host",
-                LOOPBACK,
-                "--port",
-                port.chosen.apply(str),
-                "--no-access-log",
-                # Feast's default ends the worker after 1,000 requests, and with it its open connections.
-                "--max-requests",
-                "0",
-                "--registry_ttl_sec",
-                str(REGISTRY_TTL_SECONDS),
-            ],
+            command=[*command, "--host", LOOPBACK, "--port", port.chosen.apply(str)],
+            directory=str(args.substrate.checkout),
             environment={
-                **store.client_env,
-                **store.client_secrets,
+                "FEAST_PROJECT": project.name,
+                **project.client_env,
+                **project.reader_secrets,
                 **args.artifact_store.client_env,
-                **args.artifact_store.client_secrets,
+                **args.artifact_store.keys(""),
             },
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, "/health")},
@@ -91,18 +74,32 @@ class FeastServerOnHost(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
 
+@dataclass(kw_only=True)
+class ProjectOnHost:
+    """Realizes `infra.feature_store.FeatureProject`; on one machine a reader may write."""
+
+    name: str
+
+    args: FeastOnHostArgs
+
+    reader_secrets: Mapping[str, pulumi.Output[str]]
+
+    writer_secrets: Mapping[str, pulumi.Output[str]]
+
+    client_env: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    """Nothing: both addresses are among the secrets."""
+
+    def serve(self, name: str, command: Sequence[str], opts: pulumi.ResourceOptions | None = None) -> FeastServerOnHost:
+        """Serve the project by a command of the workloads' environment."""
+        return FeastServerOnHost(name, self.args, command, self, opts)
+
+
 class FeastOnHost(pulumi.ComponentResource):
-    """Feast's registry in the stack's database, and servers on demand.
+    """Feast's registry in the stack's database, one for all projects, and servers on demand.
 
     Realizes `infra.feature_store.FeatureStore`.
     Source: https://docs.feast.dev/reference/registries/sql
     """
-
-    client_env: Mapping[str, pulumi.Output[str]]
-    """Nothing: both addresses are in `client_secrets`."""
-
-    client_secrets: Mapping[str, pulumi.Output[str]]
-    """`FEAST_REGISTRY`, and `FEAST_ONLINE_STORE`, which holds Redis' password and is secret."""
 
     ready: pulumi.Resource
     """The online store, once it answers."""
@@ -112,13 +109,13 @@ class FeastOnHost(pulumi.ComponentResource):
         self._args = args
 
         self.ready = args.online_store.ready
-        self.client_env = {}
-        self.client_secrets = {
-            "FEAST_REGISTRY": args.database.create(f"{name}-registry", pulumi.ResourceOptions(parent=self)),
-            "FEAST_ONLINE_STORE": redis_connection(args.online_store),
-        }
-        self.register_outputs({"client_env": self.client_env, "client_secrets": self.client_secrets})
+        self._registry = args.database.create(f"{name}-registry", pulumi.ResourceOptions(parent=self))
+        self.register_outputs({})
 
-    def serve(self, name: str, repository: str, opts: pulumi.ResourceOptions | None = None) -> FeastServerOnHost:
-        """Serve the Feast repository in the folder `repository` of the checkout."""
-        return FeastServerOnHost(name, self._args, repository, self, opts)
+    def project(self, name: str) -> ProjectOnHost:
+        """Open a project."""
+        secrets = {
+            "FEAST_REGISTRY": self._registry,
+            "FEAST_ONLINE_STORE": redis_connection(self._args.online_store, name, "rw"),
+        }
+        return ProjectOnHost(name=name, args=self._args, reader_secrets=secrets, writer_secrets=secrets)

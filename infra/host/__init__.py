@@ -16,6 +16,9 @@ class HealthCheckDict(TypedDict, total=False):
     command: Input[Sequence[Input[str]]]
     """Command that exits with 0; it gets the process's environment."""
 
+    login: Input[str]
+    """`user:password` that the URL asks for; secret."""
+
     interval_seconds: Input[float]
     """Time from one look of the watchdog to the next; 10 by default."""
 
@@ -152,11 +155,11 @@ class File(pulumi.CustomResource):
         path: str,
         content: Input[str],
         check: Sequence[Input[str]] = (),
-        reload_url: Input[str] | None = None,
+        reload: Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Arguments are those of `infra.host.models.FileInputs`."""
-        given = {"path": path, "content": content, "check": list(check), "reload_url": reload_url}
+        given = {"path": path, "content": content, "check": list(check), "reload": reload}
         super().__init__("host:index:File", name, _with_outputs(given, "absolute_path", "sha256"), opts)
 
 

@@ -28,6 +28,9 @@ class HealthCheck(Inputs):
 
     command: list[str] | None = None
 
+    login: str | None = None
+    """`user:password` that `http_url` asks for."""
+
     interval_seconds: Annotated[float, Field(ge=0.1, le=600)] = health.INTERVAL_SECONDS
     """Time from one look of the watchdog to the next."""
 
@@ -127,8 +130,11 @@ class FileInputs(Inputs):
     check: list[str] = []
     """Command that must accept the file before it replaces the old one; `{path}` stands for the candidate."""
 
+    reload: str | None = None
+    """Name of the process that is told of a change, by SIGHUP, so that it reads the file again."""
+
     reload_url: str | None = None
-    """URL that is POSTed to after a change, so that a server reads the file again."""
+    """Of a stack that an earlier version made; nothing is sent there any more."""
 
 
 class SecretInputs(Inputs):

@@ -52,13 +52,17 @@ class Identity:
 
 
 def kill_group(leader: Identity, grace_seconds: float = 0) -> None:
-    """End a process group by its leader, politely first when there is a grace; a leader that is gone is no error."""
+    """End a process group by its leader, politely first when there is a grace; a leader that is gone is no error.
+
+    A later process that got the leader's pid is spared: the kernel reuses a pid only once its group is empty.
+    """
     if grace_seconds and leader.alive():
         _signal_group(leader.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
         while leader.alive() and time.monotonic() < deadline:
             time.sleep(0.05)
-    _signal_group(leader.pid, signal.SIGKILL)
+    if Identity.of(leader.pid) in {None, leader}:
+        _signal_group(leader.pid, signal.SIGKILL)
 
 
 def _signal_group(pgid: int, number: signal.Signals) -> None:

@@ -167,6 +167,16 @@ class Supervision:
             if self.alive():
                 self._call("reloadConfig")
 
+    def hang_up(self, name: str) -> None:
+        """Have a program read its files again; one that does not run reads them when it starts."""
+        if not self.alive():
+            return
+        try:
+            self._call("signalProcess", f"{name}:{name}", "HUP")
+        except xmlrpc.client.Fault as fault:
+            if "BAD_NAME" not in fault.faultString and "NOT_RUNNING" not in fault.faultString:
+                raise HostError(f"supervisord cannot signal {name!r}: {fault.faultString}") from fault
+
     def status(self, name: str) -> Status:
         """What runs now under this name."""
         try:
@@ -176,7 +186,7 @@ class Supervision:
         if not info["pid"]:
             return Status(info["statename"])
         now = Identity.of(info["pid"])
-        if launch.__file__ in orphans.command(info["pid"]):
+        if self._launches(info["pid"]):
             return Status(info["statename"], launching=True)
         try:
             record = json.loads((self.folder / "specs" / f"{name}.run").read_text(encoding="utf-8"))
@@ -211,6 +221,11 @@ class Supervision:
                 if identity:
                     kill_group(identity)
             orphans.end(self.root, watchdog.is_supervised)
+
+    def _launches(self, pid: int) -> bool:
+        """Whether a process is still `launch.py`, or the copy of supervisord that is about to become it."""
+        command = orphans.command(pid)
+        return launch.__file__ in command or command == orphans.command(orphans.parent(pid))
 
     def _remove(self, name: str) -> None:
         if self.status(name).state == "ABSENT":

@@ -8,7 +8,7 @@ from infra.core.settings import Settings
 
 
 class StoreKeysSettings(Settings):
-    """Whoever needs a store gets the store's own keys; for substrates whose stores know one account."""
+    """Each process gets keys of a store that it needs: on a cluster its workload's, on a host the store's own."""
 
     kind: Literal["store-keys"]
 

@@ -16,7 +16,7 @@ class Need:
     store: ArtifactStore
 
     prefix: str
-    """Key prefix in the store, without leading slash, e.g. `loan-default/`; empty for the whole store."""
+    """Key prefix in the store, without leading slash, e.g. `churn/`; empty for the whole store."""
 
     access: Literal["r", "rw"]
 

@@ -1,4 +1,4 @@
-"""Identity by the stores' own keys, on every substrate whose stores know one account only."""
+"""Identity by keys, on every substrate whose stores know no identities."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from infra.identity.spec import Grant, Need, Principal
 
 
 class StoreKeys(pulumi.ComponentResource):
-    """Hands a store's keys to whoever needs the store; a prefix or read-only access cannot be enforced with them.
+    """Hands a store's keys to each process that needs the store; they open a whole folder, to read and to write.
 
     Realizes `infra.identity.Identity`.
     """
@@ -24,5 +24,5 @@ class StoreKeys(pulumi.ComponentResource):
         del name, principal, opts
         return Grant(
             environment={key: value for need in needs for key, value in need.store.client_env.items()},
-            secrets={key: value for need in needs for key, value in need.store.client_secrets.items()},
+            secrets={key: value for need in needs for key, value in need.store.keys(need.prefix).items()},
         )

@@ -1,5 +1,6 @@
 """Monitoring: Prometheus, its alerts, and a gateway that batch jobs push metrics to."""
 
+from collections.abc import Mapping
 from typing import Protocol, assert_never
 
 import pulumi
@@ -23,6 +24,11 @@ class Monitoring(Protocol):
 
     grafana_url: pulumi.Output[str] | None
     """None where there is no Grafana."""
+
+    logins: Mapping[str, pulumi.Output[str]]
+    """Server (`prometheus`, `alertmanager`, `pushgateway`) -> the `user:password` that it asks for; secret.
+
+    Empty on a cluster, where the network's policies say who reaches them."""
 
     ready: pulumi.Resource
     """What a consumer that needs Prometheus, or the kinds that its operator defines, depends on."""

@@ -6,6 +6,7 @@ webhook: rules come from programs whose tests let promtool judge them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pulumi
@@ -57,6 +58,8 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
     pushgateway_url: pulumi.Output[str]
 
     grafana_url: pulumi.Output[str] | None
+
+    logins: Mapping[str, pulumi.Output[str]] = MappingProxyType({})
 
     ready: pulumi.Resource
     """The release."""

@@ -1,15 +1,19 @@
 """Monitoring on this machine: Prometheus, Alertmanager and Pushgateway, their files accepted by promtool and amtool."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 
+from infra.core.login import USER, bcrypt
 from infra.core.substrate import LOOPBACK, Local
-from infra.host import File, Folder, Port, Process
+from infra.host import File, Folder, HealthCheckDict, Port, Process, Secret
 from infra.monitoring.settings import PrometheusOnHostSettings
 from infra.monitoring.spec import WatchSpec, Webhook
+
+SERVERS = ("prometheus", "alertmanager", "pushgateway")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,8 @@ class PrometheusOnHostArgs:
 class PrometheusOnHost(pulumi.ComponentResource):
     """One Prometheus with one Alertmanager and one Pushgateway, which keeps what was pushed over a restart.
 
+    Each asks for a generated password, so that neither another account of this machine nor a page in a browser reads
+    or changes anything; configurations are read again at a signal, for which no URL is open.
     Realizes `infra.monitoring.Monitoring`.
     Source: https://prometheus.io/docs/prometheus/latest/configuration/configuration/
     """
@@ -36,18 +42,28 @@ class PrometheusOnHost(pulumi.ComponentResource):
 
     grafana_url: pulumi.Output[str] | None = None
 
+    logins: Mapping[str, pulumi.Output[str]]
+    """Server -> its `user:password`; secret."""
+
     ready: pulumi.Resource
     """Prometheus, once it answers."""
 
     folder: str
     """Where its configuration is, relative to the stack's folder."""
 
+    process: str
+    """Name of Prometheus' process."""
+
     def __init__(self, name: str, args: PrometheusOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrometheusOnHost", name, None, opts)
         self._name, self._args = name, args
-        self.folder = f"config/{name}"
+        self.folder, self.process = f"config/{name}", f"{name}-prometheus"
 
         self._webhooks: dict[str, Webhook] = {}
+        passwords = {each: self._password(each) for each in SERVERS}
+        self.logins = {each: pulumi.Output.concat(USER, ":", password) for each, password in passwords.items()}
+        self._passwords = {each: self._kept(each, password) for each, password in passwords.items()}
+        self._web = {each: self._web_configuration(each, password) for each, password in passwords.items()}
         self._alertmanager_port = self._port("alertmanager", args.settings.alertmanager_port)
         self.alertmanager_url = _url(self._alertmanager_port)
         self._build_pushgateway()
@@ -90,15 +106,17 @@ class PrometheusOnHost(pulumi.ComponentResource):
                 pulumi.Output.concat("--storage.path=", data.absolute_path),
                 pulumi.Output.concat("--web.listen-address=", _address(self._alertmanager_port)),
                 pulumi.Output.concat("--web.external-url=", self.alertmanager_url),
+                pulumi.Output.concat("--web.config.file=", self._web["alertmanager"].absolute_path),
                 # Without an address it does not listen for peers on all interfaces.
                 "--cluster.listen-address=",
                 "--log.level=warn",
             ],
             ports=[self._alertmanager_port.chosen],
-            health={"http_url": pulumi.Output.concat(self.alertmanager_url, "/-/ready")},
+            health=self._health("alertmanager", self.alertmanager_url),
             folders=[data.absolute_path],
             triggers={
                 "configuration": configuration.sha256,
+                "web": self._web["alertmanager"].sha256,
                 **{f"token-{name}": token.sha256 for name, token in tokens.items()},
             },
             opts=self._args.substrate.child(self),
@@ -114,11 +132,13 @@ class PrometheusOnHost(pulumi.ComponentResource):
                 pulumi.Output.concat("--web.listen-address=", _address(port)),
                 pulumi.Output.concat("--persistence.file=", data.absolute_path, "/metrics"),
                 "--persistence.interval=5s",
+                pulumi.Output.concat("--web.config.file=", self._web["pushgateway"].absolute_path),
                 "--log.level=warn",
             ],
             ports=[port.chosen],
-            health={"http_url": pulumi.Output.concat(self.pushgateway_url, "/-/ready")},
+            health=self._health("pushgateway", self.pushgateway_url),
             folders=[data.absolute_path],
+            triggers={"web": self._web["pushgateway"].sha256},
             opts=self._args.substrate.child(self),
         )
 
@@ -133,12 +153,13 @@ class PrometheusOnHost(pulumi.ComponentResource):
                 prometheus=_address(port),
                 alertmanager=self.alertmanager_url.apply(lambda url: url.removeprefix("http://")),
                 pushgateway=self.pushgateway_url.apply(lambda url: url.removeprefix("http://")),
-            ).apply(lambda addresses: prometheus_configuration(settings.scrape_interval_seconds, **addresses)),
+                passwords=pulumi.Output.all(**{each: file.absolute_path for each, file in self._passwords.items()}),
+            ).apply(lambda known: prometheus_configuration(settings.scrape_interval_seconds, **known)),
             check=["promtool", "check", "config", "--syntax-only", "{path}"],
             opts=pulumi.ResourceOptions(parent=self),
         )
         return Process(
-            f"{self._name}-prometheus",
+            self.process,
             command=[
                 "prometheus",
                 pulumi.Output.concat("--config.file=", configuration.absolute_path),
@@ -147,14 +168,46 @@ class PrometheusOnHost(pulumi.ComponentResource):
                 pulumi.Output.concat("--web.listen-address=", _address(port)),
                 # Without it links of alerts name the host, where nothing listens.
                 pulumi.Output.concat("--web.external-url=", self.prometheus_url),
-                "--web.enable-lifecycle",
+                pulumi.Output.concat("--web.config.file=", self._web["prometheus"].absolute_path),
+                # By default every page may read it.
+                pulumi.Output.concat("--web.cors.origin=", self.prometheus_url.apply(re.escape)),
                 "--log.level=warn",
             ],
             ports=[port.chosen],
-            health={"http_url": pulumi.Output.concat(self.prometheus_url, "/-/ready")},
+            health=self._health("prometheus", self.prometheus_url),
             folders=[data.absolute_path],
-            triggers={"configuration": configuration.sha256},
+            triggers={
+                "configuration": configuration.sha256,
+                "web": self._web["prometheus"].sha256,
+                **{f"password-{each}": file.sha256 for each, file in self._passwords.items()},
+            },
             opts=self._args.substrate.child(self),
+        )
+
+    def _health(self, part: str, url: pulumi.Output[str]) -> HealthCheckDict:
+        return {"http_url": pulumi.Output.concat(url, "/-/ready"), "login": self.logins[part]}
+
+    def _password(self, part: str) -> pulumi.Output[str]:
+        child = pulumi.ResourceOptions(parent=self)
+        return Secret(f"{self._name}-{part}-password", length=40, opts=child).value
+
+    def _kept(self, part: str, password: pulumi.Output[str]) -> File:
+        """The file by which Prometheus knows a server's password."""
+        return File(
+            f"{self._name}-{part}-password-file",
+            path=f"{self.folder}/passwords/{part}",
+            content=password,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _web_configuration(self, part: str, password: pulumi.Output[str]) -> File:
+        """Source: https://prometheus.io/docs/prometheus/latest/configuration/https/."""
+        return File(
+            f"{self._name}-{part}-web-configuration",
+            path=f"{self.folder}/web/{part}.yml",
+            content=password.apply(lambda known: json.dumps({"basic_auth_users": {USER: bcrypt(known)}})),
+            check=["promtool", "check", "web-config", "{path}"],
+            opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _port(self, part: str, number: int | None) -> Port:
@@ -191,7 +244,7 @@ class _WatchOnHost(pulumi.ComponentResource):
             path=f"{monitoring.folder}/rules/{name}.yml",
             content=spec.rules,
             check=["promtool", "check", "rules", "{path}"],
-            reload_url=pulumi.Output.concat(monitoring.prometheus_url, "/-/reload"),
+            reload=monitoring.process,
             # Prometheus watches the targets' folder from the reload on; one that is made later waits for five minutes.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[monitoring.ready, targets]),
         )
@@ -233,8 +286,17 @@ def alertmanager_configuration(webhooks: Mapping[str, Webhook], tokens: Mapping[
     return {"route": {"receiver": "page", "routes": routes}, "receivers": [{"name": "page"}, *receivers]}
 
 
-def prometheus_configuration(interval_seconds: int, prometheus: str, alertmanager: str, pushgateway: str) -> str:
-    """`prometheus.yml` as YAML; workloads' targets and rules are read from folders beside it."""
+def prometheus_configuration(
+    interval_seconds: int, prometheus: str, alertmanager: str, pushgateway: str, passwords: Mapping[str, str]
+) -> str:
+    """`prometheus.yml` as YAML; workloads' targets and rules are read from folders beside it.
+
+    `passwords`: server -> path of the file that holds its password.
+    """
+
+    def login(server: str) -> dict[str, object]:
+        return {"basic_auth": {"username": USER, "password_file": passwords[server]}}
+
     return json.dumps(
         {
             "global": {
@@ -242,12 +304,17 @@ def prometheus_configuration(interval_seconds: int, prometheus: str, alertmanage
                 "evaluation_interval": f"{interval_seconds}s",
             },
             "rule_files": ["rules/*.yml"],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}], **login("alertmanager")}]},
             "scrape_configs": [
-                {"job_name": "prometheus", "static_configs": [{"targets": [prometheus]}]},
-                {"job_name": "alertmanager", "static_configs": [{"targets": [alertmanager]}]},
+                {"job_name": "prometheus", "static_configs": [{"targets": [prometheus]}], **login("prometheus")},
+                {"job_name": "alertmanager", "static_configs": [{"targets": [alertmanager]}], **login("alertmanager")},
                 # Labels that were pushed name the job that pushed them.
-                {"job_name": "pushgateway", "honor_labels": True, "static_configs": [{"targets": [pushgateway]}]},
+                {
+                    "job_name": "pushgateway",
+                    "honor_labels": True,
+                    "static_configs": [{"targets": [pushgateway]}],
+                    **login("pushgateway"),
+                },
                 {"job_name": "workloads", "file_sd_configs": [{"files": ["targets/*.json"]}]},
             ],
         },

@@ -11,7 +11,7 @@ import pulumi
 import yaml
 from pulumi_kubernetes import meta, networking
 
-from infra.core.kubernetes import LABEL_PREFIX, OURS
+from infra.core.kubernetes import LABEL_PREFIX, OURS, of_the_platform
 from infra.core.substrate import Kubernetes
 from infra.exposure.spec import Address
 from infra.monitoring.spec import Webhook
@@ -121,8 +121,7 @@ def open_to_monitoring(
     """Let monitoring's pods in on the port of a URL, or of `host:port`, in that Service's namespace."""
     address = url.apply(lambda known: Address.of(known if "://" in known else f"http://{known}"))
     monitoring = networking.v1.NetworkPolicyPeerArgs(
-        namespace_selector=meta.v1.LabelSelectorArgs(match_labels=OURS),
-        pod_selector=meta.v1.LabelSelectorArgs(match_labels=MONITORING),
+        namespace_selector=of_the_platform(), pod_selector=meta.v1.LabelSelectorArgs(match_labels=MONITORING)
     )
     return networking.v1.NetworkPolicy(
         name,

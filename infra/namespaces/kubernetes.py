@@ -8,7 +8,7 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking
 
 from infra.compute.spec import Role
-from infra.core.kubernetes import CALLS_API_SERVER, GPU, JUDGED, OURS, open_to_roles
+from infra.core.kubernetes import CALLS_API_SERVER, GPU, JUDGED, OURS, WORKLOAD, open_to_roles
 from infra.namespaces.settings import Quota
 
 DNS_PORT = 53
@@ -28,6 +28,9 @@ class GuardedNamespaceArgs:
 
     needs: Sequence[pulumi.Resource] = ()
     """What must be there before anything is put into the namespace, such as admission policies and controllers."""
+
+    of_workload: bool = False
+    """Whether it is a workload's, to whose servers the pods of other workloads have no way."""
 
     judged: bool = True
     """Whether the policies judge what is in it; others' pods, such as Argo's, meet Pod Security and not all of ours."""
@@ -55,6 +58,7 @@ class GuardedNamespace(pulumi.ComponentResource):
                 labels={
                     **OURS,
                     **(JUDGED if args.judged else {}),
+                    **({WORKLOAD: args.name} if args.of_workload else {}),
                     "app.kubernetes.io/part-of": "mlplatform",
                     **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")},
                     "pod-security.kubernetes.io/enforce-version": "latest",

@@ -1,9 +1,9 @@
 """Online store on AWS: ElastiCache for Valkey or Redis, one shard with standbys.
 
-Left out: cluster mode (the features of all customers fit one node many times over) and users with lists of
-commands (Feast knows one password).
+Left out: cluster mode (the features of all customers fit one node many times over).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -14,14 +14,22 @@ from infra.core import protection
 from infra.core.aws import encryption_key, log_group, logs_use
 from infra.core.data_network import security_group
 from infra.core.substrate import Aws
+from infra.online_store import acl
+from infra.online_store.acl import ROLES, Access
+from infra.online_store.login import Login
 from infra.online_store.settings import ElastiCacheSettings
 
 PORT = 6379
 TOKEN_LENGTH = 64
 """Characters; AWS takes 16 to 128.
 Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth.html"""
-UPDATE_STRATEGY = "ROTATE"
-"""The token before the current one stays valid, so that no client is cut off while it learns of the change."""
+UPDATE_STRATEGY = "DELETE"
+"""A store of before, which knew one token, gives it up for users; without effect on others.
+Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/Clusters.RBAC.html#Migrate-From-RBAC-to-Auth"""
+USER_ENGINE = "redis"
+"""Of users and groups: Valkey takes them too, so that a change of engine leaves them as they are.
+Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/Clusters.RBAC.html"""
+EVERYTHING = "on ~* +@all"
 FAMILIES = {"redis 7.1": "redis7", "valkey 7.2": "valkey7", "valkey 8.0": "valkey8", "valkey 8.1": "valkey8"}
 """Engine and version to the family of their parameters."""
 
@@ -35,22 +43,22 @@ class ElastiCacheArgs:
     substrate: Aws
     """Its cluster's nodes and pods may connect."""
 
+    projects: Sequence[str] = ()
+    """Feast projects, each with users of its own."""
+
 
 class ElastiCache(pulumi.ComponentResource):
-    """A primary and its standbys, which only the cluster reaches: TLS, AUTH, own key, automatic failover, snapshots.
+    """A primary and its standbys, which only the cluster reaches: TLS, users, own key, automatic failover, snapshots.
 
     Realizes `infra.online_store.OnlineStore`.
     Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/in-transit-encryption.html
     """
 
     url: pulumi.Output[str]
-    """`rediss://<primary endpoint>:6379`, without the token."""
+    """`rediss://<primary endpoint>:6379`, without a password."""
 
     address: pulumi.Output[str]
     """`<primary endpoint>:6379`; a failover moves the name to the new primary."""
-
-    password: pulumi.Output[str]
-    """The AUTH token. Secret."""
 
     tls = True
     """The certificate is of Amazon's public authority."""
@@ -72,13 +80,7 @@ class ElastiCache(pulumi.ComponentResource):
             guarded,
             [logs_use(args.substrate.account)],
         )
-        self.password = pulumi_random.RandomPassword(
-            f"{name}-token",
-            length=TOKEN_LENGTH,
-            special=False,
-            keepers={"generation": str(settings.token_generation)},
-            opts=self._child,
-        ).result
+        self._group = self._users()
         subnets = elasticache.SubnetGroup(
             f"{name}-subnets", subnet_ids=list(args.substrate.network.data_subnet_ids.values()), opts=self._child
         )
@@ -98,7 +100,7 @@ class ElastiCache(pulumi.ComponentResource):
             security_group_ids=[group.id],
             transit_encryption_enabled=True,
             transit_encryption_mode="required",
-            auth_token=self.password,
+            user_group_ids=[self._group.user_group_id],
             auth_token_update_strategy=UPDATE_STRATEGY,
             at_rest_encryption_enabled=True,
             kms_key_id=key.arn,
@@ -121,7 +123,66 @@ class ElastiCache(pulumi.ComponentResource):
 
         self.address = pulumi.Output.concat(primary.primary_endpoint_address, f":{PORT}")
         self.url = pulumi.Output.concat("rediss://", self.address)
-        self.register_outputs({"url": self.url, "address": self.address, "password": self.password})
+        self.register_outputs({"url": self.url, "address": self.address})
+
+    def login(self, project: str, access: Access) -> Login:
+        """A user of the project, known once the store knows it too."""
+        known = [self._tokens[project, access], self._group.id, self.ready.urn]
+        return Login(user=acl.user(project, access), password=pulumi.Output.all(*known).apply(lambda each: each[0]))
+
+    def _users(self) -> elasticache.UserGroup:
+        """Those of the projects, and `default`, which people use and a group must have.
+
+        Its password is the one token of stores of before, so that clients of before go on until they are renewed.
+        """
+        name, generation = self._name, self._args.settings.token_generation
+        suffix = pulumi_random.RandomId(f"{name}-suffix", byte_length=3, opts=self._child).hex
+        token = pulumi_random.RandomPassword(
+            f"{name}-token",
+            length=TOKEN_LENGTH,
+            special=False,
+            keepers={"generation": str(generation)},
+            opts=self._child,
+        ).result
+        users = [self._user("default", "default", EVERYTHING, [token], suffix)]
+        self._tokens: dict[tuple[str, Access], pulumi.Output[str]] = {}
+        for project in self._args.projects:
+            for access, role in ROLES.items():
+                dashed = project.replace("_", "-")
+                tokens = self._two_tokens(f"{dashed}-{role}")
+                self._tokens[project, access] = tokens[0]
+                rule = acl.rule(project, access)
+                users.append(self._user(f"{dashed}-{access}", acl.user(project, access), rule, tokens, suffix))
+        return elasticache.UserGroup(
+            f"{name}-users",
+            engine=USER_ENGINE,
+            user_group_id=pulumi.Output.concat(name, "-", suffix),
+            user_ids=[each.user_id for each in users],
+            opts=self._child,
+        )
+
+    def _user(
+        self, name: str, user_name: str, rule: str, tokens: Sequence[pulumi.Output[str]], suffix: pulumi.Output[str]
+    ) -> elasticache.User:
+        return elasticache.User(
+            f"{self._name}-{name}",
+            engine=USER_ENGINE,
+            user_id=pulumi.Output.concat(name, "-", suffix),
+            user_name=user_name,
+            access_string=rule,
+            passwords=list(tokens),
+            opts=self._child,
+        )
+
+    def _two_tokens(self, name: str) -> list[pulumi.Output[str]]:
+        """The current one, and the one before it, so that no client is cut off while it learns of a change."""
+        current = self._args.settings.token_generation
+        return [
+            pulumi_random.RandomPassword(
+                f"{self._name}-{name}-token-{generation}", length=TOKEN_LENGTH, special=False, opts=self._child
+            ).result
+            for generation in range(current, max(current - 2, 0), -1)
+        ]
 
     def _parameters(self) -> elasticache.ParameterGroup:
         """A full store refuses writes: an evicted feature would be a wrong answer."""

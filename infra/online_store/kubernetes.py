@@ -1,5 +1,6 @@
-"""Online store on a cluster: one Redis with a generated password, durable by its append-only file."""
+"""Online store on a cluster: one Redis, durable by its append-only file, with two users for each Feast project."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -9,6 +10,9 @@ from infra.core.pod import Files, Mount, Serving, command_health
 from infra.core.resources import Resources
 from infra.core.server import Data, Server, ServerArgs
 from infra.core.substrate import Kubernetes
+from infra.online_store import acl
+from infra.online_store.acl import ROLES, Access
+from infra.online_store.login import Login
 from infra.online_store.settings import RedisOnKubernetesSettings
 
 PORT = 6379
@@ -25,6 +29,7 @@ save ""
 maxmemory {maxmemory_mib}mb
 maxmemory-policy noeviction
 daemonize no
+{users}
 """
 """See https://redis.io/docs/latest/operate/oss_and_stack/management/config/"""
 PLAIN = f"port {PORT}"
@@ -45,6 +50,9 @@ class RedisOnKubernetesArgs:
 
     substrate: Kubernetes
 
+    projects: Sequence[str] = ()
+    """Feast projects; another one restarts the server, as its users are part of the configuration."""
+
 
 class RedisOnKubernetes(pulumi.ComponentResource):
     """One Redis that keeps every acknowledged write but the last second's over the death of its pod.
@@ -58,9 +66,6 @@ class RedisOnKubernetes(pulumi.ComponentResource):
 
     address: pulumi.Output[str]
 
-    password: pulumi.Output[str]
-    """Secret."""
-
     tls: bool
 
     ready: pulumi.Resource
@@ -70,14 +75,26 @@ class RedisOnKubernetes(pulumi.ComponentResource):
         super().__init__("mlplatform:index:RedisOnKubernetes", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        self.password = pulumi_random.RandomPassword(f"{name}-password", length=40, special=False, opts=child).result
+        self._password = pulumi_random.RandomPassword(f"{name}-password", length=40, special=False, opts=child).result
+        self._passwords: Mapping[tuple[str, Access], pulumi.Output[str]] = {
+            (project, access): pulumi_random.RandomPassword(
+                f"{name}-{project.replace('_', '-')}-{role}-password", length=40, special=False, opts=child
+            ).result
+            for project in args.projects
+            for access, role in ROLES.items()
+        }
         server = Server(name, self._server(args), child)
 
         self.ready = server.ready
         self.address = pulumi.Output.format("{0}:{1}", server.host, PORT)
         self.tls = args.settings.tls_secret is not None
         self.url = pulumi.Output.concat("rediss://" if self.tls else "redis://", self.address)
-        self.register_outputs({"url": self.url, "address": self.address, "password": self.password, "tls": self.tls})
+        self.register_outputs({"url": self.url, "address": self.address, "password": self._password, "tls": self.tls})
+
+    def login(self, project: str, access: Access) -> Login:
+        """A user of the project, known once the server knows it too."""
+        password = pulumi.Output.all(self._passwords[project, access], self.ready.urn).apply(lambda known: known[0])
+        return Login(user=acl.user(project, access), password=password)
 
     def _server(self, args: RedisOnKubernetesArgs) -> ServerArgs:
         settings = args.settings
@@ -86,14 +103,15 @@ class RedisOnKubernetes(pulumi.ComponentResource):
             REDIS_CONF,
             listen=ENCRYPTED if secret else PLAIN,
             folder=DATA,
-            password=self.password,
+            password=self._password,
             maxmemory_mib=settings.maxmemory_mib,
+            users=self._users(),
         )
         return ServerArgs(
             substrate=args.substrate,
             image=args.substrate.supply.image(settings.image),
             command=["redis-server", f"{CONFIGURATION}/redis.conf"],
-            secrets={"REDISCLI_AUTH": self.password},
+            secrets={"REDISCLI_AUTH": self._password},
             files=[Files(folder=CONFIGURATION, contents={"redis.conf": configuration}, secret=True)],
             mounted_secrets=[Mount(folder=CERTIFICATE, source=secret)] if secret else [],
             data=Data(folder=DATA, volume=settings.volume),
@@ -109,3 +127,13 @@ class RedisOnKubernetes(pulumi.ComponentResource):
                 start_seconds=120,
             ),
         )
+
+    def _users(self) -> pulumi.Output[str]:
+        """Lines of the configuration, with hashes: a reader of them can log in as nobody but `default`."""
+        lines = [
+            password.apply(
+                lambda known, project=project, access=access: acl.line(project, access, known)  # type: ignore[misc]
+            )
+            for (project, access), password in self._passwords.items()
+        ]
+        return pulumi.Output.all(*lines).apply("\n".join)

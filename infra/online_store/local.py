@@ -6,6 +6,8 @@ import pulumi
 
 from infra.core.substrate import LOOPBACK, Local
 from infra.host import File, Folder, Port, Process, Secret
+from infra.online_store.acl import Access
+from infra.online_store.login import Login
 from infra.online_store.settings import RedisOnHostSettings
 
 CONFIGURATION = """\
@@ -52,9 +54,6 @@ class RedisOnHost(pulumi.ComponentResource):
     address: pulumi.Output[str]
     """`127.0.0.1:<port>`."""
 
-    password: pulumi.Output[str]
-    """Secret."""
-
     tls = False
     """Nothing leaves this machine."""
 
@@ -65,7 +64,7 @@ class RedisOnHost(pulumi.ComponentResource):
         super().__init__("mlplatform:index:RedisOnHost", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        self.password = Secret(f"{name}-password", opts=child).value
+        self._password = Secret(f"{name}-password", opts=child).value
         port = Port(f"{name}-port", number=args.settings.port, opts=child)
         folder = Folder(f"{name}-data", path=f"data/{name}", keep=args.substrate.keep_data, opts=child)
         configuration = File(
@@ -76,7 +75,7 @@ class RedisOnHost(pulumi.ComponentResource):
                 host=LOOPBACK,
                 port=port.chosen,
                 folder=folder.absolute_path.apply(quoted),
-                password=self.password,
+                password=self._password,
                 maxmemory_mib=args.settings.maxmemory_mib,
             ),
             opts=child,
@@ -84,7 +83,7 @@ class RedisOnHost(pulumi.ComponentResource):
         self.ready = Process(
             f"{name}-server",
             command=["redis-server", configuration.absolute_path],
-            environment={"REDISCLI_AUTH": self.password},
+            environment={"REDISCLI_AUTH": self._password},
             ports=[port.chosen],
             health={"command": ["redis-cli", "-e", "-h", LOOPBACK, "-p", port.chosen.apply(str), "ping"]},
             triggers={"configuration": configuration.sha256},
@@ -95,4 +94,9 @@ class RedisOnHost(pulumi.ComponentResource):
 
         self.address = pulumi.Output.format("{0}:{1}", LOOPBACK, port.chosen)
         self.url = pulumi.Output.concat("redis://", self.address)
-        self.register_outputs({"url": self.url, "address": self.address, "password": self.password})
+        self.register_outputs({"url": self.url, "address": self.address, "password": self._password})
+
+    def login(self, project: str, access: Access) -> Login:
+        """The one password: on one machine each process can read every other one's."""
+        del project, access
+        return Login(user=None, password=self._password)

@@ -25,7 +25,7 @@ CacheNodeType = Literal[
     "cache.r7g.2xlarge",
     "cache.r7g.4xlarge",
 ]
-"""Node types that take TLS, an AUTH token and a standby, with 1.4 to 105 GiB.
+"""Node types that take TLS, users and a standby, with 1.4 to 105 GiB.
 Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/CacheNodes.SupportedTypes.html"""
 
 
@@ -82,7 +82,7 @@ class ElastiCacheSettings(Settings):
     """The primary and its standbys, each in a zone of its own as far as there are zones."""
 
     token_generation: Annotated[int, Field(ge=1)] = 1
-    """Another number draws another AUTH token; the old one is taken until the next rotation."""
+    """The next number draws other passwords; the old ones are taken until the next rotation."""
 
     apply_immediately: bool = False
     """Whether a change of nodes or version is made at `up`, or in the next maintenance window."""

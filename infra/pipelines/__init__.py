@@ -1,6 +1,6 @@
 """Pipelines: where Kubeflow pipelines run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -9,7 +9,7 @@ import pulumi
 from infra.artifact_store import ArtifactStore
 from infra.core.substrate import Aws, Kubernetes, Substrate, narrow
 from infra.database import Database
-from infra.identity import Identity
+from infra.identity import Identity, Need
 from infra.pipelines.local import KfpInProcess
 from infra.pipelines.settings import (
     AwsPipelinesSettings,
@@ -53,11 +53,13 @@ class Pipelines(Protocol):
         name: str,
         environment: Mapping[str, pulumi.Input[str]],
         secrets: Mapping[str, pulumi.Input[str]],
+        needs: Sequence[Need],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Let stages of the pipeline `name` find variables, in a ConfigMap and a Secret of that name.
+        """Give the pipeline `name` variables, in a ConfigMap and a Secret, and a service account, all of that name.
 
-        Does nothing where stages are processes of whoever starts them.
+        The account, which every stage runs as, reaches `needs`. Does nothing where stages are processes of whoever
+        starts them.
         """
 
 

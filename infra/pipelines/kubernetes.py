@@ -1,12 +1,13 @@
 """Pipelines on a cluster: Kubeflow Pipelines standalone over the stack's artifact store and databases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes import core, meta, networking
+from pulumi_kubernetes import core, meta, networking, rbac
 
 from infra.artifact_store import ArtifactStore
+from infra.artifact_store.folders import PIPELINES
 from infra.core import authority, names
 from infra.core.kubernetes import labels, open_to_callers
 from infra.core.substrate import Aws, Kubernetes
@@ -23,8 +24,11 @@ PORT = 8888
 """Of the API server, which serves its API; the pages are served by another one."""
 PAGES_PORT = 3000
 DATABASE, DATABASE_ROLE = "mlpipeline", "pipelines-database"
-ACCOUNTS = {"ml-pipeline": store.PREFIX, "ml-pipeline-ui": store.PREFIX, "pipeline-runner": ""}
-"""Service account of KFP's -> key prefix in the store that it reads and writes; steps work on all of the data."""
+ACCOUNTS = ("ml-pipeline", "ml-pipeline-ui", "pipeline-runner")
+"""Service accounts of KFP's, which reach what KFP itself keeps in the store; the last is what KFP lets a run have that
+names no account."""
+RUNNER_ROLE = "pipeline-runner"
+"""KFP's role for the pods of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
             child,
         )
         self._substrate = args.substrate.within(space.namespace, space.ready)
-        grants = {account: self._account(account, prefix) for account, prefix in ACCOUNTS.items()}
+        grants = {account: self._account(account, self._own(), self._substrate.child(self)) for account in ACCOUNTS}
         needs = [
             *self._store(grants["ml-pipeline"]),
             *self._runs(),
@@ -100,23 +104,41 @@ class KfpOnKubernetes(pulumi.ComponentResource):
         name: str,
         environment: Mapping[str, pulumi.Input[str]],
         secrets: Mapping[str, pulumi.Input[str]],
+        needs: Sequence[Need],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Let stages of the pipeline `name` find variables, in a ConfigMap and a Secret of that name."""
+        """Give the pipeline `name` variables, in a ConfigMap and a Secret, and a service account, all of that name.
+
+        The account, which every stage runs as, reaches `needs`, and the logs and outputs of all pipelines, which KFP
+        keeps together.
+        """
         ready = pulumi.ResourceOptions(depends_on=list(self._substrate.ready))
         asked = pulumi.ResourceOptions.merge(opts, ready)
         metadata = self._metadata(name)
-        core.v1.ConfigMap(f"{name}-pipeline-variables", metadata=metadata, data=dict(environment), opts=asked)
-        if secrets:
-            core.v1.Secret(f"{name}-pipeline-secrets", metadata=metadata, string_data=dict(secrets), opts=asked)
+        grant = self._account(name, [*self._own(), *needs], asked)
+        variables, hidden = {**environment, **grant.environment}, {**secrets, **grant.secrets}
+        core.v1.ConfigMap(f"{name}-pipeline-variables", metadata=metadata, data=variables, opts=asked)
+        if hidden:
+            core.v1.Secret(f"{name}-pipeline-secrets", metadata=metadata, string_data=hidden, opts=asked)
+        rbac.v1.RoleBinding(
+            f"{name}-pipeline-runner",
+            metadata=self._metadata(f"{name}-runner"),
+            role_ref=rbac.v1.RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=RUNNER_ROLE),
+            subjects=[rbac.v1.SubjectArgs(kind="ServiceAccount", name=name, namespace=self._substrate.namespace)],
+            opts=asked,
+        )
 
-    def _account(self, account: str, prefix: str) -> Grant:
+    def _own(self) -> list[Need]:
+        """What KFP itself keeps in the store."""
+        return [Need(store=self._args.artifact_store, prefix=PIPELINES, access="rw")]
+
+    def _account(self, account: str, needs: Sequence[Need], opts: pulumi.ResourceOptions) -> Grant:
         """A service account that the manifests leave to us, and what it is given to reach the store."""
         grant = self._args.identity.grant(
             f"{self._name}-{account}",
-            [Need(store=self._args.artifact_store, prefix=prefix, access="rw")],
+            needs,
             Principal(namespace=self._substrate.namespace, service_account=account),
-            pulumi.ResourceOptions(parent=self),
+            pulumi.ResourceOptions(parent=opts.parent),
         )
         core.v1.ServiceAccount(
             f"{self._name}-{account}-account",
@@ -125,7 +147,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
             ),
             # Pods that call the cluster's API ask for its token themselves.
             automount_service_account_token=False,
-            opts=self._substrate.child(self, *grant.ready),
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(grant.ready))),
         )
         return grant
 

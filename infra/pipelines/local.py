@@ -1,8 +1,10 @@
 """Pipelines without a server: `kfp.local` in the process that starts them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
+
+from infra.identity import Need
 
 
 class KfpInProcess(pulumi.ComponentResource):
@@ -28,6 +30,7 @@ class KfpInProcess(pulumi.ComponentResource):
         name: str,
         environment: Mapping[str, pulumi.Input[str]],
         secrets: Mapping[str, pulumi.Input[str]],
+        needs: Sequence[Need],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Nothing: stages have the variables of whoever starts them."""

@@ -7,10 +7,9 @@ import json
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
+from infra.artifact_store.folders import PIPELINES
 from infra.core.kubernetes import LABEL_PREFIX
 
-PREFIX = "pipelines/"
-"""Where artifacts and logs are in the store."""
 SECRET = "pipelines-store"  # noqa: S105  a name
 STEP_CALLS = (
     "api-server",
@@ -58,7 +57,7 @@ class Store:
     @property
     def root(self) -> str:
         """Where pipelines' artifacts are."""
-        return f"s3://{self.bucket}/{PREFIX.rstrip('/')}"
+        return f"s3://{self.bucket}/{PIPELINES.rstrip('/')}"
 
 
 def connection(url: str) -> dict[str, str]:
@@ -127,7 +126,7 @@ def workflow_controller(store: Store, ttl_seconds: int) -> dict[str, str]:
                     "bucket": store.bucket,
                     "region": store.region,
                     "insecure": not store.secure,
-                    "keyFormat": f"{PREFIX}logs/{{{{workflow.name}}}}/{{{{pod.name}}}}",
+                    "keyFormat": f"{PIPELINES}logs/{{{{workflow.name}}}}/{{{{pod.name}}}}",
                     **(secret if store.keys else {"useSDKCreds": True}),
                 },
             }

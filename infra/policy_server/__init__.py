@@ -15,6 +15,9 @@ class PolicyServer(Protocol):
     url: pulumi.Output[str]
     """Base URL of OPA's REST API."""
 
+    policy_sha256: str
+    """Digest of the release policy that the server holds, which its answers name too."""
+
     ready: pulumi.Resource
     """What a consumer that needs the server at once depends on."""
 

@@ -10,7 +10,7 @@ from infra.core.pod import Files, Serving, http_health
 from infra.core.resources import Resources
 from infra.core.server import Server, ServerArgs
 from infra.core.substrate import Kubernetes
-from infra.policy_server.local import AUTHORIZATION, BUNDLE, digest
+from infra.policy_server.local import AUTHORIZATION, BUNDLE, POLICY_LABEL, REVISION, digest
 from infra.policy_server.settings import OpaOnKubernetesSettings
 
 PORT = 8181
@@ -36,12 +36,15 @@ class OpaOnKubernetes(pulumi.ComponentResource):
     url: pulumi.Output[str]
     """Base URL of the REST API."""
 
+    policy_sha256: str
+
     ready: pulumi.Resource
     """The pods, once they answer with all policies loaded."""
 
     def __init__(self, name: str, args: OpaOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:OpaOnKubernetes", name, None, opts)
         bundle = args.substrate.checkout / BUNDLE
+        self.policy_sha256 = digest(bundle)
 
         server = Server(name, _server(args, bundle), pulumi.ResourceOptions(parent=self))
 
@@ -54,7 +57,7 @@ def rules(bundle: Path) -> dict[str, str]:
     """File name -> Rego of every rule below a folder, tests left out, and of what callers may ask."""
     found = {path.relative_to(bundle).as_posix().replace("/", "."): path for path in bundle.rglob("*.rego")}
     served = {name: path.read_text() for name, path in sorted(found.items()) if not name.endswith("_test.rego")}
-    return {**served, AUTHORIZATION.name: AUTHORIZATION.read_text()}
+    return {**served, **{file.name: file.read_text() for file in (AUTHORIZATION, REVISION)}}
 
 
 def _server(args: OpaOnKubernetesArgs, bundle: Path) -> ServerArgs:
@@ -64,6 +67,7 @@ def _server(args: OpaOnKubernetesArgs, bundle: Path) -> ServerArgs:
         arguments=[
             *["run", "--server", "--disable-telemetry", "--log-level=error", f"--addr=:{PORT}"],
             "--authorization=basic",
+            f"--set=labels.{POLICY_LABEL}={digest(bundle)}",
             # A mounted ConfigMap holds each file a second time, in a hidden folder.
             "--ignore=.*",
             FOLDER,

@@ -14,6 +14,10 @@ BUNDLE = Path("policies/release")
 """Rego that is served, relative to the checkout."""
 AUTHORIZATION = Path(__file__).with_name("authz.rego")
 """What callers may ask."""
+REVISION = Path(__file__).with_name("revision.rego")
+"""What makes each decision name the policy that gave it."""
+POLICY_LABEL = "policy_sha256"
+"""Label of the server's configuration that `REVISION` reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +39,15 @@ class OpaOnHost(pulumi.ComponentResource):
     url: pulumi.Output[str]
     """Base URL of the REST API."""
 
+    policy_sha256: str
+
     ready: pulumi.Resource
     """The process, once it answers."""
 
     def __init__(self, name: str, args: OpaOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:OpaOnHost", name, None, opts)
         bundle = args.substrate.checkout / BUNDLE
+        self.policy_sha256 = digest(bundle)
 
         port = Port(f"{name}-port", number=args.settings.port, opts=pulumi.ResourceOptions(parent=self))
         self.url = pulumi.Output.format("http://{0}:{1}", LOOPBACK, port.chosen)
@@ -55,13 +62,15 @@ class OpaOnHost(pulumi.ComponentResource):
                 "--authorization=basic",
                 "--ignore=*_test.rego",
                 "--ignore=*.yaml",  # what rules say about themselves, and their samples
+                f"--set=labels.{POLICY_LABEL}={self.policy_sha256}",
                 pulumi.Output.format("--addr={0}:{1}", LOOPBACK, port.chosen),
                 str(bundle),
                 str(AUTHORIZATION),
+                str(REVISION),
             ],
             ports=[port.chosen],
             health={"http_url": pulumi.Output.concat(self.url, "/health")},
-            triggers={"bundle": digest(bundle), "authorization": digest(AUTHORIZATION.parent)},
+            triggers={"bundle": self.policy_sha256, "authorization": digest(AUTHORIZATION.parent)},
             opts=args.substrate.child(self),
         )
 

@@ -10,4 +10,4 @@ class ModelServerSpec(TaskSpec):
     """A server of one model that speaks KServe's v1 and v2 inference protocols on the port named by `PORT`."""
 
     model_name: str
-    """Name in the URL, e.g. `loan-default`."""
+    """Name in the URL, e.g. `churn`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.artifact_store import ArtifactStore
+from infra.artifact_store.folders import TRACKING
 from infra.compute.pod import service_account
 from infra.core import telemetry
 from infra.core.once import Once, OnceArgs
@@ -19,8 +20,6 @@ from infra.tracking.settings import MlflowOnKubernetesSettings
 
 PORT = 5000
 ENVIRONMENT = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", **telemetry.OFF}  # noqa: S108  inside the container
-PREFIX = "mlflow/"
-"""Where runs' artifacts are in the store."""
 START_SECONDS = 300
 MIGRATION_SECONDS = 1800
 """MLflow's migrations of a large database take minutes."""
@@ -74,7 +73,7 @@ class MlflowOnKubernetes(pulumi.ComponentResource):
 
         grant = args.identity.grant(
             name,
-            [Need(store=args.artifact_store, prefix=PREFIX, access="rw")],
+            [Need(store=args.artifact_store, prefix=TRACKING, access="rw")],
             Principal(namespace=args.substrate.namespace, service_account=name),
             child,
         )
@@ -136,7 +135,7 @@ def _server(
             *["mlflow", "server", "--host", "0.0.0.0", "--port", str(PORT)],  # noqa: S104  the pod's policies decide
             *["--workers", str(args.settings.workers)],
             "--artifacts-destination",
-            pulumi.Output.concat(args.artifact_store.uri, "/", PREFIX.rstrip("/")),
+            pulumi.Output.concat(args.artifact_store.uri, "/", TRACKING.rstrip("/")),
             "--allowed-hosts",
             hosts,
             *_own_pages(outside),

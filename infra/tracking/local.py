@@ -62,13 +62,16 @@ class MlflowOnHost(pulumi.ComponentResource):
                 port.chosen.apply(str),
                 "--workers",
                 "1",
+                # By default also `10.*`, which is a name that anybody can point to this machine.
+                "--allowed-hosts",
+                f"{LOOPBACK}:*,localhost:*",
                 "--artifacts-destination",
                 pulumi.Output.format("{0}/mlflow", args.artifact_store.uri),
             ],
             # The side process for server-run jobs, which nothing here uses, would cost 266 MB.
             environment={
                 **args.artifact_store.client_env,
-                **args.artifact_store.client_secrets,
+                **args.artifact_store.keys(""),
                 "MLFLOW_BACKEND_STORE_URI": database,
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 **telemetry.OFF,

@@ -3,10 +3,11 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from policies.aws import types
-from policies.aws.network import EVERYWHERE
+from policies.aws.karpenter import NODE_CLASS, NODE_POOL, machine_of
+from policies.aws.network import is_everywhere
 from policies.typed import Problem, Props, RuleBook, Stack
 
 BOOK = RuleBook()
@@ -22,6 +23,8 @@ SECRET = re.compile(
 )
 GPU_INSTANCE = re.compile(r"^(?:g|p)\d+[a-z]*(?:-\w+)?\.")
 """Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-types.html#accelerated-computing-instances"""
+KEEPING_OFF = ("NO_SCHEDULE", "NO_EXECUTE", "NoSchedule", "NoExecute")
+"""Effects of a taint as EKS and as Kubernetes spell them; `PreferNoSchedule` gives way when other nodes are full."""
 
 
 @BOOK.rule(
@@ -55,7 +58,7 @@ def public_api_is_limited(cluster: Props, _stack: Stack) -> Iterator[Problem]:
     if not network.flag("endpointPublicAccess", default=True):
         return
     networks = network.texts("publicAccessCidrs")
-    if not networks or any(each in EVERYWHERE for each in networks):
+    if not networks or any(is_everywhere(each) for each in networks):
         yield network.problem("publicAccessCidrs", "lets every address reach the API")
 
 
@@ -121,7 +124,7 @@ def version_is_supported(cluster: Props, _stack: Stack) -> Iterator[Problem]:
 def nodes_have_no_ssh(nodes: Props, _stack: Stack) -> Iterator[Problem]:
     """A key without source groups opens port 22 to the internet."""
     access = nodes.child("remoteAccess")
-    if access.has("ec2SshKey") and not access.has("sourceSecurityGroupIds"):
+    if access.has("ec2SshKey") and not access.has_elements("sourceSecurityGroupIds"):
         yield nodes.problem("remoteAccess", "opens SSH to every address")
 
 
@@ -129,6 +132,7 @@ def nodes_have_no_ssh(nodes: Props, _stack: Stack) -> Iterator[Problem]:
     "AWS-07",
     types.EC2_LAUNCH_TEMPLATE,
     types.EC2_INSTANCE,
+    NODE_CLASS,
     title="Instance metadata asks for a session token",
     severity="high",
     frameworks={"Trivy": "AWS-0028 AWS-0130", "Checkov": "CKV_AWS_79"},
@@ -137,7 +141,7 @@ def nodes_have_no_ssh(nodes: Props, _stack: Stack) -> Iterator[Problem]:
 )
 def metadata_needs_a_token(machine: Props, _stack: Stack) -> Iterator[Problem]:
     """IMDSv1 gives the node's role to whoever can make it send one request."""
-    options = machine.child("metadataOptions")
+    options = machine_of(machine).child("metadataOptions")
     if options.text("httpTokens") != "required":
         yield options.problem("httpTokens", "must be required")
 
@@ -146,15 +150,21 @@ def metadata_needs_a_token(machine: Props, _stack: Stack) -> Iterator[Problem]:
     "AWS-08",
     types.EC2_LAUNCH_TEMPLATE,
     types.EC2_INSTANCE,
+    types.EKS_NODE_GROUP,
+    NODE_CLASS,
     title="Pods do not reach the node's metadata",
     severity="high",
     frameworks={"EKS best practices": "Identity and access management", "Checkov": "CKV_AWS_341"},
-    fix="Set `metadata_options.http_put_response_hop_limit` to 1.",
+    fix="Set `metadata_options.http_put_response_hop_limit` to 1, for a node group in a launch template.",
     link="https://docs.aws.amazon.com/eks/latest/best-practices/identity-and-access-management.html",
 )
 def metadata_stays_on_the_node(machine: Props, _stack: Stack) -> Iterator[Problem]:
-    """A pod is one hop further than the node."""
-    options = machine.child("metadataOptions")
+    """A pod is one hop further than the node. A node group without a launch template gets the limit 2 from EKS."""
+    if machine.resource.type == types.EKS_NODE_GROUP:
+        if not machine.has("launchTemplate"):
+            yield machine.problem("launchTemplate", "must be set: by itself EKS lets pods reach the metadata")
+        return
+    options = machine_of(machine).child("metadataOptions")
     if options.number("httpPutResponseHopLimit") != 1:
         yield options.problem("httpPutResponseHopLimit", "must be 1")
 
@@ -164,6 +174,7 @@ def metadata_stays_on_the_node(machine: Props, _stack: Stack) -> Iterator[Proble
     types.EBS_VOLUME,
     types.EC2_INSTANCE,
     types.EC2_LAUNCH_TEMPLATE,
+    NODE_CLASS,
     title="Volumes are encrypted",
     severity="high",
     frameworks={"Trivy": "AWS-0026", "Checkov": "CKV_AWS_3 CKV_AWS_8"},
@@ -178,9 +189,23 @@ def volumes_are_encrypted(machine: Props, _stack: Stack) -> Iterator[Problem]:
         root = machine.child("rootBlockDevice")
         if not root.flag("encrypted", default=False):
             yield root.problem("encrypted", "must be true")
-    for device in machine.children("blockDeviceMappings"):
+    for device in machine.children("ebsBlockDevices"):
+        if not device.flag("encrypted", default=False):
+            yield device.problem("encrypted", "must be true")
+    if machine.resource.type == types.EC2_LAUNCH_TEMPLATE:
+        yield from _unencrypted(machine, lambda volume: volume.text("encrypted") == "true")
+    if machine.resource.type == NODE_CLASS:
+        yield from _unencrypted(machine.child("spec"), lambda volume: volume.flag("encrypted", default=False))
+
+
+def _unencrypted(machine: Props, is_encrypted: Callable[[Props], bool]) -> Iterator[Problem]:
+    """The devices that are not encrypted; what names none gets those of its image."""
+    devices = list(machine.children("blockDeviceMappings"))
+    if not devices:
+        yield machine.problem("blockDeviceMappings", "must name the root volume, encrypted")
+    for device in devices:
         volume = device.child("ebs")
-        if volume.text("encrypted") != "true":
+        if not is_encrypted(volume):
             yield volume.problem("encrypted", "must be true")
 
 
@@ -188,6 +213,7 @@ def volumes_are_encrypted(machine: Props, _stack: Stack) -> Iterator[Problem]:
     "AWS-11",
     types.EC2_INSTANCE,
     types.EC2_LAUNCH_TEMPLATE,
+    NODE_CLASS,
     title="User data holds no secret",
     severity="critical",
     frameworks={"Trivy": "AWS-0029", "Checkov": "CKV_AWS_46"},
@@ -197,8 +223,8 @@ def volumes_are_encrypted(machine: Props, _stack: Stack) -> Iterator[Problem]:
 def user_data_is_public(machine: Props, _stack: Stack) -> Iterator[Problem]:
     """Everything on the machine can read its user data."""
     for key in ("userData", "userDataBase64"):
-        if SECRET.search(_decoded(machine.text(key))):
-            yield machine.problem(key, "holds a secret")
+        if SECRET.search(_decoded(machine_of(machine).text(key))):
+            yield machine_of(machine).problem(key, "holds a secret")
 
 
 def _decoded(text: str) -> str:
@@ -211,6 +237,7 @@ def _decoded(text: str) -> str:
 @BOOK.rule(
     "AWS-15",
     types.EKS_NODE_GROUP,
+    NODE_POOL,
     title="GPU nodes take GPU work only",
     severity="medium",
     frameworks={"EKS best practices": "Compute and autoscaling"},
@@ -219,7 +246,22 @@ def _decoded(text: str) -> str:
 )
 def gpu_nodes_are_tainted(nodes: Props, _stack: Stack) -> Iterator[Problem]:
     """The other half of ML-03: without a taint, anything fills the expensive nodes."""
-    if not any(GPU_INSTANCE.match(each) for each in nodes.texts("instanceTypes")):
-        return
-    if "nvidia.com/gpu" not in [taint.text("key") for taint in nodes.children("taints")]:
-        yield nodes.problem("taints", "must hold the key nvidia.com/gpu")
+    if nodes.resource.type == NODE_POOL:
+        nodes = nodes.child("spec").child("template").child("spec")
+        is_gpu = any(_asks_for_gpus(each) for each in nodes.children("requirements"))
+    else:
+        is_gpu = "NVIDIA" in nodes.text("amiType") or any(map(GPU_INSTANCE.match, nodes.texts("instanceTypes")))
+    taints = [(taint.text("key"), taint.text("effect")) for taint in nodes.children("taints")]
+    if is_gpu and not any(key == "nvidia.com/gpu" and effect in KEEPING_OFF for key, effect in taints):
+        yield nodes.problem("taints", "must hold the key nvidia.com/gpu with an effect that keeps pods off")
+
+
+def _asks_for_gpus(requirement: Props) -> bool:
+    values = requirement.texts("values")
+    key = requirement.text("key")
+    return (
+        ("/instance-gpu-" in key)
+        or (key.endswith("/instance-category") and bool({"g", "p"} & set(values)))
+        or (key.endswith("/instance-type") and any(map(GPU_INSTANCE.match, values)))
+        or (key.endswith("/instance-family") and any(GPU_INSTANCE.match(f"{each}.") for each in values))
+    )

@@ -1,13 +1,27 @@
 """Rules on keys, roles and what they allow."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.aws import types
-from policies.aws.storage import is_everyone
+from policies.aws.documents import does, is_for_everyone, matches, touches
 from policies.typed import Problem, Props, RuleBook, Stack, allowed, listed
 
 BOOK = RuleBook()
+
+POLICIES = (types.IAM_POLICY, types.IAM_ROLE_POLICY, types.IAM_USER_POLICY, types.IAM_GROUP_POLICY)
+"""Types with one policy document."""
+
+ATTACHMENTS = (
+    *(types.IAM_POLICY_ATTACHMENT, types.IAM_ROLE_POLICY_ATTACHMENT),
+    *(types.IAM_USER_POLICY_ATTACHMENT, types.IAM_GROUP_POLICY_ATTACHMENT),
+)
+"""Types that attach a policy by its ARN."""
+
+UNLIMITED = ("AdministratorAccess", "IAMFullAccess")
+"""Policies of AWS that allow every action, or let their holder allow it to himself.
+Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html"""
 
 
 @BOOK.rule(
@@ -29,6 +43,7 @@ def keys_rotate(key: Props, _stack: Stack) -> Iterator[Problem]:
 @BOOK.rule(
     "KMS-02",
     types.KMS_KEY,
+    types.KMS_KEY_POLICY,
     title="No key policy lets everyone in",
     severity="high",
     frameworks={"Checkov": "CKV_AWS_33"},
@@ -36,15 +51,16 @@ def keys_rotate(key: Props, _stack: Stack) -> Iterator[Problem]:
     link="https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html",
 )
 def key_policy_names_principals(key: Props, _stack: Stack) -> Iterator[Problem]:
-    """An Allow for `*` is an Allow for the world."""
-    if any(is_everyone(statement) for statement in allowed(key.statements("policy"))):
+    """An Allow for `*` is an Allow for the world, unless a condition says who calls."""
+    if any(is_for_everyone(statement) for statement in allowed(key.statements("policy"))):
         yield key.problem("policy", "lets every principal in")
 
 
 @BOOK.rule(
     "IAM-01",
-    types.IAM_POLICY,
-    types.IAM_ROLE_POLICY,
+    *POLICIES,
+    *ATTACHMENTS,
+    types.IAM_ROLE,
     title="No policy allows every action",
     severity="high",
     frameworks={"Trivy": "AWS-0057", "Checkov": "CKV_AWS_62 CKV_AWS_63 CKV2_AWS_40"},
@@ -52,14 +68,33 @@ def key_policy_names_principals(key: Props, _stack: Stack) -> Iterator[Problem]:
     link="https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege",
 )
 def actions_are_named(policy: Props, _stack: Stack) -> Iterator[Problem]:
-    """Neither `*`, nor all of a service on everything."""
-    for statement in allowed(policy.statements("policy")):
-        actions = listed(statement.get("Action", []))
-        everything = "*" in listed(statement.get("Resource", []))
-        if "NotAction" in statement or any(action in ("*", "*:*") for action in actions):
-            yield policy.problem("policy", "allows every action")
-        elif everything and any(action.endswith(":*") for action in actions):
-            yield policy.problem("policy", "allows every action of a service on every resource")
+    """Neither `*`, nor all of a service on everything, nor a policy of AWS that comes to the same."""
+    for document in [policy, *policy.children("inlinePolicies")]:
+        for statement in allowed(document.statements("policy")):
+            services = {_service(str(action)) for action in listed(statement.get("Action", []))}
+            if "NotAction" in statement or "" in services:
+                yield document.problem("policy", "allows every action")
+            elif any(service and _is_everything(statement, service) for service in services):
+                yield document.problem("policy", "allows every action of a service on every resource")
+    attached = {"policyArn": [policy.text("policyArn")], "managedPolicyArns": policy.texts("managedPolicyArns")}
+    for key, arns in attached.items():
+        if any(arn.rpartition("/")[2] in UNLIMITED for arn in arns):
+            yield policy.problem(key, "allows every action")
+
+
+def _service(action: str) -> str | None:
+    """The service of which a pattern names every action; empty for every service, None for single actions."""
+    service, _, name = action.lower().partition(":")
+    if re.search(r"[*?]", service):
+        return ""
+    return service if re.fullmatch(r"[*?]*\*[*?]*", name) else None
+
+
+def _is_everything(statement: Mapping[str, Any], service: str) -> bool:
+    """Whether a statement is about a resource of a service that nobody thought of."""
+    return touches(statement, f"arn:aws:{service}:eu-west-1:123456789012:thing/thing") or touches(
+        statement, f"arn:aws:{service}:::thing"
+    )
 
 
 @BOOK.rule(
@@ -94,8 +129,8 @@ def _subject(statement: dict[str, Any]) -> bool:
 
 @BOOK.rule(
     "IAM-03",
-    types.IAM_POLICY,
-    types.IAM_ROLE_POLICY,
+    *POLICIES,
+    types.IAM_ROLE,
     title="Roles are passed by name or path",
     severity="medium",
     frameworks={"Trivy": "AWS-0342", "Checkov": "CKV_AWS_286"},
@@ -104,8 +139,36 @@ def _subject(statement: dict[str, Any]) -> bool:
 )
 def roles_are_passed_by_name(policy: Props, _stack: Stack) -> Iterator[Problem]:
     """Whoever may pass every role may become every role."""
-    for statement in allowed(policy.statements("policy")):
-        resources = listed(statement.get("Resource", []))
-        passes = any(str(action).lower() == "iam:passrole" for action in listed(statement.get("Action", [])))
-        if passes and any(str(each) == "*" or str(each).endswith(":role/*") for each in resources):
-            yield policy.problem("policy", "lets its holder pass every role")
+    for document in [policy, *policy.children("inlinePolicies")]:
+        for statement in allowed(document.statements("policy")):
+            if does(statement, "iam:passrole") and _is_any_role(statement):
+                yield document.problem("policy", "lets its holder pass every role")
+
+
+def _is_any_role(statement: Mapping[str, Any]) -> bool:
+    """Whether a statement is about a role that it has no reason to name, in whatever account."""
+    if "NotResource" in statement:
+        return True
+    paths = (str(each).split(":", 5)[-1] for each in listed(statement.get("Resource", [])))
+    return any(matches(path, "role/a-role-without-a-path") for path in paths)
+
+
+@BOOK.rule(
+    "IAM-04",
+    types.IAM_ROLE,
+    types.SQS_QUEUE_POLICY,
+    types.SNS_TOPIC_POLICY,
+    types.ECR_REPOSITORY_POLICY,
+    types.SECRETSMANAGER_SECRET_POLICY,
+    types.EFS_FILE_SYSTEM_POLICY,
+    title="No trust policy and no policy of a resource lets everyone in",
+    severity="critical",
+    frameworks={"Checkov": "CKV_AWS_60 CKV_AWS_61 CKV_AWS_32 CKV_AWS_168 CKV_AWS_169", "CIS AWS": "1.20"},
+    fix="Name accounts, roles or services as the statement's Principal.",
+    link="https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html",
+)
+def principals_are_named(holder: Props, _stack: Stack) -> Iterator[Problem]:
+    """Whoever has an AWS account is a principal."""
+    for key in ("assumeRolePolicy", "policy"):
+        if any(is_for_everyone(statement) for statement in allowed(holder.statements(key))):
+            yield holder.problem(key, "lets every principal in")

@@ -1,15 +1,18 @@
 """Rules on AWS networks: what is reachable, and what is recorded."""
 
+import ipaddress
 from collections.abc import Iterator
 
 from policies.aws import types
+from policies.aws.karpenter import NODE_CLASS, machine_of
 from policies.typed import Problem, Props, RuleBook, Stack
 
 BOOK = RuleBook()
 
-EVERYWHERE = ("0.0.0.0/0", "::/0")
 ADMINISTRATION = (22, 3389)
 """TCP ports of SSH and RDP."""
+WIDE = {4: 8, 6: 16}
+"""Version of IP to the prefix length, in bits, below which a network is no network of anybody's."""
 
 
 @BOOK.rule(
@@ -17,6 +20,7 @@ ADMINISTRATION = (22, 3389)
     types.EC2_SUBNET,
     types.EC2_INSTANCE,
     types.EC2_LAUNCH_TEMPLATE,
+    NODE_CLASS,
     title="Machines have no public address",
     severity="high",
     frameworks={"CIS EKS": "5.4.3", "Trivy": "AWS-0009 AWS-0164", "Checkov": "CKV_AWS_88 CKV_AWS_130"},
@@ -25,7 +29,8 @@ ADMINISTRATION = (22, 3389)
 )
 def no_public_address(machine: Props, _stack: Stack) -> Iterator[Problem]:
     """A public address makes a node reachable from the internet."""
-    for key in ("mapPublicIpOnLaunch", "associatePublicIpAddress"):
+    machine = machine_of(machine)
+    for key in ("mapPublicIpOnLaunch", "associatePublicIpAddress", "associatePublicIPAddress"):
         if machine.flag(key, default=False):
             yield machine.problem(key, "gives machines a public address")
     for interface in machine.children("networkInterfaces"):
@@ -52,20 +57,29 @@ def administration_is_closed(group: Props, _stack: Stack) -> Iterator[Problem]:
                 yield Problem(ingress.path, "opens administration ports to the internet")
         return
     is_ingress = group.text("type", "ingress") == "ingress"
-    single = ([group.text("cidrIpv4")], [group.text("cidrIpv6")])
+    single = ([each for each in (group.text("cidrIpv4"), group.text("cidrIpv6")) if each],)
     listed = (group.texts("cidrBlocks"), group.texts("ipv6CidrBlocks"))
     if is_ingress and (_from_everywhere(*single) or _from_everywhere(*listed)) and _administers(group):
         yield group.problem("fromPort", "opens administration ports to the internet")
 
 
 def _from_everywhere(*networks: list[str]) -> bool:
-    return any(network in EVERYWHERE for some in networks for network in some)
+    return any(is_everywhere(network) for some in networks for network in some)
+
+
+def is_everywhere(network: str) -> bool:
+    """Whether a network holds a good part of the internet: two halves are the whole as well."""
+    try:
+        found = ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return True
+    return found.prefixlen < WIDE[found.version] and not found.is_private
 
 
 def _administers(ingress: Props) -> bool:
-    everything = ingress.text("protocol") == "-1" or ingress.text("ipProtocol") == "-1"
+    everything = {"-1", "all"} & {ingress.text("protocol"), ingress.text("ipProtocol")}
     first, last = ingress.number("fromPort"), ingress.number("toPort", 65_535)
-    return everything or any(first <= port <= last for port in ADMINISTRATION)
+    return bool(everything) or any(first <= port <= last for port in ADMINISTRATION)
 
 
 @BOOK.rule(

@@ -1,8 +1,11 @@
 """Rules on what keeps data: buckets, registries, databases, caches, logs, secrets."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from policies.aws import types
+from policies.aws.documents import does, is_for_everyone
 from policies.typed import Judge, Problem, Props, RuleBook, Stack, allowed, listed
 
 BOOK = RuleBook()
@@ -19,7 +22,7 @@ PUBLIC_ACCESS = (
 def _public_access(flag: str) -> Judge:
     def judge(bucket: Props, stack: Stack) -> Iterator[Problem]:
         blocks = stack.about(bucket.resource, "bucket", types.S3_BUCKET_PUBLIC_ACCESS_BLOCK)
-        if not any(block.flag(flag, default=False) for block in blocks):
+        if not blocks or not all(block.flag(flag, default=False) for block in blocks):
             yield Problem((), f"has no public access block with {flag}")
 
     return judge
@@ -43,7 +46,7 @@ for _id, _flag, _trivy, _checkov in PUBLIC_ACCESS:
     title="Buckets are encrypted with a key of ours",
     severity="high",
     frameworks={"Trivy": "AWS-0088 AWS-0132", "Checkov": "CKV_AWS_145"},
-    fix="Give the bucket a `s3.BucketServerSideEncryptionConfiguration` with `aws:kms`.",
+    fix="Give the bucket a `s3.BucketServerSideEncryptionConfiguration` with `aws:kms` and a `kms_master_key_id`.",
     link="https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
 )
 def bucket_is_encrypted(bucket: Props, stack: Stack) -> Iterator[Problem]:
@@ -51,13 +54,19 @@ def bucket_is_encrypted(bucket: Props, stack: Stack) -> Iterator[Problem]:
     if _takes_logs(bucket, stack):
         return
     found = stack.about(bucket.resource, "bucket", types.S3_BUCKET_SERVER_SIDE_ENCRYPTION_CONFIGURATION)
-    algorithms = [
-        each.child("applyServerSideEncryptionByDefault").text("sseAlgorithm")
+    defaults = [
+        each.child("applyServerSideEncryptionByDefault")
         for configuration in found
         for each in configuration.children("rules")
     ]
-    if not any(algorithm.startswith("aws:kms") for algorithm in algorithms):
-        yield Problem((), "is not encrypted with aws:kms")
+    keys = [is_own_key(each, "kmsMasterKeyId") for each in defaults if each.text("sseAlgorithm").startswith("aws:kms")]
+    if not any(keys):
+        yield Problem((), "is not encrypted with aws:kms and a key of the account's own")
+
+
+def is_own_key(holder: Props, key: str) -> bool:
+    """Whether a property names a key, and not the one that AWS keeps for the service."""
+    return "alias/aws/" not in holder.text(key, "alias/aws/service", source=types.KMS_KEY)
 
 
 @BOOK.rule(
@@ -72,7 +81,7 @@ def bucket_is_encrypted(bucket: Props, stack: Stack) -> Iterator[Problem]:
 def bucket_keeps_versions(bucket: Props, stack: Stack) -> Iterator[Problem]:
     """What is overwritten can be had again."""
     found = stack.about(bucket.resource, "bucket", types.S3_BUCKET_VERSIONING)
-    if not any(each.child("versioningConfiguration").text("status") == "Enabled" for each in found):
+    if not found or not all(each.child("versioningConfiguration").text("status") == "Enabled" for each in found):
         yield Problem((), "keeps no versions")
 
 
@@ -92,10 +101,23 @@ def bucket_needs_tls(bucket: Props, stack: Stack) -> Iterator[Problem]:
         yield Problem((), "may be reached without TLS")
 
 
-def _denies_plain_http(statement: dict[str, object]) -> bool:
-    condition = statement.get("Condition")
-    boolean = condition.get("Bool", {}) if isinstance(condition, dict) else {}
-    return statement.get("Effect") == "Deny" and str(boolean.get("aws:SecureTransport")).lower() == "false"
+def _denies_plain_http(statement: dict[str, Any]) -> bool:
+    """Whether a statement refuses whatever comes in the clear: for bucket and objects, and for everybody."""
+    principals = statement.get("Principal")
+    everybody = "*" in listed(principals.get("AWS") if isinstance(principals, dict) else principals)
+    condition = json.dumps(statement.get("Condition")).lower().replace("[", "").replace("]", "").replace('"', "")
+    resources = [str(each) for each in listed(statement.get("Resource", []))]
+    is_whole = "*" in resources or (
+        any(each.endswith("/*") and each.count("/") == 1 for each in resources)
+        and any("/" not in each for each in resources)
+    )
+    return (
+        statement.get("Effect") == "Deny"
+        and everybody
+        and does(statement, "s3:any-action")
+        and condition == "{bool: {aws:securetransport: false}}"
+        and is_whole
+    )
 
 
 @BOOK.rule(
@@ -111,13 +133,17 @@ def bucket_is_logged(bucket: Props, stack: Stack) -> Iterator[Problem]:
     """A bucket that takes logs would log its own logging."""
     if not _takes_logs(bucket, stack) and not stack.about(bucket.resource, "bucket", types.S3_BUCKET_LOGGING):
         yield Problem((), "does not log accesses")
-    if not stack.about(bucket.resource, "bucket", types.S3_BUCKET_LIFECYCLE_CONFIGURATION):
+    lifecycles = stack.about(bucket.resource, "bucket", types.S3_BUCKET_LIFECYCLE_CONFIGURATION)
+    if not any(rule.text("status") == "Enabled" for each in lifecycles for rule in each.children("rules")):
         yield Problem((), "has no lifecycle")
 
 
 def _takes_logs(bucket: Props, stack: Stack) -> bool:
-    return any(
-        bucket.resource.urn in other.depends.get("targetBucket", ()) for other in stack.of(types.S3_BUCKET_LOGGING)
+    """Whether a bucket is kept for the logs of others: what logs to another place itself keeps more than logs."""
+    urn = bucket.resource.urn
+    loggings = stack.of(types.S3_BUCKET_LOGGING)
+    return any(urn in each.depends.get("targetBucket", ()) for each in loggings) and not any(
+        urn in each.depends.get("bucket", ()) for each in loggings
     )
 
 
@@ -131,16 +157,9 @@ def _takes_logs(bucket: Props, stack: Stack) -> bool:
     link="https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-bucket-user-policy-specifying-principal-intro.html",
 )
 def bucket_policy_names_principals(policy: Props, _stack: Stack) -> Iterator[Problem]:
-    """An Allow for `*` is an Allow for the world."""
-    if any(is_everyone(statement) for statement in allowed(policy.statements("policy"))):
+    """An Allow for `*` is an Allow for the world, unless a condition says who calls."""
+    if any(is_for_everyone(statement) for statement in allowed(policy.statements("policy"))):
         yield policy.problem("policy", "lets every principal in")
-
-
-def is_everyone(statement: dict[str, object]) -> bool:
-    """Whether a statement without a condition is about every principal."""
-    principal = statement.get("Principal")
-    names = principal.values() if isinstance(principal, dict) else [principal]
-    return not statement.get("Condition") and any("*" in listed(name) for name in names)
 
 
 @BOOK.rule(
@@ -177,6 +196,7 @@ def images_are_scanned(repository: Props, _stack: Stack) -> Iterator[Problem]:
 @BOOK.rule(
     "RED-01",
     types.ELASTICACHE_REPLICATION_GROUP,
+    types.ELASTICACHE_CLUSTER,
     title="The cache speaks TLS and asks who calls",
     severity="high",
     frameworks={"Trivy": "AWS-0051", "Checkov": "CKV_AWS_30 CKV_AWS_31"},
@@ -185,9 +205,14 @@ def images_are_scanned(repository: Props, _stack: Stack) -> Iterator[Problem]:
 )
 def cache_is_authenticated(cache: Props, _stack: Stack) -> Iterator[Problem]:
     """Features are personal data."""
+    if cache.resource.type == types.ELASTICACHE_CLUSTER:
+        yield Problem((), "knows no authentication: use a ReplicationGroup")
+        return
     if not cache.flag("transitEncryptionEnabled", default=False):
         yield cache.problem("transitEncryptionEnabled", "must be true")
-    if not (cache.has("authToken") or cache.has("userGroupIds")):
+    if cache.text("transitEncryptionMode", "required") != "required":
+        yield cache.problem("transitEncryptionMode", "must be required: otherwise clients may still do without TLS")
+    if not (cache.has("authToken") or cache.has_elements("userGroupIds")):
         yield cache.problem("authToken", "or userGroupIds must be set")
 
 
@@ -215,6 +240,8 @@ def cache_survives(cache: Props, _stack: Stack) -> Iterator[Problem]:
 @BOOK.rule(
     "RDS-01",
     types.RDS_INSTANCE,
+    types.RDS_CLUSTER,
+    types.RDS_CLUSTER_INSTANCE,
     title="Databases are encrypted and private",
     severity="high",
     frameworks={"Trivy": "AWS-0080 AWS-0082", "Checkov": "CKV_AWS_16 CKV_AWS_17"},
@@ -223,7 +250,8 @@ def cache_survives(cache: Props, _stack: Stack) -> Iterator[Problem]:
 )
 def database_is_private(database: Props, _stack: Stack) -> Iterator[Problem]:
     """MLflow's and Feast's metadata."""
-    if not database.flag("storageEncrypted", default=False):
+    is_part = database.resource.type == types.RDS_CLUSTER_INSTANCE  # encrypted as its cluster is
+    if not is_part and not database.flag("storageEncrypted", default=False):
         yield database.problem("storageEncrypted", "must be true")
     if database.flag("publiclyAccessible", default=False):
         yield database.problem("publiclyAccessible", "must be false")
@@ -232,6 +260,7 @@ def database_is_private(database: Props, _stack: Stack) -> Iterator[Problem]:
 @BOOK.rule(
     "RDS-02",
     types.RDS_INSTANCE,
+    types.RDS_CLUSTER,
     title="Databases are saved and hard to delete",
     severity="medium",
     frameworks={"Trivy": "AWS-0077 AWS-0177", "Checkov": "CKV_AWS_133 CKV_AWS_293"},
@@ -259,8 +288,8 @@ def logs_end(group: Props, _stack: Stack) -> Iterator[Problem]:
     """Without a retention, logs are billed forever."""
     if group.number("retentionInDays") < 1:
         yield group.problem("retentionInDays", "must be set")
-    if not group.has("kmsKeyId"):
-        yield group.problem("kmsKeyId", "must be set")
+    if not is_own_key(group, "kmsKeyId"):
+        yield group.problem("kmsKeyId", "must name a key of the account's own")
 
 
 @BOOK.rule(
@@ -274,5 +303,5 @@ def logs_end(group: Props, _stack: Stack) -> Iterator[Problem]:
 )
 def secret_has_a_key(secret: Props, _stack: Stack) -> Iterator[Problem]:
     """Who may read the secret is then also who may use the key."""
-    if not secret.has("kmsKeyId"):
-        yield secret.problem("kmsKeyId", "must be set")
+    if not is_own_key(secret, "kmsKeyId"):
+        yield secret.problem("kmsKeyId", "must name a key of the account's own")

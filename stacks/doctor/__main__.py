@@ -16,8 +16,10 @@ from stacks.aws_account import AccountError, AwsCli
 from stacks.aws_settings import AwsStack
 from stacks.doctor import account, cluster, stores
 from stacks.kubectl import ClusterError, Kubectl
-from stacks.settings import KubernetesStack, LocalStack, StackFileError, StackSettings, read
-from workloads.loan_default.doctor.probes import PROBES, Answer, Finding, Probe, examine, missing
+from stacks.settings import KubernetesStack, LocalStack, StackFileError, StackSettings, read, workload_named
+from workloads.lifecycle.operations.doctor.probes import Answer, Finding, Probe, examine, missing
+from workloads.lifecycle.operations.doctor.probes import probes as server_probes
+from workloads.lifecycle.workload import Workload
 
 MARKS = {"ok": "ok", "warning": "WARN", "unknown": "????", "failed": "FAIL"}
 WORST_FIRST = ("failed", "unknown", "warning", "ok")
@@ -25,20 +27,26 @@ VERDICTS = {"failed": "failed", "unknown": "could not be asked", "warning": "war
 KUBECONFIG = "kubeconfig"
 
 
-def probes(stack: str, settings: StackSettings, outputs: Mapping[str, str], folder: Path) -> tuple[Probe, ...]:
-    """Everything that can be asked of a stack; a kubeconfig goes into `folder`."""
+def probes(
+    stack: str, definition: Workload, settings: StackSettings, outputs: Mapping[str, str], folder: Path
+) -> tuple[Probe, ...]:
+    """Everything that can be asked of a stack and one of its workloads; a kubeconfig goes into `folder`."""
+    of_servers, workload = server_probes(definition), definition.name
     if isinstance(settings, LocalStack):
-        return (*PROBES, _probe("offline and online", ("mlflow_url",), lambda: stores.parity(stack, None)))
+        return (
+            *of_servers,
+            _probe("offline and online", ("mlflow_url",), lambda: stores.parity(stack, workload, None)),
+        )
     asked = Kubectl(outputs.get(KUBECONFIG, ""), folder)
     on_cluster = (
         _probe("admission", (KUBECONFIG,), lambda: cluster.admission(asked, settings)),
         _probe("identity", (KUBECONFIG,), lambda: cluster.identity(asked, settings)),
         _probe("GPUs", (KUBECONFIG,), lambda: cluster.gpus(asked, settings)),
-        _probe("offline and online", (KUBECONFIG,), lambda: stores.parity(stack, asked)),
+        _probe("offline and online", (KUBECONFIG,), lambda: stores.parity(stack, workload, asked)),
     )
     if isinstance(settings, KubernetesStack):
-        return (*PROBES, *on_cluster)
-    return (*PROBES, *on_cluster, *_on_aws(stack, settings, asked, outputs))
+        return (*of_servers, *on_cluster)
+    return (*of_servers, *on_cluster, *_on_aws(stack, settings, asked, outputs))
 
 
 def _on_aws(stack: str, settings: AwsStack, asked: Kubectl, outputs: Mapping[str, str]) -> tuple[Probe, ...]:
@@ -101,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         settings = read(given.stack)
+        workload = settings.definitions[workload_named(settings)]
         text = sys.stdin.read() if given.outputs == "-" else Path(given.outputs).read_text(encoding="utf-8")
         outputs = {str(name): value for name, value in json.loads(text or "{}").items() if isinstance(value, str)}
     except (StackFileError, KubeconfigError) as error:
@@ -113,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"the stack has no outputs to probe: is it up? (`make up STACK={given.stack}`)\n")
         return 2
     with tempfile.TemporaryDirectory(prefix="mlp-doctor-") as folder:
-        known = probes(given.stack, settings, outputs, Path(folder))
+        known = probes(given.stack, workload, settings, outputs, Path(folder))
         answers = examine(outputs, known)
     unasked = [
         f"{probe.name}: the stack has no {', '.join(missing(probe, outputs))}"

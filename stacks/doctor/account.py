@@ -9,7 +9,7 @@ from stacks import preflight
 from stacks.aws_settings import AwsStack
 from stacks.kubectl import Kubectl
 from stacks.preflight import Account
-from workloads.loan_default.doctor.probes import Finding
+from workloads.lifecycle.operations.doctor.probes import Finding
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 

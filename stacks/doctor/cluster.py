@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infra.core import names
-from infra.core.names import LOAN_DEFAULT
 from infra.gpu_node_pool.settings import GpuNodePoolSettings, LabelledNodesSettings, NoGpuNodesSettings
 from stacks.aws_settings import AwsStack
 from stacks.kubectl import LABEL, ClusterError, Kubectl
 from stacks.settings import KubernetesStack
-from workloads.loan_default.doctor.probes import Finding
+from workloads.lifecycle.operations.doctor.probes import Finding
 
 WEBHOOK = "gatekeeper-validating-webhook-configuration"
 """Made by Gatekeeper's chart."""
@@ -17,14 +16,13 @@ RULE = "K8S-19"
 FORBIDDEN = f"""\
 apiVersion: v1
 kind: ConfigMap
-metadata: {{name: mlplatform-doctor, namespace: {LOAN_DEFAULT}}}
+metadata: {{name: mlplatform-doctor, namespace: {names.PLATFORM}}}
 data: {{api-key: a-key-that-opens-nothing}}
 """
 """Breaks `RULE`, and nothing else that the cluster would refuse; it is only tried."""
 REFUSED = "denied the request"
 GPU = "nvidia.com/gpu"
 WORKLOADS = ("deployments", "statefulsets", "cronjobs", "jobs")
-OURS = (names.PLATFORM, LOAN_DEFAULT)
 SHOWN = 5
 ENDED = ("Succeeded", "Failed")
 
@@ -59,14 +57,15 @@ def admission(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding
     )
 
 
-def identity(cluster: Kubectl, _settings: KubernetesStack | AwsStack) -> Finding:
+def identity(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding:
     """Every workload runs as a service account of its own, and every Secret that it is given is there.
 
     Raises: ClusterError.
     """
+    ours = (names.PLATFORM, *(each.name for each in settings.definitions.values()))
     accounts, secrets = _named(cluster, "serviceaccounts"), _named(cluster, "secrets")
     wrong, count = [], 0
-    for each in (found for space in OURS for found in _workloads(cluster, space)):
+    for each in (found for space in ours for found in _workloads(cluster, space)):
         space, name = each["metadata"]["namespace"], f"{each['kind']} {each['metadata']['name']}"
         count += 1
         account = next(_values(each["spec"], "serviceAccountName"), "default")
@@ -80,7 +79,7 @@ def identity(cluster: Kubectl, _settings: KubernetesStack | AwsStack) -> Finding
             "; ".join([*wrong[:SHOWN], *([f"{len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else [])]), "make up"
         )
     if not count:
-        return _failed(f"nothing of ours runs in {' or '.join(OURS)}", "make up")
+        return _failed(f"nothing of ours runs in {' or '.join(ours)}", "make up")
     return Finding(
         status="ok", detail=f"{count} workloads run as their own service accounts, with the Secrets they name"
     )

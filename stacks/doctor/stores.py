@@ -4,35 +4,36 @@ import json
 import subprocess
 import sys
 
-from infra.core.names import LOAN_DEFAULT
 from infra.core.paths import CHECKOUT
 from stacks.kubectl import Kubectl
-from workloads.loan_default.doctor.http import NoAnswerError
-from workloads.loan_default.doctor.probes import Finding
+from workloads.lifecycle.operations.doctor.http import NoAnswerError
+from workloads.lifecycle.operations.doctor.probes import Finding
 
-COMMAND = ("python", "-m", "workloads.loan_default.parity")
-SERVICE = "deployment/loan-default-retraining"
-"""Runs on a cluster in the image of the stages, with their variables."""
+COMMAND = ("python", "-m", "workloads.lifecycle.features.parity")
 SECONDS = 120
 SHOWN = 5
 
 
-def parity(stack: str, cluster: Kubectl | None) -> Finding:
-    """Raises: NoAnswerError, ClusterError, ValueError for an answer that is none."""
+def parity(stack: str, workload: str, cluster: Kubectl | None) -> Finding:
+    """Ask where a stage of the workload runs: on a cluster in its retraining service.
+
+    Raises: NoAnswerError, ClusterError, ValueError for an answer that is none.
+    """
     if cluster is None:
-        said = _here([sys.executable, "-m", "tools.stage", "--stack", stack, "--", *COMMAND])
+        said = _here([sys.executable, "-m", "tools.stage", "--stack", stack, "--workload", workload, "--", *COMMAND])
     else:
-        said = cluster.run("exec", f"--namespace={LOAN_DEFAULT}", SERVICE, "--", *COMMAND, seconds=SECONDS)
+        service = f"deployment/{workload}-retraining"
+        said = cluster.run("exec", f"--namespace={workload}", service, "--", *COMMAND, seconds=SECONDS)
     found = json.loads(said.strip().splitlines()[-1])
     differ = found["differ"]
     if differ:
         shown = ", ".join(map(str, differ[:SHOWN])) + (", ..." if len(differ) > SHOWN else "")
         return Finding(
             status="failed",
-            detail=f"{len(differ)} of {found['customers']} customers have other features online than offline: {shown}",
+            detail=f"{len(differ)} of {found['entities']} entities have other features online than offline: {shown}",
             fix="run the nightly job: ingestion and materialization (docs/runbooks/data-quality.md)",
         )
-    return Finding(status="ok", detail=f"{found['customers']} customers have the features of run {found['run']} online")
+    return Finding(status="ok", detail=f"{found['entities']} entities have the features of run {found['run']} online")
 
 
 def _here(command: list[str]) -> str:

@@ -71,7 +71,9 @@ def judged(stack: str, flags: Sequence[str]) -> tuple[Plan, gate.Report]:
         if not report.exists():
             raise PreviewError("the policies were not asked: the policy pack has not run to its end")
         verdict = policy_report.from_json(report.read_text())
-    losses = destruction.losses((step.change or "same", step.urn, step.type) for step in plan.steps)
+    losses = destruction.losses(
+        destruction.Step(step.change or "same", step.urn, step.type, step.old, step.new) for step in plan.steps
+    )
     today = dt.datetime.now(tz=dt.UTC).date()
     return plan, gate.with_losses(verdict, losses, exemptions.load(), today)
 

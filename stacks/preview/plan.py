@@ -52,6 +52,12 @@ class Step:
     custom: bool = True
     """Whether a provider manages it; a component only groups."""
 
+    old: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Inputs as they are."""
+
+    new: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Inputs as they would be."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -136,6 +142,8 @@ def _steps(told: list[dict[str, Any]], states: Mapping[str, Any], roles: Mapping
                 sorted(step.get("detailedDiff") or step.get("replaceReasons") or step.get("diffReasons") or ())
             ),
             custom=bool(states[urn].get("custom", True)),
+            old=(step.get("oldState") or {}).get("inputs") or {},
+            new=(step.get("newState") or {}).get("inputs") or {},
         )
     yield from seen.values()
 

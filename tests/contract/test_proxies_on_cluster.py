@@ -43,7 +43,9 @@ def deployment(kube_tools):
 @pytest.fixture
 def graph(pulumi_run):
     def build(substrate, opts):
-        controllers.build("controllers", OfficialChartsSettings(kind="official-charts"), substrate, opts)
+        controllers.build(
+            "controllers", OfficialChartsSettings(kind="official-charts"), substrate, ["loan-default"], opts
+        )
 
     return pulumi_run(on_cluster(build))
 

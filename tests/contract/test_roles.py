@@ -76,14 +76,15 @@ def build(request, pulumi_run):
         surroundings = Surroundings(stack=request.param, folder=Path("/stack"), path=lambda: "/usr/bin", image=image)
         base = composition.build(settings_of(request.param), surroundings)
         platform, opts = base.platform, base.opts
-        needs = [Need(store=platform.artifact_store, prefix="x/", access="rw")]
+        needs = [Need(store=platform.artifact_store, prefix="loan-default/x/", access="rw")]
         task = {"image": "workload", "command": ["true"], "environment": {"A": "b"}, "needs": needs}
         made["platform"] = platform
         made["service"] = platform.compute.service("service", ServiceSpec(**task, health_path="/healthz"), opts)
         made["job"] = platform.compute.job("job", JobSpec(**task, timeout_seconds=60), opts)
         platform.compute.schedule("schedule", ScheduleSpec(**task, cron="0 3 * * *"), opts)
         made["model"] = platform.serving.deploy("model", ModelServerSpec(**task, model_name="m"), opts)
-        made["features"] = platform.feature_store.serve("features", "workloads/loan_default/feature_repo", opts)
+        made["project"] = platform.feature_store.project("loan_default")
+        made["features"] = made["project"].serve("features", "workloads/lifecycle/features/repository", opts)
         made["secret"] = platform.credentials.generate("token", opts=opts)
         made["url"] = platform.database.create("some-database", opts)
         webhook = Webhook(url=made["service"].url, token=made["secret"], matchers=['alertname="A"'])
@@ -112,6 +113,8 @@ def _type(protocol, name):
         return pulumi.Output | NoneType
     if "Mapping" in annotation:
         return Mapping
+    if annotation == str(str):
+        return str
     if "bool" in annotation:
         return bool
     return pulumi.Resource if "Resource" in annotation else pulumi.Output
@@ -133,6 +136,7 @@ def test_a_realization_gives_what_its_protocol_promises(built, role):
         ("service", compute.Service),
         ("job", compute.Job),
         ("model", serving.ModelServer),
+        ("project", feature_store.FeatureProject),
         ("features", feature_store.FeatureServer),
     ],
 )
@@ -177,8 +181,9 @@ def test_a_stores_credentials_are_secret_and_its_addresses_are_not(built):
     made, graph = built
     store = made["platform"].artifact_store
     for told, hidden in variables(graph, made["stack"]):
-        assert {*store.client_env, *store.client_secrets} <= set(told)
-        assert hidden == set(store.client_secrets) == (set() if made["stack"] == "prod" else KEYS)
+        keys = set(store.keys("loan-default/"))
+        assert {*store.client_env, *keys} <= set(told)
+        assert hidden == keys == (set() if made["stack"] == "prod" else KEYS)
 
 
 def test_a_generated_credential_is_secret(built):

@@ -18,13 +18,13 @@ START = """
 import os, sys
 from pathlib import Path
 from pyspark.sql import SparkSession
-from workloads.loan_default.settings import IngestionSettings
-from workloads.loan_default.spark import Driver, options_on_kubernetes
+from workloads.lifecycle.base.settings import IngestionSettings
+from workloads.lifecycle.ingestion.spark import Driver, options_on_kubernetes
 
 settings = IngestionSettings.model_validate_json(os.environ["INGESTION"])
 work = Path(os.environ["WORK_DIR"])
 driver = Driver("127.0.0.1", os.environ["DRIVER"])
-options = options_on_kubernetes(settings, settings.spark_kubernetes, work, driver, {})
+options = options_on_kubernetes(settings, settings.spark_kubernetes, work, driver, {}, name="loan-default")
 login = "spark.kubernetes.authenticate"  # in a pod, the mounted token does
 options |= {f"{login}.caCertFile": str(work / "ca.crt"), f"{login}.oauthTokenFile": str(work / "token")}
 builder = SparkSession.builder.master(settings.spark_master)

@@ -31,11 +31,11 @@ class RetrainingService:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        told = json.loads(specification["environment"]["LOAN_DEFAULT_SETTINGS"])
+        told = json.loads(specification["environment"]["WORKLOAD_SETTINGS"])
         for part, values in SETTINGS.items():
             told[part] = told.get(part, {}) | values
         self._environ = specification["environment"] | {
-            "LOAN_DEFAULT_SETTINGS": json.dumps(told),
+            "WORKLOAD_SETTINGS": json.dumps(told),
             "PORT": str(port),
             "RETRAIN_DATABASE": f"sqlite:///{folder}/ledger.db",
             "WORK_DIR": f"{folder}/work",
@@ -91,7 +91,8 @@ class RetrainingService:
         return self.found(retrain)
 
     def metric(self, name):
-        (line,) = [line for line in ask(f"{self.url}/metrics").body.splitlines() if line.startswith(f"{name} ")]
+        shown = f'{name}{{workload="loan-default"}} '
+        (line,) = [line for line in ask(f"{self.url}/metrics").body.splitlines() if line.startswith(shown)]
         return float(line.split()[1])
 
     def pipelines(self, retrain):
@@ -100,7 +101,7 @@ class RetrainingService:
         for process in psutil.process_iter():
             try:
                 mine = process.environ().get("RETRAIN_ID", "").partition(".")[0] == retrain  # behind it: the epoch
-                if mine and "workloads.loan_default.pipeline" in process.cmdline():
+                if mine and "workloads.lifecycle.pipelines.kubeflow" in process.cmdline():
                     found.append(process.pid)
             except psutil.Error:
                 continue

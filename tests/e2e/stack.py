@@ -1,5 +1,6 @@
 """A local stack of its own: own state folder, own ports, beside whatever else runs on this machine."""
 
+import base64
 import json
 import os
 import subprocess
@@ -7,9 +8,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,14 @@ class Answer:
 
     status: int
     body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class LocalStack:
-    """The checkout's `local` stack in a temporary state folder, driven by the README's commands."""
+    """A checkout's `local` stack in a temporary state folder, driven by the README's commands."""
 
-    def __init__(self, state: Path | None = None) -> None:
+    def __init__(self, state: Path | None = None, checkout: Path = paths.CHECKOUT) -> None:
+        self.checkout = checkout
         # Short, because a unix socket's path must be.
         self.state = state or Path(tempfile.mkdtemp(prefix="mlp-"))
         self.before = ""
@@ -48,13 +51,13 @@ class LocalStack:
     @property
     def folder(self) -> Path:
         """What the stack keeps."""
-        return paths.state_dir(self.environ) / "local"
+        return paths.state_dir(self.environ).with_name(paths.checkout_key(self.checkout)) / "local"
 
     def make(self, *arguments: str, fails: bool = False) -> str:
         """Run one of the README's commands and give what it printed."""
         done = subprocess.run(
             ["make", *arguments],
-            cwd=paths.CHECKOUT,
+            cwd=self.checkout,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -68,10 +71,10 @@ class LocalStack:
         return done.stdout
 
     def start_up(self) -> subprocess.Popen[bytes]:
-        """Begin `make up` in a process group of its own, as a terminal does."""
+        """Begin `make up` in a process group of its own and open to an interrupt, as a terminal does."""
         return subprocess.Popen(
-            ["make", "up", "ARGS=--non-interactive"],
-            cwd=paths.CHECKOUT,
+            ["env", "--default-signal=INT", "make", "up", "ARGS=--non-interactive"],
+            cwd=self.checkout,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -87,6 +90,10 @@ class LocalStack:
         """The stack's outputs."""
         found: dict[str, str] = json.loads(self.make("-s", "outputs"))
         return found
+
+    def login(self, server: str) -> str:
+        """`user:password` of a server that asks for one."""
+        return self.make("-s", "credentials", f"SERVER={server}").split('"')[1]
 
     def programs(self) -> list[str]:
         """Names of the supervised programs."""
@@ -112,7 +119,7 @@ class LocalStack:
         """Run a command line of a document in the checkout and give what it printed."""
         done = subprocess.run(
             ["sh", "-c", command],
-            cwd=paths.CHECKOUT,
+            cwd=self.checkout,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -143,21 +150,32 @@ def wait_until(condition, what, seconds=RECOVERY_SECONDS):
         time.sleep(0.2)
 
 
+def wait_until_at_work(address):
+    """Until an examination of the start page has begun after the release and has found nothing failed."""
+
+    def at_work():
+        status = ask(address).body
+        return status["examined"] and "failed" not in {each["finding"]["status"] for each in status["answers"]}
+
+    wait_until(at_work, "no probe of the start page has failed")
+
+
 def checkout_status():
     """What a command left in the checkout."""
     command = ["git", "status", "--porcelain", "--", ".", ":!tests", ":!workloads"]
     return subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=True).stdout
 
 
-def ask(url: str, body: object = None) -> Answer:
-    """GET, or POST of `body` as JSON; an error status is an answer too."""
+def ask(url: str, body: object = None, login: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+    """GET, or POST of `body` as JSON; an error status is an answer too. `login`: `user:password`."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    shown = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **shown, **(headers or {})})
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
-            return Answer(response.status, _decoded(response.read()))
+            return Answer(response.status, _decoded(response.read()), response.headers)
     except urllib.error.HTTPError as error:
-        return Answer(error.code, _decoded(error.read()))
+        return Answer(error.code, _decoded(error.read()), error.headers)
 
 
 def _decoded(content: bytes) -> Any:

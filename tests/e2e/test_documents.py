@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from infra.core import paths
-from tests.documents import commands
+from tests.documents import DOCUMENTS, TUTORIAL, commands
 
 from .stack import REAL_DATA, UP_SECONDS
 
@@ -40,11 +40,11 @@ EXPECTED = {
     "make status": '"champion"',
     "make outputs": '"alertmanager_url"',
     "make doctor": "found their part at work",
-    'make stage RUN="python -m workloads.loan_default.registry --rollback"': '"version"',
-    'make stage RUN="python -m workloads.loan_default.evidence"': "the chain holds",
-    'make stage RUN="python -m workloads.loan_default.monitoring"': '"rows"',
-    'make stage RUN="python -m workloads.loan_default.nightly"': '"parity_checked"',
-    'make stage RUN="python -m workloads.loan_default.labels --import outcomes.json"': "1 outcomes stored",
+    'make stage RUN="python -m workloads.lifecycle.registry.versions --rollback"': '"version"',
+    'make stage RUN="python -m workloads.lifecycle.registry.evidence"': "the chain holds",
+    'make stage RUN="python -m workloads.lifecycle.monitoring.check"': '"rows"',
+    'make stage RUN="python -m workloads.lifecycle.pipelines.nightly"': '"parity_checked"',
+    'make stage RUN="python -m workloads.lifecycle.monitoring.outcomes --import outcomes.json"': "1 outcomes stored",
 }
 """What a command must print, where its exit status does not say enough."""
 
@@ -54,7 +54,8 @@ FIRST = ("make up", "make retrain")
 
 def here():
     """The commands that run, in an order in which each has what it needs."""
-    found = [command for command in commands() if command not in ELSEWHERE]
+    followed = (document for document in DOCUMENTS if document != TUTORIAL)
+    found = [command for command in commands(followed) if command not in ELSEWHERE]
     return sorted(found, key=lambda each: FIRST.index(each) if each in FIRST else len(FIRST))
 
 

@@ -64,7 +64,7 @@ def test_a_registry_that_goes_away_and_stays_away_fails_the_retrain_and_the_cham
         ended = service.ended(retrain, serves)
         assert (ended["status"], ended["attempts"]) == ("failed", 2)
         assert "2 attempts failed" in ended["detail"]
-        assert service.metric("loan_default_last_retrain_failed") == 1
+        assert service.metric("mlplatform_last_retrain_failed") == 1
         serves()
     wait_until(lambda: ask_quietly(champion) == before, "the registry answers again")
     assert versions() == known
@@ -83,7 +83,7 @@ def test_a_store_that_is_away_for_one_attempt_costs_that_attempt_and_the_next_on
     assert (ended["status"], ended["attempts"]) == ("promoted", 2)
     assert champion() == ended["version_after"] != before
     assert versions() == known + 1
-    assert service.metric("loan_default_last_retrain_failed") == 0
+    assert service.metric("mlplatform_last_retrain_failed") == 0
 
 
 @pytest.mark.soak
@@ -92,7 +92,7 @@ def test_a_service_killed_in_the_middle_of_a_retrain_goes_on_with_it_and_there_a
 ):
     before, known = champion(), versions()
     retrain = service.retrain()
-    wait_until(lambda: "features of" in service.log_of(retrain), "the pipeline trains", 180)
+    wait_until(lambda: "stage train begins" in service.log_of(retrain), "the pipeline trains", 180)
     service.kill()
     (orphan,) = service.pipelines(retrain)
     service.start()

@@ -3,6 +3,7 @@
 The command is `make preview STACK=prod`, on a checkout whose stack file says something else.
 """
 
+import os
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from infra.core import charts, paths
 from stacks import simulated
 from tests import prod
+from workloads.lifecycle import discovery
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -32,15 +34,15 @@ MISTAKES = {
 
 @pytest.fixture
 def previewed(tmp_path, monkeypatch, capfd, pulumi_cli):
-    """What `make preview STACK=prod` says with keys of blocks changed."""
+    """What `make preview STACK=prod` says of a stack file."""
     del pulumi_cli  # fails or skips where there is none
 
-    def preview(blocks):
+    def preview(config):
         checkout = tmp_path / "checkout"
         checkout.mkdir()
         for name in ("stacks", "infra", "Pulumi.yaml"):
             (checkout / name).symlink_to(paths.CHECKOUT / name)
-        (checkout / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": prod.config(**blocks)}))
+        (checkout / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": config}))
         monkeypatch.setattr(simulated, "CHECKOUT", checkout)
         code = simulated.main(["--stack", "prod", "--", sys.executable, "-m", "stacks.preview", "--stack", "prod"])
         return code, capfd.readouterr()
@@ -48,10 +50,35 @@ def previewed(tmp_path, monkeypatch, capfd, pulumi_cli):
     return preview
 
 
-@pytest.mark.parametrize(("blocks", "line"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_in_the_stack_file_is_one_line(previewed, blocks, line):
-    code, said = previewed(blocks)
-    assert (code, said.out) == (1, "")
-    first, *rest = said.err.splitlines()
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package whose definition imports what the program lacks, as `pip` would have put it there."""
+    folder = tmp_path / "installed"
+    points = f"[{discovery.ENTRY_POINTS}]\ngreenhouse = greenhouse:GREENHOUSE\n"
+    for name, text in {
+        "greenhouse.py": "import pandas\n",
+        "greenhouse-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: greenhouse\nVersion: 1\n",
+        "greenhouse-1.dist-info/entry_points.txt": points,
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
+def is_one_line(said, line):
+    code, printed = said
+    assert (code, printed.out) == (1, "")
+    first, *rest = printed.err.splitlines()
     assert first == "prod: the preview failed:"
     assert [text.startswith(f"error: {line}") for text in rest] == [True], rest
+
+
+@pytest.mark.parametrize(("blocks", "line"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_the_stack_file_is_one_line(previewed, blocks, line):
+    is_one_line(previewed(prod.config(**blocks)), line)
+
+
+@pytest.mark.usefixtures("installed")
+def test_definition_that_cannot_stand_is_one_line(previewed):
+    config = {**prod.config(), "mlplatform:workloads": ["loan_default", "greenhouse"]}
+    is_one_line(previewed(config), "Pulumi.prod.yaml: the definition 'greenhouse' imports pandas, which the Pulumi")

@@ -73,4 +73,4 @@ def new_inputs(planned, step):
         if event.resource_pre_event and event.resource_pre_event.metadata.urn == step.urn
     )
     (main,) = found["spec"]["predictor"]["containers"]
-    return next(each["value"] for each in main["env"] if each["name"] == "LOAN_DEFAULT_SETTINGS")
+    return next(each["value"] for each in main["env"] if each["name"] == "WORKLOAD_SETTINGS")

@@ -11,7 +11,7 @@ import yaml
 from pytest_pulumi.backend import TemporaryBackend
 from pytest_pulumi.providers import Aws, simulate
 
-from policies.catalogue import FOLDER
+from policies.catalogue import FOLDER, PACK
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -117,6 +117,35 @@ def test_a_replacement_of_a_registry_stops_preview_and_update_until_a_waiver_in_
     assert waived.returncode == 0, waived.stdout + waived.stderr
     assert "exempted: POL-02 on" in waived.stdout
     assert stack.name() == "model-server"
+
+
+def test_an_update_that_was_not_judged_stops_before_it_replaces(stack, tmp_path):
+    """The program changes between the preview and the update."""
+    stack.declare("serve")
+    pulumi = tmp_path / "bin" / "pulumi"
+    pulumi.parent.mkdir()
+    changed = PROGRAM.format(name="model-server")
+    real = shutil.which("pulumi", path=stack.environment["PATH"])
+    edit = f"cat > __main__.py <<'END'{chr(10)}{changed}{chr(10)}END{chr(10)}"
+    pulumi.write_text(f'#!/bin/sh\nif [ "$1" = up ]; then {edit} fi\nexec {real} "$@"\n')
+    pulumi.chmod(0o755)
+    stack.environment["PATH"] = f"{pulumi.parent}:{stack.environment['PATH']}"
+    stopped = stack.policies("up", "--yes")
+    assert stopped.returncode != 0
+    assert "plan" in stopped.stdout + stopped.stderr
+    assert stack.name() == "serve"
+
+
+def test_plain_pulumi_gets_the_rules_by_the_environment_and_a_warning(stack):
+    stack.environment["PULUMI_OPTION_POLICY_PACK"] = str(PACK)
+    stack.declare("serve", 'pulumi.export("retrain_token", "hunter2")\n')
+    refused = stack.run("pulumi", "up", "--yes")
+    assert refused.returncode != 0
+    assert "ML-08" in refused.stdout
+    stack.declare("serve", 'pulumi.export("retrain_token", pulumi.Output.secret("hunter2"))\n')
+    allowed = stack.run("pulumi", "up", "--yes")
+    assert allowed.returncode == 0, allowed.stdout + allowed.stderr
+    assert "NOBODY JUDGED WHAT THIS LOSES" in allowed.stdout
 
 
 def test_an_update_that_nobody_agrees_to_is_refused_in_one_line(stack):

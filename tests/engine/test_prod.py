@@ -53,7 +53,7 @@ def up(tmp_path_factory):
         providers=providers,
         project="mlplatform",
         name=prod.NAME,
-        environment=prod.UNINTERRUPTED | {catalogue.SETTINGS: judged},
+        environment=prod.UNINTERRUPTED | {catalogue.SETTINGS: judged, catalogue.STEPS_JUDGED: "1"},
         timeout_seconds=LIMIT_SECONDS,
     )
     yield stack, stack.up(), providers
@@ -65,7 +65,7 @@ def test_one_up_makes_everything(up):
     assert set(first.counts) == {"create"}
     assert first.diagnostics == ()
     assert {item.type for item in cloud.items.values()} >= set(STATEFUL)
-    assert first.secret_outputs == {"kubeconfig", "retrain_token"}
+    assert first.secret_outputs == {"kubeconfig", "retrain_token", "retrain_tokens"}
 
 
 def test_a_second_up_and_a_refresh_change_nothing(up):

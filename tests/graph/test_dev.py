@@ -136,10 +136,16 @@ def test_credentials_are_in_secrets_only_and_every_secret_is_secret(graph):
     assert elsewhere == []
 
 
+def test_only_pods_of_the_retraining_service_read_the_key_that_signs(graph):
+    (secret,) = [each for each in graph.all("Secret") if "SIGNING_KEY" in each.get("stringData")]
+    (reading,) = [name for name, pod in pods(graph).items() if f"{secret.name}-" in json.dumps(pod, default=str)]
+    assert reading == "loan-default-retraining-pods"
+
+
 def test_no_output_of_the_stack_carries_a_credential(graph):
     plain = {name: value for name, value in graph.outputs.items() if name not in graph.secret_outputs}
     assert "-value" not in json.dumps(plain)
-    assert graph.secret_outputs == {"kubeconfig", "retrain_token"}
+    assert graph.secret_outputs == {"kubeconfig", "retrain_token", "retrain_tokens"}
 
 
 def test_the_outputs_are_those_that_others_rely_on(graph):
@@ -147,6 +153,7 @@ def test_the_outputs_are_those_that_others_rely_on(graph):
         "alertmanager_url",
         "artifact_store_uri",
         "drift_report_url",
+        "endpoints",
         "feature_server_url",
         "grafana_url",
         "kubeconfig",
@@ -158,8 +165,11 @@ def test_the_outputs_are_those_that_others_rely_on(graph):
         "prediction_url",
         "prometheus_url",
         "retrain_token",
+        "retrain_tokens",
         "retrain_url",
         "start_url",
+        "workload",
+        "workloads",
     }
 
 
@@ -210,10 +220,10 @@ def test_pin_changes_the_server_and_not_the_release_and_is_proved(pulumi_run, gr
         (main,) = graph.one("*:InferenceService").get("spec.predictor.containers")
         return {each["name"]: each.get("value") for each in main["env"]}
 
-    assert json.loads(server(after)["LOAN_DEFAULT_SETTINGS"])["serving"] == {"model_version": "7"}
+    assert json.loads(server(after)["WORKLOAD_SETTINGS"])["serving"] == {"model_version": "7"}
     assert server(before) != server(after)
     (job,) = pods(after)["loan-default-pinned-run"]["containers"]
-    assert job["command"][-2:] == ["workloads.loan_default.deployment", "7"]
+    assert job["command"][-2:] == ["workloads.lifecycle.pipelines.deployment", "7"]
     release = [pods(each)["loan-default-release-run"]["containers"][0] for each in (before, after)]
     assert release[0] == release[1]
     gone = {each.name for each in before.resources} - {each.name for each in after.resources}
@@ -226,14 +236,14 @@ def test_a_scheduled_retrain_is_asked_of_the_retraining_service_and_never_of_the
     variables = {each["name"]: each.get("value") for each in main["env"]}
     assert variables["RETRAIN_URL"] == "http://loan-default-retraining.loan-default.svc.cluster.local:8080/retrain"
     timed = [each.get("spec.jobTemplate.spec.template.spec") for each in graph.all("CronJob")]
-    assert "workloads.loan_default.pipeline" not in json.dumps(timed)
+    assert "workloads.lifecycle.pipelines.kubeflow" not in json.dumps(timed)
 
 
 def test_spark_spreads_over_as_many_pods_as_the_stack_file_says(pulumi_run):
     graph = pulumi_run(program(loan_default={"spark_executors": 3}))
     (main,) = pods(graph)["loan-default-nightly-times"]["containers"]
     variables = {each["name"]: each.get("value") for each in main["env"]}
-    ingestion = json.loads(variables["LOAN_DEFAULT_SETTINGS"])["ingestion"]
+    ingestion = json.loads(variables["WORKLOAD_SETTINGS"])["ingestion"]
     assert ingestion["spark_master"].startswith("k8s://")
     assert ingestion["spark_kubernetes"]["executors"] == 3
     assert ingestion["spark_kubernetes"]["namespace"] == "loan-default"

@@ -68,27 +68,68 @@ def test_credentials_are_secret_wherever_they_go(graph):
     graph.one("host:index:File", "online-store-configuration").assert_secret("content")
 
 
+def test_only_the_retraining_service_has_the_key_that_signs(graph):
+    started = [*graph.all("host:index:Process"), *graph.all("host:index:Job")]
+    having = {
+        variable: {each.name for each in started if variable in (each.get("environment") or {})}
+        for variable in ("SIGNING_KEY", "SIGN_TOKEN", "VERIFYING_KEY")
+    }
+    service, release = "loan-default-retraining-process", "loan-default-release-run"
+    assert having["SIGNING_KEY"] == {service}
+    assert having["SIGN_TOKEN"] == {service, release}
+    assert {service, release, "loan-default-model-service-process", "loan-default-batch-timer"} <= having[
+        "VERIFYING_KEY"
+    ]
+    graph.one("host:index:Process", service).assert_secret("environment.SIGNING_KEY", "environment.SIGN_TOKEN")
+
+
+def test_a_changed_policy_is_no_reason_to_release(graph):
+    assert "RELEASE_POLICY_SHA256" not in graph.one("host:index:Job").get("environment")
+    for name in ("model-service-process", "retraining-process", "batch-timer"):
+        found = graph.one("host:index:Process", f"loan-default-{name}").get("environment")["RELEASE_POLICY_SHA256"]
+        assert f"--set=labels.policy_sha256={found}" in graph.one("host:index:Process", "policy-server-server").get(
+            "command"
+        )
+
+
+def test_rotation_makes_a_new_key_and_keeps_the_former_ones_public_half(pulumi_run):
+    rotated = pulumi_run(program(loan_default={"signing_generation": 2}))
+    once = pulumi_run(program())
+    service = "loan-default-retraining-process"
+    before = once.one("host:index:Process", service).get("environment")["VERIFYING_KEY"]
+    found = rotated.one("host:index:Process", service).get("environment")
+    assert found["FORMER_VERIFYING_KEY"] == before != found["VERIFYING_KEY"]
+    served = rotated.one("host:index:Process", "loan-default-model-service-process").get("environment")
+    assert (served["VERIFYING_KEY"], "FORMER_VERIFYING_KEY" in served) == (found["VERIFYING_KEY"], False)
+
+
 def test_no_output_of_the_stack_carries_a_credential(graph):
     plain = {name: value for name, value in graph.outputs.items() if name not in graph.secret_outputs}
     assert "-value" not in json.dumps(plain)
-    assert graph.secret_outputs == {"retrain_token"}
+    assert graph.secret_outputs == {"alertmanager_login", "prometheus_login", "retrain_token", "retrain_tokens"}
 
 
 def test_the_outputs_are_those_that_others_rely_on(graph):
     assert set(graph.outputs) == {
+        "alertmanager_login",
         "alertmanager_url",
         "artifact_store_uri",
         "drift_report_url",
+        "endpoints",
         "feature_server_url",
         "mlflow_url",
         "model_url",
         "online_store_url",
         "policy_url",
         "prediction_url",
+        "prometheus_login",
         "prometheus_url",
         "retrain_token",
+        "retrain_tokens",
         "retrain_url",
         "start_url",
+        "workload",
+        "workloads",
     }
 
 
@@ -116,10 +157,33 @@ def test_batch_scoring_runs_at_the_times_that_the_stack_file_names(pulumi_run):
     timer = next(each for each in processes(graph) if each.name == "loan-default-batch-timer")
     command = timer.inputs["command"]
     assert command[command.index("--cron") + 1] == "15 5 * * 1"
-    assert command[-3:] == ["python", "-m", "workloads.loan_default.batch"]
+    assert command[-3:] == ["python", "-m", "workloads.lifecycle.serving.batch"]
 
 
 @pytest.mark.parametrize("server", ["prometheus", "alertmanager"])
 def test_links_of_alerts_lead_to_the_servers_loopback_url(graph, server):
     process = graph.one("host:index:Process", f"monitoring-{server}")
     assert f"--web.external-url={graph.outputs[f'{server}_url']}" in process.inputs["command"]
+
+
+@pytest.mark.parametrize("server", ["prometheus", "alertmanager", "pushgateway"])
+def test_a_monitoring_server_asks_for_a_password_and_takes_no_orders(graph, server):
+    process = graph.one("host:index:Process", f"monitoring-{server}")
+    web = graph.one("host:index:File", f"monitoring-{server}-web-configuration")
+    web.assert_secret("content")
+    process.assert_secret("health.login")
+    assert any(str(argument).startswith("--web.config.file=") for argument in process.inputs["command"])
+    assert [argument for argument in process.inputs["command"] if str(argument).startswith("--web.enable-")] == []
+    assert "-value" not in " ".join(map(str, process.inputs["command"]))
+
+
+def test_prometheus_answers_no_page_but_its_own(graph):
+    command = graph.one("host:index:Process", "monitoring-prometheus").inputs["command"]
+    (origin,) = [argument.partition("=")[2] for argument in command if argument.startswith("--web.cors.origin=")]
+    assert re.fullmatch(origin, graph.outputs["prometheus_url"])
+    assert not re.fullmatch(origin, graph.outputs["prometheus_url"].replace("127.0.0.1", "127x0x0x1"))
+
+
+def test_only_who_pushes_metrics_has_the_pushgateways_password(graph):
+    having = {each.name for each in processes(graph) if "PUSHGATEWAY_LOGIN" in each.inputs.get("environment", {})}
+    assert having == {"loan-default-monitoring-timer", "loan-default-retraining-process"}

@@ -23,8 +23,8 @@ from tests.validators import NAME_PROPERTIES, name_rule
 DATA = (s3.Bucket, rds.Instance, "aws:elasticache/replicationGroup:ReplicationGroup")
 OURS = ("mlplatform", "loan-default")
 S3_POLICY_BYTES = 20 * 1024
-KUBEFLOW = {f"kubeflow/{account}" for account in ACCOUNTS}
-"""Service accounts of KFP's manifests, whose pods the graph does not show."""
+KUBEFLOW = {f"kubeflow/{account}" for account in (*ACCOUNTS, "loan-default")}
+"""Service accounts of KFP's manifests, and of the pipeline, whose pods the graph does not show."""
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_no_policy_of_ours_allows_everything_on_everything(graph):
 def test_every_role_but_those_of_ci_stays_within_the_boundary_whose_rights_suffice(graph):
     limit = json.loads(graph.one(iam.Policy).get("policy"))["Statement"]
     within = [pattern for each in limit for pattern in each["Action"]]
-    free = {"ci-preview", "ci-up"}
+    free = {"ci-preview", "ci-up", "ci-images"}
     for role in graph.all(iam.Role):
         bound = role.inputs.get("permissionsBoundary")
         assert bound == (
@@ -323,7 +323,7 @@ def calling(graph, role):
 
 
 def test_credentials_are_secret_in_the_outputs(graph):
-    assert graph.secret_outputs == {"kubeconfig", "retrain_token"}
+    assert graph.secret_outputs == {"kubeconfig", "retrain_token", "retrain_tokens"}
 
 
 ADDONS = {"kube-system/aws-node", "kube-system/ebs-csi-controller-sa"}

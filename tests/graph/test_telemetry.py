@@ -9,9 +9,9 @@ from infra.core import paths, telemetry
 from tests.clusters import pods
 from tests.dev import program as dev
 from tests.graph.test_local import program as local
-from workloads.loan_default.errors import TELEMETRY_OFF
+from workloads.lifecycle.base.errors import TELEMETRY_OFF
 
-WORKLOADS = paths.CHECKOUT / "workloads" / "loan_default"
+WORKLOADS = paths.CHECKOUT / "workloads"
 
 
 def test_mlflow_on_this_machine_sends_no_usage_statistics(pulumi_run):
@@ -52,7 +52,7 @@ def test_grafana_sends_no_usage_statistics_and_fetches_no_news(cluster):
 
 def test_commands_and_images_of_the_workload_turn_the_same_statistics_off():
     assert TELEMETRY_OFF == telemetry.OFF
-    image = (WORKLOADS / "images" / "Containerfile").read_text()
+    image = (WORKLOADS / "lifecycle" / "images" / "Containerfile").read_text()
     assert all(f"{name}={value}" in image for name, value in telemetry.OFF.items())
 
 

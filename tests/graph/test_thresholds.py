@@ -7,14 +7,15 @@ import pytest
 
 from infra.core import paths
 from tests.dev import program
-from workloads.loan_default import metrics
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.monitoring import alerts
 
 CHOSEN = {
     "alerts": {"drift_share": 0.37, "live_auc": 0.43},
     "fairness": {"parity_gap": 0.38, "opportunity_gap": 0.39, "live_opportunity_gap": 0.41},
     "ingestion": {"max_bad_share": 0.42},
 }
-SETTINGS = "LOAN_DEFAULT_SETTINGS"
+SETTINGS = "WORKLOAD_SETTINGS"
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,11 @@ def settings_of(graph, part):
 
 def test_alert_rules_have_the_thresholds_of_the_stack_file(rules):
     found = {rule["annotations"]["measure"]: rule for rule in rules if "measure" in rule["annotations"]}
+    drift, auc = (metrics.selected(name, "loan-default") for name in (metrics.DATA_DRIFT_SCORE, metrics.LIVE_AUC))
     parity, opportunity = (
-        f'{metrics.BIAS_GAP}{{kind="{kind}"}}' for kind in (metrics.KIND_PARITY, metrics.KIND_OPPORTUNITY)
+        alerts.bias_gap("loan-default", kind) for kind in (metrics.KIND_PARITY, metrics.KIND_OPPORTUNITY)
     )
-    wanted = {metrics.DATA_DRIFT_SCORE: ">= 0.37", parity: "> 0.38", opportunity: "> 0.41", metrics.LIVE_AUC: "< 0.43"}
+    wanted = {drift: ">= 0.37", parity: "> 0.38", opportunity: "> 0.41", auc: "< 0.43"}
     for measure, condition in wanted.items():
         assert f"{measure} {condition}" in found[measure]["expr"]
         assert found[measure]["annotations"]["threshold"] == condition.split()[1]
@@ -98,7 +100,7 @@ def test_no_source_but_the_settings_has_a_number_for_a_shared_threshold():
         *(paths.CHECKOUT / "workloads").rglob("*.py"),
         *(path for path in (paths.CHECKOUT / "policies" / "release").rglob("*.rego") if "_test" not in path.name),
     ]
-    allowed = paths.CHECKOUT / "workloads" / "loan_default" / "settings.py"
+    allowed = paths.CHECKOUT / "workloads" / "lifecycle" / "base" / "settings.py"
     assert len(sources) > 50
     assert [str(path) for path in sources if path != allowed and literal.search(path.read_text())] == []
     assert literal.search(allowed.read_text())

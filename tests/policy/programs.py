@@ -52,12 +52,13 @@ def inputs() -> dict[str, dict[str, Any]]:
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
+        "Resource": ["arn:aws:s3:::artifacts", "arn:aws:s3:::artifacts/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     return {
         "namespace": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
         "deny": deny,
-        "quota": {},
+        "quota": {"hard": {"pods": "10"}},
         "limits": {},
         "account": {"automount_service_account_token": False},
         "serving": server("serving", replicas=2),
@@ -99,7 +100,10 @@ def inputs() -> dict[str, dict[str, Any]]:
             "enabled_cluster_log_types": ["api", "audit", "authenticator", "controllerManager", "scheduler"],
             "encryption_config": {"resources": ["secrets"], "provider": {"key_arn": "arn:aws:kms:::key/a"}},
         },
-        "template": {"metadata_options": {"http_tokens": "required", "http_put_response_hop_limit": 1}},
+        "template": {
+            "metadata_options": {"http_tokens": "required", "http_put_response_hop_limit": 1},
+            "block_device_mappings": [{"device_name": "/dev/xvda", "ebs": {"encrypted": "true"}}],
+        },
         "gpus": {
             "instance_types": ["g5.xlarge"],
             "taints": [{"key": "nvidia.com/gpu", "effect": "NO_SCHEDULE"}],
@@ -112,7 +116,16 @@ def inputs() -> dict[str, dict[str, Any]]:
             "ignore_public_acls": True,
             "restrict_public_buckets": True,
         },
-        "bucket-encryption": {"rules": [{"apply_server_side_encryption_by_default": {"sse_algorithm": "aws:kms"}}]},
+        "bucket-encryption": {
+            "rules": [
+                {
+                    "apply_server_side_encryption_by_default": {
+                        "sse_algorithm": "aws:kms",
+                        "kms_master_key_id": "arn:aws:kms:::key/a",
+                    }
+                }
+            ]
+        },
         "bucket-versions": {"versioning_configuration": {"status": "Enabled"}},
         "bucket-policy": {"policy": {"Statement": [tls]}},
         "bucket-logging": {"target_bucket": "logs", "target_prefix": "a/"},
@@ -158,7 +171,9 @@ def _cluster(given: dict[str, dict[str, Any]]) -> None:
     core.v1.Namespace("namespace", metadata={"name": NAMESPACE, **given["namespace"]})
     networking.v1.NetworkPolicy("deny", metadata=meta("deny"), spec=given["deny"])
     core.v1.ResourceQuota("quota", metadata=meta("quota"), spec=given["quota"])
-    core.v1.LimitRange("limits", metadata=meta("limits"), spec={"limits": []})
+    core.v1.LimitRange(
+        "limits", metadata=meta("limits"), spec={"limits": [{"type": "Container", "default": NEEDS["limits"]}]}
+    )
     core.v1.ServiceAccount("account", metadata=meta("account"), **given["account"])
     for name in ("serving", "mlflow"):
         k8s_apps.v1.Deployment(name, metadata=meta(name), spec=given[name])
@@ -193,12 +208,13 @@ def _cloud(given: dict[str, dict[str, Any]]) -> None:
     ec2.SecurityGroup("group", vpc_id=vpc.id, **given["group"])
     kms.Key("key", **_documents(given["key"]))
     cluster = eks.Cluster("cluster", **given["cluster"])
-    ec2.LaunchTemplate("template", **given["template"])
+    template = ec2.LaunchTemplate("template", **given["template"])
     eks.NodeGroup(
         "gpus",
         cluster_name=cluster.name,
         node_role_arn="arn:aws:iam::123456789012:role/nodes",
         subnet_ids=["a"],
+        launch_template={"id": template.id, "version": "1"},
         **given["gpus"],
     )
     bucket = s3.Bucket("bucket", **given["bucket"])

@@ -1,5 +1,6 @@
 """What a person sees of `python -m policies`: one line for what cannot be read, and no stack trace."""
 
+import stat
 import subprocess
 import sys
 
@@ -69,11 +70,27 @@ def test_an_update_is_made_when_its_preview_is_sound_and_somebody_agrees(monkeyp
         ran.append(arguments)
         return subprocess.CompletedProcess(arguments, 0)
 
-    monkeypatch.setattr(command, "_engine", lambda _: verdict)
+    monkeypatch.setattr(command, "_engine", lambda *_: verdict)
     monkeypatch.setattr(command.subprocess, "run", run)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: answer)
     monkeypatch.setattr(sys, "argv", ["policies", "up", "--", "--refresh"])
     assert command.main() == (0 if updated else 1)
-    expected = ["pulumi", "up", "--yes", "--skip-preview", "--policy-pack", str(PACK), "--refresh"]
-    assert ran == ([expected] if updated else [])
+    expected = ["pulumi", "up", "--yes", "--skip-preview", "--policy-pack", str(PACK), "--plan"]
+    assert [[*each[:7], each[8]] for each in ran] == ([[*expected, "--refresh"]] if updated else [])
+
+
+def test_events_with_secrets_pass_through_a_pipe_and_no_file(tmp_path):
+    path, text = tmp_path / "events", "a secret\n" * 20_000
+    with command._piped(path) as events:
+        assert stat.S_ISFIFO(path.stat().st_mode)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        writer = "import sys; open(sys.argv[1], 'w').write('a secret\\n' * 20_000)"
+        subprocess.run([sys.executable, "-c", writer, str(path)], check=True)
+    assert events.result() == text
+
+
+def test_engine_that_writes_no_event_does_not_hold_up_the_verdict(tmp_path):
+    with command._piped(tmp_path / "events") as events:
+        pass
+    assert events.result() == ""

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import yaml
 
-from policies import catalogue, exemptions, gate, interpreter, kinds, opa, report, samples
+from policies import builtin, catalogue, exemptions, gate, interpreter, kinds, opa, report, samples
 from policies.aws import types
 from policies.exemptions import Exemption
 from policies.model import UNKNOWN, PolicyError, Resource
@@ -20,7 +20,11 @@ OPEN = Resource(
     urn=URN,
     type=types.EKS_NODE_GROUP,
     name="nodes",
-    properties={"instanceTypes": ["m7i.large"], "remoteAccess": {"ec2SshKey": "key"}},
+    properties={
+        "instanceTypes": ["m7i.large"],
+        "launchTemplate": {"id": "a"},
+        "remoteAccess": {"ec2SshKey": "key"},
+    },
 )
 POD = {
     "kind": "Role",
@@ -60,6 +64,17 @@ def test_a_rule_that_the_stack_file_makes_advisory_is_shown_and_fails_nothing():
     assert not report.failed
 
 
+def test_an_advisory_violation_hides_no_mandatory_one():
+    report = judged(OPEN, resource(POD), settings=PolicySettings(levels={"AWS-06": "advisory"}))
+    assert broken(report) == [("AWS-06", "advisory"), ("K8S-13", "mandatory")]
+    assert report.failed
+
+
+def test_a_stack_without_violations_passes():
+    report = judged()
+    assert (broken(report), report.failed) == ([], False)
+
+
 def test_an_exemption_is_used_on_its_last_day_and_the_use_is_reported():
     report = judged(OPEN, exempt=[exemption()])
     assert not report.violations
@@ -76,6 +91,12 @@ def test_an_exemption_that_exempts_nothing_is_a_violation():
     report = judged(exempt=[exemption()])
     assert broken(report) == [("POL-01", "mandatory")]
     assert "exempts nothing" in report.violations[0].finding.message
+
+
+@pytest.mark.parametrize(("days", "rules"), [(0, []), (1, [("POL-01", "mandatory")])])
+def test_an_unused_exemption_of_a_step_is_a_violation_once_expired(days, rules):
+    unused = exemption(rule=builtin.DESTRUCTION, expiry=TODAY - dt.timedelta(days=days))
+    assert broken(judged(exempt=[unused])) == rules
 
 
 def test_an_exemption_of_another_stack_is_neither_used_nor_missed():

@@ -12,6 +12,8 @@ from policies.settings import PolicySettings
 
 from . import programs
 
+SETTINGS = PolicySettings(parameters={"ML-01": {"prefixes": ["s3://mlplatform-artifacts"]}})
+
 pytestmark = pytest.mark.pulumi_allow("default_provider")
 
 
@@ -34,7 +36,7 @@ def judged(graph):
         properties=graph.outputs,
         secrets=frozenset((name,) for name in graph.secret_outputs),
     )
-    return gate.judge([*resources, outputs], PolicySettings(), [], dt.date(2026, 1, 1), stack="test")
+    return gate.judge([*resources, outputs], SETTINGS, [], dt.date(2026, 1, 1), stack="test")
 
 
 def test_the_sound_program_breaks_no_rule(pulumi_run):

@@ -116,7 +116,8 @@ def test_no_condition_of_a_rule_can_be_taken_away_unnoticed(rule, tmp_path):
 @pytest.mark.parametrize("rule", RELEASE.values(), ids=lambda rule: rule.id)
 def test_no_condition_of_a_release_rule_can_be_taken_away_unnoticed(rule, tmp_path):
     cases = [sample for sample in samples.release() if sample.rule.id == rule.id]
-    survivors, tried = unnoticed((rule.folder / "rule.rego").read_text(), [], cases, tmp_path, RELEASE_QUESTION)
+    source, others = (rule.folder / "rule.rego").read_text(), [catalogue.RELEASE / "problem.rego"]
+    survivors, tried = unnoticed(source, others, cases, tmp_path, RELEASE_QUESTION)
     assert survivors == []
     assert tried
 

@@ -143,6 +143,13 @@ def test_what_is_known_is_decided_beside_an_unknown_element():
     assert undecided == ["ingress.0.cidrBlocks.0 is not known yet"]
 
 
+def test_a_key_that_the_stack_makes_is_its_own_before_it_is_known():
+    source = f"urn:pulumi:s::p::mlplatform:index:Store${types.KMS_KEY}::k"
+    secret = Resource(urn="u", type=types.SECRETSMANAGER_SECRET, name="s", properties={"kmsKeyId": UNKNOWN})
+    assert found("SEC-01", secret) == ([], ["kmsKeyId is not known yet"])
+    assert found("SEC-01", dataclasses.replace(secret, depends={"kmsKeyId": (source,)})) == ([], [])
+
+
 @pytest.mark.parametrize("value", ["false", 0, [], {"a": 1}])
 def test_a_property_of_the_wrong_type_is_a_violation_that_names_it(value):
     violations, undecided = found("AWS-01", cluster(endpointPublicAccess=value))

@@ -4,17 +4,18 @@ import json
 import os
 import shutil
 import subprocess
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from infra.core import paths
+from infra.host.supervision import Supervision
 from tests.e2e.stack import LocalStack, ask, wait_until
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 
 MODEL_SERVER, SERVICE = "loan-default-model-service-process", "loan-default-retraining-process"
+LOGINS = ("prometheus", "alertmanager")
 SCORE = "evidently_data_drift_score"
 
 
@@ -39,9 +40,9 @@ class Broken:
     def capture_off(self):
         file = self._stack.folder / "supervisor" / "specs" / f"{MODEL_SERVER}.json"
         specification = json.loads(file.read_text())
-        settings = json.loads(specification["environment"]["LOAN_DEFAULT_SETTINGS"])
+        settings = json.loads(specification["environment"]["WORKLOAD_SETTINGS"])
         settings.setdefault("serving", {})["capture"] = False
-        specification["environment"]["LOAN_DEFAULT_SETTINGS"] = json.dumps(settings)
+        specification["environment"]["WORKLOAD_SETTINGS"] = json.dumps(settings)
         self._write(file, json.dumps(specification))
         self._restart_model_server()
 
@@ -85,7 +86,7 @@ class Broken:
         file.write_text(text)
 
     def _reload(self, server):
-        urllib.request.urlopen(urllib.request.Request(f"{self._outputs[f'{server}_url']}/-/reload", method="POST"))
+        Supervision(self._stack.folder).hang_up(f"monitoring-{server}")
 
     def _restart_model_server(self):
         with self._stack.without(MODEL_SERVER):
@@ -112,8 +113,8 @@ def drill(stack):
     """What a drill says when it fails."""
     specification = stack.specification(SERVICE)
     done = subprocess.run(
-        ["python", "-m", "workloads.loan_default.drill"],
-        input=json.dumps(stack.outputs()),
+        ["python", "-m", "workloads.lifecycle.operations.drill"],
+        input=json.dumps(stack.outputs() | {f"{name}_login": stack.login(name) for name in LOGINS}),
         cwd=paths.CHECKOUT,
         env=os.environ | {name: specification["environment"][name] for name in ("PATH", "RETRAIN_TOKEN")},
         stdout=subprocess.PIPE,

@@ -1,4 +1,7 @@
-"""Every alert rule fires on what it is for and stays silent otherwise, judged by `promtool test rules`."""
+"""Every alert rule fires on what it is for and stays silent otherwise, judged by `promtool test rules`.
+
+The rules of a second, healthy workload are always loaded beside: none of them ever fires, nor hides what is wrong.
+"""
 
 import json
 import re
@@ -9,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from infra.core import paths
-from workloads.loan_default import alerts, metrics
-from workloads.loan_default.settings import AlertSettings, LoanDefaultSettings, drill_profile
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings, WorkloadSettings, drill_profile
+from workloads.lifecycle.monitoring import alerts
+from workloads.loan_default.definition import LOAN_DEFAULT
+from workloads.turbofan.definition import TURBOFAN
 
+BESIDE = LOAN_DEFAULT.model_copy(update={"name": "other-default"})
 SETTINGS = AlertSettings()
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SCORED = f'{metrics.PREDICTIONS}{{alias="champion",version="1"}}'
@@ -21,25 +28,43 @@ ALL = f'{metrics.PREDICTION_LATENCY}_count{{source="vector"}}'
 pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 
 
-def fired(tmp_path, series, at, interval="1m", settings=SETTINGS):
-    """Names of the alerts that fire `at` seconds into the series."""
-    (tmp_path / "rules.yml").write_text(alerts.rules(settings))
+def rule_file(settings=SETTINGS, workload=LOAN_DEFAULT):
+    return alerts.rules(workload, settings, FairnessSettings())
+
+
+def fired(tmp_path, series, at, interval="1m", settings=SETTINGS, *, workload=LOAN_DEFAULT, besides=None):
+    """Names of the workload's alerts that fire `at` seconds into the series."""
+    beside = BESIDE if workload is LOAN_DEFAULT else LOAN_DEFAULT
+    (tmp_path / "rules.yml").write_text(rule_file(settings, workload))
+    (tmp_path / "beside.yml").write_text(rule_file(workload=beside))
     names = sorted({rule["alert"] for rule in loaded(settings)})
+    known = about(workload, series) | about(beside, healthy(f"0+60x{at // MINUTE}") | (besides or {}))
     case = {
         "interval": interval,
-        "input_series": [{"series": key, "values": value} for key, value in series.items()],
+        "input_series": [{"series": key, "values": value} for key, value in known.items()],
         "alert_rule_test": [{"eval_time": f"{at}s", "alertname": name, "exp_alerts": []} for name in names],
     }
     file = tmp_path / "test.yml"
-    file.write_text(json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": interval, "tests": [case]}))
+    content = {"rule_files": ["rules.yml", "beside.yml"], "evaluation_interval": interval, "tests": [case]}
+    file.write_text(json.dumps(content))
     done = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False)
-    found = set(re.findall(r"alertname: ?(\w+)", done.stdout + done.stderr))
-    assert bool(found) == bool(done.returncode), done.stdout + done.stderr
-    return found
+    said = done.stdout + done.stderr
+    found = {(name, of) for name, of in re.findall(r'Labels:\{alertname="(\w+)"[^}]* workload="([^"]+)"', said)}
+    assert bool(found) == bool(done.returncode), said
+    assert {of for _, of in found} <= {workload.name}, said
+    return {name for name, _ in found}
+
+
+def about(workload, series):
+    """The series with the workload's label, as the processes show them."""
+    label = f'workload="{workload.name}"'
+    return {
+        f"{key[:-1]},{label}}}" if key.endswith("}") else f"{key}{{{label}}}": values for key, values in series.items()
+    }
 
 
 def loaded(settings=SETTINGS):
-    (group,) = json.loads(alerts.rules(settings))["groups"]
+    (group,) = json.loads(rule_file(settings))["groups"]
     return group["rules"]
 
 
@@ -50,15 +75,15 @@ def drift(share, in_a_row):
     }
 
 
-def healthy():
-    """A model server that answers fast and captures, and a drift job that ran."""
+def healthy(ended="0x400"):
+    """A model server that answers fast and captures, and a drift job that ran; `ended`: when it did, in seconds."""
     return {
         f'{metrics.MODEL_INFO}{{alias="champion",instance="a",version="1"}}': "1x400",
         f'{metrics.MODEL_WANTED}{{alias="champion",instance="a",version="1"}}': "1x400",
         metrics.CHAMPION_MISSING: "0x400",
         f'{metrics.LOOP_FAILURES_IN_A_ROW}{{loop="watcher"}}': "0x400",
         f'{metrics.LOOP_BROKEN}{{loop="watcher"}}': "0x400",
-        metrics.DRIFT_JOB_TIMESTAMP: "0x400",
+        metrics.DRIFT_JOB_TIMESTAMP: ended,
         metrics.DRIFT_JOB_OK: "1x400",
         metrics.DRIFT_MEASURED: "1x400",
         SCORED: "0+600x400",
@@ -137,6 +162,21 @@ def test_each_condition_fires_its_alert_and_no_other(tmp_path, name):
     assert fired(tmp_path, healthy() | CONDITIONS[name], 2 * HOUR) == {name}
 
 
+def test_drift_of_either_workload_is_an_alert_of_it_alone(tmp_path):
+    for workload in (LOAN_DEFAULT, BESIDE):
+        found = fired(tmp_path, healthy() | drift(0.5, 2), 16 * MINUTE, workload=workload)
+        assert found == {metrics.ALERT_DATA_DRIFT}
+
+
+def test_drift_of_one_and_checks_in_a_row_of_another_are_no_alert(tmp_path):
+    assert fired(tmp_path, healthy() | drift(0.5, 0), 30 * MINUTE, besides=drift(0.0, 5)) == set()
+
+
+def test_workload_without_groups_has_no_alert_on_bias():
+    (group,) = json.loads(rule_file(workload=LOAN_DEFAULT.model_copy(update={"groups": ()})))["groups"]
+    assert {rule["alert"] for rule in loaded()} - {rule["alert"] for rule in group["rules"]} == {metrics.ALERT_BIAS}
+
+
 def test_requests_that_the_client_got_wrong_are_no_error_of_ours(tmp_path):
     series = healthy() | {f'{metrics.PREDICTION_ERRORS}{{reason="malformed"}}': "0+600x400"}
     assert fired(tmp_path, series, 2 * HOUR) == set()
@@ -178,6 +218,14 @@ def test_failing_requests_beside_a_large_batch_fire(tmp_path):
     assert metrics.ALERT_ERRORS in fired(tmp_path, series, 2 * HOUR)
 
 
+def test_failed_probes_without_traffic_do_not_fire(tmp_path):
+    probes = {f'{metrics.PREDICTION_ERRORS}{{reason="internal"}}': "0x10 1 2 3 3x387"}
+    series = healthy() | probes | {ALL: "0x400", FAST: "0x400"}
+    assert metrics.ALERT_ERRORS not in fired(tmp_path, series, 20 * MINUTE)
+    busy = {f'{metrics.PREDICTION_ERRORS}{{reason="internal"}}': "0x10 10 20 30 40 50 60 70 80 80x380"}
+    assert metrics.ALERT_ERRORS in fired(tmp_path, series | busy, 20 * MINUTE)
+
+
 def test_no_model_server_fires(tmp_path):
     of_server = (metrics.MODEL_INFO, metrics.MODEL_WANTED)
     series = {key: value for key, value in healthy().items() if not key.startswith(of_server)}
@@ -208,10 +256,29 @@ def test_every_alert_has_a_test_that_makes_it_fire():
 
 
 def test_the_drill_runs_the_same_rules_with_shorter_times():
-    short = loaded(drill_profile(LoanDefaultSettings()).alerts)
+    short = loaded(drill_profile(WorkloadSettings()).alerts)
     assert [rule["expr"] for rule in short] == [rule["expr"] for rule in loaded()]
     durations = {rule["alert"]: rule["for"] for rule in short}
     assert durations[metrics.ALERT_DATA_DRIFT] == "5s"
+
+
+@pytest.mark.parametrize(("metric", "good", "bad"), [(metrics.LIVE_CONCORDANCE, 0.8, 0.6), (metrics.LIVE_RMSE, 24, 26)])
+def test_regression_that_ranks_or_errs_too_much_fires(tmp_path, metric, good, bad):
+    for value, alert in ((good, set()), (bad, {metrics.ALERT_LIVE_QUALITY})):
+        series = healthy() | {f'{metric}{{version="1"}}': f"{value}x400"}
+        assert fired(tmp_path, series, 10 * MINUTE, workload=TURBOFAN) == alert
+
+
+def test_quality_of_a_regression_is_its_concordance_and_its_error():
+    text = alerts.rules(TURBOFAN, SETTINGS, FairnessSettings())
+    rules = [rule for rule in json.loads(text)["groups"][0]["rules"] if rule["alert"] == metrics.ALERT_LIVE_QUALITY]
+    watched = {rule["annotations"][alerts.MEASURE]: rule["annotations"][alerts.THRESHOLD] for rule in rules}
+    assert watched == {
+        metrics.selected(metrics.LIVE_CONCORDANCE, "turbofan"): "0.7",
+        metrics.selected(metrics.LIVE_RMSE, "turbofan"): "25",
+    }
+    assert [rule["expr"].split()[-2:] for rule in rules] == [["<", "0.7"], [">", "25"]]
+    assert "cycles on requests with known outcome" in rules[1]["annotations"]["summary"]
 
 
 def test_every_alert_names_a_runbook_that_exists():
@@ -224,6 +291,6 @@ def test_rules_ask_only_for_metrics_that_are_defined():
     names = set()
     for rule in loaded():
         words = rule["expr"].replace("(", " ").replace("{", " ").replace("[", " ").replace(")", " ").split()
-        names |= {word for word in words if word.startswith(("loan_default_", "evidently_"))}
+        names |= {word for word in words if word.startswith(("mlplatform_", "evidently_"))}
     assert names
     assert {name.removesuffix("_bucket").removesuffix("_count") for name in names} <= known

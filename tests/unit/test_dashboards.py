@@ -8,15 +8,22 @@ import subprocess
 import pytest
 
 from infra.monitoring import dashboards as platform
-from workloads.loan_default import dashboards, metrics
-from workloads.loan_default.settings import AlertSettings
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings
+from workloads.lifecycle.monitoring import dashboards
+from workloads.loan_default.definition import LOAN_DEFAULT
+from workloads.turbofan.definition import TURBOFAN
 
 SETTINGS = AlertSettings()
-ALL = {**dashboards.dashboards(SETTINGS), "cluster": platform.cluster()}
+ALL = {
+    **dashboards.dashboards(LOAN_DEFAULT, SETTINGS, FairnessSettings()),
+    "regression": dashboards.dashboards(TURBOFAN, SETTINGS, FairnessSettings())["quality"],
+    "cluster": platform.cluster(),
+}
 OURS = {
     value
     for name, value in vars(metrics).items()
-    if isinstance(value, str) and re.fullmatch("(loan_default|evidently)_.*", value) and not name.startswith("_")
+    if isinstance(value, str) and re.fullmatch("(mlplatform|evidently)_.+", value) and not name.startswith("_")
 }
 
 
@@ -38,9 +45,9 @@ def test_every_query_is_promql(name, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", dashboards.dashboards(SETTINGS))
+@pytest.mark.parametrize("name", dashboards.dashboards(LOAN_DEFAULT, SETTINGS, FairnessSettings()))
 def test_a_dashboard_of_the_workload_asks_only_for_its_metrics(name):
-    asked = {word for query in queries(ALL[name]) for word in re.findall(r"\b(?:loan_default|evidently)_\w+", query)}
+    asked = {word for query in queries(ALL[name]) for word in re.findall(r"\b(?:mlplatform|evidently)_\w+", query)}
     assert asked
     assert {re.sub("_(bucket|sum|count)$", "", word) if word not in OURS else word for word in asked} <= OURS
 

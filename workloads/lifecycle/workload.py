@@ -4,199 +4,63 @@ The Pulumi program imports definitions, so this module and every definition need
 Code that needs numpy, Spark, Feast or MLflow is named by a reference `module:attribute`, which a stage's process loads.
 """
 
-import re
+import math
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-NAME_LENGTH = 30
-"""Characters of a workload's name: with a schedule's longest suffix, `-scheduled-retrain`, it stays below the 52 of
-a CronJob, and below IAM's 64 with stack and role beside it.
-Source: https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/,
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
-
-_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-
-
-class DefinitionError(ValueError):
-    """A definition that cannot be used; its text names field, value, what is allowed, and the fix."""
-
-
-def _workload_name(name: str) -> str:
-    if len(name) > NAME_LENGTH or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{name!r} cannot name a workload: namespaces, MLflow models, IAM roles and schedules derive from it; give "
-            f"at most {NAME_LENGTH} of a-z, 0-9 and '-', starting with a letter and ending with a letter or digit"
-        )
-    return name
+from workloads.lifecycle.schema import (
+    RESERVED,
+    DefinitionError,
+    Entity,
+    EventTime,
+    Feature,
+    Former,
+    Group,
+    Identifier,
+    Outcome,
+    Part,
+    Reference,
+    Shift,
+    Source,
+    View,
+    WorkloadName,
+)
+from workloads.lifecycle.thresholds import THRESHOLDS, Problem, Threshold
 
 
-def _identifier(name: str) -> str:
-    if not _IDENTIFIER.fullmatch(name):
-        raise ValueError(f"{name!r} cannot name a feature, a key or an attribute: use letters, digits and '_'")
-    return name
-
-
-def _reference(text: str) -> str:
-    if not _REFERENCE.fullmatch(text):
-        raise ValueError(f"{text!r} is no reference: write `package.module:attribute`")
-    return text
-
-
-WorkloadName = Annotated[str, AfterValidator(_workload_name)]
-"""DNS label from which every other name of the workload derives, e.g. `loan-default`."""
-
-Identifier = Annotated[str, AfterValidator(_identifier)]
-"""Name of a feature, join key or attribute: a column of Parquet files and a field of requests."""
-
-Reference = Annotated[str, AfterValidator(_reference)]
-"""Dotted reference `package.module:attribute` that a stage's process loads."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Column(_Part):
-    """One column of the raw data: an integer between two bounds, both allowed."""
-
-    name: Annotated[str, Field(min_length=1)]
-    """Header of the column."""
-
-    lowest: int
-    """Smallest allowed value."""
-
-    highest: int
-    """Largest allowed value."""
-
-    is_code: bool = False
-    """Whether each value is a code; a value outside the bounds is then an unknown category."""
-
-    aliases: tuple[str, ...] = ()
-    """Headers by which other copies of the data name this column."""
-
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> Self:
-        if self.lowest > self.highest:
-            raise ValueError(
-                f"column {self.name!r}: lowest={self.lowest} is above highest={self.highest}; exchange the two"
-            )
-        return self
-
-
-class Source(_Part):
-    """The raw data's contract: the columns of a CSV, in the order of the file."""
-
-    title: str
-    """What the data is, in the words of an error, e.g. `UCI dataset 350`."""
-
-    contract_version: Annotated[int, Field(ge=1)]
-    """Part of every content hash: another reading of the same bytes is other data."""
-
-    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
-
-    key: str
-    """Column that identifies a row; of two rows with the same key the first is kept."""
-
-
-class Entity(_Part):
-    """What a prediction is about, and the key by which its features are looked up."""
-
-    name: Identifier
-    """Name in the feature store, e.g. `customer`."""
-
-    key: Identifier
-    """Join key of features and of requests, e.g. `CustomerID`."""
-
-    description: str
-
-
-class Feature(_Part):
-    """One input of the model."""
-
-    name: Identifier
-
-    type: Literal["integer", "number"]
-    """`integer` is stored with 64 bits, `number` as a double."""
-
-    description: str
-    """Meaning and unit, for people."""
-
-
-class View(_Part):
-    """Features that are published together, about the same entity."""
-
-    name: Identifier
-
-    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
-
-    ttl: Annotated[timedelta, Field(gt=timedelta(0))]
-    """Age at which a feature is too old to answer a request."""
-
-
-class Outcome(_Part):
-    """What the model predicts, once it is known."""
-
-    label: Identifier
-    """Column of the published data."""
-
-    column: str
-    """Column of the raw data that the label comes from."""
-
-
-class Group(_Part):
-    """A protected attribute by which quality is compared; the model need not see it."""
-
-    attribute: Identifier
-    """Name in reports, metrics and the release policy."""
-
-    column: Identifier
-    """Column of the published data that holds it: a raw column that travels beside the features, or a feature."""
-
-    edges: tuple[float, ...] = ()
-    """Edges of a continuous attribute's groups, each open below and closed above; empty takes each value as a group."""
-
-    kept_values: tuple[int, ...] = ()
-    """Values that are groups of their own, every other value being `other_value`; empty keeps each."""
-
-    other_value: int | None = None
-    """Group of the values that are not kept; needed with `kept_values`."""
-
-    @model_validator(mode="after")
-    def _one_way_of_grouping(self) -> Self:
-        if self.edges and self.kept_values:
-            raise ValueError(f"group {self.attribute!r} has edges and kept_values: give one of them")
-        if list(self.edges) != sorted(set(self.edges)):
-            raise ValueError(f"group {self.attribute!r}: edges={self.edges} must ascend")
-        if bool(self.kept_values) != (self.other_value is not None):
-            raise ValueError(f"group {self.attribute!r}: kept_values and other_value belong together: give both")
-        return self
-
-
-class Workload(_Part):
+class Workload(Part):
     """One model: its data, features, outcome, groups, and the code that is about it."""
 
     name: WorkloadName
     """Every other name derives from it."""
 
     title: str
-    """Name for people, e.g. `Loan default`."""
+    """Name for people, e.g. `Churn`."""
 
     description: str
     """What the model predicts, one sentence."""
 
+    problem: Problem = "binary"
+
+    answer: str
+    """What a prediction is, for people, e.g. `Default probability`."""
+
     source: Source
 
-    entity: Entity
+    entities: Annotated[tuple[Entity, ...], Field(min_length=1)]
 
-    view: View
+    views: Annotated[tuple[View, ...], Field(min_length=1)]
 
     outcome: Outcome
+
+    time: EventTime | None = None
+    """None: every row is an observation of the moment of its ingestion."""
+
+    split: Literal["rows", "entities", "time"] = "rows"
+    """What is held out: rows (by label, where the problem is binary), whole entities, or the newest time."""
 
     attributes: tuple[Identifier, ...] = ()
     """Raw columns that are published beside the features for comparing groups; the model never sees them."""
@@ -209,25 +73,92 @@ class Workload(_Part):
     generator: Reference
     """`(path, rows, seed) -> None`: writes seeded rows with the source's columns."""
 
-    example: tuple[int | float, ...]
+    example: tuple[int | float | str | None, ...]
     """A request's vector, in the order of `features`, for documents and smoke predictions."""
+
+    example_keys: tuple[int | str, ...] = ()
+    """Keys of an entity of the data and of the generator, in the order of `keys`; empty: no smoke look-up."""
+
+    estimator: Literal["sklearn", "xgboost"] = "sklearn"
+    """What learns where the stack file's `training.estimator` does not say it."""
+
+    drill: tuple[Shift, ...] = ()
+    """The drift of a fire drill; empty moves each number by a quarter of its standard deviation."""
+
+    former: Former = Former()
+
+    personal: tuple[str, ...] = ()
+    """Raw columns that are personal data."""
+
+    gate: tuple[Threshold, ...] = ()
+    """Limits of the release policy that differ from `THRESHOLDS`, each with its reason."""
+
+    limits: str = ""
+    """Where the model must not be used, Markdown for its card."""
+
+    @property
+    def inputs(self) -> tuple[Feature, ...]:
+        """The features of all views, in the order of a request's vector."""
+        return tuple(feature for view in self.views for feature in view.features)
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The model's inputs, in the order of a request's vector."""
-        return tuple(feature.name for feature in self.view.features)
+        """Names of the model's inputs, in the order of a request's vector."""
+        return tuple(feature.name for feature in self.inputs)
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Field -> `module:attribute` of each reference to code."""
+        found = {"derive": self.derive, "generator": self.generator, "outcome.derive": self.outcome.derive}
+        return {field: dotted for field, dotted in found.items() if dotted is not None}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Join keys, which a request gives instead of a vector."""
+        return tuple(entity.key for entity in self.entities)
+
+    def keys_of(self, view: View) -> tuple[str, ...]:
+        """Join keys of one view."""
+        return tuple(entity.key for entity in self.entities if not view.entities or entity.name in view.entities)
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether every input is a number, so that one tensor of the v2 protocol holds a request."""
+        return not any(feature.type == "string" or feature.nullable for feature in self.inputs)
+
+    def is_answer(self, value: object) -> bool:
+        """Whether the model can answer a value: a probability or, of a regression, each finite number."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return False
+        return self.problem == "regression" or 0 <= value <= 1
 
     @property
     def published(self) -> tuple[str, ...]:
         """Raw columns that are published beside the features, in the order of the file.
 
-        The key and the label go by other names, and a column that a feature repeats but for its case would make two
-        columns one for readers that ignore case.
+        Keys and label go by other names, and a column that a feature repeats but for its case would make two columns
+        one for readers that ignore case.
         """
         features = {name.lower() for name in self.features}
-        named = {self.source.key, self.outcome.column}
+        named = {self.outcome.column, *(entity.column for entity in self.entities)}
         names = (column.name for column in self.source.columns)
         return tuple(name for name in names if name not in named and name.lower() not in features)
+
+    @property
+    def kept(self) -> list[str]:
+        """Columns that are kept of a row to learn from: keys, features, what groups are compared by, and the label."""
+        names = (*self.keys, *self.features, *self.attributes, self.outcome.label)
+        return list(dict.fromkeys(names))  # a key may be a feature, too
+
+    @property
+    def label_type(self) -> Literal["integer", "number"]:
+        """Type of the published label."""
+        return "integer" if self.problem == "binary" else "number"
+
+    @property
+    def thresholds(self) -> dict[str, int | float]:
+        """Every limit that the release policy applies to this workload's models."""
+        return {each.limit: each.value for each in (*THRESHOLDS[self.problem], *self.gate)}
 
     @property
     def module_name(self) -> str:
@@ -250,37 +181,125 @@ class Workload(_Part):
         return f"{self.module_name}_v1"
 
     @model_validator(mode="after")
-    def _columns_are_consistent(self) -> Self:
-        raw = [column.name for column in self.source.columns]
-        _refuse_repeated(
-            [*raw, *(alias for column in self.source.columns for alias in column.aliases)], "source.columns"
+    def _names_are_unique(self) -> Self:
+        columns = self.source.columns
+        _refuse_repeated([*self._raw, *(alias for column in columns for alias in column.aliases)], "source.columns")
+        _refuse_repeated(self.features, "views.features")
+        _refuse_repeated([entity.name for entity in self.entities], "entities")
+        _refuse_repeated(self.keys, "entities.key")
+        _refuse_repeated([view.name for view in self.views], "views")
+        _refuse_repeated([each.limit for each in self.gate], "gate")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Self:
+        named = {
+            "source.key": self.source.key,
+            "entities.column": [entity.column for entity in self.entities],
+            "attributes": self.attributes,
+            "personal": self.personal,
+            "time.column": [] if self.time is None else [self.time.column],
+            "outcome.column": [] if self.outcome.column is None else [self.outcome.column],
+        }
+        for field, columns in named.items():
+            self._refuse_unknown(field, columns, self._raw)
+        self._refuse_unknown(
+            "groups.column", [group.column for group in self.groups], [*self.attributes, *self.features]
         )
-        _refuse_repeated(self.features, "view.features")
-        self._refuse_unknown("source.key", self.source.key, raw)
-        self._refuse_unknown("outcome.column", self.outcome.column, raw)
-        for attribute in self.attributes:
-            self._refuse_unknown("attributes", attribute, raw)
+        entities = [entity.name for entity in self.entities]
+        self._refuse_unknown(
+            "views.entities", [name for view in self.views for name in view.entities], entities, "entity"
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_are_identified(self) -> Self:
+        columns = {column.name: column for column in self.source.columns}
+        counted = [] if self.time is None else [self.time.column]
+        for name in (*self.source.key, *(entity.column for entity in self.entities), *counted):
+            if columns[name].nullable:
+                raise ValueError(f"column {name!r} identifies rows, so it cannot be nullable: remove nullable")
+        for entity in self.entities:
+            if columns[entity.column].type != entity.type:
+                raise ValueError(
+                    f"entities: the key {entity.key!r} is of type {entity.type}, its column {entity.column!r} of type "
+                    f"{columns[entity.column].type}; give the entity the type of its column, integer or string"
+                )
+        if counted and columns[counted[0]].type == "string":
+            raise ValueError(f"time.column {counted[0]!r} is a string, which does not count: name a number")
+        allowed = {entity.column for entity in self.entities} | set(counted)
+        beside = [name for name in self.source.key if name not in allowed]
+        if beside:
+            raise ValueError(
+                f"source.key holds {beside[0]!r}, which is the column of no entity and not time.column: an entity "
+                "would have two rows at once; remove it, or make it an entity"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _label_is_no_input(self) -> Self:
         if self.outcome.label in self.features or self.outcome.column in self.features:
             raise ValueError(
-                f"view.features holds the label {self.outcome.label!r}: a model that is given its label "
+                f"views.features holds the label {self.outcome.label!r}: a model that is given its label "
                 "learns nothing; remove it"
             )
         if self.outcome.column in self.attributes:
             raise ValueError(f"attributes holds the label's column {self.outcome.column!r}: remove it")
-        for group in self.groups:
-            self._refuse_unknown("groups.column", group.column, [*self.attributes, *self.features])
+        return self
+
+    @model_validator(mode="after")
+    def _published_names_are_unique(self) -> Self:
+        published = [*self.keys, *self.features, self.outcome.label, *self.published, *RESERVED]
+        _refuse_repeated(
+            [name.lower() for name in published],
+            "the published data (keys, features, label, raw columns beside them, and "
+            f"{', '.join(RESERVED)}, which ingestion adds; case is ignored)",
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _problem_fits(self) -> Self:
+        if self.problem == "binary" and (self.outcome.lowest, self.outcome.highest) != (0, 1):
+            raise ValueError(
+                f"outcome is {self.outcome.lowest:g} to {self.outcome.highest:g}, but a binary problem knows 0 and 1: "
+                "remove lowest and highest, or set problem to 'regression'"
+            )
+        if self.split == "time" and self.time is None:
+            raise ValueError("split by 'time' needs `time`: say which column counts, or split by 'rows' or 'entities'")
         if len(self.example) != len(self.features):
             raise ValueError(
-                f"example has {len(self.example)} numbers, the model takes {len(self.features)}: "
+                f"example has {len(self.example)} values, the model takes {len(self.features)}: "
                 f"{', '.join(self.features)}"
+            )
+        if self.example_keys and len(self.example_keys) != len(self.keys):
+            raise ValueError(
+                f"example_keys has {len(self.example_keys)} values, a request {len(self.keys)} keys: "
+                f"{', '.join(self.keys)}"
             )
         return self
 
-    def _refuse_unknown(self, field: str, name: str, known: Iterable[str]) -> None:
-        allowed = list(known)
-        if name not in allowed:
+    @model_validator(mode="after")
+    def _drill_moves_numbers(self) -> Self:
+        numbers = [each.name for each in self.inputs if each.type != "string"]
+        self._refuse_unknown("drill.feature", [shift.feature for shift in self.drill], numbers, "numeric feature")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_fit_the_problem(self) -> Self:
+        known = [each.limit for each in THRESHOLDS[self.problem]]
+        self._refuse_unknown("gate", [each.limit for each in self.gate], known, f"{self.problem} limit")
+        return self
+
+    @property
+    def _raw(self) -> list[str]:
+        return [column.name for column in self.source.columns]
+
+    def _refuse_unknown(self, field: str, names: Iterable[str], known: list[str], kind: str = "column") -> None:
+        unknown = next((name for name in names if name not in known), None)
+        if unknown is not None:
             raise ValueError(
-                f"{field} names the column {name!r}, which is none of {', '.join(allowed) or 'no columns'}"
+                f"{field} names the {kind} {unknown!r}, which is none of "
+                f"{', '.join(known) or 'nothing'}: name one of these, or add it there"
             )
 
 

@@ -2,16 +2,12 @@
 
 import hashlib
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from infra.host.errors import HostError
 from infra.host.kinds import Host, Outputs, Request
 from infra.host.kinds.folder import inside, make_folder, remove_empty
 from infra.host.models import FileInputs
-
-RELOAD_SECONDS = 10
 
 
 class FileKind:
@@ -32,7 +28,7 @@ class FileKind:
             candidate.replace(path)
         finally:
             candidate.unlink(missing_ok=True)
-        _reload(request.inputs)
+        _reload(host, request.inputs)
         return {"absolute_path": str(path), "sha256": _sha256(request.inputs.content.encode())}
 
     def read(self, host: Host, request: Request[FileInputs], outputs: Outputs) -> Outputs | None:
@@ -56,7 +52,7 @@ class FileKind:
         path = inside(host.root, request.inputs.path)
         path.unlink(missing_ok=True)
         remove_empty(path.parent, host.root)
-        _reload(request.inputs)
+        _reload(host, request.inputs)
 
 
 def _sha256(content: bytes) -> str:
@@ -76,13 +72,6 @@ def _check(request: Request[FileInputs], candidate: Path) -> None:
         raise HostError(f"{command[0]} refuses {request.inputs.path}:\n{said}")
 
 
-def _reload(inputs: FileInputs) -> None:
-    if inputs.reload_url is None:
-        return
-    try:
-        with urllib.request.urlopen(inputs.reload_url, data=b"", timeout=RELOAD_SECONDS):  # noqa: S310
-            return
-    except urllib.error.HTTPError as error:
-        raise HostError(f"{inputs.reload_url} refused to reload: {error.read().decode(errors='replace')}") from error
-    except OSError as error:
-        raise HostError(f"{inputs.reload_url} does not answer, {inputs.path} was not read again: {error}") from error
+def _reload(host: Host, inputs: FileInputs) -> None:
+    if inputs.reload is not None:
+        host.supervision.hang_up(inputs.reload)

@@ -1,8 +1,8 @@
 package promotion.rel_05
 
-max_train_gap := 0.04 # AUC on learnt rows minus AUC on held-out rows
+import data.release.problem
 
-reasons contains sprintf("AUC on learnt rows is %.4f higher than on held-out rows", [gap]) if {
-	gap := input.train.test_auc - input.candidate.test_auc
-	gap > max_train_gap
+reasons contains sprintf("%s on learnt rows is %.4f higher than on held-out rows", [problem.name, gap]) if {
+	gap := input.train[problem.ranking] - input.candidate[problem.ranking]
+	gap > input.limits.max_train_gap
 }

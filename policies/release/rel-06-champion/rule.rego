@@ -1,8 +1,14 @@
 package promotion.rel_06
 
-max_auc_loss := 0.005 # against the champion on the same rows: one standard error of the AUC is 0.006
+import data.release.problem
 
-reasons contains sprintf("AUC is %.4f lower than the champion's on the same rows", [loss]) if {
-	loss := input.champion.test_auc - input.candidate.test_auc
-	loss > max_auc_loss
+reasons contains sprintf("%s is %.4f lower than the champion's on the same rows", [problem.name, loss]) if {
+	loss := input.champion[problem.ranking] - input.candidate[problem.ranking]
+	loss > input.limits.max_champion_loss
+}
+
+reasons contains sprintf("the error is %.4f standard deviations larger than the champion's on the same rows", [loss]) if {
+	some fact, limit in problem.losses
+	loss := input.candidate[fact] - input.champion[fact]
+	loss > input.limits[limit]
 }

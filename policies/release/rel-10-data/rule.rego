@@ -3,11 +3,11 @@ package promotion.rel_10
 # The share that ingestion accepts: ingestion.max_bad_share of a stack file.
 max_quarantined_share := input.limits.quarantined_share
 
-min_rows := 1000
+min_rows := input.limits.min_rows
 
 reasons contains sprintf("feature %s is constant", [name]) if some name in input.data.constant_features
 
-reasons contains sprintf("%d rows are fewer than %d", [input.data.rows, min_rows]) if {
+reasons contains sprintf("%d rows are fewer than %v", [input.data.rows, min_rows]) if {
 	not input.data.rows >= min_rows
 }
 

@@ -5,5 +5,5 @@ reasons contains "the model was trained on other data than it is judged by" if {
 }
 
 reasons contains "the model has other features than the contract" if {
-	not input.data.features == ["Age", "Income", "CreditScore", "NumOpenAccounts"]
+	not input.data.features == input.contract.features
 }

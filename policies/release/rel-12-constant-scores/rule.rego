@@ -1,7 +1,5 @@
 package promotion.rel_12
 
-min_distinct_scores := 50
-
 reasons contains sprintf("only %d different scores: the model is constant or under-fit", [input.candidate.distinct_scores]) if {
-	not input.candidate.distinct_scores >= min_distinct_scores
+	not input.candidate.distinct_scores >= input.limits.min_distinct_scores
 }

@@ -7,3 +7,9 @@ violation contains k8s.violation(path, "must not be privileged") if {
 	object.get(entry.container, ["securityContext", "privileged"], false) != false
 	path := array.concat(entry.path, ["securityContext", "privileged"])
 }
+
+violation contains k8s.violation(path, "must not be true: the container is a process of the node") if {
+	some entry in k8s.containers
+	object.get(k8s.security(entry, "windowsOptions", {}), "hostProcess", false) != false
+	path := array.concat(entry.path, ["securityContext", "windowsOptions", "hostProcess"])
+}

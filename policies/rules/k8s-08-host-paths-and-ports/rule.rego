@@ -13,3 +13,9 @@ violation contains k8s.violation(array.concat(entry.path, ["ports", i, "hostPort
 	some i, port in entry.container.ports
 	object.get(port, "hostPort", 0) != 0
 }
+
+# A volume that any pod may claim.
+violation contains k8s.violation(["spec", field], "is a path of the node") if {
+	some field in ["hostPath", "local"]
+	field in object.keys(k8s.reviewed.spec)
+}

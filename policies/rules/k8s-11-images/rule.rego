@@ -13,6 +13,7 @@ violation contains k8s.violation(array.concat(entry.path, ["image"]), sprintf("%
 	known := input.parameters.registries
 	count(known) > 0
 	image := object.get(entry.container, "image", "nothing")
+	image != k8s.runtime.image # the runtime is judged where it is defined
 	not trusted(image, known)
 }
 

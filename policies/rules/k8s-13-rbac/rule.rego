@@ -2,14 +2,28 @@ package rules.k8s_13
 
 import data.lib.k8s
 
-escalating := {"bind", "escalate", "impersonate"}
+escalating := {"bind", "escalate", "impersonate", "approve", "sign"}
 
-everybody := {"system:masters", "system:authenticated", "system:unauthenticated", "system:anonymous"}
+everybody := {"system:masters", "system:authenticated", "system:unauthenticated", "system:anonymous", "system:nodes"}
+
+reading := {"get", "list", "watch", "patch", "update"} # the answer to a change holds the object
+
+writing := {"create", "update", "patch", "delete", "deletecollection"}
+
+# Whoever may write these takes rights that nobody granted: tokens of other accounts, roles, what sees every request.
+powerful := {
+	"serviceaccounts/token", "certificatesigningrequests/approval", "nodes/proxy",
+	"roles", "rolebindings", "clusterroles", "clusterrolebindings",
+	"validatingwebhookconfigurations", "mutatingwebhookconfigurations",
+	"validatingadmissionpolicies", "validatingadmissionpolicybindings",
+	"mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+}
 
 violation contains k8s.violation(["rules", i, field], "holds a wildcard") if {
 	some i, rule in k8s.reviewed.rules
-	some field in ["verbs", "resources", "apiGroups"]
-	"*" in object.get(rule, field, [])
+	some field in ["verbs", "resources", "apiGroups", "nonResourceURLs"]
+	some value in object.get(rule, field, [])
+	contains(value, "*")
 }
 
 violation contains k8s.violation(["rules", i, "verbs"], sprintf("%v lets its holder take other rights", [verb])) if {
@@ -18,15 +32,46 @@ violation contains k8s.violation(["rules", i, "verbs"], sprintf("%v lets its hol
 	verb in escalating
 }
 
+violation contains k8s.violation(["rules", i, "resources"], sprintf("%v lets its holder take other rights", [resource])) if {
+	some i, rule in k8s.reviewed.rules
+	some resource in rule.resources
+	resource in powerful
+	some verb in rule.verbs
+	verb in writing
+}
+
 violation contains k8s.violation(["rules", i, "resources"], "reads every secret: name them in resourceNames") if {
 	some i, rule in k8s.reviewed.rules
 	"secrets" in object.get(rule, "resources", [])
-	object.get(rule, "resourceNames", []) == []
+	unnamed(object.get(rule, "resourceNames", []))
 	some verb in rule.verbs
-	verb in {"get", "list", "watch"}
+	verb in reading
+}
+
+violation contains k8s.violation(["aggregationRule"], "takes over the rules of other roles, whatever they will be") if {
+	k8s.reviewed.aggregationRule
 }
 
 violation contains k8s.violation(["subjects", i, "name"], sprintf("%v is not one workload", [subject.name])) if {
 	some i, subject in k8s.reviewed.subjects
-	subject.name in everybody
+	crowd(subject)
+}
+
+violation contains k8s.violation(["roleRef", "name"], sprintf("%v grants more than any workload needs", [k8s.reviewed.roleRef.name])) if {
+	k8s.reviewed.roleRef.kind == "ClusterRole"
+	regex.match(`^(cluster-admin|admin|edit|system:(kube-|controller:|node|aggregate-to-).*)$`, k8s.reviewed.roleRef.name)
+}
+
+unnamed([])
+
+unnamed(names) if "" in names # the name of what is listed
+
+crowd(subject) if subject.name in everybody
+
+crowd(subject) if startswith(subject.name, "system:serviceaccounts")
+
+# The account of every pod that names none.
+crowd(subject) if {
+	subject.kind == "ServiceAccount"
+	subject.name == "default"
 }

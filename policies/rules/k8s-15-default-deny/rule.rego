@@ -10,7 +10,16 @@ violation contains k8s.violation(["metadata", "name"], sprintf("%v has no Networ
 
 denied(name, direction) if {
 	some policy in k8s.neighbours(name, "NetworkPolicy")
-	object.get(policy.spec, "podSelector", {}) == {}
+	k8s.selects_all(object.get(policy.spec, "podSelector", {}))
 	direction in policy.spec.policyTypes
-	object.get(policy.spec, lower(direction), []) == []
+	not undone(name, direction)
+}
+
+# Policies add up: one that opens every port to everybody leaves nothing denied.
+undone(name, direction) if {
+	some policy in k8s.neighbours(name, "NetworkPolicy")
+	k8s.selects_all(object.get(policy.spec, "podSelector", {}))
+	some rule in object.get(policy.spec, lower(direction), [])
+	object.get(rule, "ports", []) == []
+	k8s.admits_everybody(rule, {"Ingress": "from", "Egress": "to"}[direction])
 }

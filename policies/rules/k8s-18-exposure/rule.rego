@@ -24,3 +24,31 @@ violation contains k8s.violation(["spec", "rules", i, "host"], "must be a full h
 	some i, rule in k8s.reviewed.spec.rules
 	regex.match(`^$|\*`, object.get(rule, "host", ""))
 }
+
+violation contains k8s.violation(["spec", "rules", i, "host"], "is in the clear: no certificate under tls names it") if {
+	some i, rule in k8s.reviewed.spec.rules
+	not rule.host in {host | some entry in k8s.reviewed.spec.tls; some host in entry.hosts}
+}
+
+violation contains k8s.violation(["spec", "defaultBackend"], "answers for every host, in the clear") if {
+	k8s.reviewed.spec.defaultBackend
+}
+
+violation contains k8s.violation(["spec", "gatewayClassName"], "leads in from outside: the stack file must name this gateway") if {
+	outward
+	not trim_prefix(k8s.id(k8s.reviewed), "Gateway/") in input.parameters.gateways
+}
+
+violation contains k8s.violation(["spec", "listeners", i, "protocol"], "is in the clear: use HTTPS or TLS") if {
+	outward
+	some i, listener in k8s.reviewed.spec.listeners
+	not listener.protocol in {"HTTPS", "TLS"}
+}
+
+# A gateway whose proxies do not stay inside: a class of another kind, or proxies of its own that the class knows nothing of.
+outward if {
+	k8s.reviewed.kind == "Gateway"
+	not object.get(k8s.reviewed, ["spec", "gatewayClassName"], "") in input.parameters.internal_classes
+}
+
+outward if k8s.reviewed.spec.infrastructure.parametersRef

@@ -16,7 +16,16 @@ violation contains k8s.violation(["spec", "template", "metadata", "labels"], "ar
 	not budgeted
 }
 
-budgeted if {
+violation contains k8s.violation(["spec", "replicas"], "must be more than a PodDisruptionBudget keeps: no pod could be moved") if {
+	serving
+	some budget in budgets
+	object.get(k8s.reviewed, ["spec", "replicas"], 1) <= budget.spec.minAvailable
+	is_number(budget.spec.minAvailable)
+}
+
+budgeted if count(budgets) > 0
+
+budgets contains budget if {
 	some budget in k8s.neighbours(k8s.namespace(k8s.reviewed), "PodDisruptionBudget")
 	wanted := budget.spec.selector.matchLabels
 	every key, value in wanted { k8s.pod_labels[key] == value }

@@ -27,6 +27,13 @@ violation contains k8s.violation(array.concat(pod.path, [field]), sprintf("must 
 	type_name(value) != wanted
 }
 
+violation contains k8s.violation(array.concat(pod.path, [framework]), sprintf("must be object, not %v", [type_name(value)])) if {
+	some pod in k8s.pods
+	some framework in k8s.frameworks
+	value := pod.spec[framework]
+	not is_object(value)
+}
+
 violation contains k8s.violation(entry.path, "must be an object with a name") if {
 	some entry in k8s.containers
 	not named(entry.container)

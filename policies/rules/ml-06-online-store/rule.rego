@@ -2,16 +2,26 @@ package rules.ml_06
 
 import data.lib.k8s
 
-servers contains {"path": entry.path, "words": words} if {
+servers contains {"path": entry.path, "words": words, "container": entry.container, "pod": entry.pod.spec} if {
 	some entry in k8s.containers
 	words := k8s.words(entry.container)
-	some word in words
-	endswith(word, "redis-server")
+	runs_server(entry.container, words)
 }
 
-violation contains k8s.violation(server.path, "runs Redis without a password") if {
+runs_server(_, words) if {
+	some word in words
+	regex.match(`(^|/)(redis|valkey|keydb)-server$`, word)
+}
+
+# The image's own command, which is the server.
+runs_server(container, _) if {
+	object.get(container, "command", []) == []
+	regex.match(`(^|/)(redis|redis-stack|redis-stack-server|valkey|keydb|dragonfly)([:@]|$)`, container.image)
+}
+
+violation contains k8s.violation(server.path, "runs Redis without a password from a Secret") if {
 	some server in servers
-	not protected(server.words)
+	not protected(server)
 }
 
 violation contains k8s.violation(server.path, "runs Redis, and no NetworkPolicy says who may connect") if {
@@ -19,4 +29,16 @@ violation contains k8s.violation(server.path, "runs Redis, and no NetworkPolicy 
 	not k8s.guarded(k8s.namespace(k8s.reviewed), k8s.pod_labels)
 }
 
-protected(words) if regex.match(`\S+\.conf\b|--aclfile|--requirepass`, concat(" ", words))
+# A file of a mounted Secret: the configuration, which is the first argument, or the users.
+protected(server) if {
+	some i, word in server.words
+	regex.match(`-server$|^--aclfile$`, server.words[i - 1])
+	some mount in server.container.volumeMounts
+	startswith(word, concat("", [trim_suffix(mount.mountPath, "/"), "/"]))
+	some volume in server.pod.volumes
+	volume.name == mount.name
+	"secret" in object.keys(volume)
+}
+
+# A variable, which K8S-19 wants from a Secret.
+protected(server) if regex.match(`--requirepass[ =]["']?\$[({]?\w`, concat(" ", server.words))

@@ -9,6 +9,14 @@ violation contains k8s.violation(["spec", "serviceAccountName"], "must be the pi
 	object.get(k8s.reviewed, ["spec", "serviceAccountName"], "") in shared
 }
 
+violation contains k8s.violation(["spec", "templates", i, "serviceAccountName"], "must be the pipeline's own") if {
+	some i, template in k8s.reviewed.spec.templates
+	object.get(template, "serviceAccountName", "none") in shared
+}
+
 step if k8s.reviewed.kind == "Workflow"
 
-step if "pipeline/runid" in object.keys(k8s.pod_labels)
+step if {
+	some label in {"pipeline/runid", "workflows.argoproj.io/workflow"}
+	label in object.keys(k8s.pod_labels)
+}

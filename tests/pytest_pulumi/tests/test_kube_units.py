@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pytest_pulumi import values
-from pytest_pulumi.kube.crds import load
+from pytest_pulumi.kube.crds import load, wait_until_served
 from pytest_pulumi.kube.kubeconfig import KubeconfigError, connect, write
 from pytest_pulumi.providers import Kubernetes, KubernetesApi, Planned, RefusedError, objects
 from pytest_pulumi.providers.awaiting import FailedError, waiting_for
@@ -189,3 +189,33 @@ def test_a_token_comes_from_the_command_that_a_kubeconfig_names(tmp_path):
 def test_a_command_that_gives_no_token_is_named_with_what_it_said(tmp_path, script, reason):
     with pytest.raises(KubeconfigError, match=reason):
         connect(with_command(tmp_path, script))
+
+
+class SlowServer:
+    """Establishes a definition at once, and names its kind when it is asked for the third time, or never."""
+
+    def __init__(self, names_it):
+        self.names_it, self.asked = names_it, 0
+
+    def wait(self, _target, condition, _seconds):
+        versions = [{"name": "v1", "served": True}, {"name": "v0", "served": False}]
+        spec = {"group": "example.org", "names": {"kind": "Thing"}, "versions": versions}
+        found = {"spec": spec, "status": {"conditions": [{"type": "Established", "status": "True"}]}}
+        assert condition(found)
+        return found
+
+    def knows(self, api_version, kind):
+        assert (api_version, kind) == ("example.org/v1", "Thing")
+        self.asked += 1
+        return self.names_it and self.asked > 2
+
+
+def test_definition_is_waited_for_until_its_kind_is_named():
+    server = SlowServer(names_it=True)
+    wait_until_served(server, "things.example.org", seconds=30)
+    assert server.asked == 3
+
+
+def test_kind_that_is_never_named_is_an_error_with_its_version():
+    with pytest.raises(TimeoutError, match=r"things.example.org is established, but v1 is not served within 0 s"):
+        wait_until_served(SlowServer(names_it=False), "things.example.org", seconds=0)

@@ -36,9 +36,9 @@ def settings(**changes):
 def graph(pulumi_run):
     def run(**changes):
         def build(substrate, opts):
-            store = artifact_store.build("artifact-store", settings(**changes), substrate, opts)
+            store = artifact_store.build("artifact-store", settings(**changes), substrate, [], opts)
             pulumi.export("uri", store.uri)
-            pulumi.export("environment", {**store.client_env, **store.client_secrets})
+            pulumi.export("environment", {**store.client_env, **store.keys("x/")})
             pulumi.export("bucket", store.bucket_arn)
             pulumi.export("key", store.key_arn)
 
@@ -110,7 +110,7 @@ def policed(pulumi_run):
 
     def run(grants=GRANTS, bucket="objects", **changes):
         def build(substrate, opts):
-            store = artifact_store.build("artifact-store", settings(**changes), substrate, opts)
+            store = artifact_store.build("artifact-store", settings(**changes), substrate, [], opts)
             arns = {role: pulumi.Output.from_input(role) for role, _, _ in grants}
             for role, prefix, access in grants:
                 store.admit(Admission(role_arn=arns[role], prefix=prefix, access=access))
@@ -179,7 +179,7 @@ def test_before_anything_is_granted_nobody_reads(policed):
 
 def test_a_grant_that_comes_too_late_for_the_policy_is_an_error(pulumi_run):
     def build(substrate, opts):
-        store = artifact_store.build("artifact-store", settings(), substrate, opts)
+        store = artifact_store.build("artifact-store", settings(), substrate, [], opts)
         arn = pulumi.Output.from_input(READER)
         late = store.ready.urn.apply(lambda _: store.admit(Admission(role_arn=arn, prefix="", access="r")))
         pulumi.export("late", late)

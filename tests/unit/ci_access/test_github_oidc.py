@@ -70,11 +70,15 @@ def actions(graph, name, effect="Allow"):
     return {action for each in found if each["Effect"] == effect for action in each["Action"]}
 
 
-def test_pull_requests_and_the_branch_read_and_only_approved_runs_of_the_branch_write(graph):
+def test_only_approved_runs_of_the_branch_may_write(graph):
     made = graph(branch="release", environment="live")
     assert trusted(made.one(iam.Role, "ci-access-preview")) == {
         "aud": ["sts.amazonaws.com"],
-        "sub": ["repo:acme/ml:pull_request", "repo:acme/ml:ref:refs/heads/release"],
+        "sub": ["repo:acme/ml:environment:live-preview", "repo:acme/ml:environment:live-drift"],
+    }
+    assert trusted(made.one(iam.Role, "ci-access-images")) == {
+        "aud": ["sts.amazonaws.com"],
+        "sub": ["repo:acme/ml:ref:refs/heads/release"],
     }
     assert trusted(made.one(iam.Role, "ci-access-up")) == {
         "aud": ["sts.amazonaws.com"],
@@ -83,7 +87,9 @@ def test_pull_requests_and_the_branch_read_and_only_approved_runs_of_the_branch_
     }
 
 
-@pytest.mark.parametrize(("variable", "name"), [("AWS_PREVIEW_ROLE", "preview"), ("AWS_UP_ROLE", "up")])
+@pytest.mark.parametrize(
+    ("variable", "name"), [("AWS_PREVIEW_ROLE", "preview"), ("AWS_UP_ROLE", "up"), ("AWS_IMAGES_ROLE", "images")]
+)
 def test_the_roles_trust_the_jobs_that_ask_for_them(graph, variable, name):
     wanted = trusted(graph().one(iam.Role, f"ci-access-{name}"))
     asked = list(tokens(variable))
@@ -117,7 +123,26 @@ def test_the_writing_role_writes_roles_of_the_platform_only_and_never_its_own(gr
     assert made["NotItself"]["Resource"] == [
         "arn:aws:iam::111122223333:role/mlplatform/ci-preview",
         "arn:aws:iam::111122223333:role/mlplatform/ci-up",
+        "arn:aws:iam::111122223333:role/mlplatform/ci-images",
     ]
+
+
+def test_a_repository_with_ids_in_its_subjects_gets_roles_for_them(graph):
+    up = trusted(graph(repository="acme@123/ml@456").one(iam.Role, "ci-access-up"))
+    assert up["sub"] == ["repo:acme@123/ml@456:environment:prod"]
+
+
+@pytest.mark.parametrize("repository", ["acme@123/ml", "acme/ml@456", "acme@*/ml@456", "acme@x/ml@1"])
+def test_a_repository_with_half_an_id_is_refused(repository):
+    with pytest.raises(ValidationError):
+        settings(repository=repository)
+
+
+def test_the_pushing_role_reaches_the_platforms_images_and_nothing_else(graph):
+    made = statements(graph(), "ci-access-images-policy")
+    assert made["Login"]["Action"] == ["ecr:GetAuthorizationToken"]
+    assert made["Push"]["Resource"] == ["arn:aws:ecr:eu-west-1:111122223333:repository/mlplatform/*"]
+    assert not {each for each in made["Push"]["Action"] if "Delete" in each or "*" in each}
 
 
 def test_the_writing_role_makes_no_role_and_gives_none_a_right_beyond_the_boundary(graph):

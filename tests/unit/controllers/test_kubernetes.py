@@ -9,7 +9,7 @@ from tests.clusters import on_cluster
 def declare(**settings):
     def build(substrate, opts):
         chosen = OfficialChartsSettings(kind="official-charts", **settings)
-        made = controllers.build("controllers", chosen, substrate, opts)
+        made = controllers.build("controllers", chosen, substrate, ["loan-default"], opts)
         pulumi.export("ready", [each.urn for each in made.ready])
 
     return on_cluster(build)
@@ -119,3 +119,11 @@ def test_whether_certificates_outlive_the_stack_is_the_stack_files_choice(pulumi
 def test_kserves_definitions_stay_with_what_others_have_of_them_unless_the_stack_file_says_otherwise(pulumi_run, keep):
     release = pulumi_run(declare(keep_crds=keep)).one("Release", "controllers-kserve-crds")
     assert bool(release.options.get("retainOnDelete")) is keep
+
+
+def test_a_controller_without_a_webhook_admits_nobody_from_outside(graph):
+    opened = {
+        each.name.removesuffix("-open"): each for each in graph.all("NetworkPolicy") if each.name.endswith("-open")
+    }
+    rules = opened["controllers-envoy-gateway-system"].get("spec.ingress")
+    assert rules == [{"from": [{"podSelector": {}}]}]

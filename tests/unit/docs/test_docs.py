@@ -8,8 +8,9 @@ import pytest
 
 from infra.core.paths import CHECKOUT
 from tests.documents import DOCUMENTS, blocks, commands
-from workloads.loan_default import alerts
-from workloads.loan_default.settings import AlertSettings
+from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings
+from workloads.lifecycle.monitoring import alerts
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 TOP = {path.name for path in CHECKOUT.iterdir()}
 
@@ -97,14 +98,16 @@ def test_the_first_screen_of_the_readme_holds_the_two_commands():
 
 
 def test_every_alert_has_a_runbook():
-    urls = re.findall(r'"runbook_url": "([^"]+)"', alerts.rules(AlertSettings()))
+    urls = re.findall(r'"runbook_url": "([^"]+)"', alerts.rules(LOAN_DEFAULT, AlertSettings(), FairnessSettings()))
     assert len(urls) >= 3
     assert [url for url in urls if not (CHECKOUT / url).is_file()] == []
 
 
-def test_no_module_of_the_program_hides_one_of_the_standard_library():
+def test_no_module_of_the_program_hides_one_that_others_import():
+    """The engine runs the program with the folder `stacks` before every other one."""
     ours = {path.stem for path in (CHECKOUT / "stacks").glob("*.py")}
     assert ours & sys.stdlib_module_names == set()
+    assert ours & {"infra", "policies", "tools", "workloads"} == set()
 
 
 def test_no_document_names_an_internal_path():

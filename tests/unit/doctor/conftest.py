@@ -12,10 +12,11 @@ from tests.unit.doctor.servers import answers
 @pytest.fixture
 def platform():
     """A stand-in for all servers at once: a function that sets the answers and gives the stack's outputs."""
-    said = {}
+    said, logins = {}, set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            logins.add((self.path.split("?")[0], self.headers.get("Authorization", "")))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer = said.get(self.path.partition("?")[0])
             if callable(answer):
@@ -51,6 +52,7 @@ def platform():
             },
         }
 
+    outputs.logins = logins
     yield outputs
     server.shutdown()
     server.server_close()

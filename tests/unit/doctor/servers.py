@@ -2,7 +2,9 @@
 
 import json
 
-from workloads.loan_default import FEATURES
+from workloads.loan_default.definition import LOAN_DEFAULT
+
+FEATURES = LOAN_DEFAULT.features
 
 VALUES = [24, 8400.0, 655, 2]
 SCORES = {json.dumps([45, 72000, 680, 3]): 0.2, json.dumps({"CustomerID": 1001}): 0.3, json.dumps(VALUES): 0.3}
@@ -14,7 +16,7 @@ def answers(**changes):
     found = {
         "predict": (f"{model}:predict", lambda body: {"predictions": [SCORES[json.dumps(body["instances"][0])]]}),
         "infer": ("/v2/models/loan-default/infer", {"outputs": [{"data": [0.2]}]}),
-        "metrics": ("/metrics", 'loan_default_model_info{alias="champion",version="7"} 1.0\n'),
+        "metrics": ("/metrics", 'mlplatform_model_info{alias="champion",version="7"} 1.0\n'),
         "features": (
             "/get-online-features",
             {
@@ -43,5 +45,5 @@ def answers(**changes):
 
 
 def rules(state, name="DataDriftDetected", threshold="0.37"):
-    noted = {"measure": "evidently_data_drift_score", "threshold": threshold}
+    noted = {"measure": 'evidently_data_drift_score{workload="loan-default"}', "threshold": threshold}
     return {"data": {"groups": [{"rules": [{"name": name, "state": state, "health": "ok", "annotations": noted}]}]}}

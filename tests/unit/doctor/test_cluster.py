@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from infra.core import names
 from infra.core.kubernetes import JUDGED
 from infra.gpu_node_pool.settings import LabelledNodesSettings
 from policies import gatekeeper
@@ -174,7 +175,7 @@ def kubectl(kube_gatekeeper, tmp_path, monkeypatch):
     """The program itself, on the test's control plane with our namespace and the constraint on it."""
     control_plane = kube_gatekeeper.control_plane
     monkeypatch.setenv("PATH", os.pathsep.join([str(control_plane.tools.find("kubectl").parent), os.environ["PATH"]]))
-    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "loan-default", "labels": JUDGED}}
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.PLATFORM, "labels": JUDGED}}
     control_plane.client.apply(space)
     return Kubectl(control_plane.kubeconfig_path.read_text(), tmp_path)
 

@@ -9,11 +9,13 @@ import pytest
 from stacks.doctor import __main__ as doctor
 from stacks.doctor import stores
 from stacks.kubectl import ClusterError
-from workloads.loan_default.doctor.http import NoAnswerError
-from workloads.loan_default.doctor.probes import PROBES
+from workloads.lifecycle.operations.doctor.http import NoAnswerError
+from workloads.lifecycle.operations.doctor.probes import probes
+from workloads.loan_default.definition import LOAN_DEFAULT
 
+PROBES = probes(LOAN_DEFAULT)
 SERVERS = len(PROBES)
-AGREE = '{"run": "20260101T000000", "customers": 50, "differ": []}'
+AGREE = '{"run": "20260101T000000", "entities": 50, "differ": []}'
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_a_healthy_platform_exits_with_zero(run, platform):
     code, printed = run(platform() | {"count": 3})
     assert code == 0
     assert f"all {SERVERS + 1} probes found their part at work" in printed
-    assert "50 customers have the features of run 20260101T000000 online" in printed
+    assert "50 entities have the features of run 20260101T000000 online" in printed
 
 
 def test_one_that_failed_exits_with_one(run, platform):
@@ -53,11 +55,11 @@ def test_one_that_failed_exits_with_one(run, platform):
     assert printed.startswith("FAIL")
 
 
-def test_customers_with_other_features_online_are_named(run, platform, agreeing):
-    agreeing["text"] = '{"run": "r", "customers": 50, "differ": [7, 1001]}'
+def test_entities_with_other_features_online_are_named(run, platform, agreeing):
+    agreeing["text"] = '{"run": "r", "entities": 50, "differ": [7, 1001]}'
     code, printed = run(platform())
     assert code == 1
-    assert "2 of 50 customers have other features online than offline: 7, 1001" in printed
+    assert "2 of 50 entities have other features online than offline: 7, 1001" in printed
     assert "docs/runbooks/data-quality.md" in printed
 
 
@@ -65,7 +67,7 @@ def test_stores_that_cannot_be_compared_say_why(monkeypatch):
     failed = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nnothing was ingested yet")
     monkeypatch.setattr(stores.subprocess, "run", lambda *_args, **_kwargs: failed)
     with pytest.raises(NoAnswerError, match=r"^nothing was ingested yet$"):
-        stores.parity("local", None)
+        stores.parity("local", "loan-default", None)
 
 
 def test_a_part_that_the_stack_has_no_server_for_is_said_and_not_asked(run, platform):
@@ -108,7 +110,7 @@ def test_a_stack_that_does_not_exist_is_said_in_one_line(capsys):
 
 def test_every_stack_is_asked_of_what_it_stands_on(tmp_path):
     names = {
-        stack: {probe.name for probe in doctor.probes(stack, doctor.read(stack), {}, tmp_path)}
+        stack: {probe.name for probe in doctor.probes(stack, LOAN_DEFAULT, doctor.read(stack), {}, tmp_path)}
         - {p.name for p in PROBES}
         for stack in ("local", "dev", "prod")
     }

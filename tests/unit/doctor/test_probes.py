@@ -1,12 +1,14 @@
 import pytest
 
 from tests.unit.doctor.servers import rules
-from workloads.loan_default import FEATURES
-from workloads.loan_default.doctor.probes import PROBES, examine
+from workloads.lifecycle.operations.doctor.probes import examine, probes
+from workloads.loan_default.definition import LOAN_DEFAULT
+
+FEATURES, PROBES = LOAN_DEFAULT.features, probes(LOAN_DEFAULT)
 
 PINNED = (
-    'loan_default_model_info{{alias="champion",version="{served}"}} 1.0\n'
-    'loan_default_model_pinned{{version="{pinned}"}} 1.0\n'
+    'mlplatform_model_info{{alias="champion",version="{served}"}} 1.0\n'
+    'mlplatform_model_pinned{{version="{pinned}"}} 1.0\n'
 )
 
 
@@ -15,7 +17,7 @@ def drift(*shares):
 
 
 def findings(outputs):
-    return {answer.probe: answer.finding for answer in examine(outputs)}
+    return {answer.probe: answer.finding for answer in examine(outputs, PROBES)}
 
 
 def test_a_healthy_platform_passes_every_probe(platform):
@@ -90,6 +92,14 @@ def test_features_that_score_otherwise_than_the_servers_own_look_up_fail(platfor
 def test_a_customer_without_features_is_said(platform):
     empty = {"metadata": {"feature_names": list(FEATURES)}, "results": [{"values": [None]}] * 4}
     assert "has no features" in findings(platform(features=empty))["online features"].detail
+
+
+def test_servers_that_ask_for_a_login_are_asked_with_it_and_no_other(platform):
+    findings(platform() | {"prometheus_login": "u:p", "alertmanager_login": "u:q"})
+    shown = {path: login for path, login in platform.logins if login}
+    assert shown.pop("/api/v2/status") == "Basic dTpx"
+    assert {path.split("/")[2] for path in shown} == {"v1"}
+    assert set(shown.values()) == {"Basic dTpw"}
 
 
 def test_a_server_that_is_not_there_is_named_by_its_url(platform):

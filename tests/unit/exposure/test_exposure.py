@@ -206,6 +206,15 @@ def test_a_url_that_leads_to_no_service_is_refused(url):
 
 
 @pytest.mark.parametrize("settings", [GATEWAY, NODE_PORT], ids=["gateway", "node-port"])
+def test_servers_admit_proxies_of_envoys_namespace_only(pulumi_run, settings):
+    policies = pulumi_run(exposed(settings)).all("NetworkPolicy")
+    peers = [peer for each in policies for rule in each.get("spec.ingress") or [] for peer in rule["from"]]
+    envoy = {"matchLabels": {"kubernetes.io/metadata.name": "envoy-gateway-system"}}
+    assert peers
+    assert [peer for peer in peers if peer["namespaceSelector"] != envoy] == []
+
+
+@pytest.mark.parametrize("settings", [GATEWAY, NODE_PORT], ids=["gateway", "node-port"])
 def test_gateway_proxies_have_requests_and_limits(pulumi_run, settings):
     proxy = pulumi_run(exposed(settings)).one("*:EnvoyProxy")
     resources = proxy.get("spec.provider.kubernetes.envoyDeployment.container.resources")

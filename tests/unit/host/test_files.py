@@ -1,12 +1,12 @@
 import os
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import sys
+import time
 
 import pytest
 
 from infra.host.errors import HostError
 
-from .conftest import kind_of, request_for
+from .conftest import kind_of, request_for, web_server
 
 FILE, FOLDER = kind_of("File"), kind_of("Folder")
 
@@ -44,29 +44,43 @@ def test_a_removed_file_is_gone(host, root):
     assert FILE.read(host, asked, outputs) is None
 
 
-def test_a_server_is_told_of_a_change(host, port):
-    told = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            told.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", port), Handler) as server:
-        threading.Thread(target=server.handle_request).start()
-        url = f"http://127.0.0.1:{port}/-/reload"
-        FILE.create(host, request_for("File", "f", path="a.conf", content="x", reload_url=url))
-    assert told == ["/-/reload"]
+HANGS_UP = """
+import http.server, pathlib, signal, sys
+told = pathlib.Path(sys.argv[2])
+signal.signal(signal.SIGHUP, lambda *_: told.write_text(pathlib.Path("a.conf").read_text()))
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
 
 
-def test_a_server_that_does_not_reload_is_an_error(host, port):
-    asked = request_for("File", "f", path="a.conf", content="x", reload_url=f"http://127.0.0.1:{port}/")
-    with pytest.raises(HostError, match=r"does not answer, a\.conf was not read again"):
-        FILE.create(host, asked)
+def await_text(path, text):
+    deadline = time.monotonic() + 30
+    while not path.exists() or path.read_text() != text:
+        assert time.monotonic() < deadline, f"{path} does not say {text!r}"
+        time.sleep(0.05)
+
+
+def test_a_server_is_told_of_a_change_by_a_signal(supervised, root, port):
+    told = root / "told"
+    process, command = kind_of("Process"), [sys.executable, "-c", HANGS_UP, str(port), str(told)]
+    process.create(supervised, web_server(port, command=command))
+    before = supervised.supervision.status("web").identity
+    for text in ("first", "second"):
+        FILE.create(supervised, request_for("File", "f", path="a.conf", content=text, reload="web"))
+        await_text(told, text)
+    assert supervised.supervision.status("web").identity == before
+
+
+def test_a_server_that_does_not_run_need_not_be_told(host, supervised):
+    asked = request_for("File", "f", path="a.conf", content="x", reload="web")
+    FILE.delete(supervised, asked, FILE.create(supervised, asked))
+    supervised.supervision.shut_down()
+    FILE.delete(host, asked, FILE.create(host, asked))
+
+
+def test_a_file_of_a_stack_of_before_asks_no_url(host):
+    """Nothing listens there."""
+    asked = request_for("File", "f", path="a.conf", content="x", reload_url="http://127.0.0.1:1/-/reload")
+    FILE.delete(host, asked, FILE.create(host, asked))
 
 
 @pytest.mark.parametrize("path", ["../outside", "a/../../outside", "."])

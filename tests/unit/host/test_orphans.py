@@ -71,6 +71,17 @@ def test_program_that_a_new_supervisor_starts_is_not_started_twice(supervised, p
     assert "waiting for web to stop" not in told
 
 
+def test_copy_of_the_supervisor_that_becomes_a_program_is_launching(supervised, sleeper, monkeypatch):
+    forked = sleeper(None, sys.executable, "-c", "import os, time; os.fork(); time.sleep(300)")
+    wait_until(lambda: psutil.Process(forked.pid).children())
+    (child,) = psutil.Process(forked.pid).children()
+    answer = {"pid": child.pid, "statename": "STARTING"}
+    with monkeypatch.context() as patch:
+        patch.setattr(supervised.supervision, "_call", lambda *_: answer)
+        assert supervised.supervision.status("web").launching
+    child.kill()
+
+
 def test_watchdog_ends_a_worker_that_outlived_supervisor_and_parent(supervised, port):
     PROCESS.create(supervised, forking_server(port, "setsid"))
     supervisor = int((supervised.root / "supervisor" / "supervisord.pid").read_text())

@@ -20,7 +20,9 @@ QUICK = {"interval_seconds": 0.1, "timeout_seconds": 0.3, "misses": 3, "grace_se
 
 
 def quick_server(port, **changes):
-    return web_server(port, health={"http_url": f"http://127.0.0.1:{port}/", **QUICK}, **changes)
+    # With a grace, because a busy machine starts no server within three misses, 0.3 s.
+    check = {"http_url": f"http://127.0.0.1:{port}/", **QUICK, "grace_seconds": 10}
+    return web_server(port, health=check, **changes)
 
 
 def pid(host, program="web"):
@@ -118,6 +120,24 @@ def test_http_answers_are_told_apart(port, answer, answers, responds):
         assert health.answers(check, {}, 5) == answers
         assert health.responds(check, {}, 5) == responds
         thread.join()
+
+
+def test_a_server_that_asks_for_a_login_is_asked_with_one(port):
+    check = {"http_url": f"http://127.0.0.1:{port}/", "command": None, "login": "somebody:secret"}
+    asked = []
+
+    def serve(server):
+        connection, _ = server.accept()
+        with connection:
+            asked.append(connection.recv(1000).decode())
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", port)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        assert health.answers(check, {}, 5)
+        thread.join()
+    assert "Authorization: Basic c29tZWJvZHk6c2VjcmV0\r\n" in asked[0]
 
 
 def test_probe_of_a_loopback_server_uses_no_proxy(port, monkeypatch):

@@ -25,7 +25,7 @@ class Store:
 
     uri: pulumi.Output
     client_env: dict
-    client_secrets: dict
+
     ready: pulumi.Resource | None
     bucket_arn: pulumi.Output
     key_arn: pulumi.Output
@@ -39,7 +39,6 @@ def store(name="data"):
     return Store(
         uri=pulumi.Output.from_input(f"s3://{name}"),
         client_env={"AWS_REGION": pulumi.Output.from_input(REGION)},
-        client_secrets={},
         ready=None,
         bucket_arn=pulumi.Output.from_input(f"arn:aws:s3:::{name}"),
         key_arn=pulumi.Output.from_input(f"arn:aws:kms:{REGION}:{ACCOUNT.id}:key/{name}"),

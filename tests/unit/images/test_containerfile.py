@@ -14,22 +14,26 @@ from infra.core.images import Target
 from infra.core.kubernetes import USER
 from infra.core.paths import CHECKOUT, cache_dir
 from tools import environments
-from tools.images import CONTAINERFILE, SOURCES
+from tools.images import CONTAINERFILE, PACKAGES, SOURCES
 from tools.lock import IMAGES
 
 TARGETS = get_args(Target)
 REQUIREMENTS = CHECKOUT / "requirements"
 PINNED = re.compile(r"[a-z0-9.-]+/[a-z0-9/_-]+:\d[\w.-]*@sha256:[0-9a-f]{64}")
-PACKAGE = CHECKOUT / "workloads" / "loan_default"
+LIBRARY = "workloads.lifecycle"
+STAGES = (
+    *("features.publication", "training.train", "validation.gate", "registry.versions", "pipelines.deployment"),
+    *("retraining.__main__", "retraining.service", "retraining.worker", "operations.recovery"),
+)
 ENTRY = {
-    "serve": ["serving"],
+    "serve": ["serving.model_server"],
     "workload": [
-        *("features", "training", "validation", "registry", "deployment", "batch", "monitoring", "labels", "evidence"),
-        *("pipeline", "pipeline_server", "retraining.__main__", "retraining.service", "retraining.worker"),
-        "retraining.scheduled",
+        *(*STAGES, "serving.batch", "monitoring.check", "monitoring.outcomes", "registry.evidence"),
+        *("pipelines.kubeflow", "pipelines.kubeflow_server", "retraining.scheduled", "operations.start_page.__main__"),
+        "features.server",
     ],
-    "ingest": ["ingestion", "spark", "executor", "nightly", "release", "retraining.__main__"],
-    "train-gpu": ["release", "training", "spark"],
+    "ingest": [*STAGES, "retraining.release", "pipelines.nightly", "ingestion.ingest", "ingestion.executor"],
+    "train-gpu": [*STAGES, "retraining.release", "ingestion.ingest", "ingestion.executor"],
 }
 """What each image is started with."""
 
@@ -140,8 +144,8 @@ def test_what_is_copied_exists_and_is_part_of_the_build_context(containerfile):
         if not text.startswith("--from")
         for source in text.split()[:-1]
     ]
-    assert sources
-    for source in sources:
+    assert PACKAGES in sources  # which `tools.images` makes
+    for source in set(sources) - {PACKAGES}:
         assert (CHECKOUT / source).exists(), source
         assert any(source == known or source.startswith(f"{known}/") for known in SOURCES), source
 
@@ -168,6 +172,12 @@ def test_spark_is_where_ingestion_is_and_cuda_is_in_one_image_only():
     }
 
 
+def test_what_an_image_is_started_with_exists():
+    named = {module for modules in ENTRY.values() for module in modules}
+    files = {module: CHECKOUT.joinpath(*f"{LIBRARY}.{module}".split(".")).with_suffix(".py") for module in named}
+    assert [module for module, file in files.items() if not file.is_file()] == []
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_an_images_entry_points_import_is_named_among_its_requirements(target):
     named = names(REQUIREMENTS / "images" / f"{target}.in")
@@ -186,7 +196,7 @@ def test_an_images_entry_points_import_with_its_packages_alone(target):
         subprocess.run([uv, "venv", "--quiet", "--python", environments.find_python(), folder], check=True)
     lock = REQUIREMENTS / "images" / f"{target}.txt"
     subprocess.run([uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock], check=True)
-    lines = [f"import workloads.loan_default.{module}" for module in ENTRY[target]]
+    lines = [f"import {LIBRARY}.{module}" for module in ENTRY[target]]
     lines += [f"import {name}" for name in sorted(imports(ENTRY[target]) | lazy(ENTRY[target], target))]
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"]}
     ended = subprocess.run(
@@ -212,7 +222,7 @@ def names(requirements):
 
 def imports(modules, *, everywhere=False):
     """Foreign top-level modules that modules of ours import on being imported, with all that they import of ours."""
-    todo, seen, foreign = [f"workloads.loan_default.{module}" for module in modules], set(), set()
+    todo, seen, foreign = [f"{LIBRARY}.{module}" for module in modules], set(), set()
     while todo:
         module = todo.pop()
         path = CHECKOUT.joinpath(*module.split("."))

@@ -3,6 +3,7 @@ import pytest
 from workloads.lifecycle.base.errors import DataError
 from workloads.lifecycle.ingestion.header import check_header
 from workloads.loan_default.definition import LOAN_DEFAULT
+from workloads.turbofan.definition import TURBOFAN
 
 SOURCE = LOAN_DEFAULT.source
 HEADER = ",".join(column.name for column in SOURCE.columns)
@@ -58,3 +59,20 @@ def test_file_that_cannot_be_this_data_is_refused_with_the_reason(tmp_path, cont
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"DATA=.*nothing.csv cannot be read: No such file"):
         check_header(tmp_path / "nothing.csv", SOURCE)
+
+
+def test_rows_between_blanks_need_no_header(tmp_path):
+    check_header(written(tmp_path, b"1 1 " + b"0.5 " * 24 + b"\n"), TURBOFAN.source)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n", "is empty; expected rows of 26 fields between blanks and no header, as in NASA C-MAPSS FD001"),
+        (b"1 1 0.5\n", "the first row has 3 fields; expected rows of 26 fields between blanks"),
+        (b"1,1,0.5\n", "the first row has 1 fields"),
+    ],
+)
+def test_rows_between_blanks_of_another_width_are_refused(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        check_header(written(tmp_path, content), TURBOFAN.source)

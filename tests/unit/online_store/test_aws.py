@@ -11,6 +11,7 @@ from infra import online_store
 from infra.feature_store.connection import redis_connection
 from infra.online_store.settings import ElastiCacheSettings
 from tests.stores_on_aws import on_aws
+from workloads.lifecycle.schema import NAME_LENGTH
 
 pytestmark = pytest.mark.aws
 
@@ -23,41 +24,74 @@ def settings(**changes):
 def graph(pulumi_run):
     def run(**changes):
         def build(substrate, opts):
-            store = online_store.build("online-store", settings(**changes), substrate, opts)
+            store = online_store.build("online-store", settings(**changes), substrate, ["shop", "fleet"], opts)
             pulumi.export("url", store.url)
             pulumi.export("address", store.address)
-            pulumi.export("feast", redis_connection(store))
+            pulumi.export("feast", redis_connection(store, "shop", "rw"))
 
         return pulumi_run(on_aws(build))
 
     return run
 
 
-def test_clients_are_sent_to_the_primary_over_tls_with_the_token(graph):
+def test_clients_reach_the_primary_over_tls_with_their_own_token(graph):
     made = graph()
     address = made.one(elasticache.ReplicationGroup).outputs["primaryEndpointAddress"] + ":6379"
-    token = made.one("RandomPassword").outputs["result"]
+    token = made.one("RandomPassword", "online-store-shop-writer-token-1").outputs["result"]
     assert made.outputs == {
         "url": f"rediss://{address}",
         "address": address,
-        "feast": f"{address},password={token},ssl=true",
+        "feast": f"{address},username=shop_writer,password={token},ssl=true",
     }
     assert made.secret_outputs == {"feast"}
 
 
-def test_the_token_is_secret_wherever_it_goes(graph):
+def test_tokens_are_secret_wherever_they_go(graph):
     made = graph()
-    made.one(elasticache.ReplicationGroup).assert_secret("authToken")
-    assert made.one("RandomPassword").get("length") == 64
-    holders = [each.name for each in made.resources if each.secret_inputs]
-    assert holders == ["online-store-nodes"]
+    users = made.all(elasticache.User)
+    assert len(users) == 5
+    for each in users:
+        each.assert_secret("passwords")
+    assert {each.get("length") for each in made.all("RandomPassword")} == {64}
+    holders = {each.name for each in made.resources if each.secret_inputs}
+    assert holders == {each.name for each in users}
 
 
-def test_another_generation_draws_another_token_which_takes_over_from_the_old_one(graph):
-    assert graph().one("RandomPassword").get("keepers") != graph(token_generation=2).one("RandomPassword").get(
-        "keepers"
-    )
-    assert graph().one(elasticache.ReplicationGroup).get("authTokenUpdateStrategy") == "ROTATE"
+def test_each_project_has_users_that_reach_its_keys_alone(graph):
+    users = {each.get("userName"): each for each in graph().all(elasticache.User)}
+    assert set(users) == {"default", "shop_reader", "shop_writer", "fleet_reader", "fleet_writer"}
+    for name, each in users.items():
+        if name != "default":
+            project, _, role = name.partition("_")
+            assert each.get("accessString").startswith(f"on ~*{project} -@all +ping +hmget")
+            assert ("+hset" in each.get("accessString")) is (role == "writer")
+
+
+def test_the_store_admits_its_users_and_no_token_of_before(graph):
+    made = graph()
+    group, store = made.one(elasticache.UserGroup), made.one(elasticache.ReplicationGroup)
+    assert store.get("userGroupIds") == [group.get("userGroupId")]
+    assert sorted(group.get("userIds")) == sorted(each.get("userId") for each in made.all(elasticache.User))
+    assert "authToken" not in store.inputs
+    assert store.get("authTokenUpdateStrategy") == "DELETE"
+
+
+def test_the_last_generations_tokens_are_taken_beside_the_new_ones(graph):
+    def tokens(generation):
+        return graph(token_generation=generation).one(elasticache.User, "online-store-shop-rw").get("passwords")
+
+    one, two, three = ([f"online-store-shop-writer-token-{each}-value"] for each in (1, 2, 3))
+    assert [tokens(generation) for generation in (1, 2, 3)] == [one, [*two, *one], [*three, *two]]
+
+
+def test_an_identifier_of_the_longest_workload_fits(pulumi_run):
+    longest = "w" * NAME_LENGTH
+
+    def build(substrate, opts):
+        online_store.build("online-store", settings(), substrate, [longest], opts)
+
+    made = pulumi_run(on_aws(build))
+    assert max(len(each.get("userId")) for each in made.all(elasticache.User)) <= 40
 
 
 def test_data_are_encrypted_on_their_way_and_at_rest_by_a_key_of_our_own(graph):

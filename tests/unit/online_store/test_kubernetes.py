@@ -1,3 +1,5 @@
+import hashlib
+
 import pulumi
 import pytest
 
@@ -10,9 +12,9 @@ from tests.clusters import loose, on_cluster, pods
 def declare(**settings):
     def build(substrate, opts):
         chosen = RedisOnKubernetesSettings(kind="redis-on-kubernetes", **settings)
-        store = online_store.build("online-store", chosen, substrate, opts)
+        store = online_store.build("online-store", chosen, substrate, ["shop", "fleet"], opts)
         pulumi.export("url", store.url)
-        pulumi.export("connection", redis_connection(store))
+        pulumi.export("connection", redis_connection(store, "shop", "rw"))
 
     return on_cluster(build)
 
@@ -27,11 +29,13 @@ def test_its_pod_is_as_restricted_as_can_be(pulumi_run):
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_the_password_is_generated_and_only_in_secrets(pulumi_run):
+def test_passwords_are_generated_and_only_in_secrets(pulumi_run):
     graph = pulumi_run(declare())
     assert graph.secret_outputs == {"connection"}
     assert "requirepass online-store-password-value" in configuration(graph)
-    assert graph.outputs["connection"].endswith(",password=online-store-password-value")
+    assert graph.outputs["connection"].endswith(
+        ",username=shop_writer,password=online-store-shop-writer-password-value"
+    )
     holders = {each.name for each in graph.resources if each.secret_inputs and "RandomPassword" not in each.type}
     assert holders == {"online-store-files-0", "online-store-secrets"}
 
@@ -88,3 +92,16 @@ def test_without_a_certificate_nothing_speaks_of_one(pulumi_run):
 def test_an_image_that_may_be_another_one_tomorrow_is_refused(image):
     with pytest.raises(ValueError, match=r"exact version|no registry"):
         RedisOnKubernetesSettings(kind="redis-on-kubernetes", image=image)
+
+
+def test_the_server_knows_users_of_each_project_by_hashes(pulumi_run):
+    lines = configuration(pulumi_run(declare()))
+    users = {line.split()[1]: line.split()[2:] for line in lines if line.startswith("user ")}
+    assert set(users) == {"shop_reader", "shop_writer", "fleet_reader", "fleet_writer"}
+    for name, (hashed, on, pattern, nothing, *commands) in users.items():
+        project, _, role = name.partition("_")
+        password = f"online-store-{project}-{role}-password-value"
+        assert hashed == f"#{hashlib.sha256(password.encode()).hexdigest()}"
+        assert (on, pattern, nothing) == ("on", f"~*{project}", "-@all")
+        assert ("+hset" in commands) is (role == "writer")
+    assert len({hashed for hashed, *_ in users.values()}) == len(users)

@@ -6,13 +6,14 @@ import pytest
 from infra import artifact_store, database, pipelines
 from infra.artifact_store.settings import VersitygwOnKubernetesSettings
 from infra.database.settings import PostgresOnKubernetesSettings
-from infra.identity.spec import Grant
+from infra.identity.spec import Grant, Need
 from infra.identity.store_keys import StoreKeys
 from infra.pipelines.manifests import OVERLAY
 from infra.pipelines.settings import KfpOnKubernetesSettings
 from tests.clusters import image, loose, on_cluster, pods
 
 KUSTOMIZED = "kubernetes:kustomize/v2:Directory"
+WORKLOADS = ["loan-default"]
 
 
 class Roles:
@@ -29,7 +30,7 @@ class Roles:
 def declare(identity=None, **settings):
     def build(substrate, opts):
         artifacts = artifact_store.build(
-            "artifact-store", VersitygwOnKubernetesSettings(kind="versitygw-on-kubernetes"), substrate, opts
+            "artifact-store", VersitygwOnKubernetesSettings(kind="versitygw-on-kubernetes"), substrate, WORKLOADS, opts
         )
         stores = pipelines.Stores(
             artifacts=artifacts,
@@ -40,7 +41,9 @@ def declare(identity=None, **settings):
         )
         chosen = KfpOnKubernetesSettings(kind="kfp-on-kubernetes", **settings)
         made = pipelines.build("pipelines", chosen, substrate, stores, opts)
-        made.provide("loan-default", {"OPA_URL": "http://opa"}, {"TOKEN": pulumi.Output.secret("hunter2")}, opts)
+        mine = Need(store=artifacts, prefix="loan-default/", access="rw")
+        secrets = {"TOKEN": pulumi.Output.secret("hunter2")}
+        made.provide("loan-default", {"OPA_URL": "http://opa"}, secrets, [mine], opts)
         pulumi.export("url", made.url)
         pulumi.export("client_env", made.client_env)
 
@@ -108,7 +111,7 @@ def test_every_name_that_the_overlay_refers_to_is_made(graph):
 
 def test_with_a_store_of_keys_servers_have_them_in_secrets_only(graph):
     secret = named(graph, "Secret", "pipelines-store")
-    assert secret.get("stringData.accesskey") == "artifact-store-access-key-value"
+    assert secret.get("stringData.accesskey") == "artifact-store-pipelines-access-key-value"
     assert set(named(graph, "Secret", "pipelines-ui-keys").get("stringData")) == {
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
@@ -122,7 +125,8 @@ def test_where_identities_need_no_keys_there_are_none_and_accounts_say_who_they_
     assert identity.asked == {
         "ml-pipeline": [("pipelines/", "rw")],
         "ml-pipeline-ui": [("pipelines/", "rw")],
-        "pipeline-runner": [("", "rw")],
+        "pipeline-runner": [("pipelines/", "rw")],
+        "loan-default": [("pipelines/", "rw"), ("loan-default/", "rw")],
     }
     assert named(graph, "Secret", "pipelines-store").get("stringData") == {"accesskey": "", "secretkey": ""}
     assert "pipelines-ui-keys" not in {each.get("metadata").get("name") for each in graph.all("Secret")}
@@ -133,8 +137,16 @@ def test_where_identities_need_no_keys_there_are_none_and_accounts_say_who_they_
 
 
 def test_stages_find_their_variables_by_the_pipelines_name(graph):
-    assert named(graph, "ConfigMap", "loan-default").inputs["data"] == {"OPA_URL": "http://opa"}
-    named(graph, "Secret", "loan-default").assert_secret("stringData.TOKEN")
+    assert named(graph, "ConfigMap", "loan-default").inputs["data"]["OPA_URL"] == "http://opa"
+    for key in ("TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        named(graph, "Secret", "loan-default").assert_secret(f"stringData.{key}")
+
+
+def test_steps_of_a_pipeline_run_as_an_account_of_its_own(graph):
+    assert named(graph, "ServiceAccount", "loan-default")
+    binding = named(graph, "RoleBinding", "loan-default-runner")
+    assert binding.get("roleRef.name") == "pipeline-runner"
+    assert [each["name"] for each in binding.get("subjects")] == ["loan-default"]
 
 
 def test_its_database_is_reached_by_its_own_role_only(graph):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from infra.core.paths import CHECKOUT
-from stacks.forward import ForwardError, commands, led
+from stacks.forward import ForwardError, commands, led, of_workload
 
 OUTPUTS = {
     "kubeconfig": "kind: Config\n",
@@ -70,6 +70,28 @@ def test_programs_go_past_the_login_by_the_forwarded_ports_and_keep_what_is_not_
     assert {key: found[key] for key in ("grafana_url", "retrain_token")} == {
         key: outputs[key] for key in ("grafana_url", "retrain_token")
     }
+
+
+def test_each_workload_is_reached_by_its_own_ports():
+    model = {"url": "http://e.turbofan.svc.cluster.local:8080/v1/models/e", "local_port": 18090}
+    outputs = OUTPUTS | {
+        "forwards": OUTPUTS["forwards"] | {"model-turbofan": model},
+        "model_url": "https://model.ml.example.org/v1/models/x",
+        "workload": "loans:X",
+        "workloads": {"loan-default": "loans:X", "turbofan": "engines:E"},
+        "retrain_tokens": {"loan-default": "t", "turbofan": "u"},
+        "endpoints": {
+            "loan-default": {"model_url": "https://model.ml.example.org/v1/models/x"},
+            "turbofan": {"model_url": "https://model-turbofan.ml.example.org/v1/models/e"},
+        },
+    }
+    reached = {name: of_workload(led(outputs), name) for name in ("", "loan_default", "turbofan")}
+    assert {name: found["model_url"] for name, found in reached.items()} == {
+        "": "http://127.0.0.1:18080/v1/models/x",
+        "loan_default": "http://127.0.0.1:18080/v1/models/x",
+        "turbofan": "http://127.0.0.1:18090/v1/models/e",
+    }
+    assert reached["turbofan"]["retrain_token"] == "u"
 
 
 def test_a_stack_on_this_machine_is_reached_as_its_outputs_say():

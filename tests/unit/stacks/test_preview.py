@@ -20,6 +20,7 @@ BUCKET = urn("artifact-store-bucket", parents="mlplatform:index:S3ArtifactStore$
 SERVER = urn("tracking-server", "kubernetes:apps/v1:Deployment", "mlplatform:index:Mlflow$")
 OLD = urn("tracking-old", "kubernetes:core/v1:Secret", "mlplatform:index:Mlflow$")
 KEY = urn("artifact-store-key", "aws:kms/key:Key", "mlplatform:index:S3ArtifactStore$")
+PROVIDER = urn("main", "pulumi:providers:aws")
 
 
 def step(resource, op, parent=ROOT, **more):
@@ -42,6 +43,7 @@ STEPS = [
         SERVER,
         "update",
         TRACKING,
+        dependencies=[OLD, PROVIDER],
         propertyDependencies={"env": [BUCKET]},
         detailedDiff={"spec.replicas": {}, "metadata.labels": {}},
     ),
@@ -49,7 +51,7 @@ STEPS = [
     step(KEY, "create-replacement", STORE, replaceReasons=["description"]),
     step(KEY, "replace", STORE),
     step(KEY, "delete-replaced", STORE),
-    step(urn("main", "pulumi:providers:aws"), "create"),
+    step(PROVIDER, "create"),
 ]
 
 
@@ -78,7 +80,7 @@ def test_the_parts_of_a_replacement_are_one_change(plan):
     assert key.because == ("description",)
 
 
-def test_a_role_uses_the_roles_that_its_resources_depend_on(plan):
+def test_a_role_uses_other_roles_that_its_resources_depend_on(plan):
     assert plan.uses["tracking"] == {"artifact-store"}
     assert plan.uses["artifact-store"] == frozenset()
 

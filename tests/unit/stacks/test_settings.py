@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.core import paths
+from infra.core import data_paths, paths
 from stacks import settings
 from stacks.settings import StackFileError, parse
 
@@ -30,7 +30,7 @@ def test_the_local_stack_file_is_accepted():
 def test_an_unknown_role_is_named_with_the_known_ones():
     message = refused(artifact_stor={"kind": "s3"})
     assert message.startswith(
-        "Pulumi.local.yaml: mlplatform:artifact_stor: unknown key, remove it or correct its spelling (known: substr"
+        "Pulumi.local.yaml: mlplatform:artifact_stor: unknown key, remove it or correct its spelling (known: worklo"
     )
     assert "\n" not in message
 
@@ -99,6 +99,25 @@ def test_data_in_the_environment_overrides_the_stack_file(tmp_path):
     csv = tmp_path / "raw.csv"
     csv.write_text("ID\n")
     assert settings.load({"DATA": str(csv)}).loan_default.data == str(csv)
+
+
+@pytest.mark.usefixtures("stack")
+def test_data_is_the_workloads_that_is_named(monkeypatch):
+    both = {**config(), "mlplatform:workloads": '["loan_default", "turbofan"]'}
+    monkeypatch.setattr(settings, "_stack_config", lambda: both)
+    found = settings.load({"DATA": "s3://bucket/engines.txt", "WORKLOAD": "turbofan"})
+    assert found.loan_default.data is None
+    assert found.turbofan.data == "s3://bucket/engines.txt"
+    with pytest.raises(StackFileError, match="`make up STACK=local WORKLOAD=turbofan DATA=generated`"):
+        settings.load({"DATA": "/no/such.txt", "WORKLOAD": "turbofan"})
+
+
+@pytest.mark.usefixtures("stack")
+def test_data_of_a_workload_that_is_not_listed_is_kept_for_later():
+    remembered = json.dumps({"local": {"turbofan": "s3://bucket/engines.txt"}})
+    assert settings.load({data_paths.VARIABLE: remembered}).loan_default.data is None
+    with pytest.raises(StackFileError, match="WORKLOAD is 'turbofan', which is none of the stack's workloads"):
+        settings.load({"WORKLOAD": "turbofan"})
 
 
 @pytest.mark.usefixtures("stack")

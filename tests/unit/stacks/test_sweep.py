@@ -42,7 +42,7 @@ def cluster(tmp_path, monkeypatch):
     on_path(tmp_path, monkeypatch, "kubectl", FAKE.format(folder=tmp_path))
     (tmp_path / "config").write_text(KUBECONFIG)
     settings = ExistingClusterSettings(kind="existing-cluster", kubeconfig=str(tmp_path / "config"), context="dev")
-    return Cluster(settings, tmp_path)
+    return Cluster(settings, ["mlplatform", "loan-default"], tmp_path)
 
 
 def there(folder, kinds, *items):

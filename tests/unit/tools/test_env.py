@@ -3,8 +3,8 @@ import subprocess
 
 import pytest
 
-from infra.core import paths
-from tools import env, pulumi_cli, stack_files
+from infra.core import data_paths, paths
+from tools import data_memory, env, pulumi_cli, stack_files
 from tools.console import ToolError
 
 
@@ -168,41 +168,61 @@ def stacks(checkout):
     (checkout / "Pulumi.dev.yaml").write_text("config:\n  mlplatform:substrate: {kind: kubernetes}\n")
 
 
-def data(monkeypatch, value=None, stack="local"):
-    """`DATA` as a command gets it after `make up STACK=stack DATA=value`."""
-    monkeypatch.delenv("DATA", raising=False)
-    if value is not None:
-        monkeypatch.setenv("DATA", str(value))
-    return env.variables(stack).get("DATA")
+def data(monkeypatch, value=None, stack="local", workload=""):
+    """What the program is told of a stack's data after `make up STACK=stack WORKLOAD=workload DATA=value`."""
+    monkeypatch.setenv("DATA", "" if value is None else str(value))
+    monkeypatch.setenv("WORKLOAD", workload)
+    made = env.variables(stack)[data_paths.VARIABLE]
+    return data_paths.given(stack, "loan_default", {data_paths.VARIABLE: made})
 
 
 @pytest.mark.usefixtures("stacks")
 def test_the_data_given_last_is_remembered_by_its_absolute_path(monkeypatch, tmp_path):
     (tmp_path / "raw.csv").touch()
     monkeypatch.chdir(tmp_path)
-    assert data(monkeypatch, "raw.csv") == str(tmp_path / "raw.csv")
-    assert data(monkeypatch) == str(tmp_path / "raw.csv")
-    assert data(monkeypatch, "") == str(tmp_path / "raw.csv")
+    wanted = {"loan_default": str(tmp_path / "raw.csv")}
+    assert data(monkeypatch, "raw.csv") == wanted
+    assert data(monkeypatch) == wanted
+    assert data(monkeypatch, "") == wanted
 
 
 @pytest.mark.usefixtures("stacks")
 def test_an_address_in_the_store_is_remembered_as_it_is(monkeypatch):
     address = "s3://mlplatform/loan-default/data/raw.csv"
-    assert data(monkeypatch, address) == address
-    assert data(monkeypatch) == address
+    assert data(monkeypatch, address) == {"loan_default": address}
+    assert data(monkeypatch) == {"loan_default": address}
+
+
+@pytest.mark.usefixtures("stacks")
+def test_each_workload_keeps_its_own_data(monkeypatch):
+    data(monkeypatch, "s3://bucket/loans.csv")
+    both = {"loan_default": "s3://bucket/loans.csv", "turbofan": "s3://bucket/engines.txt"}
+    assert data(monkeypatch, "s3://bucket/engines.txt", workload="turbofan") == both
+    assert data(monkeypatch) == both
+    assert data(monkeypatch, "generated") == {"turbofan": "s3://bucket/engines.txt"}
+
+
+@pytest.mark.usefixtures("stacks")
+def test_data_given_last_counts_however_the_workload_is_named(monkeypatch):
+    data(monkeypatch, "s3://bucket/first.csv")
+    assert data(monkeypatch, "s3://bucket/second.csv", workload="loan-default") == {
+        "loan_default": "s3://bucket/second.csv"
+    }
+    assert data(monkeypatch, "s3://bucket/third.csv") == {"loan_default": "s3://bucket/third.csv"}
+    assert data(monkeypatch, "generated", workload="loan_default") == {}
 
 
 @pytest.mark.usefixtures("stacks")
 def test_generated_data_is_asked_for_by_name_and_forgets_the_file(monkeypatch, tmp_path):
     (tmp_path / "raw.csv").touch()
     data(monkeypatch, tmp_path / "raw.csv")
-    assert data(monkeypatch, "generated") == ""
-    assert data(monkeypatch) is None
+    assert data(monkeypatch, "generated") == {}
+    assert data(monkeypatch) == {}
 
 
 def test_data_that_does_not_exist_is_passed_on_to_be_refused_and_not_remembered(monkeypatch):
-    assert data(monkeypatch, "/no/such.csv") == "/no/such.csv"
-    assert data(monkeypatch) is None
+    assert data(monkeypatch, "/no/such.csv") == {"loan_default": "/no/such.csv"}
+    assert data(monkeypatch) == {}
 
 
 @pytest.mark.usefixtures("stacks")
@@ -210,43 +230,55 @@ def test_data_that_does_not_exist_is_passed_on_to_be_refused_and_not_remembered(
 def test_data_of_one_stack_is_unknown_to_every_other_stack(monkeypatch, tmp_path, other):
     (tmp_path / "raw.csv").touch()
     data(monkeypatch, tmp_path / "raw.csv")
-    assert data(monkeypatch, stack=other) is None
+    assert data(monkeypatch, stack=other) == {}
     data(monkeypatch, "s3://bucket/raw.csv", stack=other)
     data(monkeypatch, "generated", stack=other)
-    assert data(monkeypatch) == str(tmp_path / "raw.csv")
+    assert data(monkeypatch) == {"loan_default": str(tmp_path / "raw.csv")}
 
 
 @pytest.mark.usefixtures("stacks")
-def test_shell_set_up_for_one_stack_hands_its_data_to_no_other(monkeypatch, tmp_path):
-    (tmp_path / "raw.csv").touch()
-    data(monkeypatch, tmp_path / "raw.csv")
-    after_eval(monkeypatch)
-    assert os.environ["DATA"] == str(tmp_path / "raw.csv")
-    assert env.variables("local")["DATA"] == str(tmp_path / "raw.csv")
-    assert env.variables("dev")["DATA"] == ""
-
-
-@pytest.mark.usefixtures("stacks")
-def test_data_given_in_a_shell_set_up_for_another_stack_counts(monkeypatch):
+def test_shell_set_up_for_one_stack_hands_its_data_to_no_other(monkeypatch):
     data(monkeypatch, "s3://bucket/raw.csv")
+    monkeypatch.delenv("DATA")
     after_eval(monkeypatch)
-    monkeypatch.setenv("MAKEFLAGS", " -- STACK=dev DATA=s3://bucket/raw.csv")
-    assert data(monkeypatch, "s3://bucket/raw.csv", stack="dev") == "s3://bucket/raw.csv"
-    monkeypatch.delenv("MAKEFLAGS")
-    assert data(monkeypatch, stack="dev") == "s3://bucket/raw.csv"
+    assert data_paths.given("local", "loan_default", os.environ) == {"loan_default": "s3://bucket/raw.csv"}
+    assert data_paths.given("dev", "loan_default", os.environ) == {}
+
+
+@pytest.mark.usefixtures("stacks")
+def test_data_that_an_earlier_release_remembered_is_the_default_workloads(monkeypatch):
+    data(monkeypatch, "s3://bucket/raw.csv")
+    (paths.state_dir() / data_memory.FOLDER / "local").write_text("s3://bucket/former.csv")
+    assert data(monkeypatch) == {"loan_default": "s3://bucket/former.csv"}
 
 
 @pytest.mark.usefixtures("stacks")
 def test_file_given_to_a_cluster_stack_is_passed_on_and_not_remembered(monkeypatch, tmp_path):
     (tmp_path / "raw.csv").touch()
-    assert data(monkeypatch, tmp_path / "raw.csv", stack="dev") == str(tmp_path / "raw.csv")
-    assert data(monkeypatch, stack="dev") is None
+    assert data(monkeypatch, tmp_path / "raw.csv", stack="dev") == {"loan_default": str(tmp_path / "raw.csv")}
+    assert data(monkeypatch, stack="dev") == {}
 
 
 @pytest.mark.usefixtures("stacks")
 def test_data_remembered_for_all_stacks_becomes_that_of_local(monkeypatch, state):
     state.mkdir(parents=True)
     (state / "data-path").write_text("/data/raw.csv")
-    assert data(monkeypatch, stack="dev") is None
-    assert data(monkeypatch) == "/data/raw.csv"
+    assert data(monkeypatch, stack="dev") == {}
+    assert data(monkeypatch) == {"loan_default": "/data/raw.csv"}
     assert not (state / "data-path").exists()
+
+
+def test_a_shell_gets_the_policy_pack_for_plain_pulumi(capsys):
+    env.main([])
+    printed = capsys.readouterr().out
+    assert f"export PULUMI_OPTION_POLICY_PACK={paths.CHECKOUT}/policies/pack\n" in printed
+    assert "export MLPLATFORM_JUDGED=1\n" in printed
+
+
+def test_a_command_of_make_names_its_policy_pack_itself(monkeypatch):
+    ran = {}
+    monkeypatch.setenv(env.POLICY_PACK, "/elsewhere")
+    monkeypatch.setattr(os, "execvpe", lambda _file, _arguments, environment: ran.update(environment))
+    env.main(["--", "true"])
+    assert ran[env.JUDGED] == "1"
+    assert env.POLICY_PACK not in ran

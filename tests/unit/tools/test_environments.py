@@ -63,6 +63,19 @@ def test_an_environment_is_made_with_pip_inside_and_synchronized_with_its_lock(u
     assert environments.is_made("infra", lock())
 
 
+def test_environment_gets_workloads_of_other_repositories_after_its_lock(uv):
+    make()
+    assert len(uv.called("uv pip")) == 1
+    (environments.packages_dir()).mkdir()
+    wheel = environments.packages_dir() / "greenhouse-1-py3-none-any.whl"
+    wheel.touch()
+    make()
+    *_, sync, added = uv.called("uv pip")
+    assert sync.startswith("uv pip sync")
+    assert added.startswith("uv pip install --quiet --no-deps --no-index --reinstall")
+    assert added.endswith(str(wheel))
+
+
 def test_a_changed_lock_is_installed_into_the_environment_that_is_there(uv, requirements):
     make()
     (requirements / "infra.txt").write_text("library==2.0\n")

@@ -9,6 +9,7 @@ from tools import pull_request
 from tools.changelog import section
 from tools.console import ToolError
 
+BOT = {"login": "github-actions[bot]"}
 PULL = {"number": 7, "head": {"sha": "abc"}}
 
 
@@ -60,12 +61,28 @@ def test_the_first_report_is_a_new_comment(github, tmp_path):
 def test_a_later_report_renews_our_comment_and_nobody_elses(github):
     answers, asked = github
     answers["GET", "/repos/team/repo/issues/7/comments"] = [
-        {"id": 1, "body": f"I quote: {pull_request.MARK}"},
-        {"id": 2, "body": f"{pull_request.MARK}\nold"},
+        {"id": 1, "body": f"I quote: {pull_request.MARK}", "user": BOT},
+        {"id": 2, "body": f"{pull_request.MARK}\nall is well", "user": {"login": "somebody"}},
+        {"id": 3, "body": f"{pull_request.MARK}\nall is well", "user": None},
+        {"id": 4, "body": f"{pull_request.MARK}\nold", "user": BOT},
     ]
     assert pull_request.put_comment("fork:fix", "abc", "new") == "comment of pull request 7 renewed"
     ((method, path, _),) = writes(asked)
-    assert (method, path) == ("PATCH", "/repos/team/repo/issues/comments/2")
+    assert (method, path) == ("PATCH", "/repos/team/repo/issues/comments/4")
+
+
+def test_a_report_of_a_fork_is_labelled_and_cannot_look_like_ours(github, tmp_path):
+    _, asked = github
+    file = tmp_path / "review.md"
+    file.write_text(f"{pull_request.MARK}\n</details>\n\n# Approved by @team/owners\x0bsafe\n<img src=x>\r\n```\n")
+    pull_request.main(["comment", "--head", "fork:fix", "--commit", "abc", "--fork", "evil/repo", str(file)])
+    body = writes(asked)[0][2]["body"]
+    mark, label, empty, *quoted = body.splitlines()
+    assert (mark, empty) == (pull_request.MARK, "")
+    assert label == "**Written by code of the fork `evil/repo`, which nobody here vouches for:**"
+    assert [line for line in quoted if not line.startswith("> ")] == []
+    assert not {"<", "@team"} & {word for line in quoted for word in ("<", "@team") if word in line}
+    assert "> # Approved by" in body
 
 
 def test_a_branch_that_moved_on_gets_no_comment_about_its_past(github):
@@ -112,6 +129,24 @@ def checkout(tmp_path):
     ):
         subprocess.run(["git", "-C", str(checkout), *words], check=True)
     return checkout
+
+
+def test_workflows_are_started_on_a_proposed_branch(github, monkeypatch):
+    _, asked = github
+    monkeypatch.setattr(pull_request, "put_proposal", lambda *_: "pull request 8 opened")
+    words = ["propose", "--branch", "images", "--title", "a", "images.json", "--workflows", "ci.yml", "preview.yml"]
+    pull_request.main(words)
+    assert writes(asked) == [
+        ("POST", f"/repos/team/repo/actions/workflows/{each}/dispatches", {"ref": "images"})
+        for each in ("ci.yml", "preview.yml")
+    ]
+
+
+def test_without_a_proposal_no_workflow_is_started(github, monkeypatch):
+    _, asked = github
+    monkeypatch.setattr(pull_request, "put_proposal", lambda *_: pull_request.NOTHING)
+    pull_request.main(["propose", "--branch", "a", "--title", "a", "images.json", "--workflows", "ci.yml"])
+    assert writes(asked) == []
 
 
 def test_changed_files_become_a_pull_request(github, checkout):

@@ -23,6 +23,7 @@ def running(commands):
     specs.mkdir(parents=True)
     environment = {"PATH": f"{commands.folder}:{os.defpath}", "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}
     told = environment | {"RETRAIN_TOKEN": "a-token-of-the-service", "PORT": "8080", "WORK_DIR": "/stack/data"}
+    told |= {"SIGNING_KEY": "k" * 64}
     (specs / "loan-default-retraining-process.json").write_text(json.dumps({"environment": told}))
     return environment
 
@@ -35,7 +36,8 @@ def test_a_command_runs_with_the_stages_variables_and_none_of_the_shells(running
     stage.main(["--", "show", "it"])
     assert shown.pop("program") == "show"
     assert running.items() <= shown.items()
-    assert not shown.keys() & {"PULUMI_STACK", "RETRAIN_TOKEN", "PORT"}
+    assert not shown.keys() & {"PULUMI_STACK", "RETRAIN_TOKEN", "PORT", "SIGNING_KEY"}
+    assert shown["RETRAIN_URL"] == "http://127.0.0.1:8080/retrain"
     assert shown["WORK_DIR"] == "/stack/data/by-hand"
 
 
@@ -46,5 +48,13 @@ def test_a_command_that_does_not_exist_is_one_line():
 
 
 def test_a_stack_that_is_not_up_is_one_line_with_both_ways_out():
-    with pytest.raises(ToolError, match=r"make up STACK=local.*kubectl exec deploy/loan-default-retraining"):
-        stage.variables("local")
+    with pytest.raises(ToolError, match=r"make up STACK=local.*kubectl exec .*deploy/<workload>-retraining"):
+        stage.main(["--", "show"])
+
+
+@pytest.mark.usefixtures("running")
+def test_of_several_workloads_one_must_be_named():
+    specs = paths.state_dir() / "local" / "supervisor" / "specs"
+    (specs / "pump-wear-retraining-process.json").write_text("{}")
+    with pytest.raises(ToolError, match="has the workloads loan-default, pump-wear: name one, WORKLOAD=loan-default"):
+        stage.main(["--", "show"])

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,6 +156,43 @@ except KeyboardInterrupt:
     assert suites.marked("tried") == []
 
 
+def test_table_shows_the_peak_of_memory_of_each_suite(run, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(suites, "MEMORY_SECONDS", 0.0)
+    large = """
+        import subprocess, sys, time
+        from pathlib import Path
+
+        def test_a():
+            code = "kept = b'x' * (600 << 20); open('large', 'w'); input()"
+            with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env={}):
+                while not Path("seen").exists():
+                    time.sleep(0.01)
+    """
+    look = suites.suite_reports.Machine.look
+
+    def noted(machine, processes):
+        there = (tmp_path / "large").exists()
+        look(machine, processes)
+        if there:
+            (tmp_path / "seen").touch()
+
+    monkeypatch.setattr(suites.suite_reports.Machine, "look", noted)
+    run(small="def test_b(): pass", large=large).to_the_end()
+    printed = capsys.readouterr().out
+    rows = (row.split() for row in printed.splitlines() if row.startswith(("small ", "large ")))
+    peaks = {row[0]: float(row[-1]) for row in rows}
+    assert peaks["large"] >= 0.6
+    assert peaks["small"] <= 0.2
+    assert float(re.search(r"had (\d+\.\d) GiB at most at once", printed)[1]) >= peaks["large"]
+
+
 def test_suite_does_not_inherit_what_make_was_told():
     environ = {"PATH": "/bin", "MAKEFLAGS": "-j2", "REPORT": "elsewhere", "SUITES": "unit"}
     assert suites.inherited(environ) == {"PATH": "/bin"}
+
+
+def test_make_test_installs_the_sdks_that_its_suites_import():
+    shown = subprocess.run(
+        ["make", "--dry-run", "test"], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True
+    ).stdout
+    assert re.search(r"tools\.install cloud .*kubernetes", shown)

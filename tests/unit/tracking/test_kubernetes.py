@@ -28,7 +28,7 @@ def declare(identity=None, **settings):
     def build(substrate, opts):
         stores = tracking.Stores(
             artifacts=artifact_store.build(
-                "artifact-store", VersitygwOnKubernetesSettings(kind="versitygw-on-kubernetes"), substrate, opts
+                "artifact-store", VersitygwOnKubernetesSettings(kind="versitygw-on-kubernetes"), substrate, [], opts
             ),
             database=database.build(
                 "database", PostgresOnKubernetesSettings(kind="postgres-on-kubernetes"), substrate, opts

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,20 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workloads.loan_default import FEATURES
-from workloads.loan_default.bundle import Manifest, Scorer, sha256, write
-from workloads.loan_default.errors import TELEMETRY_OFF
-from workloads.loan_default.estimators import to_onnx
-from workloads.loan_default.features import TrainingSet, publish, refresh, training_set
-from workloads.loan_default.ingestion import Ingested, ingest
-from workloads.loan_default.retraining.ledger import Ledger
-from workloads.loan_default.settings import Environment, LoanDefaultSettings
-from workloads.loan_default.spark import start
-from workloads.loan_default.training import fit, split
+from workloads.lifecycle.base.environment import Environment
+from workloads.lifecycle.base.errors import TELEMETRY_OFF
+from workloads.lifecycle.base.settings import WorkloadSettings
+from workloads.lifecycle.features.publication import TrainingSet, publish, refresh
+from workloads.lifecycle.features.windows import training_set
+from workloads.lifecycle.ingestion.ingest import Ingested, ingest
+from workloads.lifecycle.ingestion.spark import start
+from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.training.bundle import Manifest, Scorer, sha256, write
+from workloads.lifecycle.training.estimators import to_onnx
+from workloads.lifecycle.training.train import fit, split
+from workloads.loan_default.definition import LOAN_DEFAULT
 
-from . import postgres
+from . import contract, postgres, servers
+from .keys import TRUSTED
+from .opa_stand_in import Judge
 from .registry_stand_in import Registry
 
+CHECKOUT = Path(__file__).parents[3]
 ROWS = 3000
 THIRD_PARTY_WARNINGS = (
     "ignore::DeprecationWarning:(feast|mlflow|kserve|pyspark|dask|google|kfp|skl2onnx|onnx|pytz|dateutil|alembic).*",
@@ -53,12 +59,14 @@ def make_world_environment(folder: Path, **settings) -> Environment:
     """A world of files: no server, and nothing outside the folder."""
     ingestion = {"generator_rows": ROWS, "min_rows": 100} | settings.pop("ingestion", {})
     return Environment(
+        workload="workloads.loan_default.definition:LOAN_DEFAULT",
         artifact_store_uri=f"file://{folder}/store",
         work_dir=folder / "work",
         feast_registry=f"sqlite:///{folder}/registry.db",
         feast_online_store=f"sqlite:///{folder}/online.db",
         mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db",
-        settings=LoanDefaultSettings.model_validate({"ingestion": ingestion} | settings),
+        **TRUSTED,
+        settings=WorkloadSettings.model_validate({"ingestion": ingestion} | settings),
     )
 
 
@@ -76,7 +84,7 @@ def environment(tmp_path):
 def spark(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spark") / 'a b\'s "c"'  # as the folders of some users
     folder.mkdir()
-    session = start(LoanDefaultSettings().ingestion, folder)
+    session = start("tests", WorkloadSettings().ingestion, folder)
     yield session
     session.stop()
 
@@ -117,15 +125,16 @@ def candidate(copy, spark):
 @pytest.fixture(scope="session")
 def fitted(world):
     """The reference model on the world's rows, its split and its ONNX twin."""
-    parts = split(world.data.frame, world.environment.settings.training)
-    model = fit(parts.train, world.environment.settings.training)
-    return model, parts, to_onnx(model)
+    settings = world.environment.settings.training
+    parts = split(LOAN_DEFAULT, world.data.frame, settings)
+    model = fit(LOAN_DEFAULT, parts.train, settings)
+    return model, parts, to_onnx(model.estimator)
 
 
 def make_bundle(folder: Path, onnx_model: bytes, **changes) -> str:
     fields = {
         "model_sha256": sha256(onnx_model),
-        "features": FEATURES,
+        "features": LOAN_DEFAULT.features,
         "data_hash": "data",
         "ingestion_run": "run",
         "trained_at": datetime(2026, 11, 23, tzinfo=UTC),
@@ -142,7 +151,7 @@ def write_bundle():
 @pytest.fixture(scope="session")
 def scorer(tmp_path_factory, fitted):
     folder = tmp_path_factory.mktemp("bundle")
-    return Scorer.load(folder, make_bundle(folder, fitted[2]))
+    return Scorer.load(folder, make_bundle(folder, fitted[2]), LOAN_DEFAULT)
 
 
 @pytest.fixture
@@ -186,3 +195,60 @@ def registry(tmp_path, fitted):
     made.aliases = {"champion": "1"}
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def judge():
+    """A stand-in for OPA that allows what it is asked about."""
+    made = Judge()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def opa_url(tmp_path_factory):
+    with servers.opa(tmp_path_factory.mktemp("opa")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(tmp_path_factory):
+    with servers.mlflow(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def online_store(tmp_path_factory):
+    with servers.redis_store(tmp_path_factory.mktemp("redis")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def model_server(tmp_path_factory):
+    """Port and process of a model server with one model and every customer, in a process of its own."""
+    port = servers.free_port()
+    command = [sys.executable, "-m", "tests.bench.model_servers", "ours", str(port)]
+    log = tmp_path_factory.mktemp("server") / "server.log"
+    health = f"http://127.0.0.1:{port}/v2/health/ready"
+    with servers.running(command, health, log, PYTHONPATH=str(CHECKOUT)) as process:
+        yield port, process
+
+
+@pytest.fixture(scope="session", params=list(contract.WORKLOADS))
+def published(request, tmp_path_factory, spark, online_store):
+    """Each workload of the contract suite, with its rows."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return contract.publish_rows(folder, contract.WORKLOADS[request.param], online_store, spark)
+
+
+@pytest.fixture(scope="session")
+def released(published, opa_url, mlflow_url):
+    """Each workload, with a champion."""
+    return contract.release(published, opa_url=opa_url, mlflow_tracking_uri=mlflow_url)
+
+
+@pytest.fixture(scope="session")
+def served(released, tmp_path_factory):
+    """Each workload, with a model server that follows its champion."""
+    with contract.serving(released, tmp_path_factory.mktemp(released.workload.name)) as environment:
+        yield environment

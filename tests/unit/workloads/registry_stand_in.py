@@ -7,11 +7,16 @@ from urllib.parse import parse_qs, urlparse
 
 from onnx import TensorProto, helper
 
-from workloads.loan_default import FEATURES
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.serving import Watcher
-from workloads.loan_default.settings import ServingSettings
-from workloads.loan_default.source import RegistrySource
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.settings import ServingSettings
+from workloads.lifecycle.registry.signature import FACTS_FILE, SIGNATURE_TAG
+from workloads.lifecycle.serving.model_server import Watcher
+from workloads.lifecycle.serving.source import RegistrySource
+from workloads.loan_default.definition import LOAN_DEFAULT
+
+from .keys import FACTS, TRUST, verdict
+
+FEATURES = LOAN_DEFAULT.features
 
 
 class Registry:
@@ -65,7 +70,12 @@ class Registry:
         self.server.server_close()
 
     def add(self, version, folder, checksum):
-        self.versions[version] = {"bundle_sha256": checksum, "bundle_uri": f"mlflow-artifacts:/1/{version}/serving"}
+        self.versions[version] = {
+            "bundle_sha256": checksum,
+            "bundle_uri": f"mlflow-artifacts:/1/{version}/serving",
+            SIGNATURE_TAG: verdict(version, checksum),
+        }
+        self.files[f"1/{version}/{FACTS_FILE}"] = FACTS
         for path in folder.iterdir():
             self.files[f"1/{version}/serving/{path.name}"] = path.read_bytes()
 
@@ -90,7 +100,7 @@ class Served:
 
 def watcher(registry, tmp_path, **settings):
     served = Served()
-    source = RegistrySource(registry.url, tmp_path / "cache")
+    source = RegistrySource(registry.url, tmp_path / "cache", LOAN_DEFAULT, TRUST)
     return served, Patient(served, source, ServingSettings(**settings))
 
 

@@ -10,19 +10,21 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from workloads.loan_default import labels, reference
-from workloads.loan_default.errors import AliasMovedError
-from workloads.loan_default.reference import Champion
-from workloads.loan_default.retraining import champion as champions
-from workloads.loan_default.retraining import worker as workers
-from workloads.loan_default.retraining.champion import ChampionAlias
-from workloads.loan_default.retraining.ledger import Ledger
-from workloads.loan_default.retraining.runner import Outcome
-from workloads.loan_default.retraining.worker import Worker
+from workloads.lifecycle.base.errors import AliasMovedError
+from workloads.lifecycle.monitoring import outcomes
+from workloads.lifecycle.retraining import champion as champions
+from workloads.lifecycle.retraining import worker as workers
+from workloads.lifecycle.retraining.champion import ChampionAlias
+from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.retraining.runner import Outcome
+from workloads.lifecycle.retraining.worker import Worker
+from workloads.lifecycle.training import reference
+from workloads.lifecycle.training.reference import Champion
 
 WAIT_SECONDS = 60
 ENDED = {"promoted", "refused", "failed", "rolled_back", "superseded"}
@@ -171,7 +173,7 @@ def prepare(patch, registry):
     patch.setattr(reference, "champion", lambda _: Champion(registry.champion(), "run", 0.0))
     patch.setattr(champions, "wait_until_served", lambda *_: 0.0)
     patch.setattr(workers, "Watch", FileWatch)
-    patch.setattr(labels, "window", lambda *_: None)
+    patch.setattr(outcomes, "window", lambda *_: None)
     patch.setattr(Worker, "_attributes", lambda _: None)
 
 
@@ -198,7 +200,8 @@ class Replica:
         def suspend(moment):
             if moment == self._suspended_at:
                 self._suspended_at = None
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # A signal to the process stops another thread first: this one would go on, into the registry's lock.
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
         make_worker(*self._arguments, at=suspend).start()
         signal.pause()

@@ -1,4 +1,4 @@
-"""Real servers for tests, as processes on loopback that end with the test: OPA with the release policy, MLflow."""
+"""Real servers for tests, as processes on loopback that end with the test: OPA with the policy, MLflow, Redis, S3."""
 
 import os
 import secrets
@@ -13,8 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
-POLICY = Path(__file__).parents[3] / "policies" / "release"
+from . import keys
+
+ROOT = Path(__file__).parents[3]
+RULES, REVISION = ROOT / "policies" / "release", ROOT / "infra" / "policy_server" / "revision.rego"
 START_SECONDS = 120
 
 
@@ -22,6 +26,10 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""As the stacks' own servers have them; consumers of jobs are seven processes with imports of seconds each."""
 
 
 @contextmanager
@@ -50,9 +58,31 @@ def opa(folder):
         pytest.skip("opa is not on PATH; `make test` puts it there")
     address = f"127.0.0.1:{free_port()}"
     options = ["--disable-telemetry", "--log-level=error", "--ignore=*_test.rego", "--ignore=*.yaml"]
-    command = ["opa", "run", "--server", *options, "--addr", address, str(POLICY)]
+    options += ["--set", f"labels.policy_sha256={keys.POLICY}"]
+    command = ["opa", "run", "--server", *options, "--addr", address, str(RULES), str(REVISION)]
     with running(command, f"http://{address}/health", folder / "opa.log"):
         yield f"http://{address}"
+
+
+@contextmanager
+def redis_store(folder):
+    """Address of an empty Redis, as Feast takes it; skips the test when there is none."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not on PATH; `make up` installs it")
+    port, password = free_port(), secrets.token_hex(16)
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--requirepass", password, "--save", ""]
+    client = redis.Redis(port=port, password=password)
+    with subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not _pongs(client):
+                assert server.poll() is None, "redis-server ended"
+                assert time.monotonic() < deadline, "redis-server does not answer"
+                time.sleep(0.02)
+            yield f"127.0.0.1:{port},password={password}"
+        finally:
+            client.close()
+            server.terminate()
 
 
 @contextmanager
@@ -91,9 +121,15 @@ def mlflow(folder):
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"),
     ]
     url = f"http://127.0.0.1:{port}"
-    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # as the stacks' own
-    with running(command, f"{url}/health", folder / "mlflow.log", **settings):
+    with running(command, f"{url}/health", folder / "mlflow.log", **MLFLOW_SETTINGS):
         yield url
+
+
+def _pongs(client):
+    try:
+        return client.ping()
+    except redis.RedisError:
+        return False
 
 
 def _answers(url):

@@ -5,11 +5,14 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from workloads.loan_default import ENTITY, FEATURES, batch
-from workloads.loan_default.batch import forget, score, score_parts
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.features import pull, read_offline
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features.publication import pull, read_offline
+from workloads.lifecycle.serving import batch
+from workloads.lifecycle.serving.batch import forget, score, score_parts
+from workloads.loan_default.definition import LOAN_DEFAULT
+
+ENTITY = LOAN_DEFAULT.keys[0]
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def test_every_customer_is_scored_once_as_the_model_server_would(here, scorer):
     found = table(store, "batch/run")
     frame = read_offline(environment)
     assert found.column(ENTITY).to_pylist() == frame[ENTITY].tolist()
-    expected = scorer.score(frame[list(FEATURES)].to_numpy(dtype=np.float32))
+    expected = scorer.score(frame[list(LOAN_DEFAULT.features)].to_numpy(dtype=np.float32))
     np.testing.assert_array_equal(found.column("score").to_numpy(), expected.astype(np.float64))
 
 
@@ -52,6 +55,9 @@ def test_a_killed_run_is_gone_on_with_and_no_part_is_scored_twice(here, scorer):
                 raise KeyboardInterrupt
             calls.append(len(rows))
             return scorer.score(rows)
+
+        def inputs(self, columns):
+            return scorer.inputs(columns)
 
     with pytest.raises(KeyboardInterrupt):
         score_parts(environment, store, Counting(fails=True), "batch/run")
@@ -88,6 +94,6 @@ def test_old_results_are_removed_and_the_current_one_stays(here):
 
 def test_without_a_champion_it_says_what_to_run(environment):
     with pytest.raises(
-        WorkloadError, match=r"no champion to score with; run `python -m workloads\.loan_default\.release`"
+        WorkloadError, match=r"no champion to score with; run `python -m workloads\.lifecycle\.retraining\.release`"
     ):
         score(environment)

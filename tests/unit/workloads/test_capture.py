@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from workloads.loan_default import loops
-from workloads.loan_default.capture import Capture, Scored
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.settings import ServingSettings
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base import loops
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.settings import ServingSettings
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.serving.capture import Capture, Scored
 
 HOUR = 3600
 
@@ -29,7 +29,12 @@ def counted():
 @pytest.fixture
 def make(environment, counted):
     def capture(**settings):
-        return Capture(Store.open(environment), ServingSettings(**settings), lambda *what: counted.append(what))
+        return Capture(
+            Store.open(environment),
+            environment.definition,
+            ServingSettings(**settings),
+            lambda *what: counted.append(what),
+        )
 
     return capture
 
@@ -41,7 +46,7 @@ def captured(environment):
 
 def test_rows_arrive_by_hour_with_version_features_and_score(environment, make, counted):
     capture = make()
-    capture.add(scored("a", rows=2, customers=(11, 12)))
+    capture.add(scored("a", rows=2, customers=((11,), (12,))))
     capture.add(scored("b", at=1_795_471_200.5 + HOUR))
     assert capture.flush() == 3
     frame = captured(environment)

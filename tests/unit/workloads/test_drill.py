@@ -1,19 +1,24 @@
 import io
 import itertools
 import json
+from datetime import timedelta
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, MODEL_NAME, metrics
-from workloads.loan_default.drill import hops, scenarios
-from workloads.loan_default.drill.hops import HopBrokenError
-from workloads.loan_default.drill.scenarios import Drill, poisoned
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.features import ATTRIBUTES
-from workloads.loan_default.retraining.client import Client
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.operations.drill import hops, scenarios
+from workloads.lifecycle.operations.drill import view as drill_view
+from workloads.lifecycle.operations.drill.hops import HopBrokenError
+from workloads.lifecycle.operations.drill.scenarios import Drill, poisoned
+from workloads.lifecycle.retraining.client import Client
+from workloads.lifecycle.schema import Feature, View
+from workloads.loan_default.definition import LOAN_DEFAULT
+
+ENTITY, LABEL, FEATURES = LOAN_DEFAULT.keys[0], LOAN_DEFAULT.outcome.label, LOAN_DEFAULT.features
 
 ROWS = 50
 OUTPUTS = {
@@ -65,7 +70,7 @@ class Stack:
         return httpx.Response(200, text=f'{metrics.CAPTURE_ROWS}{{outcome="stored"}} {self.stored}\n')
 
     def on_mlflow_api_2_0_mlflow_registered_models_alias(self, request, _):
-        assert request.url.params["name"] == MODEL_NAME
+        assert request.url.params["name"] == LOAN_DEFAULT.model_name
         return {"model_version": {"version": str(self.champion)}}
 
     def on_retraining_status(self, *_):
@@ -116,7 +121,7 @@ class Stack:
     def on_retraining_reference(self, *_):
         rng = np.random.default_rng(7)
         frame = pd.DataFrame({ENTITY: range(ROWS), **{name: rng.normal(9, 1, ROWS) for name in FEATURES}})
-        frame = frame.assign(**dict.fromkeys(ATTRIBUTES, 1), **{LABEL: rng.integers(0, 2, ROWS)})
+        frame = frame.assign(**dict.fromkeys(LOAN_DEFAULT.attributes, 1), **{LABEL: rng.integers(0, 2, ROWS)})
         buffer = io.BytesIO()
         frame.to_parquet(buffer)
         return httpx.Response(200, content=buffer.getvalue())
@@ -144,7 +149,8 @@ class Stack:
     def on_prometheus_api_v1_query(self, request, _):
         name = request.url.params["query"]
         share = 0.5 if self.drifting else 0.0
-        value = {metrics.DATA_DRIFT_SCORE: share, metrics.DRIFT_CHECKS_IN_A_ROW: self.checks}[name]
+        known = {metrics.DATA_DRIFT_SCORE: share, metrics.DRIFT_CHECKS_IN_A_ROW: self.checks}
+        value = {metrics.selected(metric, "loan-default"): number for metric, number in known.items()}[name]
         return {"data": {"result": [] if self.broken == "metric renamed" else [{"value": [0, str(value)]}]}}
 
     def on_prometheus_api_v1_rules(self, *_):
@@ -152,17 +158,33 @@ class Stack:
         if firing and not self.retrains and self.broken not in {"route removed", "wrong token"}:
             self.retrains = [{**RETRAIN, "from_alert": True, "status": "running", "reason": "drift"}]
         query = f"{metrics.DATA_DRIFT_SCORE} > 0.2 and on() {metrics.DRIFT_CHECKS_IN_A_ROW} >= 2"
-        state = "firing" if firing else "inactive"
-        rule = {"name": metrics.ALERT_DATA_DRIFT, "state": state, "duration": 5, "query": query}
+        state, labels = "firing" if firing else "inactive", {metrics.LABEL_WORKLOAD: "loan-default"}
+        rule = {"name": metrics.ALERT_DATA_DRIFT, "state": state, "duration": 5, "query": query, "labels": labels}
         gone_back = any(retrain["status"] == "rolled_back" for retrain in self.retrains)
         state = "firing" if gone_back and self.broken != "no alert" else "inactive"
-        failed = {"name": metrics.ALERT_RETRAIN_FAILED, "state": state, "duration": 5, "query": ""}
+        failed = {"name": metrics.ALERT_RETRAIN_FAILED, "state": state, "duration": 5, "query": "", "labels": labels}
         return {"data": {"groups": [{"rules": [rule, failed]}]}}
 
     def on_alertmanager_api_v2_alerts_groups(self, *_):
         name = "page" if self.broken == "route removed" else "retrain"
-        alert = {"labels": {"alertname": metrics.ALERT_DATA_DRIFT}}
+        alert = {"labels": {"alertname": metrics.ALERT_DATA_DRIFT, metrics.LABEL_WORKLOAD: "loan-default"}}
         return [{"receiver": {"name": name}, "alerts": [alert]}]
+
+
+def test_servers_that_ask_for_a_login_are_asked_with_it():
+    asked = {}
+
+    def answered(request):
+        asked[request.url.host] = request.headers.get("authorization", "")
+        if request.url.host == "alertmanager":
+            return httpx.Response(200, json=[])
+        return httpx.Response(200, json={"data": {"groups": [], "result": []}})
+
+    view = drill_view.View(LOAN_DEFAULT, {**OUTPUTS, "prometheus_login": "u:p", "alertmanager_login": "u:q"}, "request")
+    view.http = httpx.Client(transport=httpx.MockTransport(answered))
+    assert (view.rule(metrics.ALERT_DATA_DRIFT), view.value(metrics.DATA_DRIFT_SCORE)) == (None, None)
+    assert "knows nothing of it" in view.why_no_webhook()
+    assert asked == {"prometheus": "Basic dTpw", "alertmanager": "Basic dTpx"}
 
 
 @pytest.fixture
@@ -170,7 +192,7 @@ def drilled(monkeypatch):
     def build(stack, scenario="drift"):
         monkeypatch.setattr(scenarios, "_POLL_SECONDS", 0.001)
         client = Client(OUTPUTS, "token")
-        made = Drill(OUTPUTS, client, scenario, rows=ROWS)
+        made = Drill(LOAN_DEFAULT, OUTPUTS, client, scenario, rows=ROWS)
         client._http = made._view.http = httpx.Client(transport=httpx.MockTransport(stack.handle))
         made._limits = dict.fromkeys(hops.LIMITS, 0.2)
         return made
@@ -260,7 +282,46 @@ def test_a_stack_with_production_times_is_not_drilled(drilled, monkeypatch):
 
 def test_the_poison_keeps_the_default_rate_and_most_of_its_outcomes_are_somebody_elses():
     rows = pd.DataFrame({LABEL: np.random.default_rng(7).random(10_000) < 0.22}).astype(int)
-    lies = poisoned(rows)
+    lies = poisoned(rows[LABEL])
     assert lies.sum() == rows[LABEL].sum()
     by_chance = 2 * 0.22 * 0.78
     assert (lies != rows[LABEL]).mean() == pytest.approx(scenarios.POISONED_SHARE * by_chance, abs=0.02)
+
+
+MIXED = LOAN_DEFAULT.model_copy(
+    update={
+        "drill": (),
+        "views": (
+            View(
+                name="v",
+                ttl=timedelta(days=1),
+                features=(
+                    Feature(name="heat", type="integer", description=""),
+                    Feature(name="load", type="number", nullable=True, description=""),
+                    Feature(name="site", type="string", description=""),
+                ),
+            ),
+        ),
+    }
+)
+ROWS_OF_MIXED = pd.DataFrame({"heat": [1, 2, 4], "load": [0.5, None, 2.5], "site": ["a", None, "b"]})
+
+
+def test_drift_without_a_definition_moves_numbers_by_a_quarter_spread():
+    moved = scenarios.drifted(ROWS_OF_MIXED, MIXED)
+    assert moved["heat"].tolist() == [2, 3, 5]
+    assert moved["load"].iloc[2] == pytest.approx(2.5 + 2**0.5 / 4)
+    assert moved["site"].equals(ROWS_OF_MIXED["site"])
+
+
+def test_vectors_of_strings_and_missing_values_hold_null():
+    assert scenarios.vectors(ROWS_OF_MIXED, MIXED) == [[1, 0.5, "a"], [2, None, None], [4, 2.5, "b"]]
+
+
+def test_opposite_of_a_regression_reverses_the_order_of_outcomes():
+    assert scenarios.mirrored(pd.Series([10.0, 30.0, 125.0])).tolist() == [125.0, 105.0, 10.0]
+
+
+def test_drift_of_loans_is_the_definitions():
+    rows = pd.DataFrame({"Age": [30], "Income": [100.0], "CreditScore": [600], "NumOpenAccounts": [2]})
+    assert scenarios.vectors(scenarios.drifted(rows, LOAN_DEFAULT), LOAN_DEFAULT) == [[30, 160.0, 600, 3]]

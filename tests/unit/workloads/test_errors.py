@@ -1,18 +1,14 @@
 import errno
-import json
 import os
-import sys
 
 import pytest
 from mlflow.telemetry import utils
 
-from workloads.loan_default.errors import (
-    OUTCOME,
+from workloads.lifecycle.base.errors import (
     TELEMETRY_OFF,
     DataError,
     WorkloadError,
     cause,
-    report_failure,
     run_command,
 )
 
@@ -55,21 +51,6 @@ def test_cause_of_a_circular_chain_ends():
     first, second = RuntimeError("one"), RuntimeError("two")
     first.__context__, second.__context__ = second, first
     assert cause(first) == "RuntimeError: one"
-
-
-def test_failed_stage_reports_its_cause_after_the_stack_trace(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    report_failure("train")
-    error = OSError(28, "No space left on device")
-    sys.excepthook(OSError, error, None)
-    captured = capsys.readouterr()
-    assert "No space left on device" in captured.err
-    line = captured.out.splitlines()[-1]
-    assert json.loads(line.removeprefix(OUTCOME)) == {
-        "stage": "train",
-        "kind": "OSError",
-        "text": "No space left on device",
-    }
 
 
 def test_unexpected_error_of_a_command_ends_with_its_cause(capsys):

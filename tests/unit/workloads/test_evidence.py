@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from workloads.loan_default.evidence import EvidenceError, Promotion, _digest, append, check
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.registry.chain import digest
+from workloads.lifecycle.registry.evidence import EvidenceError, Promotion, append, check
 
 
 def promotion(version, **changes):
@@ -16,6 +17,7 @@ def promotion(version, **changes):
         "data_hash": "d",
         "ingestion_run": "i",
         "model_sha256": "m",
+        "feature_view": "customer_features",
         "metrics": {"test_auc": 0.76},
         "bias": {},
         "allowed": True,
@@ -68,8 +70,18 @@ def test_a_replaced_record_breaks_the_one_after_it(chain):
     record = json.loads(files[0].read_text())
     record["promotion"]["metrics"]["test_auc"] = 0.99
     files[0].unlink()
-    (files[0].parent / f"000001-{_digest(record)}.json").write_text(json.dumps(record))
+    (files[0].parent / f"000001-{digest(record)}.json").write_text(json.dumps(record))
     with pytest.raises(EvidenceError, match=f"{files[1].name}: does not follow the record before it"):
+        check(environment)
+
+
+def test_a_record_with_another_number_than_its_place_is_named(chain):
+    environment, files = chain
+    record = json.loads(files[2].read_text()) | {"number": 7}
+    files[2].unlink()
+    forged = files[2].with_name(f"000003-{digest(record)}.json")
+    forged.write_text(json.dumps(record))
+    with pytest.raises(EvidenceError, match=f"{forged.name}: expected record number 3"):
         check(environment)
 
 

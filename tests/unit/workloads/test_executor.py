@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.executor import command
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.ingestion.executor import command
 
 POD = {
     "SPARK_DRIVER_URL": "spark://CoarseGrainedScheduler@10.1.2.3:7078",

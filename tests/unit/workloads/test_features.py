@@ -5,20 +5,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from workloads.loan_default import FEATURES
-from workloads.loan_default.errors import DataError
-from workloads.loan_default.features import (
+from workloads.lifecycle.base.errors import DataError
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features.parity import compare
+from workloads.lifecycle.features.publication import (
     feature_store,
     parity_misses,
     publish,
     pull,
     read_offline,
     refresh,
-    training_set,
 )
-from workloads.loan_default.ingestion import CURRENT, current
-from workloads.loan_default.parity import compare
-from workloads.loan_default.store import Store
+from workloads.lifecycle.features.windows import training_set
+from workloads.lifecycle.ingestion.ingest import CURRENT, current
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 
 def test_the_training_set_is_sorted_complete_and_the_same_twice(world):
@@ -31,21 +31,21 @@ def test_the_training_set_is_sorted_complete_and_the_same_twice(world):
 def test_online_values_equal_the_offline_ones(world):
     store = feature_store(world.environment)
     offline = read_offline(world.environment)
-    assert parity_misses(store, offline.sample(100, random_state=1)) == []
+    assert parity_misses(LOAN_DEFAULT, store, offline.sample(100, random_state=1)) == []
     spoiled = offline.head(3).assign(Income=lambda frame: frame["Income"] + [0, 100, 0])
-    assert parity_misses(store, spoiled) == [int(offline["CustomerID"].iloc[1])]
+    assert parity_misses(LOAN_DEFAULT, store, spoiled) == [(int(offline["CustomerID"].iloc[1]),)]
 
 
 def test_the_comparison_by_hand_names_customers_that_are_not_online_and_changes_nothing(copy):
     refresh(copy)
     agreed = compare(copy)
-    assert (agreed.customers, agreed.differ) == (copy.settings.features.parity_sample, [])
+    assert (agreed.entities, agreed.differ) == (copy.settings.features.parity_sample, [])
     with sqlite3.connect(copy.feast_online_store.removeprefix("sqlite:///")) as online:
         (table,) = [name for (name,) in online.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         online.execute(f"DELETE FROM {table}")
     online.close()
     emptied = [compare(copy), compare(copy)]
-    assert [len(each.differ) for each in emptied] == [agreed.customers, agreed.customers]
+    assert [len(each.differ) for each in emptied] == [agreed.entities, agreed.entities]
 
 
 def test_an_online_store_that_lost_its_rows_is_refilled(copy):
@@ -61,7 +61,7 @@ def test_an_online_store_that_lost_its_rows_is_refilled(copy):
     [
         (lambda frame: frame.drop(columns="CreditScore"), "no column 'CreditScore'"),
         (lambda frame: frame.rename(columns={"Age": "age"}), "no column 'Age'"),
-        (lambda frame: frame.assign(Income=frame["Income"].astype(str)), "'Income' is object, expected float64"),
+        (lambda frame: frame.assign(Income=frame["Income"].astype(str)), "'Income' is string, expected double"),
     ],
 )
 def test_a_changed_schema_stops_before_the_online_store_and_names_the_column(copy, world, spoil, message):
@@ -85,7 +85,7 @@ def test_nothing_ingested_yet_says_what_to_run(environment):
 def online_misses(environment, run):
     offline = environment.model_copy(update={"ingestion_run": run})
     pull(offline)
-    return len(parity_misses(feature_store(environment), read_offline(offline).head(50)))
+    return len(parity_misses(LOAN_DEFAULT, feature_store(environment), read_offline(offline).head(50)))
 
 
 def test_training_on_a_candidate_leaves_what_is_published_as_it_was(copy, world, candidate):
@@ -111,7 +111,7 @@ def test_publication_moves_the_pointer_and_the_online_values(copy, candidate):
 
 
 def test_refresh_completes_a_publication_interrupted_after_the_pointer(copy, candidate, monkeypatch):
-    monkeypatch.setattr("workloads.loan_default.features.refresh", interrupted)
+    monkeypatch.setattr("workloads.lifecycle.features.publication.refresh", interrupted)
     with pytest.raises(KeyboardInterrupt):
         publish(copy, candidate.run)
     monkeypatch.undo()
@@ -132,5 +132,5 @@ def test_older_run_does_not_replace_a_newer_published_one(copy, world, candidate
 
 def test_the_view_serves_exactly_the_models_features(world):
     view = feature_store(world.environment).get_feature_view("customer_features")
-    assert [field.name for field in view.features] == list(FEATURES)
+    assert [field.name for field in view.features] == list(LOAN_DEFAULT.features)
     assert view.ttl.total_seconds() == 86_400

@@ -9,18 +9,19 @@ import time
 import numpy as np
 import pytest
 
-from workloads.loan_default import LABEL
-from workloads.loan_default.bundle import Scorer
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.estimators import to_onnx
-from workloads.loan_default.features import TrainingSet, pull, read_offline
-from workloads.loan_default.ingestion import ingest
-from workloads.loan_default.settings import TrainingSettings
-from workloads.loan_default.training import fit, split
-from workloads.loan_default.validation import decide, measure
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.settings import TrainingSettings
+from workloads.lifecycle.features.publication import TrainingSet, pull, read_offline
+from workloads.lifecycle.ingestion.ingest import ingest
+from workloads.lifecycle.training.bundle import Scorer
+from workloads.lifecycle.training.estimators import to_onnx
+from workloads.lifecycle.training.train import fit, split
+from workloads.lifecycle.validation.gate import decide, measure
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 from . import servers
 
+LABEL = LOAN_DEFAULT.outcome.label
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 REFERENCE = TrainingSettings()
 
@@ -48,12 +49,14 @@ def judge(rows, opa_url, environment_in, bundle_in, tmp_path_factory):
 
     def train(frame, settings=REFERENCE):
         nonlocal champion
-        parts = split(frame, settings)
+        parts = split(LOAN_DEFAULT, frame, settings)
         place = folder / f"bundle-{time.time_ns()}"
         data = TrainingSet(rows.ingested, frame)
-        checksum = bundle_in(place, to_onnx(fit(parts.train, settings)), data_hash=data.ingested.data_hash)
-        scorer = Scorer.load(place, checksum)
-        verdict = decide(environment, measure(parts, data, scorer, champion))
+        checksum = bundle_in(
+            place, to_onnx(fit(LOAN_DEFAULT, parts.train, settings).estimator), data_hash=data.ingested.data_hash
+        )
+        scorer = Scorer.load(place, checksum, LOAN_DEFAULT)
+        verdict = decide(environment, measure(LOAN_DEFAULT, parts, data, scorer, champion))
         champion = champion or scorer
         return verdict
 

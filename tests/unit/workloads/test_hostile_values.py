@@ -8,15 +8,22 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from workloads.loan_default import batch, features, identifiers, labels, monitoring, reference, registry
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.ingestion import CURRENT
-from workloads.loan_default.retraining import runner
-from workloads.loan_default.settings import BatchSettings, ServingSettings
-from workloads.loan_default.source import CACHE_INDEX, RegistrySource
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base import identifiers
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.settings import BatchSettings, ServingSettings
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features import publication, windows
+from workloads.lifecycle.ingestion.ingest import CURRENT
+from workloads.lifecycle.monitoring import check
+from workloads.lifecycle.registry import versions
+from workloads.lifecycle.retraining import runner
+from workloads.lifecycle.serving import batch
+from workloads.lifecycle.serving.source import CACHE_INDEX, RegistrySource
+from workloads.lifecycle.training import reference
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 from .hostile_values import snapshot, values
+from .keys import TRUST
 from .registry_stand_in import Patient, Registry, Served, onnx_model
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC).isoformat()
@@ -40,7 +47,7 @@ class Places:
         monkeypatch.setattr(runner.subprocess, "Popen", ended_process)
         self.answers = answers
         self.base = SimpleNamespace(frame=None, ingested=None)
-        source = RegistrySource("http://registry", self.cache)
+        source = RegistrySource("http://registry", self.cache, LOAN_DEFAULT, TRUST)
         source._http = httpx.Client(transport=httpx.MockTransport(self._mlflow), base_url="http://registry")
         self.served = Served()
         self.watch = Patient(self.served, source, ServingSettings())
@@ -96,24 +103,24 @@ class Places:
 
     def current_features(self, value):
         self.store.write_json(CURRENT, INGESTED | {"run": value})
-        features.pull(self.environment)
+        publication.pull(self.environment)
 
     def named_features(self, value):
-        features.pull(self.environment.model_copy(update={"ingestion_run": value or ".."}))
+        publication.pull(self.environment.model_copy(update={"ingestion_run": value or ".."}))
 
     def features_folder(self, value):
-        features.read_offline(self.environment.model_copy(update={"ingestion_run": value or ".."}))
+        publication.read_offline(self.environment.model_copy(update={"ingestion_run": value or ".."}))
 
     def training_rows(self, value):
         reference.read(self.environment, value)
 
     def labelled_window(self, value):
-        labels.with_window(self.environment.model_copy(update={"labelled_window": value}), self.base)
+        windows.with_window(self.environment.model_copy(update={"labelled_window": value}), self.base)
 
     def report(self, value):
         latest = CHECKED | {"live": LIVE, "run_id": "r", "report": value}
-        self.store.write_json(monitoring.LATEST, latest)
-        monitoring.latest(self.environment)
+        self.store.write_json(check.LATEST, latest)
+        check.latest(self.environment)
 
     def batch_folder(self, value):
         self.store.write(f"{batch.prefix_of(value, '1', BatchSettings())}/part", b"x")
@@ -130,7 +137,7 @@ class Places:
             assert identifiers.run_id(run_id) == value
             return SimpleNamespace(data=SimpleNamespace(tags={"bundle_sha256": value}))
 
-        registry.download_bundle(SimpleNamespace(get_run=get_run), value, self.local)
+        versions.download_bundle(SimpleNamespace(get_run=get_run), value, self.local)
 
 
 PLACES = [

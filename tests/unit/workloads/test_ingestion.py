@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 import pyarrow.parquet as pq
 import pytest
 
-from workloads.loan_default.errors import DataError, WorkloadError
-from workloads.loan_default.features import publish
+from workloads.lifecycle.base.errors import DataError, WorkloadError
+from workloads.lifecycle.base.settings import IngestionSettings
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features.publication import publish
+from workloads.lifecycle.ingestion.ingest import Ingested, current, ingest, published, recorded, refuse_few
+from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.generator import generate
-from workloads.loan_default.ingestion import COLUMNS, Ingested, current, ingest, published, recorded, refuse_few
-from workloads.loan_default.settings import IngestionSettings
-from workloads.loan_default.store import Store
 
-NAMES = [column.name for column in COLUMNS]
+NAMES = [column.name for column in LOAN_DEFAULT.source.columns]
 GOOD = 300
 RUN = "20261123T000000000000Z-000000000000"
 BAD_ROWS = {
@@ -94,6 +95,57 @@ def test_the_content_hash_ignores_order_line_ends_and_notation_but_not_values(tm
     assert again.run != first.run
     good[0] = changed(good[0], "AGE", "77")
     assert ingest(with_data(environment, saved(tmp_path, good)), spark).data_hash != first.data_hash
+
+
+def test_data_hash_of_a_row_stays_what_it_was(tmp_path, make_environment, spark):
+    """Older models name their data by it."""
+    row = "1,20000,2,2,1,24,2,2,-1,-1,-2,-2,3913,3102,689,0,0,0,0,689,0,0,0,0,1"
+    environment = make_environment(ingestion={"min_rows": 1})
+    ingested = ingest(with_data(environment, saved(tmp_path, [row.split(",")])), spark)
+    assert ingested.data_hash == "e9fb07f68c37d6755aa7b0aa032cf18f394648609d43376cb4ec83c5d3aa173d"
+
+
+PUMP = {"site": "A0", "pump": "1", "day": "1", "heat": "60.5", "fluid": "oil", "load_percent": "50", "worn": "0"}
+BAD_PUMPS = {
+    "heat": ("warm", "heat: not a number"),
+    "load_percent": ("1.5", "load_percent: not an integer"),
+    "fluid": ("sand", "fluid: unknown category, allowed water, oil, brine"),
+    "site": ("", "site: empty"),
+    "worn": ("2", "worn: unknown category, allowed 0 to 1"),
+}
+LONG = {"site": "A" * 257}
+
+
+def test_numbers_strings_and_nulls_are_checked_by_their_column(tmp_path, make_environment, spark):
+    empty = {"heat": "", "fluid": "", "load_percent": "", "worn": ""}
+    small = {"heat": "-1.25e-05"}
+    good = [PUMP | changes | {"pump": str(number)} for number, changes in enumerate(({}, empty, small), start=1)]
+    bad = [PUMP | {name: value} for name, (value, _) in BAD_PUMPS.items()] + [PUMP | LONG, PUMP | {"day": "1.0"}]
+    lines = [",".join(row.values()) for row in [{name: name for name in PUMP}, *good, *bad]]
+    (tmp_path / "pumps.csv").write_text("\n".join(lines))
+    environment = make_environment(ingestion={"min_rows": 1, "max_bad_share": 1})
+    environment = environment.model_copy(update={"workload": "tests.unit.workloads.pumps:PUMPS"})
+    ingested = ingest(with_data(environment, tmp_path / "pumps.csv"), spark)
+    assert set(ingested.quarantined) == {
+        *(reason for _, reason in BAD_PUMPS.values()),
+        "site: longer than 256 characters, or not printable",
+        "site, pump, day: duplicate of an earlier row",
+    }
+    frame = table(environment, ingested.features_prefix).sort_values("Pump")
+    assert frame["Warmth"].tolist() == pytest.approx([60.5, float("nan"), -1.25e-05], nan_ok=True)
+    assert frame["Pumped"].tolist() == ["oil", None, "oil"]
+    assert frame["worn_next_week"].isna().tolist() == [False, True, False]
+
+
+def test_data_hash_tells_an_empty_field_from_another(tmp_path, make_environment, spark):
+    environment = make_environment(ingestion={"min_rows": 1})
+    environment = environment.model_copy(update={"workload": "tests.unit.workloads.pumps:PUMPS"})
+    hashes = set()
+    for changes in ({"load_percent": "1", "worn": ""}, {"load_percent": "", "worn": "1"}):
+        path = tmp_path / "pumps.csv"
+        path.write_text("\n".join([",".join(PUMP), ",".join((PUMP | changes).values())]))
+        hashes.add(ingest(with_data(environment, path), spark).data_hash)
+    assert len(hashes) == 2
 
 
 def test_too_many_bad_rows_stop_the_run_and_keep_the_last_features(tmp_path, environment, spark, good):

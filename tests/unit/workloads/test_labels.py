@@ -6,12 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, labels
-from workloads.loan_default.errors import DataError
-from workloads.loan_default.features import ATTRIBUTES, TrainingSet
-from workloads.loan_default.ingestion import Ingested
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base.errors import DataError
+from workloads.lifecycle.base.names import SMOKE
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features import windows
+from workloads.lifecycle.features.publication import TrainingSet
+from workloads.lifecycle.ingestion.ingest import Ingested
+from workloads.lifecycle.monitoring import outcomes
+from workloads.loan_default.definition import LOAN_DEFAULT
 
+ENTITY = LOAN_DEFAULT.keys[0]
+LABEL = LOAN_DEFAULT.outcome.label
 NOW = datetime.now(UTC)
 RUN = "20261123T000000000000Z-000000000000"
 SEED = 7
@@ -31,7 +36,7 @@ def capture(environment, rows, request="r", at=NOW, version="1"):
             "alias": "champion",
             "version": version,
             ENTITY: pd.array(range(1, rows + 1), dtype="Int64"),
-            **{name: rng.normal(50, 5, rows) for name in FEATURES},
+            **{name: rng.normal(50, 5, rows) for name in LOAN_DEFAULT.features},
             "score": score,
         }
     )
@@ -43,16 +48,20 @@ def capture(environment, rows, request="r", at=NOW, version="1"):
 
 
 def deliver(environment, rows, values, **more):
-    outcomes = [
-        labels.Outcome(request_id=request, outcome=int(value), **{ENTITY: int(customer)}, **more)
+    more = {key: value.isoformat() for key, value in more.items()}
+    delivered = [
+        {"request_id": request, "outcome": int(value), ENTITY: int(customer), **more}
         for request, value, customer in zip(rows["request_id"], values, range(1, len(rows) + 1), strict=True)
     ]
-    return labels.add(environment, outcomes)
+    content = json.dumps({"outcomes": delivered}).encode()
+    return outcomes.add(environment, outcomes.parse(content, environment.definition))
 
 
 def attributes(rows):
     rng = np.random.default_rng(SEED)
-    return pd.DataFrame({ENTITY: range(1, rows + 1), **{name: rng.integers(1, 3, rows) for name in ATTRIBUTES}})
+    return pd.DataFrame(
+        {ENTITY: range(1, rows + 1), **{name: rng.integers(1, 3, rows) for name in LOAN_DEFAULT.attributes}}
+    )
 
 
 @pytest.fixture
@@ -65,7 +74,7 @@ def small(make_environment):
 def test_outcomes_are_joined_by_request_id_and_row(small):
     rows = capture(small, 300)
     deliver(small, rows.head(200), rows["truth"].head(200))
-    found = labels.labelled(small, labels.captured(small, DAY))
+    found = outcomes.labelled(small, outcomes.captured(small, DAY))
     assert len(found) == 200
     wanted = dict(zip(rows["request_id"], rows["truth"], strict=True))
     assert all(wanted[request] == label for request, label in zip(found["request_id"], found[LABEL], strict=True))
@@ -75,40 +84,40 @@ def test_the_outcome_observed_last_counts_whenever_it_is_delivered(small):
     rows = capture(small, 10)
     deliver(small, rows, [1] * 10, observed_at=NOW)
     deliver(small, rows, [0] * 10, observed_at=NOW - DAY)
-    found = labels.labelled(small, labels.captured(small, DAY))
+    found = outcomes.labelled(small, outcomes.captured(small, DAY))
     assert found[LABEL].tolist() == [1] * 10
 
 
 def test_outcomes_of_requests_that_nobody_made_change_nothing(small):
     rows = capture(small, 10)
     deliver(small, rows.assign(request_id="stranger"), [1] * 10)
-    assert labels.labelled(small, labels.captured(small, DAY)).empty
+    assert outcomes.labelled(small, outcomes.captured(small, DAY)).empty
 
 
 def test_only_the_window_is_read_and_a_row_captured_twice_counts_once(small):
     capture(small, 5, "old", NOW - timedelta(days=3))
     capture(small, 5, "new", NOW)
     capture(small, 5, "new", NOW - timedelta(minutes=1))
-    found = labels.captured(small, DAY)
+    found = outcomes.captured(small, DAY)
     assert sorted(found["request_id"]) == [f"new{index}" for index in range(5)]
 
 
 def test_struck_requests_and_our_own_probes_do_not_count(small):
-    for request in ("drill-1-", "drill-2-", labels.SMOKE, "real-"):
+    for request in ("drill-1-", "drill-2-", SMOKE, "real-"):
         capture(small, 5, request)
-    labels.strike(small, "drill-1")
-    labels.strike(small, "drill-2")
-    assert {name[:5] for name in labels.captured(small, DAY)["request_id"]} == {"real-"}
+    outcomes.strike(small, "drill-1")
+    outcomes.strike(small, "drill-2")
+    assert {name[:5] for name in outcomes.captured(small, DAY)["request_id"]} == {"real-"}
 
 
 def test_nothing_captured_is_an_empty_frame(small):
-    assert labels.captured(small, DAY).empty
+    assert outcomes.captured(small, DAY).empty
 
 
 def test_a_window_holds_the_labelled_rows_with_attributes(small):
     rows = capture(small, 300)
     deliver(small, rows, rows["truth"])
-    made = labels.window(small, attributes(250))
+    made = outcomes.window(small, attributes(250))
     assert made.rows == 250
     assert 0.6 < made.champion_auc < 0.9
 
@@ -116,13 +125,13 @@ def test_a_window_holds_the_labelled_rows_with_attributes(small):
 def test_the_same_rows_make_the_same_window(small):
     rows = capture(small, 300)
     deliver(small, rows, rows["truth"])
-    assert labels.window(small, attributes(300)) == labels.window(small, attributes(300))
+    assert outcomes.window(small, attributes(300)) == outcomes.window(small, attributes(300))
 
 
 def test_too_few_labelled_rows_make_no_window(small):
     rows = capture(small, 300)
     deliver(small, rows.head(99), rows["truth"].head(99))
-    assert labels.window(small, attributes(300)) is None
+    assert outcomes.window(small, attributes(300)) is None
 
 
 POISONS = {
@@ -140,7 +149,7 @@ def test_outcomes_that_the_champion_cannot_rank_are_not_believed(small, poison):
     rng = np.random.default_rng(SEED + 1)
     deliver(small, rows, POISONS[poison](rows["truth"].to_numpy(), rng))
     with pytest.raises(DataError, match=r"outcome"):
-        labels.window(small, attributes(3000))
+        outcomes.window(small, attributes(3000))
 
 
 RATES = {
@@ -153,8 +162,8 @@ RATES = {
 def test_outcomes_whose_rate_is_far_from_what_the_champion_predicted_are_not_believed(small, wrong):
     rows = capture(small, 3000)
     deliver(small, rows, RATES[wrong](rows["truth"].to_numpy(), np.random.default_rng(SEED + 1)))
-    with pytest.raises(DataError, match=r"are not believed: .* defaulted where the champion predicted 0\.2"):
-        labels.window(small, attributes(3000))
+    with pytest.raises(DataError, match=r"are not believed: .* are 1 where the champion predicted 0\.2"):
+        outcomes.window(small, attributes(3000))
 
 
 def ingested(rows):
@@ -163,7 +172,7 @@ def ingested(rows):
 
 def base(rows):
     rng = np.random.default_rng(SEED)
-    frame = attributes(rows).assign(**{name: rng.normal(0, 1, rows) for name in FEATURES}, **{LABEL: 0})
+    frame = attributes(rows).assign(**{name: rng.normal(0, 1, rows) for name in LOAN_DEFAULT.features}, **{LABEL: 0})
     return TrainingSet(ingested(rows), frame)
 
 
@@ -172,26 +181,26 @@ def test_training_takes_new_and_old_rows_by_setting(make_environment, share, old
     environment = make_environment(retraining={"min_labelled_rows": 100, "old_share": share})
     rows = capture(environment, 300)
     deliver(environment, rows, rows["truth"])
-    name = labels.window(environment, attributes(300)).name
+    name = outcomes.window(environment, attributes(300)).name
     pinned = environment.model_copy(update={"labelled_window": name})
-    mixed = labels.with_window(pinned, base(1000))
+    mixed = windows.with_window(pinned, base(1000))
     assert len(mixed.frame) == 300 + old
     assert mixed.ingested.data_hash != "hash"
     assert len(mixed.known) == 1000
-    assert mixed.frame.equals(labels.with_window(pinned, base(1000)).frame)
+    assert mixed.frame.equals(windows.with_window(pinned, base(1000)).frame)
 
 
 def test_a_window_that_is_gone_is_an_error(small):
     with pytest.raises(DataError, match="start the retrain again"):
-        labels.with_window(small.model_copy(update={"labelled_window": "0" * 32}), base(10))
+        windows.with_window(small.model_copy(update={"labelled_window": "0" * 32}), base(10))
 
 
 def test_live_quality_is_that_of_one_version(small):
     for version, request in (("1", "a"), ("2", "b")):
         rows = capture(small, 300, request, version=version)
         deliver(small, rows, rows["truth"] if version == "1" else 1 - rows["truth"])
-    known = labels.labelled(small, labels.captured(small, DAY))
-    good, bad = (labels.quality(small, known, version) for version in ("1", "2"))
+    known = outcomes.labelled(small, outcomes.captured(small, DAY))
+    good, bad = (outcomes.quality(small, known, version) for version in ("1", "2"))
     assert good.auc == pytest.approx(1 - bad.auc)
     assert good.auc > 0.6
     assert 0 <= good.calibration_error < 0.2
@@ -200,9 +209,9 @@ def test_live_quality_is_that_of_one_version(small):
 def test_live_quality_of_few_rows_or_of_one_class_is_not_said(small):
     rows = capture(small, 300)
     deliver(small, rows, [0] * 300)
-    known = labels.labelled(small, labels.captured(small, DAY))
-    assert labels.quality(small, known, "1").auc is None
-    assert labels.quality(small, known.head(50), "1").auc is None
+    known = outcomes.labelled(small, outcomes.captured(small, DAY))
+    assert outcomes.quality(small, known, "1").auc is None
+    assert outcomes.quality(small, known.head(50), "1").auc is None
 
 
 @pytest.mark.parametrize(
@@ -219,23 +228,24 @@ def test_live_quality_of_few_rows_or_of_one_class_is_not_said(small):
 )
 def test_wrong_outcomes_are_named(body, named):
     with pytest.raises(DataError, match=named):
-        labels.parse(body)
+        outcomes.parse(body, LOAN_DEFAULT)
 
 
 def test_right_outcomes_are_read():
-    (found,) = labels.parse(json.dumps({"outcomes": [{"request_id": "a", "outcome": 1, ENTITY: 5}]}).encode())
-    assert (found.request_id, found.row, found.outcome, found.customer) == ("a", 0, 1, 5)
+    body = json.dumps({"outcomes": [{"request_id": "a", "outcome": 1, ENTITY: 5}]}).encode()
+    (found,) = outcomes.parse(body, LOAN_DEFAULT)
+    assert (found.request_id, found.row, found.outcome, found.about(*LOAN_DEFAULT.entities)) == ("a", 0, 1, 5)
 
 
 @pytest.mark.parametrize("prefix", ["", "drill"])
 def test_strike_of_everybody_is_refused(environment, prefix):
     with pytest.raises(DataError, match=r"at least 6 are needed: a shorter one would strike the requests of everybody"):
-        labels.strike(environment, prefix)
-    assert Store.open(environment).read_json(labels.STRUCK) is None
+        outcomes.strike(environment, prefix)
+    assert Store.open(environment).read_json(outcomes.STRUCK) is None
 
 
 def test_strike_command_refuses_an_empty_prefix(monkeypatch, environment):
-    monkeypatch.setattr(labels, "load", lambda: environment)
+    monkeypatch.setattr(outcomes, "load", lambda: environment)
     monkeypatch.setattr("sys.argv", ["labels", "--strike", ""])
     with pytest.raises(DataError, match="at least 6 are needed"):
-        labels.main()
+        outcomes.main()

@@ -1,11 +1,11 @@
 import threading
 
 import pytest
-from prometheus_client import REGISTRY
 
-from workloads.loan_default import loops, metrics
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.loops import Loop, Loops
+from workloads.lifecycle.base import loops, metrics
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.exposition import COUNTED
+from workloads.lifecycle.base.loops import Loop, Loops
 
 SECONDS = 10.0
 
@@ -16,7 +16,7 @@ def _short_backoff(monkeypatch):
 
 
 def sample(name, loop):
-    return REGISTRY.get_sample_value(name, {metrics.LABEL_LOOP: loop})
+    return COUNTED.get_sample_value(name, {metrics.LABEL_LOOP: loop})
 
 
 class Step:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workloads.lifecycle.base import errors
-from workloads.loan_default import metrics
+from workloads.lifecycle.base import errors, metrics
 
 
 def test_the_names_others_rely_on_are_the_documented_ones():
@@ -20,15 +19,21 @@ def test_the_names_others_rely_on_are_the_documented_ones():
         metrics.BIAS_GAP,
         metrics.MODEL_INFO,
     } == {
-        "loan_default_predictions_total",
-        "loan_default_prediction_errors_total",
-        "loan_default_prediction_latency_seconds",
-        "loan_default_score",
+        "mlplatform_predictions_total",
+        "mlplatform_prediction_errors_total",
+        "mlplatform_prediction_latency_seconds",
+        "mlplatform_score",
         "evidently_data_drift_score",
         "evidently_feature_drift_score",
-        "loan_default_bias_gap",
-        "loan_default_model_info",
+        "mlplatform_bias_gap",
+        "mlplatform_model_info",
     }
+
+
+def test_former_names_are_the_names_without_the_platform():
+    former = metrics.former("loan_default_")
+    assert former["loan_default_predictions_total"] == metrics.PREDICTIONS
+    assert metrics.DATA_DRIFT_SCORE not in {*former, *former.values()}
 
 
 @pytest.mark.parametrize("module", [metrics, errors], ids=["metrics", "errors"])
@@ -44,11 +49,20 @@ def test_names_and_errors_need_the_standard_library_only(module):
 
 
 @pytest.mark.parametrize(
-    "stage", ["settings", "ingestion", "features", "training", "validation", "registry", "release"]
+    "stage",
+    [
+        "base.settings",
+        "ingestion.ingest",
+        "features.publication",
+        "training.train",
+        "validation.gate",
+        "registry.versions",
+        "retraining.release",
+    ],
 )
 def test_importing_a_stage_loads_none_of_the_slow_libraries(stage):
     code = (
-        f"import sys, workloads.loan_default.{stage}; "
+        f"import sys, workloads.lifecycle.{stage}; "
         "print([name for name in ('mlflow', 'feast', 'pyspark', 'sklearn', 'kserve') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -57,21 +71,30 @@ def test_importing_a_stage_loads_none_of_the_slow_libraries(stage):
 
 def test_every_stage_is_a_command_with_help():
     stages = [
-        "ingestion",
-        "features",
-        "training",
-        "validation",
-        "registry",
-        "deployment",
-        "release",
-        "nightly",
-        "batch",
+        "ingestion.ingest",
+        "features.publication",
+        "training.train",
+        "validation.gate",
+        "registry.versions",
+        "pipelines.deployment",
+        "retraining.release",
+        "pipelines.nightly",
+        "pipelines.stage",
+        "serving.batch",
     ]
-    for stage in [*stages, "evidence", "executor", "monitoring", "labels", "drill", "retraining.client"]:
+    others = [
+        "registry.evidence",
+        "ingestion.executor",
+        "monitoring.check",
+        "monitoring.outcomes",
+        "operations.drill",
+        "retraining.client",
+    ]
+    for stage in [*stages, *others]:
         done = subprocess.run(
-            [sys.executable, "-m", f"workloads.loan_default.{stage}", "--help"],
+            [sys.executable, "-m", f"workloads.lifecycle.{stage}", "--help"],
             capture_output=True,
             text=True,
             check=True,
         )
-        assert f"python -m workloads.loan_default.{stage}" in done.stdout
+        assert f"python -m workloads.lifecycle.{stage}" in done.stdout

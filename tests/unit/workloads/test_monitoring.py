@@ -8,12 +8,15 @@ import pandas as pd
 import prometheus_client
 import pytest
 
-from workloads.loan_default import ENTITY, FEATURES, LABEL, metrics, monitoring, reference
-from workloads.loan_default.errors import DataError, WorkloadError
-from workloads.loan_default.features import ATTRIBUTES
-from workloads.loan_default.reference import Champion
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.errors import DataError, WorkloadError
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.monitoring import check
+from workloads.lifecycle.training import reference
+from workloads.lifecycle.training.reference import Champion
+from workloads.loan_default.definition import LOAN_DEFAULT
 
+FEATURES = LOAN_DEFAULT.features
 SEED = 7
 ROWS = 2000
 BROKEN_DETECTORS = (0.0, 1.0)
@@ -27,8 +30,9 @@ class Gateway:
         self.kept = {}
         self.down = False
 
-    def push(self, _url, job, registry, timeout, replace):
-        assert (job, timeout > 0) == (metrics.MONITORING_JOB, True)
+    def push(self, _url, job, registry, timeout, handler, replace):
+        self.handler = handler
+        assert (job, timeout > 0) == ("loan-default-monitoring", True)
         if self.down:
             raise ConnectionRefusedError("connection refused")
         found = {
@@ -39,7 +43,7 @@ class Gateway:
         self.kept = found if replace else self.kept | found
 
     def value(self, name, **labels):
-        return self.kept.get((name, *sorted(labels.items())))
+        return self.kept.get((name, *sorted({**labels, "workload": "loan-default"}.items())))
 
 
 @pytest.fixture
@@ -54,10 +58,10 @@ def people(rows=ROWS):
     rng = np.random.default_rng(SEED)
     return pd.DataFrame(
         {
-            ENTITY: np.arange(1, rows + 1),
+            LOAN_DEFAULT.keys[0]: np.arange(1, rows + 1),
             **{name: rng.normal(100, 10, rows) for name in FEATURES},
-            **{name: rng.integers(1, 3, rows) for name in ATTRIBUTES},
-            LABEL: (rng.random(rows) < 0.22).astype(int),
+            **{name: rng.integers(1, 3, rows) for name in LOAN_DEFAULT.attributes},
+            LOAN_DEFAULT.outcome.label: (rng.random(rows) < 0.22).astype(int),
         }
     ).assign(Age=rng.integers(20, 70, rows))
 
@@ -70,7 +74,7 @@ def world(make_environment, gateway, monkeypatch):
         update={"pushgateway_url": "http://gateway"}
     )
     monkeypatch.setattr(reference, "served", lambda _: Champion("1", "run-1", 0.0))
-    monkeypatch.setattr(monitoring, "wait_for_model_server", lambda _: None)
+    monkeypatch.setattr(check, "wait_for_model_server", lambda _: None)
     reference.save(environment, "run-1", people())
     return environment
 
@@ -78,7 +82,7 @@ def world(make_environment, gateway, monkeypatch):
 def capture(environment, frame, at=None):
     at = at or datetime.now(UTC)
     rng = np.random.default_rng(SEED)
-    captured = frame[[ENTITY, *FEATURES]].assign(
+    captured = frame[[LOAN_DEFAULT.keys[0], *FEATURES]].assign(
         request_id=[f"{at.timestamp()}-{index}" for index in range(len(frame))],
         row=0,
         captured_at=pd.Timestamp(at),
@@ -97,14 +101,14 @@ def moved(frame):
 
 def test_the_same_people_have_not_drifted(world, gateway):
     capture(world, people())
-    checked = monitoring.check(world)
+    checked = check.check(world)
     assert (checked.drift.share, checked.in_a_row) == (0.0, 0)
     assert gateway.value(metrics.DATA_DRIFT_SCORE) == 0.0
 
 
 def test_one_moved_column_of_four_is_a_quarter_and_named(world, gateway):
     capture(world, moved(people()))
-    checked = monitoring.check(world)
+    checked = check.check(world)
     assert checked.drift.share == 0.25
     assert max(checked.drift.features, key=checked.drift.features.get) == "Income"
     assert gateway.value(metrics.DATA_DRIFT_SCORE) == 0.25
@@ -114,7 +118,7 @@ def test_one_moved_column_of_four_is_a_quarter_and_named(world, gateway):
 
 def test_the_detector_does_not_answer_the_same_to_everything(world):
     capture(world, moved(people()))
-    assert monitoring.check(world).drift.share not in BROKEN_DETECTORS
+    assert check.check(world).drift.share not in BROKEN_DETECTORS
 
 
 def with_drift_share(world, share):
@@ -125,7 +129,7 @@ def with_drift_share(world, share):
 @pytest.mark.parametrize(("share", "detected"), [(0.37, "NOT detected"), (0.25, "detected"), (0.13, "detected")])
 def test_report_and_count_use_the_drift_threshold_of_the_settings(world, share, detected):
     capture(world, moved(people()))
-    checked = monitoring.check(with_drift_share(world, share))
+    checked = check.check(with_drift_share(world, share))
     report = Store.open(world).read(checked.report).decode()
     assert f"Dataset Drift is {detected}. Dataset drift detection threshold is {share}" in report
     assert report.count("Dataset drift detection threshold") == 1
@@ -134,15 +138,15 @@ def test_report_and_count_use_the_drift_threshold_of_the_settings(world, share, 
 
 def test_missing_live_quality_has_a_reason(world):
     capture(world, people())
-    live = monitoring.check(world).live
+    live = check.check(world).live
     assert (live.rows, live.auc) == (0, None)
     assert "0 captured requests of version 1 have a known outcome, 300 are needed" in live.reason
 
 
 def test_the_report_is_in_the_store_and_the_latest_names_it(world):
     capture(world, people())
-    checked = monitoring.check(world)
-    assert monitoring.latest(world) == checked
+    checked = check.check(world)
+    assert check.latest(world) == checked
     assert b"<html" in Store.open(world).read(checked.report)[:2000].lower()
 
 
@@ -150,24 +154,24 @@ def test_checks_in_a_row_are_counted_until_one_shows_no_drift(world, monkeypatch
     capture(world, people())
     shares = iter([0.5, 0.5, 0.0, 0.5])
     monkeypatch.setattr(
-        monitoring, "_drift", lambda *_: monitoring.Drift(share=next(shares), features=dict.fromkeys(FEATURES, 0.0))
+        check, "_drift", lambda *_: check.Drift(share=next(shares), features=dict.fromkeys(FEATURES, 0.0))
     )
-    assert [monitoring.check(world).in_a_row for _ in range(4)] == [1, 2, 0, 1]
+    assert [check.check(world).in_a_row for _ in range(4)] == [1, 2, 0, 1]
 
 
 def test_another_champion_is_another_reference_and_begins_the_count_anew(world, monkeypatch):
     drifted = moved(people())
     capture(world, drifted)
-    assert monitoring.check(world).in_a_row == 1
+    assert check.check(world).in_a_row == 1
     reference.save(world, "run-2", drifted)
     monkeypatch.setattr(reference, "served", lambda _: Champion("2", "run-2", 0.0))
-    checked = monitoring.check(world)
+    checked = check.check(world)
     assert (checked.drift.share, checked.in_a_row, checked.version) == (0.0, 0, "2")
 
 
 def test_too_little_data_is_said_and_not_scored_as_no_drift(world, gateway):
     capture(world, moved(people()))
-    monitoring.check(world)
+    check.check(world)
     world_now = world.model_copy(
         update={
             "settings": world.settings.model_copy(
@@ -175,7 +179,7 @@ def test_too_little_data_is_said_and_not_scored_as_no_drift(world, gateway):
             )
         }
     )
-    checked = monitoring.check(world_now)
+    checked = check.check(world_now)
     assert (checked.drift, checked.rows, checked.in_a_row) == (None, ROWS, 1)
     assert gateway.value(metrics.DATA_DRIFT_SCORE) is None
     assert gateway.value(metrics.DRIFT_MEASURED) == 0
@@ -208,7 +212,7 @@ def counters(scored, stored, dropped=0):
 @pytest.mark.parametrize("text", ["", counters(0, 0), counters(40, 40)], ids=["new", "unasked", "asked long ago"])
 def test_a_stack_that_nobody_uses_has_too_little_data_and_no_failed_job(counted, gateway, text):
     counted["text"] = text
-    checked = monitoring.check(counted["world"])
+    checked = check.check(counted["world"])
     assert (checked.rows, checked.drift, checked.bias, checked.live.auc) == (0, None, {}, None)
     assert gateway.value(metrics.DRIFT_JOB_OK) == 1
     assert gateway.value(metrics.DRIFT_MEASURED) == 0
@@ -218,30 +222,30 @@ def test_a_stack_that_nobody_uses_has_too_little_data_and_no_failed_job(counted,
 def test_requests_that_were_answered_and_not_captured_are_an_error_that_the_gateway_is_told(counted, gateway):
     counted["text"] = counters(40, 0, dropped=40)
     with pytest.raises(DataError, match="scored 40 rows and none was captured"):
-        monitoring.check(counted["world"])
+        check.check(counted["world"])
     assert gateway.value(metrics.DRIFT_JOB_OK) == 0
 
 
 def test_without_captures_a_model_server_that_does_not_answer_is_an_error(counted, gateway):
     counted["text"] = None
     with pytest.raises(WorkloadError, match="the model server's metrics at http://model/metrics"):
-        monitoring.check(counted["world"])
+        check.check(counted["world"])
     assert gateway.value(metrics.DRIFT_JOB_OK) == 0
 
 
 def test_old_captures_are_no_data_of_today(counted, gateway):
     counted["text"] = counters(ROWS, ROWS)
     capture(counted["world"], people(), datetime.now(UTC) - timedelta(days=3))
-    assert monitoring.check(counted["world"]).rows == 0
+    assert check.check(counted["world"]).rows == 0
     assert gateway.value(metrics.DRIFT_ROWS) == 0
 
 
 def test_a_missing_reference_is_an_error_and_leaves_the_last_score(world, gateway, monkeypatch):
     capture(world, moved(people()))
-    monitoring.check(world)
+    check.check(world)
     monkeypatch.setattr(reference, "served", lambda _: Champion("3", "run-3", 0.0))
     with pytest.raises(DataError, match=r"run-3\.parquet does not exist"):
-        monitoring.check(world)
+        check.check(world)
     assert gateway.value(metrics.DRIFT_JOB_OK) == 0
     assert gateway.value(metrics.DATA_DRIFT_SCORE) == 0.25
 
@@ -250,13 +254,13 @@ def test_a_gateway_that_is_down_is_one_line(world, gateway):
     capture(world, people())
     gateway.down = True
     with pytest.raises(WorkloadError, match="Pushgateway at http://gateway took no metrics"):
-        monitoring.check(world)
+        check.check(world)
 
 
 def test_a_gap_between_groups_is_measured_on_requests(world, gateway):
     frame = people()
     capture(world, frame)
-    checked = monitoring.check(world)
+    checked = check.check(world)
     assert set(checked.bias) == {"SEX", "EDUCATION", "AGE"}
     assert 0 <= checked.bias["SEX"]["demographic_parity"] < 0.1
     assert gateway.value(metrics.BIAS_GAP, attribute="SEX", kind="demographic_parity") == pytest.approx(
@@ -267,25 +271,24 @@ def test_a_gap_between_groups_is_measured_on_requests(world, gateway):
 def test_a_model_that_flags_one_sex_has_a_gap(world):
     frame = people()
     unfair = frame.assign(score=np.where(frame["SEX"] == 1, 0.9, 0.1) + np.linspace(0, 0.01, ROWS))
-    gaps = monitoring.bias(world, unfair.drop(columns=list(ATTRIBUTES)), unfair.head(0), frame)
+    gaps = check.bias(world, unfair.drop(columns=list(LOAN_DEFAULT.attributes)), unfair.head(0), frame)
     assert gaps["SEX"]["demographic_parity"] > 0.3
 
 
 def test_every_pushed_name_and_label_is_a_defined_one(world, gateway):
     capture(world, people())
-    monitoring.check(world)
+    check.check(world)
     known = {value for value in vars(metrics).values() if isinstance(value, str)}
-    assert {name for name, *_ in gateway.kept} <= known
+    former = metrics.former("loan_default_")
+    assert {former.get(name, name) for name, *_ in gateway.kept} <= known
     assert {label for _, *labels in gateway.kept for label, _ in labels} <= known
 
 
 def test_old_reports_are_removed_and_the_latest_kept(world, monkeypatch):
     capture(world, people())
-    monkeypatch.setattr(
-        monitoring, "_drift", lambda *_: monitoring.Drift(share=0.0, features=dict.fromkeys(FEATURES, 0.0))
-    )
-    for _ in range(monitoring.Environment().settings.monitoring.kept_reports + 3):
-        checked = monitoring.check(world)
+    monkeypatch.setattr(check, "_drift", lambda *_: check.Drift(share=0.0, features=dict.fromkeys(FEATURES, 0.0)))
+    for _ in range(check.Environment().settings.monitoring.kept_reports + 3):
+        checked = check.check(world)
     names = [name for name in Store.open(world).names("reports") if not name.endswith(".json")]
     assert len(names) == 30
     assert checked.report.split("/")[1] in names

@@ -2,19 +2,22 @@ import numpy as np
 import pytest
 from kserve import InferInput
 
-from workloads.loan_default.payload import RequestError, parse_v1, parse_v2
+from workloads.lifecycle.base.errors import RequestError
+from workloads.lifecycle.serving.payload import Requests
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 GOOD = [45, 72000, 680, 3]
+LOANS = Requests(LOAN_DEFAULT, 10)
 
 
 def test_vectors_become_float32_rows():
-    rows = parse_v1({"instances": [GOOD, [1.5, 2, 3, 4]]}, 10)
+    rows = LOANS.v1({"instances": [GOOD, [1.5, 2, 3, 4]]})
     assert rows.vectors.dtype == np.float32
     assert rows.vectors.tolist() == [GOOD, [1.5, 2, 3, 4]]
 
 
 def test_customers_become_ids():
-    assert parse_v1({"instances": [{"CustomerID": 1001}, {"CustomerID": 7.0}]}, 10).customers == (1001, 7)
+    assert LOANS.v1({"instances": [{"CustomerID": 1001}, {"CustomerID": 7.0}]}).keys == ((1001,), (7,))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_customers_become_ids():
 )
 def test_a_malformed_body_is_answered_with_what_is_expected(body, message):
     with pytest.raises(RequestError, match=message) as caught:
-        parse_v1(body, 10)
+        LOANS.v1(body)
     assert caught.value.status == 400
     assert len(str(caught.value)) < 300
 
@@ -60,13 +63,13 @@ def tensor(shape, datatype, data, name="features"):
 
 
 def test_a_tensor_may_be_flat_or_nested():
-    assert parse_v2([tensor([1, 4], "FP64", GOOD)], 10).vectors.tolist() == [GOOD]
-    assert parse_v2([tensor([1, 4], "INT64", [GOOD])], 10).vectors.tolist() == [GOOD]
+    assert LOANS.v2([tensor([1, 4], "FP64", GOOD)]).vectors.tolist() == [GOOD]
+    assert LOANS.v2([tensor([1, 4], "INT64", [GOOD])]).vectors.tolist() == [GOOD]
 
 
 def test_a_tensor_of_customers_may_be_a_list_or_a_column():
-    assert parse_v2([tensor([2], "INT64", [5, 6], "CustomerID")], 10).customers == (5, 6)
-    assert parse_v2([tensor([2, 1], "INT64", [[5], [6]], "CustomerID")], 10).customers == (5, 6)
+    assert LOANS.v2([tensor([2], "INT64", [5, 6], "CustomerID")]).keys == ((5,), (6,))
+    assert LOANS.v2([tensor([2, 1], "INT64", [[5], [6]], "CustomerID")]).keys == ((5,), (6,))
 
 
 @pytest.mark.parametrize(
@@ -93,5 +96,5 @@ def test_a_tensor_of_customers_may_be_a_list_or_a_column():
 )
 def test_a_malformed_tensor_is_answered_with_what_is_expected(inputs, message):
     with pytest.raises(RequestError, match=message) as caught:
-        parse_v2(inputs, 10)
+        LOANS.v2(inputs)
     assert caught.value.status == 400

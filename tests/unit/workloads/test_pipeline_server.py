@@ -6,40 +6,43 @@ from dataclasses import replace
 
 import pytest
 
-from workloads.loan_default import pipeline, pipeline_server
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.pipeline import Images, publish, submit
-from workloads.loan_default.settings import Environment
+from workloads.lifecycle.base.environment import Environment
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.pipelines import kubeflow, kubeflow_server
+from workloads.lifecycle.pipelines.kubeflow import Images, publish, submit
 
 from .kfp_stand_in import StandIn
 
+ENVIRONMENT = Environment(workload="workloads.loan_default.definition:LOAN_DEFAULT")
 DIGEST = "@sha256:" + "0a" * 32
 IMAGES = Images(f"registry.example/ingest{DIGEST}", f"registry.example/workload{DIGEST}")
 
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    monkeypatch.setattr(pipeline_server, "PATIENCE_SECONDS", 20.0)
+    monkeypatch.setattr(kubeflow_server, "PATIENCE_SECONDS", 20.0)
     server = StandIn()
     yield server
     server.close()
 
 
 def test_a_submitted_pipeline_is_published_and_run_with_its_argument(stand_in):
-    run_id = submit(stand_in.host, IMAGES, "window-7")
+    run_id = submit(ENVIRONMENT, stand_in.host, IMAGES, "window-7")
     (version,) = stand_in.versions.values()
     run = stand_in.runs[run_id]
     assert IMAGES.workload.encode() in version["body"]
     assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
-    assert run["runtime_config"]["parameters"] == {"labelled_window": "window-7", "retrain": ""}
+    parameters = {"labelled_window": "window-7", "retrain": "", "run": run["display_name"]}
+    assert run["runtime_config"]["parameters"] == parameters
+    assert run["service_account"] == "loan-default"
     assert stand_in.pipelines[version["pipeline_id"]]["display_name"] == "loan-default"
 
 
 def test_the_same_pipeline_is_published_once_and_another_image_is_another_version(stand_in):
-    first, second = (submit(stand_in.host, IMAGES) for _ in range(2))
+    first, second = (submit(ENVIRONMENT, stand_in.host, IMAGES) for _ in range(2))
     assert first != second
     assert (len(stand_in.pipelines), len(stand_in.versions), len(stand_in.runs)) == (1, 1, 2)
-    submit(stand_in.host, replace(IMAGES, workload=IMAGES.workload.replace("0a", "0b")))
+    submit(ENVIRONMENT, stand_in.host, replace(IMAGES, workload=IMAGES.workload.replace("0a", "0b")))
     assert (len(stand_in.pipelines), len(stand_in.versions), len(stand_in.runs)) == (1, 2, 3)
 
 
@@ -49,7 +52,7 @@ def test_the_same_pipeline_is_published_once_and_another_image_is_another_versio
 )
 def test_a_server_that_is_away_for_a_moment_costs_a_retry_and_never_a_second_run(stand_in, request_line, fault):
     stand_in.faults[request_line] = [fault]
-    run_id = submit(stand_in.host, IMAGES)
+    run_id = submit(ENVIRONMENT, stand_in.host, IMAGES)
     assert stand_in.faults[request_line] == []
     assert list(stand_in.runs) == [run_id]
     assert len(stand_in.versions) == 1
@@ -58,7 +61,7 @@ def test_a_server_that_is_away_for_a_moment_costs_a_retry_and_never_a_second_run
 def test_a_refusal_is_one_line_with_the_servers_words_and_is_not_repeated(stand_in):
     stand_in.faults["POST runs"] = [403]
     with pytest.raises(WorkloadError, match=rf"^KFP at {stand_in.host}: 403 Forbidden: upstream connect error$"):
-        submit(stand_in.host, IMAGES)
+        submit(ENVIRONMENT, stand_in.host, IMAGES)
     assert stand_in.requests.count("POST runs") == 1
 
 
@@ -66,14 +69,14 @@ def test_no_server_is_one_line_that_names_it(monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         host = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    monkeypatch.setattr(pipeline_server.PipelineServer.__init__, "__defaults__", (0.3,))
+    monkeypatch.setattr(kubeflow_server.PipelineServer.__init__, "__defaults__", (0.3,))
     with pytest.raises(WorkloadError, match=rf"^KFP at {host} did not answer within 0 s"):
-        submit(host, IMAGES)
+        submit(ENVIRONMENT, host, IMAGES)
 
 
 def test_an_image_without_digest_is_refused_with_the_fix(stand_in):
     with pytest.raises(WorkloadError, match=r"'ingest:1' is not pinned .* `make images`\) with .*INGEST_IMAGE"):
-        submit(stand_in.host, replace(IMAGES, ingest="ingest:1"))
+        submit(ENVIRONMENT, stand_in.host, replace(IMAGES, ingest="ingest:1"))
     assert stand_in.runs == {}
 
 
@@ -87,13 +90,14 @@ def test_the_images_come_from_the_environment_and_the_gpu_image_only_when_the_se
 
 
 def test_publishing_uploads_the_pipeline_and_starts_nothing(stand_in):
-    version = publish(stand_in.host, IMAGES)
-    assert publish(stand_in.host, IMAGES) == version
+    version = publish(ENVIRONMENT, stand_in.host, IMAGES)
+    assert publish(ENVIRONMENT, stand_in.host, IMAGES) == version
     assert (list(stand_in.versions), stand_in.runs) == ([version], {})
 
 
 def test_the_command_submits(stand_in, monkeypatch, capsys):
     images = [f"--ingest-image=i{DIGEST}", f"--workload-image=w{DIGEST}"]
+    monkeypatch.setenv("WORKLOAD", "workloads.loan_default.definition:LOAN_DEFAULT")
     monkeypatch.setattr(sys, "argv", ["pipeline", "--submit", stand_in.host, *images])
-    pipeline.main()
+    kubeflow.main()
     assert capsys.readouterr().out.split() == list(stand_in.runs)

@@ -6,11 +6,13 @@ import time
 import pytest
 import redis
 
-from workloads.loan_default import recovery, reference, release
-from workloads.loan_default.bundle import MODEL_FILE
-from workloads.loan_default.errors import DataError, WorkloadError
-from workloads.loan_default.features import refresh
-from workloads.loan_default.reference import Champion
+from workloads.lifecycle.base.errors import DataError, WorkloadError
+from workloads.lifecycle.features.publication import refresh
+from workloads.lifecycle.operations import recovery
+from workloads.lifecycle.retraining import release
+from workloads.lifecycle.training import reference
+from workloads.lifecycle.training.bundle import MODEL_FILE
+from workloads.lifecycle.training.reference import Champion
 
 from .registry_stand_in import Registry
 from .servers import free_port
@@ -101,11 +103,12 @@ def test_emptied_online_store_is_found_and_filled_again(online, world, capsys):
     assert recovery.lost_features(environment) is None
     client.flushall()
     rows = world.ingested.rows
+    client.mset({f"{number}pump_wear": "" for number in range(rows)})  # another workload's
     assert recovery.lost_features(environment) == (
-        f"the online store has 0 keys, but run {world.ingested.run} published {rows} customers"
+        f"the online store has 0 keys, but run {world.ingested.run} published {rows} rows"
     )
     recovery.repair(environment, champion=False)
-    assert f"{rows} customers online" in capsys.readouterr().out
+    assert f"{rows} rows online" in capsys.readouterr().out
     assert recovery.lost_features(environment) is None
 
 
@@ -124,7 +127,7 @@ def test_store_without_published_features_waits_for_a_release(make_environment):
 def test_repair_releases_when_there_is_no_champion(made, monkeypatch):
     called = []
     monkeypatch.setattr(recovery, "lost_champion", lambda _: "no champion")
-    monkeypatch.setattr("workloads.loan_default.servers.wait_for_mlflow", lambda _: None)
+    monkeypatch.setattr("workloads.lifecycle.base.servers.wait_for_mlflow", lambda _: None)
     monkeypatch.setattr(release, "main", lambda: called.append("released"))
     recovery.repair(made, champion=True)
     assert called == ["released"]

@@ -1,11 +1,16 @@
 import httpx
 import pytest
 
-from workloads.loan_default import metrics, reference
-from workloads.loan_default.errors import DataError, WorkloadError
-from workloads.loan_default.settings import Environment
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.environment import Environment
+from workloads.lifecycle.base.errors import DataError, WorkloadError
+from workloads.lifecycle.training import reference
 
-ENVIRONMENT = Environment(mlflow_tracking_uri="http://mlflow", model_url="http://model/v1/models/loan-default")
+ENVIRONMENT = Environment(
+    workload="workloads.loan_default.definition:LOAN_DEFAULT",
+    mlflow_tracking_uri="http://mlflow",
+    model_url="http://model/v1/models/loan-default",
+)
 
 
 @pytest.fixture

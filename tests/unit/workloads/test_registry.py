@@ -1,13 +1,15 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from workloads.loan_default import MODEL_NAME, evidence
-from workloads.loan_default.bundle import MODEL_FILE
-from workloads.loan_default.errors import AliasMovedError, GateError, WorkloadError
-from workloads.loan_default.registry import (
+from workloads.lifecycle.base.errors import AliasMovedError, GateError, WorkloadError
+from workloads.lifecycle.registry import evidence
+from workloads.lifecycle.registry.signature import FACTS_FILE
+from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
+from workloads.lifecycle.registry.versions import (
     BUNDLE_URI_TAG,
     CHALLENGER,
     CHAMPION,
@@ -20,13 +22,21 @@ from workloads.loan_default.registry import (
     register,
     register_candidate,
     rollback,
-    unreadable,
+    unusable,
 )
-from workloads.loan_default.report import model_card
-from workloads.loan_default.training import BUNDLE_TAG, MODEL_CARD, train
-from workloads.loan_default.validation import VERDICT_TAG, Verdict, _champion_scorer
+from workloads.lifecycle.training.bundle import MODEL_FILE
+from workloads.lifecycle.training.report import model_card
+from workloads.lifecycle.training.train import BUNDLE_TAG, MODEL_CARD, train
+from workloads.lifecycle.validation.gate import _champion_scorer
+from workloads.loan_default.definition import LOAN_DEFAULT
 
+MODEL_NAME = LOAN_DEFAULT.model_name
 ALLOWED = Verdict(allowed=True, reasons=(), bias={})
+
+
+@pytest.fixture(scope="module")
+def world(world, judge):
+    return replace(world, environment=world.environment.model_copy(update={"opa_url": judge.url}))
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +46,9 @@ def runs(world):
     os.chdir(world.environment.work)
     client = mlflow_client(world.environment)
     made = [train(world.environment, world.data).run_id for _ in range(3)]
+    for run_id in made:
+        facts = {BUNDLE_TAG: client.get_run(run_id).data.tags[BUNDLE_TAG], "bias": {}}
+        client.log_dict(run_id, facts, FACTS_FILE)
     for run_id in made[:2]:
         client.set_tag(run_id, VERDICT_TAG, ALLOWED.model_dump_json())
     refused = Verdict(allowed=False, reasons=("AUC 0.5 is below 0.75",), bias={})
@@ -66,20 +79,20 @@ def test_run_is_named_after_its_data_until_it_has_a_version(client, runs, world)
 
 def test_card_of_generated_data_says_so_and_names_no_card_holders(client, runs, world):
     card = Path(client.download_artifacts(runs[2], MODEL_CARD, str(world.environment.work))).read_text()
-    assert "the rows are generated and describe no real person" in card
+    assert "the rows are generated and describe nothing real" in card
     assert "2005" not in card
 
 
 def test_card_of_the_original_data_names_its_card_holders(world):
     original = world.ingested.model_copy(update={"source": "uci_credit_card_default.csv"})
-    card = model_card(original, {"test_auc": 0.76}, world.environment.settings.training)
+    card = model_card(LOAN_DEFAULT, original, {"test_auc": 0.76}, world.environment.settings.training)
     assert "Taiwanese card holders of 2005" in card
     assert "generated" not in card
 
 
 def test_promotion_moves_the_alias_keeps_the_old_one_and_leaves_evidence(client, runs, world):
     environment = world.environment
-    assert alias_version(client, CHAMPION) is None
+    assert alias_version(environment, client, CHAMPION) is None
     first = register(environment, runs[0])
     assert (first.version, first.previous) == ("1", None)
     assert register(environment, runs[0]).evidence == first.evidence
@@ -87,7 +100,7 @@ def test_promotion_moves_the_alias_keeps_the_old_one_and_leaves_evidence(client,
     assert client.get_model_version(MODEL_NAME, "1").description.startswith("# loan-default-model")
     second = register(environment, runs[1])
     assert (second.version, second.previous) == ("2", "1")
-    assert (alias_version(client, CHAMPION), alias_version(client, PREVIOUS)) == ("2", "1")
+    assert (alias_version(environment, client, CHAMPION), alias_version(environment, client, PREVIOUS)) == ("2", "1")
     tags = client.get_model_version(MODEL_NAME, "2").tags
     assert tags[BUNDLE_TAG] == client.get_run(runs[1]).data.tags[BUNDLE_TAG]
     assert tags[BUNDLE_URI_TAG].endswith("/serving")
@@ -95,20 +108,20 @@ def test_promotion_moves_the_alias_keeps_the_old_one_and_leaves_evidence(client,
     assert (back.version, back.previous) == ("1", "2")
     assert evidence.check(environment) == 3
     forward = rollback(environment)
-    assert (forward.version, alias_version(client, PREVIOUS)) == ("2", "1")
+    assert (forward.version, alias_version(environment, client, PREVIOUS)) == ("2", "1")
 
 
 def test_candidates_of_a_retrain_leave_the_aliases_alone(client, runs, world):
-    before = [alias_version(client, alias) for alias in (CHAMPION, PREVIOUS)]
+    before = [alias_version(world.environment, client, alias) for alias in (CHAMPION, PREVIOUS)]
     assert candidate_of(world.environment, "retrain-7") is None
     found = [register_candidate(world.environment, run_id, "retrain-7") for run_id in runs[:2]]
     assert candidate_of(world.environment, "retrain-7") == max(found, key=int)
     assert candidate_of(world.environment, "retrain-8") is None
-    assert [alias_version(client, alias) for alias in (CHAMPION, PREVIOUS)] == before
+    assert [alias_version(world.environment, client, alias) for alias in (CHAMPION, PREVIOUS)] == before
 
 
 def test_a_move_asks_its_fence_and_happens_once(client, world):
-    champion, other = (alias_version(client, alias) for alias in (CHAMPION, PREVIOUS))
+    champion, other = (alias_version(world.environment, client, alias) for alias in (CHAMPION, PREVIOUS))
 
     def lost():
         raise GateError("another owner")
@@ -117,29 +130,35 @@ def test_a_move_asks_its_fence_and_happens_once(client, world):
         move(world.environment, champion, other, "promotion", lost)
     with pytest.raises(AliasMovedError, match=f"`champion` names version {champion} instead of 77"):
         move(world.environment, "77", other, "promotion", lost)
-    assert [alias_version(client, alias) for alias in (CHAMPION, PREVIOUS)] == [champion, other]
+    assert [alias_version(world.environment, client, alias) for alias in (CHAMPION, PREVIOUS)] == [champion, other]
     asked = []
     for _ in range(2):
         move(world.environment, champion, other, "promotion", lambda: asked.append(1))
-    assert [alias_version(client, alias) for alias in (CHAMPION, PREVIOUS)] == [other, champion]
+    assert [alias_version(world.environment, client, alias) for alias in (CHAMPION, PREVIOUS)] == [other, champion]
     assert len(asked) == 2
     rollback(world.environment)
 
 
 def test_a_challenger_is_an_alias_that_its_promotion_takes_away(client, runs, world):
-    champion = alias_version(client, CHAMPION)
+    champion = alias_version(world.environment, client, CHAMPION)
     version = challenge(world.environment, runs[0])
-    assert (alias_version(client, CHALLENGER), alias_version(client, CHAMPION)) == (version, champion)
+    assert (
+        alias_version(world.environment, client, CHALLENGER),
+        alias_version(world.environment, client, CHAMPION),
+    ) == (version, champion)
     register(world.environment, runs[0])
-    assert (alias_version(client, CHALLENGER), alias_version(client, CHAMPION)) == (None, version)
+    assert (
+        alias_version(world.environment, client, CHALLENGER),
+        alias_version(world.environment, client, CHAMPION),
+    ) == (None, version)
     rollback(world.environment)
 
 
 def test_a_refused_run_is_not_registered(client, runs, world):
-    champion = alias_version(client, CHAMPION)
+    champion = alias_version(world.environment, client, CHAMPION)
     with pytest.raises(GateError, match=r"was refused by the release policy: AUC 0.5 is below 0.75"):
         register(world.environment, runs[2])
-    assert alias_version(client, CHAMPION) == champion
+    assert alias_version(world.environment, client, CHAMPION) == champion
 
 
 def test_a_run_without_verdict_or_bundle_is_not_registered(client, world):
@@ -177,25 +196,31 @@ def damaged(client):
 
 def test_unreadable_champion_does_not_become_previous(client, runs, world, damaged, capsys):
     register(world.environment, runs[0])
-    champion, previous = alias_version(client, CHAMPION), alias_version(client, PREVIOUS)
-    assert unreadable(client, world.environment, champion) is None
+    champion, previous = (
+        alias_version(world.environment, client, CHAMPION),
+        alias_version(world.environment, client, PREVIOUS),
+    )
+    assert unusable(client, world.environment, champion) is None
     damaged(champion)
     done = register(world.environment, runs[1])
-    assert (alias_version(client, CHAMPION), alias_version(client, PREVIOUS)) == (done.version, previous)
+    assert (alias_version(world.environment, client, CHAMPION), alias_version(world.environment, client, PREVIOUS)) == (
+        done.version,
+        previous,
+    )
     assert f"the bundle of version {champion} cannot be read: {MODEL_FILE} does not have" in capsys.readouterr().out
 
 
 def test_rollback_to_an_unreadable_version_names_its_run(client, world, damaged):
-    damaged(alias_version(client, PREVIOUS))
-    run_id = client.get_model_version(MODEL_NAME, alias_version(client, PREVIOUS)).run_id
-    champion = alias_version(client, CHAMPION)
+    damaged(alias_version(world.environment, client, PREVIOUS))
+    run_id = client.get_model_version(MODEL_NAME, alias_version(world.environment, client, PREVIOUS)).run_id
+    champion = alias_version(world.environment, client, CHAMPION)
     with pytest.raises(WorkloadError, match=f"the bundle of run {run_id} cannot be used: {MODEL_FILE}"):
         rollback(world.environment)
-    assert alias_version(client, CHAMPION) == champion
+    assert alias_version(world.environment, client, CHAMPION) == champion
 
 
 def test_unreadable_champion_counts_as_none_in_the_gate(client, world, damaged, capsys):
-    version = alias_version(client, CHAMPION)
+    version = alias_version(world.environment, client, CHAMPION)
     assert _champion_scorer(client, world.environment, version) is not None
     damaged(version)
     assert _champion_scorer(client, world.environment, version) is None

@@ -3,44 +3,55 @@
 import httpx
 import pytest
 
-from workloads.loan_default import metrics, nightly, release
-from workloads.loan_default.deployment import Deployed
-from workloads.loan_default.errors import DataError, GateError
-from workloads.loan_default.ingestion import current, refuse_few
-from workloads.loan_default.registry import Registered
-from workloads.loan_default.release import alone
-from workloads.loan_default.retraining.ledger import Ledger
-from workloads.loan_default.store import Store
-from workloads.loan_default.training import Trained
-from workloads.loan_default.validation import Verdict
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.errors import DataError, GateError
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.ingestion import ingest
+from workloads.lifecycle.ingestion.ingest import current, refuse_few
+from workloads.lifecycle.pipelines import deployment, nightly, outcome, release
+from workloads.lifecycle.pipelines.deployment import Deployed
+from workloads.lifecycle.registry import versions
+from workloads.lifecycle.registry.verdict import Verdict
+from workloads.lifecycle.registry.versions import Registered
+from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.retraining.release import alone
+from workloads.lifecycle.training import train
+from workloads.lifecycle.training.train import Trained
+from workloads.lifecycle.validation import gate
 
-ANSWERS = {"vector_prediction": 0.3, "customer": 1, "customer_prediction": 0.3}
+ANSWERS = {"vector_prediction": 0.3, "keys": {"CustomerID": 1}, "keys_prediction": 0.3}
 
 
 def stages(monkeypatch, candidate, reasons=()):
     """Replaces the stages that need servers; returns what training learnt from and what register found published."""
     seen = {}
 
-    def train(_environment, data):
+    def fit(_environment, data):
         seen["trained on"] = data.ingested.run
-        return Trained(run_id="run", data_hash=data.ingested.data_hash, test_auc=0.7)
+        return Trained(run_id="run", data_hash=data.ingested.data_hash, metrics={"test_auc": 0.7})
 
-    def register(environment, _run_id):
+    def name(environment, _run_id):
         seen["published at register"] = current(Store.open(environment)).run
         return Registered(version="1", previous=None, evidence="")
 
-    monkeypatch.setattr(release, "ingest", lambda _: candidate)
+    monkeypatch.setattr(ingest, "ingest", lambda _: candidate)
     monkeypatch.setattr(release, "pinned_version", lambda _: None)
-    monkeypatch.setattr(release, "train", train)
-    monkeypatch.setattr(release, "validate", lambda *_: Verdict(allowed=not reasons, reasons=reasons, bias={}))
-    monkeypatch.setattr(release, "register", register)
-    monkeypatch.setattr(release, "deploy", lambda _, version: Deployed(version=version, **ANSWERS))
+    monkeypatch.setattr(train, "train", fit)
+    monkeypatch.setattr(gate, "validate", lambda *_: Verdict(allowed=not reasons, reasons=reasons, bias={}))
+    monkeypatch.setattr(versions, "register", name)
+    monkeypatch.setattr(deployment, "deploy", lambda _, version: Deployed(version=version, **ANSWERS))
     return seen
 
 
 def test_approved_release_publishes_what_it_trained_on_before_registering(copy, candidate, monkeypatch):
     seen = stages(monkeypatch, candidate)
     assert release.release(copy).version == "1"
+    (run,) = Store.open(copy).names("runs")
+    left = {stage: outcome.read(Store.open(copy), run, stage) for stage in Store.open(copy).names(f"runs/{run}")}
+    assert {stage: each.ended for stage, each in left.items()} == dict.fromkeys(
+        ("deploy", "features", "ingest", "register", "train", "validate"), "succeeded"
+    )
+    assert left["ingest"].facts["data_hash"] == candidate.data_hash
     assert seen == {"trained on": candidate.run, "published at register": candidate.run}
 
 
@@ -59,11 +70,11 @@ def test_nightly_run_publishes_what_passes_the_data_checks(copy, candidate, monk
 
 
 def test_nightly_run_keeps_the_published_run_when_rows_are_missing(copy, world, candidate, monkeypatch):
-    def ingest(environment):
+    def missing_rows(environment):
         few = candidate.model_copy(update={"rows": 10})
         refuse_few(few, current(Store.open(environment)), environment.settings.ingestion)
 
-    monkeypatch.setattr(nightly, "ingest", ingest)
+    monkeypatch.setattr(nightly, "ingest", missing_rows)
     with pytest.raises(DataError, match=r"10 accepted rows"):
         nightly.run(copy)
     assert current(Store.open(copy)) == world.ingested

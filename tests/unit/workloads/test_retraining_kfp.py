@@ -3,19 +3,25 @@
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from workloads.loan_default import labels, pipeline_server, reference
-from workloads.loan_default.pipeline import Images
-from workloads.loan_default.reference import Champion
-from workloads.loan_default.retraining import runner as runners
-from workloads.loan_default.retraining import worker as workers
-from workloads.loan_default.retraining.ledger import Ledger
-from workloads.loan_default.retraining.runner import KfpRunner, LocalRunner, make
-from workloads.loan_default.retraining.worker import Worker
+from workloads.lifecycle.base.errors import GateError
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.monitoring import outcomes
+from workloads.lifecycle.pipelines import kubeflow_server, outcome
+from workloads.lifecycle.pipelines.kubeflow import Images
+from workloads.lifecycle.pipelines.outcome import StageOutcome
+from workloads.lifecycle.retraining import runner as runners
+from workloads.lifecycle.retraining import worker as workers
+from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.retraining.runner import KfpRunner, LocalRunner, make
+from workloads.lifecycle.retraining.worker import Worker
+from workloads.lifecycle.training import reference
+from workloads.lifecycle.training.reference import Champion
 
 sys.path.insert(0, str(Path(__file__).parent))
 from kfp_stand_in import StandIn  # beside this file, which is no package
@@ -32,7 +38,7 @@ class Killed(BaseException):
 @pytest.fixture
 def stand_in(monkeypatch):
     monkeypatch.setattr(runners, "_KFP_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(pipeline_server.PipelineServer.__init__, "__defaults__", (0.3,))
+    monkeypatch.setattr(kubeflow_server.PipelineServer.__init__, "__defaults__", (0.3,))
     server = StandIn()
     yield server
     server.close()
@@ -42,7 +48,7 @@ def stand_in(monkeypatch):
 def champion(monkeypatch):
     state = {"champion": Champion("1", "run-1", 0.0)}
     monkeypatch.setattr(reference, "champion", lambda _: state["champion"])
-    monkeypatch.setattr(labels, "window", lambda *_: None)
+    monkeypatch.setattr(outcomes, "window", lambda *_: None)
     monkeypatch.setattr(Worker, "_attributes", lambda _: None)
     monkeypatch.setattr(workers, "Watch", lambda *_: type("Watch", (), {"run": lambda *_: None}))
     return state
@@ -87,6 +93,16 @@ def ends(stand_in, state, then=lambda: None, **more):
     return thread
 
 
+def refused_by_the_gate(stand_in, worker):
+    """What the stages of the server's first run leave when the release policy refuses the model."""
+    name = next(iter(stand_in.runs.values()))["display_name"]
+    store = Store.open(worker._environment)
+    for stage in ("ingest", "train"):
+        done = StageOutcome(stage=stage, ended="succeeded", reason="done", ended_at=datetime.now(UTC))
+        outcome.write(store, name, done)
+    outcome.write(store, name, StageOutcome.of_error("validate", GateError("AUC 0.5 is below 0.75")))
+
+
 def ended(ledger):
     (found,) = ledger.recent(5)
     return found
@@ -100,25 +116,27 @@ def test_a_run_that_promotes_is_watched_and_promoted(stand_in, champion, service
     thread.join()
     assert (ended(ledger).status, ended(ledger).version_after, len(stand_in.runs)) == ("promoted", "2", 1)
     (run,) = stand_in.runs.values()
-    assert run["runtime_config"]["parameters"] == {"labelled_window": "", "retrain": ended(ledger).id}
+    parameters = {"labelled_window": "", "retrain": ended(ledger).id, "run": run["display_name"]}
+    assert run["runtime_config"]["parameters"] == parameters
 
 
 def test_a_model_that_the_gate_refuses_is_final(stand_in, service):
     worker, ledger = service()
-    details = {"task_details": [{"display_name": "validate", "state": "FAILED"}]}
-    thread = ends(stand_in, "FAILED", run_details=details)
+    thread = ends(stand_in, "FAILED", lambda: refused_by_the_gate(stand_in, worker))
     worker.do(queued(ledger))
     thread.join()
     assert (ended(ledger).status, len(stand_in.runs)) == ("refused", 1)
+    assert ended(ledger).detail == "stage validate: AUC 0.5 is below 0.75"
 
 
-def test_failed_stage_of_a_server_gives_the_servers_reason(stand_in, service):
+def test_killed_stage_of_a_server_gives_the_servers_reason(stand_in, service):
     worker, ledger = service(attempts=1)
     task = {"display_name": "train", "state": "FAILED", "error": {"code": 9, "message": "OOMKilled\n (exit code 137)"}}
     thread = ends(stand_in, "FAILED", run_details={"task_details": [task]})
     worker.do(queued(ledger))
     thread.join()
-    assert ended(ledger).detail.endswith("stage train failed: OOMKilled (exit code 137); see the run")
+    assert "stage ingest left no outcome, so it never ran or was killed" in ended(ledger).detail
+    assert ended(ledger).detail.endswith("FAILED: OOMKilled (exit code 137); see the run")
 
 
 def test_a_server_that_refuses_fails_the_retrain_in_one_line(stand_in, service):
@@ -136,9 +154,9 @@ def test_a_service_killed_in_the_middle_goes_on_with_the_same_run(stand_in, serv
     with monkeypatch.context() as patched:
         submit = runners.submit
 
-        def die(*arguments):
+        def die(*arguments, **named):
             if moment == "after it":
-                submit(*arguments)
+                submit(*arguments, **named)
             raise Killed
 
         patched.setattr(runners, "submit", die)
@@ -146,8 +164,7 @@ def test_a_service_killed_in_the_middle_goes_on_with_the_same_run(stand_in, serv
             worker.do(retrain)
     ledger.let_go(ledger.running())
     again, ledger = service()
-    details = {"task_details": [{"display_name": "validate", "state": "FAILED"}]}
-    thread = ends(stand_in, "FAILED", run_details=details)
+    thread = ends(stand_in, "FAILED", lambda: refused_by_the_gate(stand_in, again))
     again.do(ledger.left())
     thread.join()
     assert (ended(ledger).status, ended(ledger).attempts, len(stand_in.runs)) == ("refused", 1, 1)

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.retraining import database, lease
-from workloads.loan_default.retraining.ledger import Ledger
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.retraining import database, lease
+from workloads.lifecycle.retraining.ledger import Ledger
 
 SEED = 7
 
@@ -90,6 +90,12 @@ def test_one_runs_one_waits_and_the_rest_is_turned_away(ledger):
     assert ledger.take(0) is None
     ledger.end(first, "refused", "")
     assert ledger.take(0).alert == "b:1"
+
+
+def test_an_alert_is_turned_away_without_a_write_while_one_waits(ledger, monkeypatch):
+    submit(ledger, "a:1")
+    monkeypatch.delattr(ledger.__class__, "_insert")
+    assert submit(ledger, "b:1") == ("queue_full", None)
 
 
 def test_a_restart_forgets_nothing(url, ledger):

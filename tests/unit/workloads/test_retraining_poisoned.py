@@ -17,23 +17,29 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workloads.loan_default import CAPTURES, ENTITY, FEATURES, LABEL, labels, pipeline, reference
-from workloads.loan_default.bundle import Scorer
-from workloads.loan_default.errors import DataError, GateError
-from workloads.loan_default.features import publish, pull, read_offline
-from workloads.loan_default.ingestion import ingest
-from workloads.loan_default.labels import Outcome as Label
-from workloads.loan_default.registry import download_bundle, mlflow_client
-from workloads.loan_default.retraining import worker as workers
-from workloads.loan_default.retraining.champion import ChampionAlias
-from workloads.loan_default.retraining.ledger import Ledger
-from workloads.loan_default.retraining.runner import Outcome
-from workloads.loan_default.retraining.worker import Worker
-from workloads.loan_default.settings import SETTINGS_VARIABLE
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base.errors import DataError, GateError
+from workloads.lifecycle.base.names import CAPTURES
+from workloads.lifecycle.base.settings import SETTINGS_VARIABLE
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features.publication import publish, pull, read_offline
+from workloads.lifecycle.ingestion.ingest import ingest
+from workloads.lifecycle.monitoring import outcomes
+from workloads.lifecycle.monitoring.outcomes import Outcome as Label
+from workloads.lifecycle.pipelines.stage import command
+from workloads.lifecycle.registry.versions import download_bundle, mlflow_client
+from workloads.lifecycle.retraining import worker as workers
+from workloads.lifecycle.retraining.champion import ChampionAlias
+from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.retraining.runner import Outcome
+from workloads.lifecycle.retraining.worker import Worker
+from workloads.lifecycle.training import reference
+from workloads.lifecycle.training.bundle import Scorer
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 from . import servers
 
+ENTITY = LOAN_DEFAULT.keys[0]
+LABEL = LOAN_DEFAULT.outcome.label
 pytestmark = pytest.mark.timeout(900)
 SEED = 42
 ROWS = 30_000
@@ -48,9 +54,10 @@ class Stages:
     def run(self, retrain, window, handle, noted, stopped):
         del handle, noted, stopped
         try:
-            run_id = pipeline.train.python_func(self._run, window)
-            validated = pipeline.validate.python_func(run_id, self._run, window)
-            version = pipeline.register.python_func(validated, retrain.partition(".")[0])
+            learnt = [f"--ingestion-run={self._run}", f"--labelled-window={window}"]
+            run_id = command(["train", *learnt])
+            command(["validate", f"--run-id={run_id}", *learnt])
+            version = command(["register", f"--run-id={run_id}", f"--retrain={retrain.partition('.')[0]}"])
         except (DataError, GateError) as error:
             return Outcome("refused", str(error))
         return Outcome("succeeded", f"version {version}")
@@ -96,14 +103,14 @@ def retrained(world, tmp_path, monkeypatch):
         return champion.version, ended, reference.champion(environment).version
 
     yield retrain
-    labels.strike(environment, prefix)
+    outcomes.strike(environment, prefix)
     ledger.close()
 
 
 def capture(environment, champion, rows, prefix):
     """What the model server and the outcome feed write for these rows, scored by the champion."""
     folder, checksum = download_bundle(mlflow_client(environment), champion.run_id, environment.work)
-    vectors = rows[list(FEATURES)].to_numpy(dtype=np.float32)
+    vectors = rows[list(LOAN_DEFAULT.features)].to_numpy(dtype=np.float32)
     frame = pd.DataFrame(
         {
             "request_id": [f"{prefix}-{index}" for index in range(len(rows))],
@@ -112,19 +119,19 @@ def capture(environment, champion, rows, prefix):
             "alias": "champion",
             "version": champion.version,
             ENTITY: rows[ENTITY].to_numpy(),
-            **{name: vectors[:, index].astype(float) for index, name in enumerate(FEATURES)},
-            "score": Scorer.load(folder, checksum).score(vectors).astype(float),
+            **{name: vectors[:, index].astype(float) for index, name in enumerate(LOAN_DEFAULT.features)},
+            "score": Scorer.load(folder, checksum, environment.definition).score(vectors).astype(float),
         }
     )
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     path = f"{CAPTURES}/dt={datetime.now(UTC):%Y-%m-%d}/hour=00/{prefix}-{time.time_ns()}.parquet"
     Store.open(environment).write(path, buffer.getvalue())
-    outcomes = [
+    delivered = [
         Label(request_id=request, outcome=int(label))
         for request, label in zip(frame["request_id"], rows[LABEL], strict=True)
     ]
-    labels.add(environment, outcomes)
+    outcomes.add(environment, delivered)
 
 
 def drifted(rows):

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.retraining.scheduled import REASON, ask
-from workloads.loan_default.retraining.service import Parts, Service
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.retraining.scheduled import REASON, ask
+from workloads.lifecycle.retraining.service import Parts, Service
 
 TOKEN = "a-token-that-nobody-guesses"
 
@@ -18,7 +18,7 @@ TOKEN = "a-token-that-nobody-guesses"
 def asking(environment, ledger):
     """The timer's variables, with the service at their address; its champion may be taken away."""
     champion, nothing = SimpleNamespace(version="1"), SimpleNamespace()
-    parts = Parts(environment, ledger, champion, nothing, nothing, TOKEN, lambda: None)
+    parts = Parts(environment, ledger, champion, nothing, nothing, {TOKEN: "schedule"}, None, lambda: None)
     server = uvicorn.Server(uvicorn.Config(Service(parts).app(), host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -7,10 +7,10 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.retraining import migrations
-from workloads.loan_default.retraining.database import CHECKS, MOVES, RETRAINS
-from workloads.loan_default.retraining.ledger import Ledger
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.retraining import migrations
+from workloads.lifecycle.retraining.database import CHECKS, MOVES, RETRAINS
+from workloads.lifecycle.retraining.ledger import Ledger
 
 FIRST = """
 CREATE TABLE retrains (

@@ -10,14 +10,23 @@ from types import SimpleNamespace
 import pytest
 from starlette.testclient import TestClient
 
-from workloads.loan_default import MODEL_NAME, labels, metrics, monitoring
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.loops import Loop
-from workloads.loan_default.retraining.champion import RolledBack, preload
-from workloads.loan_default.retraining.ledger import Ledger
-from workloads.loan_default.retraining.service import ALERT_OUTCOMES, MAX_BODY_BYTES, Parts, Service
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.errors import GateError, WorkloadError
+from workloads.lifecycle.base.loops import Loop
+from workloads.lifecycle.monitoring import check, outcomes
+from workloads.lifecycle.retraining.champion import RolledBack, preload
+from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.retraining.service import ALERT_OUTCOMES, MAX_BODY_BYTES, Parts, Service
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 TOKEN = "a-token-that-nobody-guesses"
+SIGN_TOKEN = "another-token-of-releases"
+TOKENS = {
+    "operator": TOKEN,
+    "alerts": "a-token-of-alertmanager",
+    "schedule": "a-token-of-the-timers",
+    "release": SIGN_TOKEN,
+}
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
 SEED = 7
 NOW = datetime.now(UTC)
@@ -26,7 +35,7 @@ NOW = datetime.now(UTC)
 def alert(fingerprint="abc123", name=metrics.ALERT_DATA_DRIFT, **changes):
     return {
         "status": "firing",
-        "labels": {"alertname": name, "model": MODEL_NAME, "severity": "critical"},
+        "labels": {"alertname": name, "model": LOAN_DEFAULT.model_name, "severity": "critical"},
         "annotations": {},
         "startsAt": NOW.isoformat(),
         "endsAt": "0001-01-01T00:00:00Z",
@@ -45,9 +54,25 @@ class World:
         self.champion = SimpleNamespace(version=version)
         self.checks = SimpleNamespace(start=lambda: True, status=dict)
         self.alias = SimpleNamespace(go_back=lambda: RolledBack("1", 0.5))
-        parts = Parts(environment, self.ledger, self.champion, self.alias, self.checks, TOKEN, lambda: None)
+        self.signed = []
+        parts = Parts(
+            environment=environment,
+            ledger=self.ledger,
+            champion=self.champion,
+            alias=self.alias,
+            checks=self.checks,
+            tokens={token: scope for scope, token in TOKENS.items()},
+            sign=self.sign,
+            stop=lambda: None,
+        )
         self.service = Service(parts)
         self.http = TestClient(self.service.app(), raise_server_exceptions=False)
+
+    def sign(self, run_id):
+        if run_id == "refused":
+            raise GateError("run refused is refused by the release policy: AUC is 0.5")
+        self.signed.append(run_id)
+        return "7"
 
     def post(self, body, path="/retrain", headers=HEADERS):
         return self.http.post(path, json=body, headers=headers)
@@ -85,6 +110,46 @@ def test_without_the_token_nothing_is_done(world, path, headers):
     assert answer.headers["www-authenticate"] == "Bearer"
     assert sum(world.ledger.counts().values()) == 0
     assert world.received("unauthorized") == 1
+
+
+def test_releases_have_versions_signed_and_do_nothing_else(world):
+    releases = {"authorization": f"Bearer {SIGN_TOKEN}"}
+    assert world.post({"run_id": "abc"}, "/sign", releases).json() == {"version": "7"}
+    refused = world.post({"run_id": "refused"}, "/sign", releases)
+    assert (refused.status_code, "AUC is 0.5" in refused.json()["error"]) == (422, True)
+    assert world.post({"run_id": "../x"}, "/sign", releases).status_code == 422
+    assert world.signed == ["abc"]
+
+
+BY_HAND = {"reason": "a new year"}
+ASKED = {
+    "a delivery": ("POST", "/retrain", delivery()),
+    "a retrain": ("POST", "/retrain", BY_HAND),
+    "a signature": ("POST", "/sign", {"run_id": "abc"}),
+    "a rollback": ("POST", "/rollback", None),
+    "a check": ("POST", "/check", None),
+    "outcomes": ("POST", "/outcomes", {"outcomes": []}),
+    "a strike": ("POST", "/strike", {"prefix": "a-long-prefix"}),
+    "training rows": ("GET", "/reference", None),
+    "the status": ("GET", "/status", None),
+    "the audit log": ("GET", "/audit", None),
+}
+ALLOWED = {
+    "operator": {*ASKED} - {"a signature"},
+    "alerts": {"a delivery"},
+    "schedule": {"a retrain"},
+    "release": {"a signature"},
+}
+
+
+@pytest.mark.parametrize(("what", "scope"), [(what, scope) for what in ASKED for scope in ALLOWED])
+def test_token_does_what_its_scope_says_and_nothing_else(world, what, scope):
+    method, path, body = ASKED[what]
+    answer = world.http.request(method, path, json=body, headers={"authorization": f"Bearer {TOKENS[scope]}"})
+    assert (answer.status_code != 403) == (what in ALLOWED[scope])
+    if answer.status_code == 403:
+        assert f"the scope of the one that was given is {scope}" in answer.json()["error"]
+        assert sum(world.ledger.counts().values()) == len(world.signed) == 0
 
 
 def test_the_body_of_a_stranger_is_not_read(world):
@@ -146,7 +211,7 @@ def test_an_alert_about_another_model_is_named_and_starts_nothing(world):
         ({"startsAt": (NOW + timedelta(hours=1)).isoformat()}, "past"),
         ({"endsAt": (NOW - timedelta(minutes=1)).isoformat()}, "past"),
         ({"status": "resolved", "endsAt": NOW.isoformat()}, "resolved"),
-        ({"labels": {"alertname": "LoanDefaultErrors", "model": MODEL_NAME}}, "other_alert"),
+        ({"labels": {"alertname": "PredictionErrors", "model": LOAN_DEFAULT.model_name}}, "other_alert"),
     ],
 )
 def test_what_is_over_or_not_about_drift_starts_nothing(world, changes, outcome):
@@ -215,9 +280,9 @@ def test_health_and_metrics_ask_for_no_token_and_show_every_outcome_from_the_sta
     assert world.http.get("/healthz").status_code == 200
     text = world.http.get("/metrics").text
     for outcome in ALERT_OUTCOMES:
-        assert f'{metrics.ALERTS_RECEIVED}{{outcome="{outcome}"}} 0.0' in text
-    assert f"{metrics.LAST_RETRAIN_FAILED} 0.0" in text
-    assert f'{metrics.RETRAINS}{{status="queued"}} 0.0' in text
+        assert f'{metrics.ALERTS_RECEIVED}{{outcome="{outcome}",workload="loan-default"}} 0.0' in text
+    assert f'{metrics.LAST_RETRAIN_FAILED}{{workload="loan-default"}} 0.0' in text
+    assert f'{metrics.RETRAINS}{{status="queued",workload="loan-default"}} 0.0' in text
 
 
 def test_ledger_outage_keeps_the_service_live_and_its_metrics_readable(world, monkeypatch):
@@ -242,7 +307,7 @@ def test_dead_worker_ends_liveness_and_is_a_metric(world):
     loop._thread = SimpleNamespace(is_alive=lambda: False)
     answer = world.http.get("/healthz")
     assert (answer.status_code, answer.json()["error"]) == (503, "the loop test-worker has died; see the log")
-    assert f'{metrics.LOOP_BROKEN}{{loop="test-worker"}} 1.0' in world.http.get("/metrics").text
+    assert f'{metrics.LOOP_BROKEN}{{loop="test-worker",workload="loan-default"}} 1.0' in world.http.get("/metrics").text
 
 
 def test_a_storm_is_answered_fast_and_leaves_one_running_and_one_queued(world):
@@ -266,7 +331,7 @@ def test_a_store_that_is_down_is_a_503_with_a_reason(world, monkeypatch):
     def down(*_):
         raise WorkloadError("artifact store s3://x: down")
 
-    monkeypatch.setattr(labels, "strike", down)
+    monkeypatch.setattr(outcomes, "strike", down)
     answer = world.post({"prefix": "loadtest-"}, "/strike")
     assert (answer.status_code, answer.json()["error"]) == (503, "artifact store s3://x: down")
 
@@ -276,7 +341,7 @@ def test_the_ledger_can_be_read_while_the_store_is_down(world, monkeypatch):
         raise WorkloadError("artifact store s3://x: down")
 
     world.outcomes(alert())
-    monkeypatch.setattr(monitoring, "latest", down)
+    monkeypatch.setattr(check, "latest", down)
     status = world.http.get("/status", headers=HEADERS).json()
     assert (status["latest_check"], status["trouble"]) == (None, "artifact store s3://x: down")
     assert status["queued"]["version_before"] == "1"
@@ -301,4 +366,4 @@ def test_mlflow_is_imported_by_one_thread_at_a_time(monkeypatch):
     preload()
     second.join()
     assert others == [False]
-    assert begun == ["mlflow", "workloads.loan_default.registry"] * 2
+    assert begun == ["mlflow", "workloads.lifecycle.registry.versions"] * 2

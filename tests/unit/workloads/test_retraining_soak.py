@@ -17,10 +17,11 @@ import numpy as np
 import psutil
 import pytest
 
-from workloads.loan_default import MODEL_NAME, metrics
-from workloads.loan_default.retraining.__main__ import listen
-from workloads.loan_default.retraining.ledger import Ledger
-from workloads.loan_default.retraining.service import Parts, Service
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.retraining.__main__ import listen
+from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.retraining.service import Parts, Service
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
@@ -36,7 +37,7 @@ HEADERS = {"authorization": f"Bearer {TOKEN}"}
 def delivery(fingerprint):
     alert = {
         "status": "firing",
-        "labels": {"alertname": metrics.ALERT_DATA_DRIFT, metrics.LABEL_MODEL: MODEL_NAME},
+        "labels": {"alertname": metrics.ALERT_DATA_DRIFT, metrics.LABEL_MODEL: LOAN_DEFAULT.model_name},
         "startsAt": datetime(2026, 11, 23, 12, tzinfo=UTC).isoformat(),
         "endsAt": "0001-01-01T00:00:00Z",
         "fingerprint": fingerprint,
@@ -48,7 +49,9 @@ def serve(environment, port):
     """The server in a process of its own, as it is on a stack; the clients' threads would hold its interpreter."""
     ledger = Ledger(f"sqlite:///{environment.work}/retraining.db")
     checks = SimpleNamespace(status=dict)
-    parts = Parts(environment, ledger, SimpleNamespace(version="1"), None, checks, TOKEN, lambda: None)
+    parts = Parts(
+        environment, ledger, SimpleNamespace(version="1"), None, checks, {TOKEN: "operator"}, None, lambda: None
+    )
     listen(Service(parts), "127.0.0.1", port)
 
 

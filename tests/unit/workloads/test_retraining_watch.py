@@ -1,10 +1,10 @@
 import httpx
 import pytest
 
-from workloads.loan_default import labels
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.retraining import watch as watches
-from workloads.loan_default.retraining.watch import Counters, Watch
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.monitoring import outcomes
+from workloads.lifecycle.retraining import watch as watches
+from workloads.lifecycle.retraining.watch import Counters, Watch
 
 NEVER = lambda: False  # noqa: E731  a watch that nobody stops
 
@@ -15,12 +15,12 @@ def world(make_environment, monkeypatch):
     state = {"answers": iter(lambda: "2", None), "counters": iter(lambda: Counters(0, 0), None), "auc": None}
     monkeypatch.setattr(watches, "smoke", lambda _: next(state["answers"]))
     monkeypatch.setattr(Counters, "read", classmethod(lambda _cls, _environment: next(state["counters"])))
-    monkeypatch.setattr(labels, "captured", lambda *_: None)
-    monkeypatch.setattr(labels, "labelled", lambda *_: None)
+    monkeypatch.setattr(outcomes, "captured", lambda *_: None)
+    monkeypatch.setattr(outcomes, "labelled", lambda *_: None)
     monkeypatch.setattr(
-        labels, "quality", lambda *_: labels.Quality(rows=500, auc=state["auc"], calibration_error=0.01)
+        outcomes, "quality", lambda *_: outcomes.Quality(rows=500, auc=state["auc"], calibration_error=0.01)
     )
-    monkeypatch.setattr(watches, "gate_auc", lambda *_: 0.76)
+    monkeypatch.setattr(watches, "ranking_at_gate", lambda *_: 0.76)
     monkeypatch.setattr(watches, "_PAUSE_SECONDS", 0.0)
     state["environment"] = make_environment(retraining={"watch_seconds": 0.05}, deployment={"served_wait_seconds": 0.1})
     return state
@@ -83,16 +83,16 @@ def test_a_store_that_is_down_is_no_reason_to_go_back(world, monkeypatch):
     def down(*_):
         raise WorkloadError("artifact store: down")
 
-    monkeypatch.setattr(labels, "captured", down)
+    monkeypatch.setattr(outcomes, "captured", down)
     assert run(world) is None
 
 
 def test_the_model_servers_counters_are_read_by_reason(environment, monkeypatch):
     text = (
-        'loan_default_predictions_total{alias="champion",version="1"} 40\n'
-        'loan_default_predictions_total{alias="champion",version="2"} 2\n'
-        'loan_default_prediction_errors_total{reason="malformed"} 9\n'
-        'loan_default_prediction_errors_total{reason="internal"} 3\n'
+        'mlplatform_predictions_total{alias="champion",version="1"} 40\n'
+        'mlplatform_predictions_total{alias="champion",version="2"} 2\n'
+        'mlplatform_prediction_errors_total{reason="malformed"} 9\n'
+        'mlplatform_prediction_errors_total{reason="internal"} 3\n'
     )
     request = httpx.Request("GET", "http://model/metrics")
     monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, text=text, request=request))

@@ -1,19 +1,25 @@
 import os
 import subprocess
 import time
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 
-from workloads.loan_default import labels, reference
-from workloads.loan_default.errors import DataError, WorkloadError
-from workloads.loan_default.reference import Champion
-from workloads.loan_default.retraining import runner as runners
-from workloads.loan_default.retraining import worker as workers
-from workloads.loan_default.retraining.champion import RolledBack
-from workloads.loan_default.retraining.ledger import Ledger
-from workloads.loan_default.retraining.runner import MARK, LocalRunner, Outcome, judge, mark, marked
-from workloads.loan_default.retraining.worker import Worker
+from workloads.lifecycle.base.errors import DataError, GateError, WorkloadError
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features.windows import Window
+from workloads.lifecycle.monitoring import outcomes
+from workloads.lifecycle.pipelines import outcome
+from workloads.lifecycle.pipelines.outcome import PRINTED, StageOutcome
+from workloads.lifecycle.pipelines.stages import STAGES
+from workloads.lifecycle.retraining import runner as runners
+from workloads.lifecycle.retraining import worker as workers
+from workloads.lifecycle.retraining.champion import RolledBack
+from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.retraining.runner import MARK, LocalRunner, Outcome, judge, mark, marked
+from workloads.lifecycle.retraining.worker import Worker
+from workloads.lifecycle.training import reference
+from workloads.lifecycle.training.reference import Champion
 
 ENDED = {"promoted", "refused", "failed", "rolled_back", "superseded"}
 
@@ -112,7 +118,7 @@ def watch(monkeypatch):
 @pytest.fixture
 def _no_labels(monkeypatch):
     monkeypatch.setattr(Worker, "_attributes", lambda _self: None)
-    monkeypatch.setattr(labels, "window", lambda *_: None)
+    monkeypatch.setattr(outcomes, "window", lambda *_: None)
 
 
 @pytest.fixture
@@ -261,14 +267,14 @@ def test_labels_that_are_not_believed_refuse_the_retrain_before_any_training(mak
     def refuse(*_):
         raise DataError("the outcomes of 3000 requests are not believed")
 
-    monkeypatch.setattr(labels, "window", refuse)
+    monkeypatch.setattr(outcomes, "window", refuse)
     worker = make()
     ended = done(worker, submitted(worker))
     assert (ended.status, worker.fakes[1].runs) == ("refused", [])
 
 
 def test_labels_that_could_not_be_read_in_one_attempt_are_learnt_from_in_the_next(make, monkeypatch):
-    found = iter([WorkloadError("artifact store: down"), labels.Window(name="w1", rows=1, champion_auc=1, old_share=0)])
+    found = iter([WorkloadError("artifact store: down"), Window(name="w1", rows=1, champion_auc=1, old_share=0)])
 
     def window(*_):
         item = next(found)
@@ -276,7 +282,7 @@ def test_labels_that_could_not_be_read_in_one_attempt_are_learnt_from_in_the_nex
             raise item
         return item
 
-    monkeypatch.setattr(labels, "window", window)
+    monkeypatch.setattr(outcomes, "window", window)
     worker = make(SUCCEEDED)
     ended = done(worker, submitted(worker))
     assert (ended.status, ended.attempts, worker.fakes[1].runs) == ("promoted", 2, [("w1", None)])
@@ -348,23 +354,50 @@ def test_a_run_that_a_server_has_is_gone_on_with_by_its_handle(make):
     assert (second.fakes[1].runs, ended.attempts) == ([("", "kfp-run-1")], 1)
 
 
-GATE_LOG = """stage validate
-Traceback (most recent call last):
-workloads.loan_default.errors.GateError: refused by the release policy: AUC 0.5825 is below 0.75
-RuntimeError: Task failed
-"""
+@pytest.fixture
+def left(environment):
+    """Leaves outcomes of a run in the store: an error each, or None for a success; returns the judgement."""
+
+    def judged(*errors, printed=()):
+        for stage, error in zip(STAGES, errors, strict=False):
+            outcome.write(Store.open(environment), "run-1", stage_outcome(stage.name, error))
+        return judge(environment, "run-1", "exit status 1", {each.stage: each for each in printed})
+
+    return judged
 
 
-def test_the_gates_words_in_a_log_are_final():
-    assert judge(GATE_LOG, Path("x.log")) == Outcome(
-        "refused", "refused by the release policy: AUC 0.5825 is below 0.75 (log: x.log)"
+def stage_outcome(stage, error=None):
+    if error is not None:
+        return StageOutcome.of_error(stage, error)
+    return StageOutcome(stage=stage, ended="succeeded", reason="done", ended_at=datetime.now(UTC))
+
+
+def test_refusal_of_the_gate_is_final(left):
+    assert left(None, None, GateError("AUC 0.5825 is below 0.75")) == Outcome(
+        "refused", "stage validate: AUC 0.5825 is below 0.75"
     )
 
 
-def test_an_outage_in_a_log_may_go_better_another_time():
-    text = "workloads.loan_default.errors.WorkloadError: OPA at http://x did not decide"
-    assert judge(text, Path("x.log")).ended == "failed"
-    assert judge("", Path("x.log")) == Outcome("failed", "no output (log: x.log)")
+def test_outage_of_a_stage_may_go_better_another_time(left):
+    assert left(WorkloadError("OPA did not decide")) == Outcome("failed", "stage ingest: OPA did not decide")
+
+
+def test_killed_stage_left_no_outcome_and_is_named(left):
+    assert left(None) == Outcome("failed", "stage train left no outcome, so it never ran or was killed; exit status 1")
+
+
+def test_run_that_failed_behind_its_stages_says_so(left):
+    assert left(*[None] * len(STAGES)).detail == "every stage succeeded, but exit status 1"
+
+
+def test_printed_outcome_counts_where_the_store_is_away(left, monkeypatch):
+    def away(*_):
+        raise WorkloadError("the store is away")
+
+    monkeypatch.setattr(Store, "read", away)
+    printed = [stage_outcome("ingest"), stage_outcome("train", DataError("no rows"))]
+    assert left(printed=printed) == Outcome("refused", "stage train: no rows")
+    assert left() == Outcome("failed", "exit status 1; the outcome of stage ingest cannot be read: the store is away")
 
 
 def local_runner(make_environment, monkeypatch, program, **settings):
@@ -391,8 +424,8 @@ def test_the_pipelines_processes_do_not_get_the_services_token(make_environment,
 def test_a_run_past_its_time_ends_with_all_of_its_processes(make_environment, monkeypatch, tmp_path):
     program = script(tmp_path, "sleep 300 & wait")
     runner = local_runner(make_environment, monkeypatch, program, run_seconds=1.0)
-    outcome = runner.run("r-timeout", "", None, print, lambda: False)
-    assert (outcome.ended, "run_seconds" in outcome.detail) == ("failed", True)
+    ended = runner.run("r-timeout", "", None, print, lambda: False)
+    assert (ended.ended, "run_seconds" in ended.detail) == ("failed", True)
     assert marked("r-timeout") == []
 
 
@@ -409,35 +442,22 @@ def test_orphans_of_a_killed_service_are_ended_before_the_next_run(make_environm
     assert marked("r-orphan") == []
 
 
-@pytest.mark.parametrize(
-    ("log", "outcome"),
-    [
-        (
-            'Traceback\n    [outcome] {"stage": "ingest", "kind": "OSError", "text": "No space left on device"}\n---\n',
-            Outcome("failed", "stage ingest: No space left on device (log: x.log)"),
-        ),
-        (
-            '[outcome] {"stage": "validate", "kind": "GateError", "text": "AUC 0.5 is below 0.75"}\nerror: failed\n',
-            Outcome("refused", "stage validate: AUC 0.5 is below 0.75 (log: x.log)"),
-        ),
-        ('[outcome] {"stage": "tra', Outcome("failed", '[outcome] {"stage": "tra (log: x.log)')),
-        ("error: MLflow is away\n\tat a.b.C(D.java:1)\n------\n", Outcome("failed", "MLflow is away (log: x.log)")),
-        ("error: Task \x1b[96m'train'\x1b[0m failed\n", Outcome("failed", "Task 'train' failed (log: x.log)")),
-        ("killed\n------\n\n", Outcome("failed", "killed (log: x.log)")),
-    ],
-)
-def test_detail_of_a_failed_run_is_its_cause(log, outcome):
-    assert judge(log, Path("x.log")) == outcome
-
-
 def test_cause_survives_a_log_that_cannot_be_written(make_environment, monkeypatch, tmp_path):
-    said = '[outcome] {"stage": "train", "kind": "OSError", "text": "No space left on device"}'
-    runner = local_runner(make_environment, monkeypatch, script(tmp_path, f"echo '{said}'; exit 1"))
+    printed = [stage_outcome("ingest"), stage_outcome("train", OSError(28, "No space left on device"))]
+    said = "\n".join(f"echo '{PRINTED}{each.model_dump_json()}'" for each in printed)
+    runner = local_runner(make_environment, monkeypatch, script(tmp_path, f"{said}; exit 1"))
     log = make_environment().work / "retrains" / "r1.log"
     log.parent.mkdir(parents=True)
     log.symlink_to("/dev/full")
-    outcome = runner.run("r1", "", None, print, lambda: False)
-    assert outcome == Outcome("failed", f"stage train: No space left on device (log: {log})")
+    ended = runner.run("r1", "", None, print, lambda: False)
+    assert ended == Outcome("failed", f"stage train: No space left on device (log: {log})")
+
+
+def test_local_run_without_outcomes_gives_exit_status_and_last_line(make_environment, monkeypatch, tmp_path):
+    runner = local_runner(make_environment, monkeypatch, script(tmp_path, "echo MLflow is away; echo; exit 3"))
+    detail = runner.run("r1", "", None, print, lambda: False).detail
+    assert "stage ingest left no outcome" in detail
+    assert "exit status 3: MLflow is away" in detail
 
 
 def first_version_of_a_new_registry(registry):

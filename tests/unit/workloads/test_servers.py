@@ -2,10 +2,10 @@
 
 import pytest
 
-from workloads.loan_default import servers
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.servers import wait_for_store
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base import servers
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.servers import wait_for_store
+from workloads.lifecycle.base.store import Store
 
 
 @pytest.fixture

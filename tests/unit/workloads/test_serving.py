@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from workloads.loan_default import metrics, serving
-from workloads.loan_default.loops import Loop, Loops
-from workloads.loan_default.payload import RequestError
-from workloads.loan_default.serving import LoanDefaultModel
-from workloads.loan_default.settings import ServingSettings
-from workloads.loan_default.source import Loaded
-from workloads.loan_default.transport import QuietRESTServer, build_server
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.errors import RequestError
+from workloads.lifecycle.base.exposition import show
+from workloads.lifecycle.base.loops import Loop, Loops
+from workloads.lifecycle.base.settings import ServingSettings
+from workloads.lifecycle.serving.model_server import PredictionModel
+from workloads.lifecycle.serving.source import Loaded
+from workloads.lifecycle.serving.transport import QuietRESTServer, build_server
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 PREDICT = "/v1/models/loan-default:predict"
 INFER = "/v2/models/loan-default/infer"
@@ -24,11 +26,12 @@ SETTINGS = ServingSettings(max_rows=20, max_body_bytes=4096)
 class Lookup:
     """Customer n has the features of the example vector, n years old; 404 is unknown, 503 finds the store down."""
 
-    async def fetch(self, customers):
+    async def fetch(self, keys):
+        customers = [customer for (customer,) in keys]
         for customer in customers:
             if customer in {404, 503}:
                 raise RequestError(
-                    customer, "unknown_customer", "refused as the test asked", 1 if customer == 503 else None
+                    customer, "unknown_entity", "refused as the test asked", 1 if customer == 503 else None
                 )
         return np.array([[customer, *VECTOR[1:]] for customer in customers], dtype=np.float32)
 
@@ -47,7 +50,8 @@ class Notes:
 @pytest.fixture(scope="module")
 def server():
     """One application per process: KServe keeps it in a global."""
-    model = LoanDefaultModel(SETTINGS, Lookup(), Notes())
+    show(LOAN_DEFAULT)
+    model = PredictionModel(LOAN_DEFAULT, SETTINGS, Lookup(), Notes())
     built = build_server(0, "127.0.0.1", SETTINGS, model, Loops())
     rest = QuietRESTServer("kserve.model_server:app", built.dataplane, built.model_repository_extension, 0)
     rest.create_application()
@@ -101,6 +105,75 @@ def test_v2_scores_the_same(http):
     assert (answer["id"], answer["model_version"]) == ("mine", "7")
 
 
+@pytest.mark.parametrize("kind", [None, "application/octet-stream", "text/plain"])
+def test_v2_is_json_unless_the_binary_header_says_otherwise(http, kind):
+    """Triton's Python client sends JSON without a content type."""
+    tensor = {"name": "features", "shape": [1, 4], "datatype": "FP64", "data": [VECTOR]}
+    headers = {} if kind is None else {"content-type": kind}
+    answer = http.post(INFER, content=json.dumps({"inputs": [tensor]}).encode(), headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"][0]["data"] == post(http, PREDICT, {"instances": [VECTOR]}).json()["predictions"]
+
+
+def test_v2_reads_and_writes_binary_tensors(http):
+    values = np.array([VECTOR], dtype="<f8").tobytes()
+    tensor = {"name": "features", "shape": [1, 4], "datatype": "FP64", "parameters": {"binary_data_size": len(values)}}
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    answer = http.post(INFER, content=head + values, headers={"inference-header-content-length": str(len(head))})
+    assert answer.status_code == 200, answer.text
+    size = int(answer.headers["inference-header-content-length"])
+    assert json.loads(answer.content[:size])["outputs"][0]["parameters"] == {"binary_data_size": 8}
+    expected = post(http, PREDICT, {"instances": [VECTOR]}).json()["predictions"]
+    assert np.frombuffer(answer.content[size:], "<f8").tolist() == expected
+
+
+def test_compressed_bodies_are_refused_by_name(http):
+    answer = post(http, INFER, b"\x1f\x8b", **{"content-encoding": "gzip"})
+    assert answer.status_code == 415
+    assert "gzip" in answer.json()["error"]
+
+
+def test_more_values_than_any_request_holds_are_refused_unparsed(http, monkeypatch):
+    monkeypatch.setattr("orjson.loads", lambda _: pytest.fail("parsed"))
+    answer = post(http, PREDICT, b'{"instances": [' + b"1," * 1500 + b"1]}")
+    assert answer.status_code == 400
+    assert "more than 1100 values" in answer.json()["error"]
+
+
+def test_commas_in_texts_are_no_values(http):
+    body = {"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP64", "data": VECTOR}], "id": "," * 2000}
+    assert post(http, INFER, body).status_code == 200
+
+
+def test_load_is_shed_with_a_time_to_come_back(http, server):
+    connections = server[1].connections
+    connections.requests = SETTINGS.max_waiting_requests + 1
+    try:
+        answer = post(http, PREDICT, {"instances": [VECTOR]})
+        assert http.get("/v2/health/live").status_code == 200
+    finally:
+        connections.requests = 0
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert post(http, PREDICT, {"instances": [VECTOR]}).status_code == 200
+
+
+def test_large_bodies_are_taken_a_few_at_a_time(http, server):
+    """The smallest large body is above the limit of this module's settings, so the door itself is asked."""
+    door = server[1].config.app
+    body = json.dumps({"instances": [VECTOR]}).encode().ljust(70_000)
+    door._limit, free = 100_000, door._large_bodies
+    try:
+        door._large_bodies = 0
+        shed = post(http, PREDICT, body)
+        small = post(http, PREDICT, {"instances": [VECTOR]})
+        door._large_bodies = 1
+        taken = [post(http, PREDICT, body).status_code for _ in range(3)]
+    finally:
+        door._limit, door._large_bodies = SETTINGS.max_body_bytes, free
+    assert (shed.status_code, shed.headers["retry-after"], small.status_code) == (503, "1", 200)
+    assert taken == [200, 200, 200]
+
+
 def test_json_is_read_whatever_the_content_type_says(http):
     answer = post(http, PREDICT, {"instances": [VECTOR]}, **{"content-type": "application/x-www-form-urlencoded"})
     assert answer.status_code == 200
@@ -139,6 +212,9 @@ def test_the_requests_id_comes_back_and_goes_into_the_capture(http, model):
         (INFER, {"inputs": "x"}, 400),
         (INFER, b'{"inputs": NaN}', 400),
         (INFER, {"inputs": []}, 400),
+        (INFER, {"inputs": [], "parameters": [1]}, 400),
+        (INFER, {"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP64", "data": VECTOR}], "id": 1}, 400),
+        (INFER, {"inputs": [{"name": ["x"], "shape": [1, 4], "datatype": "FP64", "data": VECTOR}]}, 400),
         (INFER, {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP16", "data": VECTOR}]}, 400),
         (INFER, {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "NOPE", "data": VECTOR}]}, 400),
         (INFER, {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64", "data": {"a": 1}}]}, 400),
@@ -201,12 +277,12 @@ def test_without_a_champion_it_is_live_not_ready_and_says_why(http, model):
 
 
 def test_the_metrics_are_the_documented_ones(http):
-    before = metric(http, f'{metrics.PREDICTIONS}{{alias="champion",version="7"}}')
-    wrong = metric(http, f'{metrics.PREDICTION_ERRORS}{{reason="malformed"}}')
+    before = metric(http, f'{metrics.PREDICTIONS}{{alias="champion",version="7",workload="loan-default"}}')
+    wrong = metric(http, f'{metrics.PREDICTION_ERRORS}{{reason="malformed",workload="loan-default"}}')
     post(http, PREDICT, {"instances": [VECTOR] * 3})
     post(http, PREDICT, b"{")
-    assert metric(http, f'{metrics.PREDICTIONS}{{alias="champion",version="7"}}') == before + 3
-    assert metric(http, f'{metrics.PREDICTION_ERRORS}{{reason="malformed"}}') == wrong + 1
+    assert metric(http, f'{metrics.PREDICTIONS}{{alias="champion",version="7",workload="loan-default"}}') == before + 3
+    assert metric(http, f'{metrics.PREDICTION_ERRORS}{{reason="malformed",workload="loan-default"}}') == wrong + 1
     text = http.get("/metrics").text
     for name in (metrics.PREDICTION_LATENCY, metrics.SCORE, metrics.MODEL_INFO, metrics.MODEL_FROM_CACHE):
         assert f"\n{name}" in text
@@ -214,9 +290,25 @@ def test_the_metrics_are_the_documented_ones(http):
         assert f'reason="{reason}"' in text
 
 
-def test_the_sum_of_scores_still_grows_after_millions_of_rows(http):
-    line = f'{metrics.SCORE}_sum{{alias="champion"}}'
-    serving._scores.labels("champion")._sum.set(2.0**30)
+def test_former_names_are_shown_for_one_version_more(http):
+    post(http, PREDICT, {"instances": [VECTOR]})
+    for former, name in metrics.former("loan_default_").items():
+        counted = metric(http, f'{name}{{alias="champion",version="7",workload="loan-default"}}')
+        assert metric(http, f'{former}{{alias="champion",version="7"}}') == counted
+    assert metric(http, 'loan_default_predictions_total{alias="champion",version="7"}') > 0
+
+
+def test_unknown_entity_is_counted_under_its_former_reason_too(http):
+    counted = f'{metrics.PREDICTION_ERRORS}{{reason="unknown_entity",workload="loan-default"}}'
+    before = metric(http, counted)
+    post(http, PREDICT, {"instances": [{"CustomerID": 404}]})
+    former = metric(http, 'loan_default_prediction_errors_total{reason="unknown_customer"}')
+    assert former == metric(http, counted) == before + 1
+
+
+def test_the_sum_of_scores_still_grows_after_millions_of_rows(http, model):
+    line = f'{metrics.SCORE}_sum{{alias="champion",workload="loan-default"}}'
+    model._scores.labels("champion")._sum.set(2.0**30)
     answer = post(http, PREDICT, {"instances": [VECTOR]}).json()
     assert metric(http, line) - 2.0**30 == pytest.approx(answer["predictions"][0], abs=1e-6)
 
@@ -224,7 +316,7 @@ def test_the_sum_of_scores_still_grows_after_millions_of_rows(http):
 def test_a_promoted_version_is_the_only_one_in_the_info_metric(http, model, scorer):
     model.serve({"champion": Loaded("8", scorer)})
     text = http.get("/metrics").text
-    assert f'{metrics.MODEL_INFO}{{alias="champion",version="8"}} 1.0' in text
+    assert f'{metrics.MODEL_INFO}{{alias="champion",version="8",workload="loan-default"}} 1.0' in text
     assert 'version="7"} 1.0' not in [line for line in text.splitlines() if line.startswith(metrics.MODEL_INFO)]
 
 

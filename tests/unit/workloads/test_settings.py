@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.settings import SETTINGS_VARIABLE, load
+from workloads.lifecycle.base.environment import load
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.settings import SETTINGS_VARIABLE
 
 
 def test_everything_has_a_default_but_what_a_stage_needs_is_named_when_it_is_missing():
@@ -17,7 +18,7 @@ def test_an_empty_variable_counts_as_not_set():
 
 
 def test_settings_come_as_json():
-    environment = load({"LOAN_DEFAULT_SETTINGS": json.dumps({"training": {"trees": 7}})})
+    environment = load({"WORKLOAD_SETTINGS": json.dumps({"training": {"trees": 7}})})
     assert environment.settings.training.trees == 7
     assert environment.settings.training.depth == 3
 
@@ -25,14 +26,14 @@ def test_settings_come_as_json():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("{", "LOAN_DEFAULT_SETTINGS is not JSON"),
-        ('{"training": {"trees": 0}}', r"LOAN_DEFAULT_SETTINGS.training.trees: .*greater than or equal to 1 \(got 0\)"),
-        ('{"training": {"tree": 1}}', r"LOAN_DEFAULT_SETTINGS.training.tree: Extra inputs are not permitted"),
+        ("{", "WORKLOAD_SETTINGS is not JSON"),
+        ('{"training": {"trees": 0}}', r"WORKLOAD_SETTINGS.training.trees: .*greater than or equal to 1 \(got 0\)"),
+        ('{"training": {"tree": 1}}', r"WORKLOAD_SETTINGS.training.tree: Extra inputs are not permitted"),
     ],
 )
 def test_a_wrong_setting_gives_one_line_with_its_name_and_value(value, message):
     with pytest.raises(WorkloadError, match=message) as caught:
-        load({"LOAN_DEFAULT_SETTINGS": value})
+        load({"WORKLOAD_SETTINGS": value})
     assert "\n" not in str(caught.value)
 
 

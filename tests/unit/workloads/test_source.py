@@ -1,8 +1,10 @@
 import pytest
 
-from workloads.loan_default.bundle import MODEL_FILE
-from workloads.loan_default.source import RegistryDownError, RegistrySource
+from workloads.lifecycle.serving.source import RegistryDownError, RegistrySource
+from workloads.lifecycle.training.bundle import MODEL_FILE
+from workloads.loan_default.definition import LOAN_DEFAULT
 
+from .keys import TRUST
 from .registry_stand_in import watcher
 
 
@@ -89,4 +91,4 @@ def test_a_registry_that_goes_away_changes_nothing(registry, tmp_path):
 
 def test_no_server_at_all_is_the_registry_down(tmp_path):
     with pytest.raises(RegistryDownError):
-        RegistrySource("http://127.0.0.1:9", tmp_path).aliases()
+        RegistrySource("http://127.0.0.1:9", tmp_path, LOAN_DEFAULT, TRUST).aliases()

@@ -3,11 +3,12 @@ import pickle
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY
 
-from workloads.loan_default import FEATURES, metrics
-from workloads.loan_default.bundle import MANIFEST_FILE
-from workloads.loan_default.source import RegistryDownError
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.exposition import COUNTED
+from workloads.lifecycle.serving.source import RegistryDownError
+from workloads.lifecycle.training.bundle import MANIFEST_FILE
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 from .registry_stand_in import onnx_model, tree, watcher
 
@@ -24,7 +25,7 @@ def add_version(registry, tmp_path, write_bundle):
 
 
 def gauge(name, **labels):
-    return REGISTRY.get_sample_value(name, labels)
+    return COUNTED.get_sample_value(name, labels)
 
 
 def test_tag_that_names_a_folder_deletes_and_writes_nothing(registry, tmp_path):
@@ -84,7 +85,7 @@ def test_model_of_another_shape_is_refused(registry, tmp_path, add_version):
 @pytest.mark.parametrize("absolute", [True, False])
 def test_model_with_its_weights_in_another_file_is_refused(registry, tmp_path, add_version, monkeypatch, absolute):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights").write_bytes(bytes(4 * 2 * len(FEATURES)))
+    (tmp_path / "weights").write_bytes(bytes(4 * 2 * len(LOAN_DEFAULT.features)))
     served, watch = watcher(registry, tmp_path)
     watch.look()
     add_version("3", onnx_model())

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from workloads.loan_default import ENTITY
-from workloads.loan_default import spark as sparks
+from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, IngestionSettings
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.ingestion import spark as sparks
+from workloads.lifecycle.ingestion.ingest import Ingested, ingest, recorded
+from workloads.lifecycle.ingestion.spark import Driver, options_here, options_on_kubernetes, read_range
+from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.loan_default.generator import generate
-from workloads.loan_default.ingestion import COLUMNS, Ingested, ingest, recorded
-from workloads.loan_default.settings import SETTINGS_VARIABLE, IngestionSettings
-from workloads.loan_default.spark import Driver, options_here, options_on_kubernetes, read_range
-from workloads.loan_default.store import Store
 
 IMAGE = "registry.example/ingest@sha256:" + "0a" * 32
 COMMON = {
@@ -39,7 +39,7 @@ def on_kubernetes(tmp_path, environ, **pods):
         }
     )
     return options_on_kubernetes(
-        settings, settings.spark_kubernetes, tmp_path, Driver("10.1.2.3", "ingest-x7"), environ
+        settings, settings.spark_kubernetes, tmp_path, Driver("10.1.2.3", "ingest-x7"), environ, name="loan-default"
     )
 
 
@@ -143,9 +143,10 @@ def test_executors_that_share_only_the_store_give_the_same_features_as_one_proce
     here = ingest(environment.model_copy(update={"data": str(dirty(tmp_path))}), spark)
     elsewhere = Ingested.model_validate_json(
         subprocess.run(
-            [sys.executable, "-m", "workloads.loan_default.ingestion"],
+            [sys.executable, "-m", "workloads.lifecycle.ingestion.ingest"],
             env=os.environ
             | {
+                "WORKLOAD": environment.workload,
                 "ARTIFACT_STORE_URI": f"file://{tmp_path}/elsewhere",
                 "WORK_DIR": f"{tmp_path}/work-elsewhere",
                 "DATA": str(dirty(tmp_path)),
@@ -166,7 +167,7 @@ def test_executors_that_share_only_the_store_give_the_same_features_as_one_proce
     assert recorded(store, elsewhere.run) == elsewhere
     times = ["event_timestamp", "created", "dt"]
     tables = [
-        table(each, run.features_prefix).sort_by(ENTITY)
+        table(each, run.features_prefix).sort_by(LOAN_DEFAULT.keys[0])
         for each, run in ((Store.open(environment), here), (store, elsewhere))
     ]
     assert tables[0].schema == tables[1].schema
@@ -182,7 +183,7 @@ def dirty(tmp_path):
     path = tmp_path / "dirty.csv"
     if not path.exists():
         generate(path, 500, 42)
-        age = [column.name for column in COLUMNS].index("AGE")
+        age = [column.name for column in LOAN_DEFAULT.source.columns].index("AGE")
         lines = path.read_text().splitlines()
         fields = lines[7].split(",")
         lines[7] = ",".join([*fields[:age], "17", *fields[age + 1 :]])
@@ -195,8 +196,9 @@ def table(store, prefix):
     return ds.dataset(path, filesystem=filesystem, partitioning="hive").to_table()
 
 
-def test_a_master_that_cannot_be_used_is_one_line_that_names_the_setting(tmp_path):
+def test_a_master_that_cannot_be_used_is_one_line_that_names_the_setting(environment, tmp_path):
     environ = os.environ | {
+        "WORKLOAD": environment.workload,
         "ARTIFACT_STORE_URI": f"file://{tmp_path}/store",
         "WORK_DIR": f"{tmp_path}/work",
         SETTINGS_VARIABLE: json.dumps(
@@ -209,7 +211,7 @@ def test_a_master_that_cannot_be_used_is_one_line_that_names_the_setting(tmp_pat
         ),
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "workloads.loan_default.ingestion"],
+        [sys.executable, "-m", "workloads.lifecycle.ingestion.ingest"],
         env=environ,
         capture_output=True,
         text=True,

@@ -4,15 +4,18 @@ import time
 import pytest
 from starlette.testclient import TestClient
 
-from workloads.loan_default import alerts, metrics
-from workloads.loan_default.doctor.http import NoAnswerError
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.registry import EVIDENCE_TAG
-from workloads.loan_default.settings import AlertSettings, FairnessSettings
-from workloads.loan_default.start_page import __main__ as start_page
-from workloads.loan_default.start_page import status as module
-from workloads.loan_default.start_page.status import CURVES, Status
-from workloads.loan_default.validation import VERDICT_TAG, Verdict
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings
+from workloads.lifecycle.monitoring import alerts
+from workloads.lifecycle.operations.doctor.http import NoAnswerError
+from workloads.lifecycle.operations.start_page import __main__ as start_page
+from workloads.lifecycle.operations.start_page import status as module
+from workloads.lifecycle.operations.start_page.status import Status, curves
+from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
+from workloads.lifecycle.registry.versions import EVIDENCE_TAG
+from workloads.loan_default.definition import LOAN_DEFAULT
+from workloads.turbofan.definition import TURBOFAN
 
 OUTPUTS = {
     "mlflow_url": "http://mlflow",
@@ -36,15 +39,15 @@ SERVED = f'{metrics.MODEL_INFO}{{alias="champion",version="7"}} 1.0\n'
 PINNED = f'{metrics.MODEL_PINNED}{{version="7"}} 1.0\n'
 
 
-def servers(url, body=None, timeout=0):
-    del body, timeout
+def servers(url, body=None, timeout=0, login=""):
+    del body, timeout, login
     if "/model-versions/get" in url:
         assert "version=7" in url
         return {"model_version": VERSION}
     if "/experiments/get-by-name" in url:
         return {"experiment": {"experiment_id": "1"}}
     if "/api/v1/rules" in url:
-        return {"data": json.loads(alerts.rules(ALERTS, FAIRNESS))}
+        return {"data": json.loads(alerts.rules(LOAN_DEFAULT, ALERTS, FAIRNESS))}
     if "/runs/get" in url:
         metrics = [{"key": "test_auc", "value": 0.76}]
         return {"run": {"info": {"experiment_id": "1"}, "data": {"metrics": metrics}}}
@@ -56,16 +59,17 @@ def examined(monkeypatch):
     """What the page gets once the first examination has ended, given the model server's metrics."""
 
     def examine(exposed=SERVED):
-        def text(url, body=None, timeout=0):
-            del body, timeout
+        def text(url, body=None, timeout=0, login=""):
+            del body, timeout, login
             if exposed is None:
                 raise NoAnswerError(f"{url}: connection refused")
             return exposed
 
         monkeypatch.setattr(module, "json_of", servers)
-        monkeypatch.setattr("workloads.loan_default.doctor.probes.json_of", servers)
-        monkeypatch.setattr("workloads.loan_default.doctor.probes.text", text)
-        status = Status({name: OUTPUTS[name] for name in ("mlflow_url", "prometheus_url", "model_url")}, OUTPUTS)
+        monkeypatch.setattr("workloads.lifecycle.operations.doctor.probes.json_of", servers)
+        monkeypatch.setattr("workloads.lifecycle.operations.doctor.probes.text", text)
+        probed = {name: OUTPUTS[name] for name in ("mlflow_url", "prometheus_url", "model_url")}
+        status = Status(LOAN_DEFAULT, probed, OUTPUTS)
         while status.latest()["examined"] is None:
             time.sleep(0.01)
         return status.latest()
@@ -107,9 +111,14 @@ def test_page_knows_the_experiment_of_the_runs(latest):
     assert latest["experiment_id"] == "1"
 
 
+def test_page_names_the_workload_and_its_registered_model(latest):
+    assert (latest["workload"], latest["model"]["name"]) == ("loan-default", "loan-default-model")
+    assert "loan" not in start_page.PAGE.read_text()
+
+
 def test_points_without_a_value_are_left_out_of_a_curve(latest):
     assert latest["curves"][0]["points"] == [[1.0, 0.5], [3.0, 0.7]]
-    assert [curve["title"] for curve in latest["curves"]] == [curve.title for curve in CURVES]
+    assert [curve["title"] for curve in latest["curves"]] == [curve.title for curve in curves(LOAN_DEFAULT)]
 
 
 def test_people_are_shown_the_addresses_that_they_can_reach(latest):
@@ -118,7 +127,7 @@ def test_people_are_shown_the_addresses_that_they_can_reach(latest):
 
 
 def test_a_platform_that_does_not_answer_leaves_a_page_that_says_so():
-    status = Status({"mlflow_url": "http://127.0.0.1:9", "prometheus_url": "http://127.0.0.1:9"}, {})
+    status = Status(LOAN_DEFAULT, {"mlflow_url": "http://127.0.0.1:9", "prometheus_url": "http://127.0.0.1:9"}, {})
     while status.latest()["examined"] is None:
         time.sleep(0.01)
     latest = status.latest()
@@ -128,7 +137,7 @@ def test_a_platform_that_does_not_answer_leaves_a_page_that_says_so():
 
 
 def test_the_page_runs_nothing_from_elsewhere():
-    with TestClient(start_page.app(Status({}, {}))) as client:
+    with TestClient(start_page.app({"loan-default": Status(LOAN_DEFAULT, {}, {})}, "loan-default")) as client:
         page = client.get("/")
         assert page.headers["content-type"].startswith("text/html")
         assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -137,7 +146,29 @@ def test_the_page_runs_nothing_from_elsewhere():
         assert client.get("/healthz").status_code == 200
 
 
-def test_endpoints_that_are_no_object_are_refused_by_name(monkeypatch):
-    monkeypatch.setenv("ENDPOINTS", json.dumps(["a"]))
-    with pytest.raises(WorkloadError, match="ENDPOINTS"):
-        start_page._endpoints("ENDPOINTS")
+def test_page_shows_the_workload_that_is_asked_for():
+    shown = {each.name: Status(each, {}, {}) for each in (LOAN_DEFAULT, TURBOFAN)}
+    with TestClient(start_page.app(shown, "loan-default")) as client:
+        opened, asked = client.get("/status.json").json(), client.get("/status.json?workload=turbofan").json()
+        assert (opened["workload"], asked["workload"]) == ("loan-default", "turbofan")
+        assert opened["workloads"] == asked["workloads"] == ["loan-default", "turbofan"]
+        assert asked["request"]["body"] == {"instances": [list(TURBOFAN.example)]}
+        unknown = client.get("/status.json?workload=pumps")
+        assert unknown.status_code == 404
+        assert unknown.json()["error"] == "workload is 'pumps', which is none of loan-default, turbofan"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"), [('["a"]', "the text"), ('{"turbofan": {"reference": "m:T", "probed": {}}}', "turbofan.links")]
+)
+def test_workloads_to_show_that_cannot_be_read_are_refused(monkeypatch, text, where):
+    monkeypatch.setenv("SHOWN", text)
+    with pytest.raises(WorkloadError, match=f"SHOWN must be a JSON object of workloads: {where}: "):
+        start_page._shown()
+
+
+def test_regression_shows_its_concordance_and_its_error_and_no_groups():
+    titles = {curve.title: curve for curve in curves(TURBOFAN)}
+    assert {"concordance on outcomes", "Error on outcomes"} <= titles.keys()
+    assert not any("gap" in title or "AUC" in title for title in titles)
+    assert titles["Error on outcomes"].unit == "cycles"

@@ -4,13 +4,15 @@ from types import SimpleNamespace
 import pytest
 from pyarrow import fs
 
-from workloads.loan_default.errors import DataError, WorkloadError
-from workloads.loan_default.identifiers import IdentifierError
-from workloads.loan_default.ingestion import current
-from workloads.loan_default.settings import Environment
-from workloads.loan_default.store import Store, fetch
+from workloads.lifecycle.base.environment import Environment
+from workloads.lifecycle.base.errors import DataError, WorkloadError
+from workloads.lifecycle.base.identifiers import IdentifierError
+from workloads.lifecycle.base.store import Store, fetch
+from workloads.lifecycle.ingestion.ingest import current
 
 from . import servers
+
+WORKLOAD = "workloads.loan_default.definition:LOAN_DEFAULT"
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_a_tree_that_is_not_there_leaves_the_folder_alone_and_names_the_store(st
 @pytest.mark.parametrize("uri", ["http://x/y", "relative/path", "s3://", "file://host/path"])
 def test_other_uris_are_refused_with_what_is_allowed(uri):
     with pytest.raises(WorkloadError, match=r"must be s3://bucket\[/prefix\] or file:///absolute/path"):
-        Store.open(Environment(artifact_store_uri=uri))
+        Store.open(Environment(workload=WORKLOAD, artifact_store_uri=uri))
 
 
 @pytest.fixture
@@ -59,7 +61,9 @@ def s3(tmp_path, monkeypatch):
     with servers.versitygw(tmp_path) as (url, variables):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        yield Environment(artifact_store_uri="s3://bucket", aws_endpoint_url_s3=url, work_dir=tmp_path / "work")
+        yield Environment(
+            workload=WORKLOAD, artifact_store_uri="s3://bucket", aws_endpoint_url_s3=url, work_dir=tmp_path / "work"
+        )
 
 
 def test_a_store_on_s3_keeps_objects_trees_and_files(s3, tmp_path):

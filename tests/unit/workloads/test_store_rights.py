@@ -9,16 +9,17 @@ from pathlib import Path
 import boto3
 import pytest
 
-from workloads.loan_default import CAPTURES
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.settings import Environment
-from workloads.loan_default.store import Store
+from workloads.lifecycle.base.environment import Environment
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.names import CAPTURES
+from workloads.lifecycle.base.store import Store
 
 from . import servers
 
 GOLDEN = Path(__file__).parents[2] / "graph" / "golden" / "test_prod" / "test_the_graph_is_the_golden_one.txt"
 WITHIN = ("OnlyGranted", "NoPlainHttp")
 """Statements of the bucket's own policy that this API can enforce; it knows no `NotResource`, TLS version, or role."""
+WORKLOAD = "workloads.loan_default.definition:LOAN_DEFAULT"
 TASK = {"access_key": "task", "secret": secrets.token_hex(16)}
 
 
@@ -50,7 +51,7 @@ def store(tmp_path, monkeypatch):
         root = ["--access", keys["AWS_ACCESS_KEY_ID"], "--secret", keys["AWS_SECRET_ACCESS_KEY"]]
         subprocess.run(["versitygw", "admin", *root, "--endpoint-url", url, *create], check=True, capture_output=True)
 
-        def as_task(name, *further):
+        def as_task(name, *further, workload=WORKLOAD):
             client = boto3.client(
                 "s3",
                 endpoint_url=url,
@@ -62,7 +63,7 @@ def store(tmp_path, monkeypatch):
             monkeypatch.setenv("AWS_ACCESS_KEY_ID", TASK["access_key"])
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", TASK["secret"])
             monkeypatch.setenv("AWS_REGION", keys["AWS_REGION"])
-            return Store.open(Environment(artifact_store_uri="s3://bucket", aws_endpoint_url_s3=url))
+            return Store.open(Environment(workload=workload, artifact_store_uri="s3://bucket", aws_endpoint_url_s3=url))
 
         yield as_task
 
@@ -88,10 +89,20 @@ def test_the_model_server_may_write_captures_and_nothing_else(store):
         mine.write("champion.json", b"1")
 
 
+@pytest.mark.parametrize(
+    "task", ["loan-default-release", "loan-default-model", "loan-default-retraining", "pipelines-loan-default"]
+)
+def test_no_task_reaches_the_objects_of_another_workload(store, task):
+    other = store(task, workload="workloads.turbofan.definition:TURBOFAN")
+    for reached in (lambda: other.read("a/b.json"), lambda: other.write("a/b.json", b"1")):
+        with pytest.raises(WorkloadError, match="ACCESS_DENIED"):
+            reached()
+
+
 @pytest.mark.parametrize("sid", WITHIN)
 def test_the_buckets_own_policy_stops_whom_iam_lets_do_everything_to_objects(store, sid):
     """Nobody granted it anything, or it comes without TLS."""
-    mine = store("pipelines-pipeline-runner", refusals(sid))
+    mine = store("pipelines-loan-default", refusals(sid))
     with pytest.raises(WorkloadError, match="ACCESS_DENIED"):
         mine.write("a/b.json", b"1")
     with pytest.raises(WorkloadError, match="ACCESS_DENIED"):
@@ -99,4 +110,4 @@ def test_the_buckets_own_policy_stops_whom_iam_lets_do_everything_to_objects(sto
 
 
 def test_who_was_granted_nothing_may_still_list_which_is_no_right_on_objects(store):
-    assert store("pipelines-pipeline-runner", refusals("OnlyGranted")).names("a") == []
+    assert store("pipelines-loan-default", refusals("OnlyGranted")).names("a") == []

@@ -15,15 +15,16 @@ import pandas as pd
 import pytest
 from mlflow.entities import LoggedModelStatus
 
-from workloads.loan_default import ENTITY, EXPERIMENT, LABEL
-from workloads.loan_default.bundle import verify
-from workloads.loan_default.errors import WorkloadError
-from workloads.loan_default.features import ATTRIBUTES, TrainingSet
-from workloads.loan_default.ingestion import Ingested
-from workloads.loan_default.registry import download_bundle
-from workloads.loan_default.servers import wait_for
-from workloads.loan_default.training import train
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.servers import wait_for
+from workloads.lifecycle.features.publication import TrainingSet
+from workloads.lifecycle.ingestion.ingest import Ingested
+from workloads.lifecycle.registry.versions import download_bundle
+from workloads.lifecycle.training.bundle import verify
+from workloads.lifecycle.training.train import train
+from workloads.loan_default.definition import LOAN_DEFAULT
 
+from . import servers
 from .flaky_proxy import FlakyProxy
 
 FEW_TREES = {"trees": 5}
@@ -42,9 +43,15 @@ INGESTED = Ingested(
 def synthetic(rng):
     """Rows of whole numbers with a label that follows the score."""
     score = rng.integers(300, 850, 1000)
-    columns = {name: rng.integers(1, 7, 1000) for name in (*ATTRIBUTES, "NumOpenAccounts")}
+    columns = {name: rng.integers(1, 7, 1000) for name in (*LOAN_DEFAULT.attributes, "NumOpenAccounts")}
     columns |= {"Age": rng.integers(18, 80, 1000), "Income": rng.integers(0, 99_999, 1000), "CreditScore": score}
-    return pd.DataFrame(columns | {ENTITY: range(1, 1001), LABEL: (rng.random(1000) * 550 + 300 > score).astype(int)})
+    return pd.DataFrame(
+        columns
+        | {
+            LOAN_DEFAULT.keys[0]: range(1, 1001),
+            LOAN_DEFAULT.outcome.label: (rng.random(1000) * 550 + 300 > score).astype(int),
+        }
+    )
 
 
 class MlflowServer:
@@ -68,6 +75,7 @@ class MlflowServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env={**os.environ, **servers.MLFLOW_SETTINGS},
         )
         wait_for("MLflow", self.url, self._answers, 120)
 
@@ -112,7 +120,7 @@ def train_through(environment_in, rng, tmp_path, proxy):
 
 def runs_of(server):
     client = mlflow.MlflowClient(server.url)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(LOAN_DEFAULT.experiment)
     return client, [] if experiment is None else client.search_runs([experiment.experiment_id])
 
 
@@ -124,7 +132,7 @@ def assert_whole(client, run, folder):
     assert {each.path for each in client.list_artifacts(run.info.run_id, "plots")} == {
         f"plots/{name}.png" for name in ("roc", "calibration", "confusion", "importance")
     }
-    verify(*download_bundle(client, run.info.run_id, folder))
+    verify(*download_bundle(client, run.info.run_id, folder), LOAN_DEFAULT)
     (model,) = client.search_logged_models(
         [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
     )

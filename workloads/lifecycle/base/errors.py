@@ -1,19 +1,16 @@
 """Errors that a person can act on, and the one place that turns them into an exit status."""
 
 import errno
-import json
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable
-from types import TracebackType
+from http import HTTPStatus
+from typing import ClassVar
 
 TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 """Turns the usage statistics of MLflow and Evidently off, which read these variables when they are imported."""
-
-OUTCOME = "[outcome] "
-"""Begins the line in which a failed stage gives its cause as JSON: `stage`, `kind` (the error's class) and `text`."""
 
 _SHOWN = 500
 _JAVA_CAUSE = re.compile(r"^Caused by: (.+)$", re.MULTILINE)
@@ -24,17 +21,34 @@ _SAYS_NOTHING = re.compile(r"^(?:[-=_*#\s]*|\s*at [\w.$]+\(.*\)|\s*\.\.\. \d+ mo
 class WorkloadError(Exception):
     """A mistake or an outage outside this code; its text is one line that says what to do."""
 
+    is_final: ClassVar[bool] = False
+    """Whether another attempt would end the same way: the data or the model is at fault."""
+
 
 class DataError(WorkloadError):
     """The input data breaks the contract; nothing was published."""
+
+    is_final = True
 
 
 class GateError(WorkloadError):
     """The release policy refused a model; the champion stays."""
 
+    is_final = True
+
 
 class AliasMovedError(WorkloadError):
     """The registry's alias was moved by another process; nothing was moved here."""
+
+
+class RequestError(Exception):
+    """A request that gets no prediction; carries the status, the metric's reason and the sentence for the client."""
+
+    def __init__(self, status: HTTPStatus, reason: str, message: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
 
 
 def cause(error: BaseException) -> str:
@@ -52,18 +66,6 @@ def cause(error: BaseException) -> str:
         return _JAVA_PACKAGE.sub("", java[-1].strip())[:_SHOWN]
     lines = [line.strip() for line in str(error).splitlines() if not _SAYS_NOTHING.match(line)]
     return f"{type(error).__name__}: {lines[0]}"[:_SHOWN] if lines else type(error).__name__
-
-
-def report_failure(stage: str) -> None:
-    """Make an error that ends this process print its cause as one line of JSON, for the program that runs the stage."""
-    before = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        before(kind, error, trace)
-        found = {"stage": stage, "kind": kind.__name__, "text": cause(error)}
-        print(f"\n{OUTCOME}{json.dumps(found)}", flush=True)
-
-    sys.excepthook = hook
 
 
 def run_command(command: Callable[[], None]) -> None:

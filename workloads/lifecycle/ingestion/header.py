@@ -1,4 +1,4 @@
-"""Whether a CSV file can be a workload's raw data, judged by its first lines.
+"""Whether a file can be a workload's raw data, judged by its first lines.
 
 Columns are read by their place, so a header that is accepted by an alias needs no change of the file.
 """
@@ -10,7 +10,7 @@ import itertools
 from pathlib import Path
 
 from workloads.lifecycle.base.errors import DataError
-from workloads.lifecycle.workload import Source
+from workloads.lifecycle.schema import Source
 
 _LONGEST_LINE = 1_000_000
 """Characters of a line above which the file is no CSV with these columns."""
@@ -21,6 +21,9 @@ _SHOWN = 40
 def check_header(path: Path, source: Source) -> None:
     """Raise DataError when the file cannot be this data: unreadable, empty, a column missing, extra or moved."""
     first, second, blank = _first_lines(path)
+    if source.format == "blanks":
+        _check_width(first, path, source)
+        return
     expected = f"a header line with {len(source.columns)} columns"
     if first is None:
         raise DataError(f"DATA={path} is empty; expected {expected}")
@@ -34,6 +37,16 @@ def check_header(path: Path, source: Source) -> None:
     _compare(_names(header, source), path, source)
     if second is None:
         raise DataError(f"DATA={path} has a header and no rows")
+
+
+def _check_width(first: str | None, path: Path, source: Source) -> None:
+    """Raise DataError when the first row of a file without header has another number of fields."""
+    expected = f"rows of {len(source.columns)} fields between blanks and no header, as in {source.title}"
+    if first is None:
+        raise DataError(f"DATA={path} is empty; expected {expected}")
+    width = len(first.split())
+    if width != len(source.columns):
+        raise DataError(f"DATA={path}: the first row has {width} fields; expected {expected}")
 
 
 def _first_lines(path: Path) -> tuple[str | None, str | None, int]:

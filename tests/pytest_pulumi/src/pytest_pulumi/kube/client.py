@@ -160,6 +160,16 @@ class Client:
             )
         return found
 
+    def knows(self, api_version: str, kind: str) -> bool:
+        """Say whether the server names a kind."""
+        try:
+            self.resource(api_version, kind)
+        except ApiError as error:
+            if error.code != http.client.NOT_FOUND:
+                raise
+            return False
+        return True
+
     def resources(self) -> Iterator[Resource]:
         """Give every kind of every preferred version that can be listed."""
         versions = ["v1"] + [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import subprocess
+import time
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_pulumi.kube.tools import KubeTools
 
 _ESTABLISHED_SECONDS = 60.0
+_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,23 @@ def install(client: Client, tools: KubeTools, *names: str) -> list[Object]:
     """
     applied = [client.apply(item) for name in names for item in definitions(name, tools)]
     for item in applied:
-        target = (item["apiVersion"], item["kind"], item["metadata"]["name"], None)
-        client.wait(target, is_established, _ESTABLISHED_SECONDS)
+        wait_until_served(client, item["metadata"]["name"], _ESTABLISHED_SECONDS)
     return applied
+
+
+def wait_until_served(client: Client, name: str, seconds: float) -> None:
+    """Wait until the API server has established a definition and also names its kind, which it does a moment later.
+
+    Raises: TimeoutError.
+    """
+    deadline = time.monotonic() + seconds
+    target = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", name, None)
+    spec = (client.wait(target, is_established, seconds) or {})["spec"]
+    for version in spec["versions"]:
+        while version["served"] and not client.knows(f"{spec['group']}/{version['name']}", spec["names"]["kind"]):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} is established, but {version['name']} is not served within {seconds:g} s")
+            time.sleep(_PAUSE_SECONDS)
 
 
 def kustomize(folder: str, tools: KubeTools) -> list[Object]:

@@ -82,11 +82,7 @@ class Gatekeeper(Controller):
         Raises: ApiError, TimeoutError.
         """
         self.client.apply(template)
-        self.client.wait(
-            ("apiextensions.k8s.io/v1", "CustomResourceDefinition", _plural(constraint), None),
-            crds.is_established,
-            _SETTLE_SECONDS,
-        )
+        crds.wait_until_served(self.client, _plural(constraint), _SETTLE_SECONDS)
         self.client.apply(constraint)
         self.wait_for(constraint)
 

@@ -87,6 +87,8 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     ),
     "aws:elasticache/subnetGroup:SubnetGroup": ("name",),
     "aws:elasticache/parameterGroup:ParameterGroup": ("description", "family", "name"),
+    "aws:elasticache/user:User": ("userId", "userName"),
+    "aws:elasticache/userGroup:UserGroup": ("userGroupId",),
     "aws:iam/instanceProfile:InstanceProfile": ("name", "namePrefix", "path"),
     "aws:iam/openIdConnectProvider:OpenIdConnectProvider": ("url",),
     "aws:iam/policy:Policy": ("description", "name", "namePrefix", "path"),

@@ -1,0 +1,114 @@
+"""Two workloads on one stack, in a copy of the checkout whose stack file lists both; its first updates are cut off."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from infra.core import paths
+
+from . import browser
+from .interruption import interrupt
+from .stack import LocalStack, ask, wait_until_at_work
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+LISTED = "  mlplatform:workloads: [loan_default, turbofan]\n"
+NAMES = ["loan-default", "turbofan"]
+KEYS = {"loan-default": {"CustomerID": 1001}, "turbofan": {"unit": 1}}
+
+
+def copied(folder: Path):
+    """The tracked files of the checkout as they are now."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=paths.CHECKOUT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(paths.CHECKOUT / name, place)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both():
+    folder = Path(tempfile.mkdtemp(prefix="mlp-"))
+    checkout = copied(folder / "checkout")
+    with (checkout / "Pulumi.local.yaml").open("a") as file:
+        file.write(LISTED)
+    stack = LocalStack(folder / "state", checkout)
+    stack.environ.pop("DATA", None)  # it would be the data of whichever workload a command names
+    yield stack
+    stack.make("down")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def printed(both):
+    assert interrupt(both, 5, "kill -9")
+    assert interrupt(both, 8, "ctrl-c")
+    return both.up()
+
+
+@pytest.fixture(scope="module")
+def found(both, printed):
+    assert printed
+    return both.outputs()
+
+
+def test_up_after_a_killed_and_a_stopped_one_answers_for_each_workload(printed, found):
+    for name in NAMES:
+        assert f"curl -s {found['endpoints'][name]['prediction_url']}" in printed
+    assert printed.count('"predictions"') == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cut_off_updates_leave_one_champion_of_each_workload(found, name):
+    api = f"{found['mlflow_url']}/api/2.0/mlflow/registered-models/get?name={name}-model"
+    aliases = ask(api).body["registered_model"]["aliases"]
+    assert [each["version"] for each in aliases if each["alias"] == "champion"] == ["1"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_workload_answers_by_its_key(found, name):
+    answer = ask(found["endpoints"][name]["prediction_url"], {"instances": [KEYS[name]]})
+    assert answer.status == 200
+    assert len(answer.body["predictions"]) == 1
+
+
+def test_servers_are_shared_and_endpoints_are_not(both, found):
+    shared = {"artifact-store-server", "online-store-server", "tracking-server", "policy-server-server"}
+    assert shared <= set(both.programs())
+    assert not set(found["endpoints"]["loan-default"].values()) & set(found["endpoints"]["turbofan"].values())
+
+
+@pytest.mark.usefixtures("found")
+@pytest.mark.parametrize("name", NAMES)
+def test_doctor_finds_the_parts_of_each_workload_at_work(both, name):
+    assert "probes found their part at work" in both.make("doctor", f"WORKLOAD={name}")
+
+
+def test_start_page_shows_the_workload_that_is_asked_for(found):
+    wait_until_at_work(f"{found['start_url']}/status.json?workload=turbofan")
+    page = browser.document(f"{found['start_url']}/?workload=turbofan")
+    assert 'href="?workload=loan-default"' in page
+    assert f"curl -s {found['endpoints']['turbofan']['prediction_url']}" in page
+    assert "Concordance" in page
+
+
+def test_second_up_changes_nothing(both, found):
+    both.up("--expect-no-changes")
+    assert both.outputs() == found
+
+
+@pytest.mark.usefixtures("found")
+def test_workload_that_the_stack_does_not_list_is_refused(both):
+    printed = both.make("status", "WORKLOAD=pumps", fails=True)
+    assert "the stack has no workload 'pumps' (it has loan-default, turbofan): correct WORKLOAD" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("found")
+def test_drill_of_the_second_workload_closes_the_loop(both):
+    assert "the loop closed in" in both.make("drill", "WORKLOAD=turbofan")

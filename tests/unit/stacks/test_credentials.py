@@ -1,0 +1,47 @@
+import io
+import json
+
+import pytest
+
+from stacks import credentials
+
+OUTPUTS = {
+    "prometheus_url": "http://127.0.0.1:9090",
+    "prometheus_login": "platform:hunter2",
+    "policy_url": "http://127.0.0.1:8181",
+    "retrain_token": "t",
+}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def ran(outputs, *arguments):
+        monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(outputs) if outputs else ""))
+        return credentials.main(arguments), *capsys.readouterr()
+
+    return ran
+
+
+def test_a_person_is_told_where_to_log_in_and_as_whom(run):
+    assert run(OUTPUTS) == (0, "http://127.0.0.1:9090  user platform  password hunter2\n", "")
+
+
+def test_a_login_for_curl_comes_as_its_configuration(run):
+    assert run(OUTPUTS, "--server", "prometheus") == (0, 'user = "platform:hunter2"\n', "")
+
+
+def test_a_server_without_a_login_is_named_with_those_that_have_one(run):
+    assert run(OUTPUTS, "--server", "policy") == (
+        1,
+        "",
+        "the stack has no login of a server 'policy' (it has prometheus): correct SERVER\n",
+    )
+
+
+def test_a_stack_without_logins_says_who_guards_its_servers(run):
+    status, printed, _ = run({"prometheus_url": "https://prometheus.ml.example.org"})
+    assert (status, printed.splitlines()[0].split(":")[0]) == (0, "No server of this stack asks for a login of its own")
+
+
+def test_without_outputs_the_command_that_gave_none_has_said_why(run):
+    assert run(None) == (1, "", "")

@@ -1,0 +1,41 @@
+import pytest
+
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.retraining.bearer import MIN_TOKEN, token, tokens
+
+
+def of_variable(environment, found, _file):
+    return environment.model_copy(update={"retrain_token": found})
+
+
+def of_file(environment, found, file):
+    file.write_text(f"{found}\n")
+    return environment.model_copy(update={"retrain_token_file": file})
+
+
+@pytest.mark.parametrize("given", [of_variable, of_file])
+def test_token_is_read_from_its_variable_or_file(environment, tmp_path, given):
+    assert token(given(environment, "t" * MIN_TOKEN, tmp_path / "token")) == "t" * MIN_TOKEN
+
+
+@pytest.mark.parametrize("given", [of_variable, of_file])
+@pytest.mark.parametrize("length", [0, MIN_TOKEN - 1])
+def test_short_token_is_refused(environment, tmp_path, given, length):
+    with pytest.raises(WorkloadError, match=f"must hold at least {MIN_TOKEN} characters, it holds {length}$"):
+        token(given(environment, "t" * length, tmp_path / "token"))
+
+
+def test_service_knows_the_scope_of_each_token_that_it_is_told(environment):
+    given = {"retrain_token": "o" * MIN_TOKEN, "alert_token": "a" * MIN_TOKEN, "sign_token": "r" * MIN_TOKEN}
+    found = tokens(environment.model_copy(update=given))
+    assert found == {"o" * MIN_TOKEN: "operator", "a" * MIN_TOKEN: "alerts", "r" * MIN_TOKEN: "release"}
+
+
+@pytest.mark.parametrize(
+    ("alert_token", "said"),
+    [("short", "the token of scope alerts must hold at least 16"), ("o" * MIN_TOKEN, "must differ: two are the same")],
+)
+def test_token_that_opens_too_much_is_refused(environment, alert_token, said):
+    given = {"retrain_token": "o" * MIN_TOKEN, "alert_token": alert_token}
+    with pytest.raises(WorkloadError, match=said):
+        tokens(environment.model_copy(update=given))

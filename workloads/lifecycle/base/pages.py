@@ -1,0 +1,48 @@
+"""Keeps pages of other sites away from a server: what a person's browser sends for them is refused.
+
+A page that a browser shows can send requests to servers on this machine, and read the answers where it can make a name
+of its own point here (DNS rebinding). The browser says so: by the name in `Host`, or by the page's `Origin`.
+"""
+
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
+
+
+def names_of(address: str) -> frozenset[str] | None:
+    """Names by which a server that listens on an address may be asked; None where any is right, as on a cluster."""
+    return LOOPBACK_NAMES if address in LOOPBACK_NAMES else None
+
+
+class OwnPagesOnly:
+    """ASGI middleware: answers requests to its own names that no other site's page sent, and 403 to the rest."""
+
+    def __init__(self, app: "ASGIApp", names: Collection[str] | None) -> None:
+        """`names`: as `names_of` gives them."""
+        self._app, self._names = app, names
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] == "http" and (fault := self._fault(Headers(scope=scope))):
+            await JSONResponse({"error": fault}, HTTPStatus.FORBIDDEN)(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._app(scope, receive, send)
+
+    def _fault(self, headers: Headers) -> str:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._names is not None and urlsplit(f"//{host}").hostname not in self._names:
+            return f"this server is asked by the names {', '.join(sorted(self._names))} only"
+        if origin is not None and urlsplit(origin).netloc != host:
+            return "this server answers no page of another site"
+        return ""

@@ -1,0 +1,427 @@
+"""What a person may choose about a workload, as blocks of a stack file: one for each stage, and those they share."""
+
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+SETTINGS_VARIABLE = "WORKLOAD_SETTINGS"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A share of a whole, 0 to 1."""
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+class SparkOnKubernetes(_Frozen):
+    """The executors that Spark starts as pods; the driver is the ingesting pod itself."""
+
+    image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
+    """The image `ingest`, by digest."""
+
+    namespace: Annotated[str, Field(min_length=1)]
+    """Where the executors run; the driver's own."""
+
+    service_account: Annotated[str, Field(min_length=1)]
+    """Of the executors: may reach the artifact store, needs nothing of the cluster."""
+
+    store_secret: str | None = None
+    """Secret with the store's `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; None: the account's identity will do."""
+
+    labels: dict[str, str] = {}
+    """Of the executors' pods: what network policies know them by."""
+
+    executors: Annotated[int, Field(ge=1, le=1_000)] = 2
+    """Executor pods."""
+
+    executor_cores: Annotated[int, Field(ge=1, le=64)] = 1
+    """Tasks that one executor runs at a time; its CPU request."""
+
+    executor_memory_mib: Annotated[int, Field(ge=512)] = 1024
+    """Heap of one executor in MiB."""
+
+    executor_overhead_mib: Annotated[int, Field(ge=384)] = 512
+    """Memory beyond the heap in MiB; Python and Arrow read and write there."""
+
+
+class IngestionSettings(_Frozen):
+    """How the raw CSV is checked and by what it is read."""
+
+    spark_master: Annotated[str, Field(pattern=r"^(local(-cluster)?\[.+\]|local|k8s://https?://\S+)$")] = "local[*]"
+    """Spark master URL: `local[N]` in this process, `k8s://https://<host>:<port>` on a cluster."""
+
+    spark_kubernetes: SparkOnKubernetes | None = None
+    """The executors; needed by a master `k8s://…` and by no other."""
+
+    spark_driver_memory_mib: Annotated[int, Field(ge=512)] = 1024
+    """Heap of the Spark driver in MiB."""
+
+    max_bad_share: Share = 0.01
+    """Share of quarantined rows above which the run stops and the features of the last run stay."""
+
+    min_rows: Annotated[int, Field(ge=1)] = 1_000
+    """Accepted rows below which a run is refused; the release policy refuses a model of fewer than 1,000 as well."""
+
+    max_drop_share: Share = 0.2
+    """Share of the last published run's rows by which a run may be smaller; a larger drop is refused, 1 allows any."""
+
+    kept_runs: Annotated[int, Field(ge=1)] = 7
+    """Newest runs whose features and quarantine stay in the artifact store; the published run stays in any case."""
+
+    generator_rows: Annotated[int, Field(ge=100)] = 30_000
+    """Rows of the seeded generator, used when `DATA` is not set."""
+
+    generator_seed: int = 42
+    """Seed of the generator."""
+
+    @model_validator(mode="after")
+    def _generated_rows_are_enough(self) -> Self:
+        if self.generator_rows < self.min_rows:
+            raise ValueError(
+                f"generator_rows is {self.generator_rows}, fewer than min_rows ({self.min_rows}), so that generated "
+                f"data would be refused: set min_rows to {self.generator_rows} or less, or generate more rows"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _executors_where_the_master_is_a_cluster(self) -> Self:
+        if self.spark_master.startswith("k8s://") != (self.spark_kubernetes is not None):
+            raise ValueError(
+                "spark_kubernetes must be given with a spark_master k8s://… and with no other "
+                f"(it is {self.spark_master})"
+            )
+        return self
+
+
+class FeatureSettings(_Frozen):
+    """How features reach the online store."""
+
+    parity_sample: Annotated[int, Field(ge=1)] = 50
+    """Entities whose online values are compared with the offline ones after each materialization."""
+
+
+class SklearnEstimator(_Frozen):
+    """The reference: scikit-learn's `GradientBoostingClassifier`, on one core."""
+
+    kind: Literal["sklearn"]
+
+
+class XgboostEstimator(_Frozen):
+    """XGBoost's `XGBClassifier`, histogram method."""
+
+    kind: Literal["xgboost"]
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the trees are grown; `cuda` needs the image `train-gpu` and a GPU, and is refused elsewhere."""
+
+
+class TrainingSettings(_Frozen):
+    """The model and its split."""
+
+    estimator: Annotated[SklearnEstimator | XgboostEstimator, Field(discriminator="kind")] | None = None
+    """What learns; trees, rate, depth and seed mean the same to each. None: what the workload's definition says."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the trees are grown on a GPU."""
+        return self.estimator is not None and self.estimator.kind == "xgboost" and self.estimator.device == "cuda"
+
+    seed: int = 42
+    """Seed of the split and of the trees."""
+
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the rows held out, stratified by the label."""
+
+    trees: Annotated[int, Field(ge=1)] = 200
+    """Boosting rounds."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Shrinkage of each tree."""
+
+    depth: Annotated[int, Field(ge=1, le=16)] = 3
+    """Depth of each tree."""
+
+
+def _version_text(value: object) -> object:
+    """A version that a stack file gives as a number, as the registry writes it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Version = Annotated[
+    str,
+    BeforeValidator(_version_text),
+    Field(pattern=r"^[1-9]\d*$"),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[1-9]\d*$"}]}),
+]
+"""Version of the registered model; a number or a text in a stack file."""
+
+
+class ServingSettings(_Frozen):
+    """How the model server behaves."""
+
+    model_version: Version | None = None
+    """Version of the registered model that is served, whatever the registry's aliases name, e.g. `2`; None serves
+    `champion`. A pinned version needs `retraining: {enabled: false}`."""
+
+    poll_seconds: Seconds = 1.0
+    """Time between two looks at the registry's aliases."""
+
+    max_rows: Annotated[int, Field(ge=1)] = 1_000
+    """Rows of one request."""
+
+    max_body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
+    """Bytes of one request's body."""
+
+    max_large_bodies: Annotated[int, Field(ge=1)] = 32
+    """Bodies of more than 64 KiB that are received or answered at a time; one more gets 503 with `Retry-After`."""
+
+    max_waiting_requests: Annotated[int, Field(ge=1)] = 128
+    """Received requests that wait for their answer, above which a prediction gets 503 with `Retry-After`."""
+
+    max_connections: Annotated[int, Field(ge=16)] = 2_048
+    """Open connections; for one more, the server closes the one that has sent nothing useful for longest."""
+
+    headers_seconds: Seconds = 10.0
+    """Time in which a client sends a request's headers, from the connection or from the first byte on."""
+
+    body_seconds: Seconds = 20.0
+    """Time in which a client sends a request's body."""
+
+    answer_seconds: Seconds = 60.0
+    """Time after which a connection is closed whose answer is not made or not read."""
+
+    idle_seconds: Seconds = 65.0
+    """Time that a connection may stay open between two requests; longer than the 60 s that gateways reuse one for."""
+
+    online_timeout_seconds: Seconds = 0.2
+    """Time after which the online store counts as down; time in which the server itself was busy does not count."""
+
+    challenger_share: Share = 0.0
+    """Share of requests that the alias `challenger` answers, when it is set."""
+
+    capture: bool = True
+    """Whether scored requests are written to the artifact store."""
+
+    capture_queue_rows: Annotated[int, Field(ge=1)] = 50_000
+    """Rows that wait for the writer; more are dropped and counted, an answer never waits."""
+
+    capture_flush_seconds: Seconds = 60.0
+    """Time between two files of captured requests."""
+
+
+class BatchSettings(_Frozen):
+    """How batch scoring cuts its work."""
+
+    part_rows: Annotated[int, Field(ge=1)] = 10_000
+    """Rows of one output file, and what a killed run loses at most."""
+
+    kept_runs: Annotated[int, Field(ge=1)] = 7
+    """Ingestion runs whose scores stay in the artifact store."""
+
+
+class DeploymentSettings(_Frozen):
+    """How long each step of a release waits for the servers it needs."""
+
+    server_wait_seconds: Seconds = 180.0
+    """Time to wait for MLflow, the online store, OPA or the model server to answer at all."""
+
+    served_wait_seconds: Seconds = 60.0
+    """Time to wait until the model server answers with the promoted version."""
+
+    retrain_wait_seconds: Seconds = 900.0
+    """Time that a release by `up` waits for a retrain that runs, its watch window included."""
+
+
+class MonitoringSettings(_Frozen):
+    """What the drift and bias job compares."""
+
+    window_hours: Annotated[float, Field(gt=0)] = 24.0
+    """Hours of captured requests that one check looks at."""
+
+    min_rows: Annotated[int, Field(ge=1)] = 500
+    """Captured rows below which nothing is scored: the job then says that there is too little data."""
+
+    max_rows: Annotated[int, Field(ge=100)] = 50_000
+    """Captured rows of one check; of more, a seeded sample is taken."""
+
+    min_labelled_rows: Annotated[int, Field(ge=2)] = 200
+    """Labelled rows of a version below which its live quality is not measured."""
+
+    kept_reports: Annotated[int, Field(ge=1)] = 30
+    """Checks whose report stays in the artifact store."""
+
+
+class RetrainingSettings(_Frozen):
+    """When a retrain starts, on what, and when its release goes back."""
+
+    enabled: bool = True
+    """Whether alerts start retrains; off where a stack pins a model version: then they only alert."""
+
+    cooldown_seconds: Annotated[float, Field(ge=0)] = 6 * 3600
+    """Seconds after the end of a retrain in which alerts start no other; a person's request does."""
+
+    max_alert_age_seconds: Seconds = 7 * 86400
+    """Age of an alert's start above which it is of the past and starts nothing."""
+
+    run_seconds: Seconds = 3600
+    """Seconds that one run of the pipeline may take."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Runs of one retrain, when servers are down or the service was killed in the middle; a refused model is final."""
+
+    retry_pause_seconds: Annotated[float, Field(ge=0)] = 30
+    """Seconds between two runs of one retrain."""
+
+    labelled_days: Annotated[float, Field(gt=0)] = 30
+    """Days of captured requests whose outcomes are learnt from."""
+
+    min_labelled_rows: Annotated[int, Field(ge=2)] = 2_000
+    """Labelled rows below which a retrain learns from the ingested data alone."""
+
+    old_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of ingested rows among a retrain's rows; above 0 the next drift reference is a mixture of old and new."""
+
+    min_champion_auc: Share = 0.55
+    """AUC, or concordance, of the champion on the labelled rows below which they are not believed: drift weakens a
+    ranking, only wrong labels turn it around."""
+
+    max_rate_gap: Share = 0.08
+    """Distance between the mean outcome of the labelled rows and what the champion predicted for them, above which they
+    are not believed; a score shifted by 60 points moves it by 0.05."""
+
+    watch_seconds: Annotated[float, Field(ge=0)] = 600
+    """Seconds after a promotion in which a worse or failing release goes back to `previous` by itself."""
+
+    watch_error_share: Share = 0.05
+    """Share of requests failing on our side, in the watch window, above which the release goes back."""
+
+    watch_auc_loss: Share = 0.03
+    """Live AUC, or concordance, that a release may lose against its held-out rows in the watch window, outcomes
+    permitting."""
+
+
+class FairnessSettings(_Frozen):
+    """Largest differences between groups of a protected attribute, for the release policy and for the bias alert."""
+
+    parity_gap: Share = 0.2
+    """Demographic parity, the difference of the shares predicted to default: above it the release policy refuses a
+    model and the alert fires. The four-fifths rule, written as a difference."""
+
+    opportunity_gap: Share = 0.15
+    """Equal opportunity, the difference of the shares of payers predicted to pay, on held-out rows: above it the
+    release policy refuses a model."""
+
+    live_opportunity_gap: Share = 0.2
+    """The same on requests with known outcome: above it the alert fires. It is wider than `opportunity_gap` because
+    live groups are smaller: five fair groups of 100 payers differ by 0.15 in 2 % of all checks, by 0.2 in 0.04 %."""
+
+
+STORED = "s3://"
+"""How the address of a file in the artifact store begins."""
+
+LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper edges of the model server's latency histogram in seconds."""
+
+
+def _bucket(seconds: float) -> float:
+    """Refuse a latency that the histogram cannot tell; raises ValueError."""
+    if seconds not in LATENCY_BUCKETS:
+        raise ValueError(f"must be one of the histogram's buckets: {', '.join(map(str, LATENCY_BUCKETS))}")
+    return seconds
+
+
+class AlertSettings(_Frozen):
+    """Thresholds and durations of the alert rules, and how fast they are delivered."""
+
+    drift_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Share of drifted columns from which on a check counts as drift: in the report, the alert, dashboards, start page
+    and doctor alike."""
+
+    drift_checks: Annotated[int, Field(ge=1)] = 2
+    """Checks in a row that must show drift."""
+
+    drift_for_seconds: Annotated[int, Field(ge=0)] = 900
+    """Seconds that drift must last."""
+
+    job_missing_seconds: Annotated[int, Field(ge=1)] = 26 * 3600
+    """Seconds without a finished drift job."""
+
+    error_share: Share = 0.05
+    """Share of requests that fail on our side."""
+
+    error_min_requests: Annotated[int, Field(ge=1)] = 20
+    """Requests of the last hour below which the error alert does not fire: a few failed probes say nothing."""
+
+    latency_seconds: Annotated[float, AfterValidator(_bucket)] = 0.05
+    """Time that an answer may take; a bucket of the histogram."""
+
+    latency_share: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """Share of answers that must be as fast."""
+
+    latency_burn: Annotated[float, Field(gt=1)] = 14.4
+    """Times faster than allowed that slow answers use up the budget; 14.4 spends 2 % of a month's in an hour."""
+
+    latency_min_requests: Annotated[int, Field(ge=1)] = 100
+    """Requests of the last hour below which no latency alert fires: of few requests a slow one says nothing."""
+
+    model_age_days: Annotated[float, Field(gt=0)] = 90
+    """Age of the champion."""
+
+    live_auc: Share = 0.7
+    """Live AUC, or concordance of a regression, below which the model no longer ranks well enough."""
+
+    live_rmse_share: Share = 0.2
+    """Live RMSE of a regression, as a share of the range of outcomes, above which the model errs too much; predicting
+    the mean for every row costs 0.29 where outcomes are spread evenly."""
+
+    for_seconds: Annotated[int, Field(ge=0)] = 300
+    """Seconds that every other condition must last."""
+
+    group_wait_seconds: Annotated[int, Field(ge=0)] = 30
+    """Seconds before the first delivery of a group of alerts, and between two of them."""
+
+    repeat_seconds: Annotated[int, Field(ge=1)] = 4 * 3600
+    """Seconds after which an alert that still fires is delivered again."""
+
+
+class WorkloadSettings(_Frozen):
+    """Everything a person may choose about the workload; every field has a safe default."""
+
+    ingestion: IngestionSettings = IngestionSettings()
+    features: FeatureSettings = FeatureSettings()
+    training: TrainingSettings = TrainingSettings()
+    serving: ServingSettings = ServingSettings()
+    batch: BatchSettings = BatchSettings()
+    deployment: DeploymentSettings = DeploymentSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    retraining: RetrainingSettings = RetrainingSettings()
+    fairness: FairnessSettings = FairnessSettings()
+    alerts: AlertSettings = AlertSettings()
+
+
+DRILL = {
+    "serving": {"capture_flush_seconds": 2.0},
+    "retraining": {"cooldown_seconds": 30.0, "retry_pause_seconds": 2.0, "watch_seconds": 12.0},
+    "alerts": {"drift_for_seconds": 5, "for_seconds": 5, "group_wait_seconds": 1, "repeat_seconds": 20},
+}
+"""The short profile of a fire drill: the same rules and steps, with shorter durations."""
+
+
+def drill_profile(settings: "Chosen") -> "Chosen":
+    """The settings with the drill's durations."""
+    parts = {name: getattr(settings, name).model_copy(update=values) for name, values in DRILL.items()}
+    return settings.model_copy(update=parts)
+
+
+Chosen = TypeVar("Chosen", bound=WorkloadSettings)

@@ -1,0 +1,500 @@
+"""A workload on a platform: declared once, realized by whatever compute and serving the stack has."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import pulumi
+from pydantic import Field, model_validator
+
+from infra.compute import (
+    CronExpression,
+    Executors,
+    Job,
+    JobSpec,
+    Need,
+    Resources,
+    Role,
+    ScheduleSpec,
+    Service,
+    ServiceSpec,
+)
+from infra.core.images import Target
+from infra.core.paths import CHECKOUT
+from infra.monitoring import WatchSpec, Webhook
+from infra.platform import Platform
+from infra.serving import ModelServer, ModelServerSpec
+from workloads.lifecycle.base.names import CAPTURES
+from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, STORED, WorkloadSettings
+from workloads.lifecycle.monitoring import alerts, dashboards
+from workloads.lifecycle.registry.keys import verifying_key
+from workloads.lifecycle.workload import Workload
+
+FEATURE_REPOSITORY = "workloads/lifecycle/features/repository"
+FEATURE_SERVER = ["python", "-m", "workloads.lifecycle.features.server"]
+PIPELINE = "workloads/lifecycle/pipelines/kubeflow.py"
+PUBLISH_SECONDS = 600
+"""What handing the pipeline to its server may take; the server may be starting still."""
+_SIGNING_CHARACTERS = 64
+IN_CLUSTER = "k8s://https://kubernetes.default.svc:443"
+"""Spark's master for a driver in a pod."""
+RELEASE_SETTINGS = {"ingestion", "features", "training", "fairness", "deployment"}
+SERVER_SETTINGS = {"serving", "deployment"}
+BATCH_SETTINGS = {"batch", "deployment"}
+MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
+SERVER_CALLS: tuple[Role, ...] = ("database", "online-store", "tracking")
+STAGE_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "pipelines", "policy-server", "pushgateway")
+RETRAINING_SETTINGS = {*RELEASE_SETTINGS, *MONITORING_SETTINGS, "retraining"}
+
+
+class WorkloadStackSettings(WorkloadSettings):
+    """What a stack file says about the workload."""
+
+    data: str | None = None
+    """The raw CSV: a path on this machine (for `local`), or `s3://bucket/key` in the artifact store, on clusters
+    with a key below `<workload>/`; None takes the project's seeded generator, which has the same columns."""
+
+    nightly_cron: CronExpression = "0 3 * * *"
+    """When features are ingested and refreshed again, in UTC; requests by key fail once features are older than
+    their view's ttl."""
+
+    batch_cron: CronExpression = "0 4 * * *"
+    """When every entity is scored offline, in UTC; after `nightly_cron`, so that it scores the night's features."""
+
+    monitoring_cron: CronExpression = "30 4 * * *"
+    """When drift, bias and live quality are measured, in UTC."""
+
+    pipeline_cron: CronExpression = "0 2 * * *"
+    """When a retrain is asked for, in UTC, where there is a pipelines' server and `retraining.enabled`; elsewhere only
+    alerts start one."""
+
+    signing_generation: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """Number of the key that signs verdicts; one more rotates it (`make rotate-signing-key`), never one less."""
+
+    release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
+    """Seconds that a release may take, from the CSV to the served model."""
+
+    spark_executors: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Pods beside the ingesting one that Spark spreads its work over, where there is a cluster; 0: it works alone."""
+
+    server_resources: Resources = Resources(cpu_millicores=500, memory_mib=1024)
+    """Of one pod of the model server."""
+
+    stage_resources: Resources = Resources(cpu_millicores=1000, memory_mib=4096, ephemeral_storage_mib=4096)
+    """Of each task that runs stages: releases, schedules, the retraining service. Training on CUDA adds a GPU."""
+
+    @model_validator(mode="after")
+    def _a_pinned_version_is_not_retrained(self) -> Self:
+        if self.serving.model_version is not None and self.retraining.enabled:
+            raise ValueError(
+                f"serving.model_version pins version {self.serving.model_version}, which a retrain could not replace; "
+                f"a pin needs both `serving: {{model_version: {self.serving.model_version}}}` and "
+                "`retraining: {enabled: false}`, so that alerts notify and start no retrain"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifecycleArgs:
+    """Which workload, its settings, and what other components hand over."""
+
+    reference: str
+    """How a process finds the definition: `module:NAME`, or the name of an installed workload."""
+
+    definition: Workload
+
+    settings: WorkloadStackSettings
+
+    platform: Platform
+
+    stack: str
+    """Name of the stack, for which verdicts are signed; the audit log says it."""
+
+
+class Lifecycle(pulumi.ComponentResource):
+    """The stages of one workload: feature server, model server, first release, and the loop that watches and renews it.
+
+    Raises: nothing; a release that fails makes the update fail with the last lines of its log.
+    """
+
+    reference: str
+    """How a process finds the definition."""
+
+    prediction_url: pulumi.Output[str]
+    """`POST {"instances": [[45, 72000, 680, 3]]}`; known at once, answers after the release."""
+
+    model_url: pulumi.Output[str]
+    """Status of the served model."""
+
+    feature_server_url: pulumi.Output[str]
+
+    retrain_url: pulumi.Output[str]
+    """`POST` with the bearer token starts a retrain; Alertmanager does."""
+
+    retrain_token: pulumi.Output[str]
+    """An operator's bearer token of the retraining service; secret. Alertmanager and timers have others."""
+
+    drift_report_url: pulumi.Output[str]
+    """The latest drift report; there is none before the first check."""
+
+    def __init__(self, name: str, args: LifecycleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:Lifecycle", name, None, _with_former(args.definition, opts))
+        self._name, self._args, self._workload = name, args, args.definition
+        self.reference = args.reference
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._features = args.platform.feature_store.project(args.definition.module_name)
+        self._data = [self._need("")]
+
+        self._executors = self._ingesters()
+        features = self._features.serve(f"{name}-features", FEATURE_SERVER, self._child)
+        self._signing_key, self._verifying_key, self._former_key = self._keys()
+        self._sign_token = args.platform.credentials.generate(f"{name}-sign-token", opts=self._child)
+        server = self._deploy()
+        self._ledger = args.platform.database.create(f"{name}-retraining-database", self._child)
+        self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
+        self._alert_token = args.platform.credentials.generate(f"{name}-alert-token", opts=self._child)
+        self._schedule_token = self._of_schedule()
+        retraining = self._retrain(server)
+        release = self._release(server, retraining)
+        self._prove_pinned(server)
+        self._schedule(server, release)
+        self._publish(server)
+        self._repeat(retraining)
+        self._watch(server, retraining)
+
+        self.feature_server_url = features.url
+        self.prediction_url, self.model_url = server.prediction_url, server.model_url
+        self.retrain_url = pulumi.Output.concat(retraining.url, "/retrain")
+        self.drift_report_url = pulumi.Output.concat(retraining.url, "/drift_report.html")
+        self.register_outputs(
+            {
+                "prediction_url": self.prediction_url,
+                "model_url": self.model_url,
+                "feature_server_url": self.feature_server_url,
+                "retrain_url": self.retrain_url,
+                "retrain_token": self.retrain_token,
+                "drift_report_url": self.drift_report_url,
+            }
+        )
+
+    def _need(self, prefix: str) -> Need:
+        """Objects of the workload below a prefix, to read and write."""
+        return Need(store=self._args.platform.artifact_store, prefix=f"{self._workload.name}/{prefix}", access="rw")
+
+    def _ingesters(self) -> Executors | None:
+        if not self._args.settings.spark_executors:
+            return None
+        return self._args.platform.compute.executors(f"{self._name}-spark", "ingest", self._data, self._child)
+
+    def _keys(self) -> tuple[pulumi.Output[str], pulumi.Output[str], pulumi.Output[str] | None]:
+        """Of signed verdicts: the secret, its public half, and that of the secret before the last rotation."""
+        generation, generate = self._args.settings.signing_generation, self._args.platform.credentials.generate
+        names = [f"{self._name}-signing-key{f'-{number}' if number > 1 else ''}" for number in range(1, generation + 1)]
+        *before, secret = [generate(name, _SIGNING_CHARACTERS, self._child) for name in names]
+        return secret, _public(secret), _public(before[-1]) if before else None
+
+    def _deploy(self) -> ModelServer:
+        return self._args.platform.serving.deploy(
+            f"{self._name}-model",
+            ModelServerSpec(
+                image="serve",
+                model_name=self._workload.name,
+                command=["python", "-m", "workloads.lifecycle.serving.model_server"],
+                environment=self._environment(SERVER_SETTINGS) | self._policy(),
+                secrets=self._features.reader_secrets,
+                needs=[self._need(f"{CAPTURES}/")],
+                calls=SERVER_CALLS,
+                resources=self._args.settings.server_resources,
+            ),
+            self._child,
+        )
+
+    def _policy(self) -> dict[str, pulumi.Input[str]]:
+        """Which release policy is in force, for what runs by itself: a changed policy is no reason to release."""
+        return {"RELEASE_POLICY_SHA256": self._args.platform.policy_server.policy_sha256}
+
+    def _release(self, server: ModelServer, retraining: Service) -> Job:
+        """Bring a model to the server; the retraining service judges and signs it.
+
+        A pin changes none of the job's inputs, so that neither setting nor removing it runs the release again.
+        """
+        settings = self._args.settings
+        return self._args.platform.compute.job(
+            f"{self._name}-release",
+            JobSpec(
+                image=_image_of_all_stages(settings),
+                command=["python", "-m", "workloads.lifecycle.retraining.release"],
+                environment={
+                    **self._stage_environment(RELEASE_SETTINGS, server),
+                    "RETRAIN_URL": pulumi.Output.concat(retraining.url, "/retrain"),
+                },
+                secrets={
+                    **self._features.writer_secrets,
+                    "RETRAIN_DATABASE": self._ledger,
+                    "SIGN_TOKEN": self._sign_token,
+                },
+                needs=self._data,
+                calls=[*STAGE_CALLS, "retraining"],
+                triggers={"data": _fingerprint(settings.data), "features": _digest(CHECKOUT / FEATURE_REPOSITORY)},
+                check=[*_recovering(settings.serving.model_version), "--check"],
+                repair=_recovering(settings.serving.model_version),
+                timeout_seconds=settings.release_timeout_seconds,
+                resources=_resources_of_all_stages(settings),
+                executors=self._executors,
+            ),
+            self._child,
+        )
+
+    def _prove_pinned(self, server: ModelServer) -> None:
+        """Where a version is pinned, prove that the server answers with it."""
+        settings = self._args.settings
+        version = settings.serving.model_version
+        if version is None:
+            return
+        self._args.platform.compute.job(
+            f"{self._name}-pinned",
+            JobSpec(
+                image=_image_of_all_stages(settings),
+                command=["python", "-m", "workloads.lifecycle.pipelines.deployment", version],
+                environment=self._stage_environment(RELEASE_SETTINGS, server),
+                secrets=self._features.reader_secrets,
+                needs=self._data,
+                calls=STAGE_CALLS,
+                timeout_seconds=settings.release_timeout_seconds,
+                resources=settings.stage_resources,
+            ),
+            self._child,
+        )
+
+    def _schedule(self, server: ModelServer, release: Job) -> None:
+        """The nightly run follows the release, so that data whose release failed is not ingested at night."""
+        settings = self._args.settings
+        for part, module, cron, parts in (
+            ("nightly", "pipelines.nightly", settings.nightly_cron, RELEASE_SETTINGS),
+            ("batch", "serving.batch", settings.batch_cron, BATCH_SETTINGS),
+            ("monitoring", "monitoring.check", settings.monitoring_cron, MONITORING_SETTINGS),
+        ):
+            self._args.platform.compute.schedule(
+                f"{self._name}-{part}",
+                ScheduleSpec(
+                    image="ingest" if part == "nightly" else "workload",
+                    command=["python", "-m", f"workloads.lifecycle.{module}"],
+                    environment={**self._stage_environment(parts, server), **self._policy()},
+                    secrets={
+                        **(self._features.writer_secrets if part == "nightly" else self._features.reader_secrets),
+                        **(self._pushing() if part == "monitoring" else {}),
+                    },
+                    needs=self._data,
+                    calls=STAGE_CALLS,
+                    cron=cron,
+                    resources=settings.stage_resources,
+                    executors=self._executors if part == "nightly" else None,
+                    after=[release.done] if part == "nightly" else [],
+                ),
+                self._child,
+            )
+
+    def _publish(self, server: ModelServer) -> None:
+        """Let the pipelines' server, if there is one, have the pipeline, unless a version is pinned."""
+        settings, pipelines = self._args.settings, self._args.platform.pipelines
+        if pipelines.url is None or settings.serving.model_version is not None:
+            return
+        environment = self._stage_environment(RELEASE_SETTINGS, server)
+        pipelines.provide(
+            self._workload.name, environment, self._features.writer_secrets, [self._need("")], self._child
+        )
+        self._args.platform.compute.job(
+            f"{self._name}-pipeline",
+            JobSpec(
+                image="workload",
+                command=["python", "-m", "workloads.lifecycle.pipelines.kubeflow", "--publish"],
+                environment={**environment, **pipelines.client_env},
+                calls=["pipelines"],
+                triggers={"pipeline": _digest(CHECKOUT / PIPELINE)},
+                timeout_seconds=PUBLISH_SECONDS,
+            ),
+            self._child,
+        )
+
+    def _retrain(self, server: ModelServer) -> Service:
+        return self._args.platform.compute.service(
+            f"{self._name}-retraining",
+            ServiceSpec(
+                image=_image_of_all_stages(self._args.settings),
+                command=["python", "-m", "workloads.lifecycle.retraining"],
+                environment={
+                    **self._stage_environment(RETRAINING_SETTINGS, server),
+                    **self._args.platform.pipelines.client_env,
+                    **self._policy(),
+                    **({} if self._former_key is None else {"FORMER_VERIFYING_KEY": self._former_key}),
+                },
+                secrets={
+                    **self._features.writer_secrets,
+                    "RETRAIN_TOKEN": self.retrain_token,
+                    "ALERT_TOKEN": self._alert_token,
+                    **({} if self._schedule_token is None else {"SCHEDULE_TOKEN": self._schedule_token}),
+                    "RETRAIN_DATABASE": self._ledger,
+                    "SIGNING_KEY": self._signing_key,
+                    "SIGN_TOKEN": self._sign_token,
+                    **self._pushing(),
+                },
+                needs=self._data,
+                calls=STAGE_CALLS,
+                health_path="/healthz",
+                serves="retraining",
+                resources=_resources_of_all_stages(self._args.settings),
+                executors=self._executors,
+            ),
+            self._child,
+        )
+
+    def _of_schedule(self) -> pulumi.Output[str] | None:
+        """A timer's token, where one asks for retrains, which a pipelines' server runs."""
+        if self._args.platform.pipelines.url is None or not self._args.settings.retraining.enabled:
+            return None
+        return self._args.platform.credentials.generate(f"{self._name}-schedule-token", opts=self._child)
+
+    def _repeat(self, retraining: Service) -> None:
+        """Ask for a retrain by schedule."""
+        settings, token = self._args.settings, self._schedule_token
+        if token is None:
+            return
+        self._args.platform.compute.schedule(
+            f"{self._name}-scheduled-retrain",
+            ScheduleSpec(
+                image="workload",
+                command=["python", "-m", "workloads.lifecycle.retraining.scheduled"],
+                environment={
+                    "WORKLOAD": self._args.reference,
+                    "RETRAIN_URL": pulumi.Output.concat(retraining.url, "/retrain"),
+                    SETTINGS_VARIABLE: self._settings({"deployment"}),
+                },
+                secrets={"RETRAIN_TOKEN": token},
+                calls=["retraining"],
+                cron=settings.pipeline_cron,
+            ),
+            self._child,
+        )
+
+    def _watch(self, server: ModelServer, retraining: Service) -> None:
+        rules, fairness = self._args.settings.alerts, self._args.settings.fairness
+        webhook = Webhook(
+            url=pulumi.Output.concat(retraining.url, "/retrain"),
+            token=self._alert_token,
+            matchers=alerts.retrain_matchers(self._workload),
+            group_wait_seconds=rules.group_wait_seconds,
+            repeat_seconds=rules.repeat_seconds,
+        )
+        targets = {
+            self._workload.name: server.metrics_target,
+            f"{self._workload.name}-retraining": retraining.url.apply(lambda url: url.removeprefix("http://")),
+        }
+        spec = WatchSpec(
+            targets=targets,
+            rules=alerts.rules(self._workload, rules, fairness),
+            webhook=webhook,
+            dashboards=dashboards.dashboards(self._workload, rules, fairness),
+        )
+        self._args.platform.monitoring.watch(f"{self._name}-watch", spec, self._child)
+
+    def _environment(self, parts: set[str]) -> dict[str, pulumi.Input[str]]:
+        """What every process is told: where the platform's servers are, and its parts of the settings."""
+        platform = self._args.platform
+        return {
+            **self._features.client_env,
+            "ARTIFACT_STORE_URI": platform.artifact_store.uri,
+            "MLFLOW_TRACKING_URI": platform.tracking.url,
+            "OPA_URL": platform.policy_server.url,
+            "PUSHGATEWAY_URL": platform.monitoring.pushgateway_url,
+            "STACK": self._args.stack,
+            "VERIFYING_KEY": self._verifying_key,
+            "WORKLOAD": self._args.reference,
+            SETTINGS_VARIABLE: self._settings(parts),
+        }
+
+    def _pushing(self) -> Mapping[str, pulumi.Output[str]]:
+        """What a process that pushes metrics is told beside the address."""
+        logins = self._args.platform.monitoring.logins
+        return {"PUSHGATEWAY_LOGIN": logins["pushgateway"]} if "pushgateway" in logins else {}
+
+    def _settings(self, parts: set[str]) -> pulumi.Input[str]:
+        """JSON of a process's parts of the settings, and, where it ingests on a cluster, of where its executors run."""
+        chosen, executors = _dump(self._args.settings, parts), self._executors
+        if executors is None or "ingestion" not in parts:
+            return json.dumps(chosen, sort_keys=True)
+        pods = {
+            "image": executors.image,
+            "namespace": executors.namespace,
+            "service_account": executors.service_account,
+            "store_secret": executors.store_secret,
+            "labels": executors.labels,
+            "executors": self._args.settings.spark_executors,
+        }
+        ingestion = {**chosen.get("ingestion", {}), "spark_master": IN_CLUSTER, "spark_kubernetes": pods}
+        return pulumi.Output.json_dumps({**chosen, "ingestion": ingestion}, sort_keys=True)
+
+    def _stage_environment(self, parts: set[str], server: ModelServer) -> Mapping[str, pulumi.Input[str]]:
+        """What a stage is told on top of it."""
+        return {
+            **self._environment(parts),
+            "MODEL_URL": server.model_url,
+            "DATA": self._args.settings.data or "",
+        }
+
+
+def _public(secret: pulumi.Output[str]) -> pulumi.Output[str]:
+    """The public half of a signing key, which is no secret."""
+    return pulumi.Output.unsecret(secret.apply(verifying_key))
+
+
+def _with_former(workload: Workload, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """The options, with the type by which stacks of before know the component."""
+    former = workload.former.component
+    aliases = [] if former is None else [pulumi.Alias(type_=former)]
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(aliases=aliases))
+
+
+def _dump(settings: WorkloadSettings, parts: set[str]) -> dict[str, Any]:
+    """What was chosen in the parts that a process reads, so that neither others nor new defaults concern it."""
+    return settings.model_dump(mode="json", include=parts, exclude_defaults=True)
+
+
+def _image_of_all_stages(settings: WorkloadSettings) -> Target:
+    """Where one process runs every stage, Spark's included: `train-gpu` is `ingest` with CUDA."""
+    return "train-gpu" if settings.training.on_gpu else "ingest"
+
+
+def _resources_of_all_stages(settings: WorkloadStackSettings) -> Resources:
+    """Those of the stages, with a GPU where one trains."""
+    gpus = 1 if _image_of_all_stages(settings) == "train-gpu" else 0
+    return settings.stage_resources.model_copy(update={"gpus": max(gpus, settings.stage_resources.gpus)})
+
+
+def _recovering(version: str | None) -> list[str]:
+    """The command that makes a lost champion and lost features anew; with a pinned version the features alone."""
+    return [
+        "python",
+        "-m",
+        "workloads.lifecycle.operations.recovery",
+        *([] if version is None else ["--features-only"]),
+    ]
+
+
+def _digest(where: Path) -> str:
+    """SHA-256 over the name and content of a file, or of each Python or YAML file in a folder."""
+    sha256 = hashlib.sha256()
+    files = [where] if where.is_file() else where.iterdir()
+    for path in sorted(path for path in files if path.suffix in {".py", ".yaml"}):
+        sha256.update(f"{path.name}\0".encode() + path.read_bytes())
+    return sha256.hexdigest()
+
+
+def _fingerprint(path: str | None) -> str:
+    """Changes when the file is another one: size in bytes and time of its last change; in the store, its address."""
+    if path is None or path.startswith(STORED):
+        return path or "generated"
+    status = Path(path).stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -1,0 +1,1 @@
+"""Drift, bias, live quality, outcomes, and what alerts and dashboards say of them."""

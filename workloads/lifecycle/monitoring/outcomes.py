@@ -1,0 +1,323 @@
+"""Outcomes, which arrive weeks after the request: a feed joined to captured requests by request id.
+
+Each delivery is one Parquet object; of several outcomes of the same row the one observed last counts. The joined rows
+give live quality, and windows that retraining learns from. Leaves out where outcomes come from: they are posted to the
+retraining service, or imported from a file.
+"""
+
+import argparse
+import functools
+import hashlib
+import io
+import json
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from workloads.lifecycle.base.environment import Environment, load
+from workloads.lifecycle.base.errors import DataError, run_command
+from workloads.lifecycle.base.names import CAPTURES, SMOKE
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features.windows import WINDOWS, Window, learnt_columns
+from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
+from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES, measured, ranking
+from workloads.lifecycle.registry.audit import Journal
+from workloads.lifecycle.registry.audit_entry import Action
+from workloads.lifecycle.schema import Entity
+from workloads.lifecycle.workload import Workload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTCOMES = "labels/outcomes"
+STRUCK = "captures-struck.json"
+
+MIN_PREFIX = 6
+"""Characters of a prefix to strike."""
+
+MAX_OUTCOMES = 50_000
+"""Outcomes of one delivery."""
+
+_KEY = ["request_id", "row"]
+
+
+def captured_columns(workload: Workload) -> tuple[str, ...]:
+    """Columns of a captured row, as the model server writes them."""
+    return (*_KEY, "captured_at", "alias", "version", *workload.keys, *workload.features, "score")
+
+
+class Outcome(BaseModel):
+    """What became of one scored row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    request_id: Annotated[str, Field(min_length=1, max_length=128)]
+    """The answer's `x-request-id`."""
+
+    row: Annotated[int, Field(ge=0)] = 0
+    """Place of the row in the request."""
+
+    outcome: float
+    """What happened, in the outcome's unit; 0 or 1 where the problem is binary."""
+
+    observed_at: datetime | None = None
+    """When the outcome was known; None means at its delivery."""
+
+    def about(self, entity: Entity) -> int | str | None:
+        """The join key that was told, for a row whose request named no entity."""
+        told: int | str | None = getattr(self, _field(entity), None)
+        return told
+
+
+def _field(entity: Entity) -> str:
+    return f"about_{entity.name}"
+
+
+@functools.cache
+def _delivery(workload: Workload) -> TypeAdapter[list[Outcome]]:
+    """The form of a workload's deliveries: its outcome's bounds, and its join keys."""
+    known = workload.outcome
+    kind: Any = int if workload.problem == "binary" else float
+    fields: dict[str, Any] = {
+        "outcome": (Annotated[kind, Field(ge=known.lowest, le=known.highest, allow_inf_nan=False)], ...)
+        if kind is float
+        else (Annotated[kind, Field(ge=known.lowest, le=known.highest)], ...)
+    }
+    for entity in workload.entities:
+        allowed = Annotated[str, Field(min_length=1)] if entity.type == "string" else Annotated[int, Field(ge=0)]
+        fields[_field(entity)] = (Annotated[allowed | None, Field(alias=entity.key)], None)
+    form = create_model("Outcome", __base__=Outcome, **fields)
+    delivery: Any = Annotated[list[form], Field(min_length=1, max_length=MAX_OUTCOMES)]
+    return TypeAdapter(delivery)
+
+
+def parse(content: bytes, workload: Workload) -> list[Outcome]:
+    """Outcomes of a delivery, `{"outcomes": […]}`; raises DataError that names the first mistake."""
+    try:
+        body = json.loads(content)
+    except ValueError as error:
+        raise DataError(f"the outcomes are not JSON: {error}") from error
+    if not isinstance(body, dict) or set(body) != {"outcomes"}:
+        known = workload.outcome
+        allowed = "0 or 1" if workload.problem == "binary" else f"{known.lowest:g} to {known.highest:g}"
+        raise DataError(f'the body must be {{"outcomes": [{{"request_id": …, "row": 0, "outcome": {allowed}}}, …]}}')
+    try:
+        return _delivery(workload).validate_python(body["outcomes"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"outcomes.{where}: {first['msg']} (got {str(first['input'])[:60]!r})") from error
+
+
+def add(environment: Environment, outcomes: Sequence[Outcome]) -> int:
+    """Store a delivery; returns its rows."""
+    import pandas as pd  # noqa: PLC0415
+
+    now, workload = datetime.now(UTC), environment.definition
+    columns: dict[str, Any] = {
+        "request_id": [item.request_id for item in outcomes],
+        "row": [item.row for item in outcomes],
+        "outcome": [item.outcome for item in outcomes],
+        **{entity.name: [item.about(entity) for item in outcomes] for entity in workload.entities},
+        "observed_at": pd.to_datetime([item.observed_at or now for item in outcomes], utc=True),
+    }
+    keys = {entity.name: "string" if entity.type == "string" else "Int64" for entity in workload.entities}
+    frame = pd.DataFrame(columns).astype({"row": "int32", "outcome": label_type(workload), **keys})
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    path = f"{OUTCOMES}/dt={now:%Y-%m-%d}/{now:%H%M%S%f}-{uuid.uuid4().hex[:8]}.parquet"
+    Store.open(environment).write(path, buffer.getvalue())
+    return len(frame)
+
+
+def strike(environment: Environment, prefix: str) -> None:
+    """From now on no request whose id begins with `prefix` counts for monitoring or training.
+
+    For requests that nobody meant: a broken client, a load test, a fire drill. What was captured stays. Raises
+    DataError for a prefix of fewer than `MIN_PREFIX` characters.
+    """
+    if len(prefix) < MIN_PREFIX:
+        raise DataError(
+            f"the prefix {prefix!r} has {len(prefix)} characters, at least {MIN_PREFIX} are needed: a shorter one "
+            "would strike the requests of everybody"
+        )
+    store = Store.open(environment)
+    found = store.read_json(STRUCK) or {"prefixes": []}
+    store.write_json(STRUCK, {"prefixes": sorted({*found["prefixes"], prefix})})
+
+
+def captured(environment: Environment, window: timedelta) -> "pd.DataFrame":
+    """Captured rows of the last `window` that were not struck."""
+    import pandas as pd  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.dataset as ds  # noqa: PLC0415
+
+    store = Store.open(environment)
+    since = datetime.now(UTC) - window
+    found = [
+        ds.dataset(path, filesystem=files, format="parquet", partitioning="hive").to_table(
+            filter=pc.field("captured_at") >= pc.scalar(pd.Timestamp(since))
+        )
+        for day in store.names(CAPTURES)
+        if day.removeprefix("dt=") >= f"{since:%Y-%m-%d}"
+        for path, files in [store.dataset(f"{CAPTURES}/{day}")]
+    ]
+    if not found:
+        return pd.DataFrame(columns=list(captured_columns(environment.definition)))
+    frame = pd.concat([table.to_pandas() for table in found], ignore_index=True)
+    struck = (SMOKE, *(store.read_json(STRUCK) or {"prefixes": []})["prefixes"])
+    frame = frame[~frame["request_id"].str.startswith(struck)]
+    kept: pd.DataFrame = frame.drop_duplicates(_KEY).reset_index(drop=True)
+    return kept
+
+
+def labelled(environment: Environment, captures: "pd.DataFrame") -> "pd.DataFrame":
+    """The captured rows whose outcome is known, with the label and the join keys; empty when there are none."""
+    import pandas as pd  # noqa: PLC0415
+    import pyarrow.dataset as ds  # noqa: PLC0415
+
+    workload, store = environment.definition, Store.open(environment)
+    label = workload.outcome.label
+    if captures.empty or not store.names(OUTCOMES):
+        return captures.head(0).assign(**{label: pd.Series(dtype=label_type(workload))})
+    path, files = store.dataset(OUTCOMES)
+    outcomes = ds.dataset(path, filesystem=files, format="parquet").to_table().to_pandas()
+    latest = outcomes.sort_values("observed_at", kind="stable").drop_duplicates(_KEY, keep="last")
+    told = {entity.name: _field(entity) for entity in workload.entities}
+    joined = captures.merge(latest.rename(columns=told), on=_KEY, validate="1:1")
+    for entity in workload.entities:
+        joined[entity.key] = joined[entity.key].fillna(joined[_field(entity)])
+    return joined.rename(columns={"outcome": label}).drop(columns=[*told.values(), "observed_at"])
+
+
+def label_type(workload: Workload) -> str:
+    """The name of a known outcome's type in numpy."""
+    return "int64" if workload.problem == "binary" else "float64"
+
+
+def window(environment: Environment, attributes: "pd.DataFrame") -> Window | None:
+    """Write the labelled rows of the last days as a window; None when there are too few.
+
+    `attributes` holds the protected attributes, one row for each entity; rows of other entities cannot be checked for
+    bias and are left out. Where the workload has histories, a row was observed when it was captured. Raises DataError
+    when the labels cannot be believed: one class only, the champion ranks them no better than chance, or their mean
+    outcome is far from what it predicted.
+    """
+    settings, workload = environment.settings.retraining, environment.definition
+    keys, label = list(workload.keys), workload.outcome.label
+    rows = labelled(environment, captured(environment, timedelta(days=settings.labelled_days)))
+    frame = rows.dropna(subset=keys)
+    if workload.attributes:
+        frame = frame.merge(attributes[[*keys, *workload.attributes]], on=keys, validate="m:1")
+    if len(frame) < settings.min_labelled_rows:
+        return None
+    auc = _ranking(workload, frame)
+    if auc < settings.min_champion_auc:
+        raise DataError(
+            f"the outcomes of {len(frame)} requests are not believed: the champion ranks them with "
+            f"{RANKING_TITLES[workload.problem]} {auc:.3f}, below {settings.min_champion_auc}; check the outcome feed, "
+            "nothing was trained"
+        )
+    rate, predicted = float(frame[label].mean()), float(frame["score"].mean())
+    if abs(rate - predicted) > settings.max_rate_gap * (workload.outcome.highest - workload.outcome.lowest):
+        described = f"{rate:.3f} of them are 1" if workload.problem == "binary" else f"their mean is {rate:.3f}"
+        raise DataError(
+            f"the outcomes of {len(frame)} requests are not believed: {described} where the champion predicted "
+            f"{predicted:.3f}, more than {settings.max_rate_gap} of their range apart; check the outcome feed, or "
+            "raise retraining.max_rate_gap when the world has changed so much; nothing was trained"
+        )
+    frame = frame.rename(columns={"captured_at": EVENT_TIMESTAMP})
+    ordered = frame.sort_values([*keys, *_KEY])[learnt_columns(workload)].reset_index(drop=True)
+    whole = {entity.key: "int64" for entity in workload.entities if entity.type == "integer"}
+    ordered = ordered.astype({**whole, label: label_type(workload)})
+    buffer = io.BytesIO()
+    ordered.to_parquet(buffer, index=False)
+    name = hashlib.sha256(buffer.getvalue()).hexdigest()[:32]
+    made = Window(name=name, rows=len(ordered), champion_auc=auc, old_share=settings.old_share)
+    store = Store.open(environment)
+    store.write(f"{WINDOWS}/{name}.parquet", buffer.getvalue())
+    store.write_json(f"{WINDOWS}/{name}.json", made.model_dump(mode="json"))
+    return made
+
+
+class Quality(BaseModel):
+    """How one version did on requests with known outcome."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    rows: int
+    """Labelled rows."""
+
+    auc: float | None
+    """Area under the ROC curve, or the concordance of a regression; None with too few rows or one class."""
+
+    calibration_error: float | None
+    """Gap between predicted and observed rate; None with too few rows or one class."""
+
+    rmse: float | None = None
+    """Root mean squared error of a regression, in the outcome's unit; None of a binary problem, and as above."""
+
+    reason: str | None = None
+    """Why there is no AUC; None when there is one."""
+
+
+def quality(environment: Environment, rows: "pd.DataFrame", version: str) -> Quality:
+    """Quality of one version on labelled rows."""
+    mine = rows[rows["version"] == version] if len(rows) else rows
+    needed, label = environment.settings.monitoring.min_labelled_rows, environment.definition.outcome.label
+    reason = None
+    if len(mine) < needed:
+        reason = (
+            f"{len(mine)} captured requests of version {version} have a known outcome, {needed} are needed "
+            f"(monitoring.min_labelled_rows); {len(rows) - len(mine)} more are of other versions"
+        )
+    elif mine[label].nunique() < len((0, 1)):
+        reason = f"the {len(mine)} known outcomes of version {version} are all {mine[label].iloc[0]}"
+    if reason is not None:
+        return Quality(rows=len(mine), auc=None, calibration_error=None, reason=reason)
+    problem = environment.definition.problem
+    found = measured(problem, mine[label].to_numpy(dtype=float), mine["score"].to_numpy())
+    return Quality(
+        rows=len(mine),
+        auc=found[RANKING[problem]],
+        calibration_error=found["calibration_error"],
+        rmse=found.get("rmse"),
+    )
+
+
+def _ranking(workload: Workload, frame: "pd.DataFrame") -> float:
+    """AUC, or the concordance of a regression, which is the same for outcomes of 0 and 1."""
+    labels = frame[workload.outcome.label].to_numpy(dtype=label_type(workload))
+    if len(set(labels.tolist())) == 1:
+        raise DataError(f"the outcomes of {len(frame)} requests are all {labels[0]}; check the outcome feed")
+    return ranking(workload.problem, labels, frame["score"].to_numpy())
+
+
+def main() -> None:
+    """Command: import outcomes from a file, or strike requests."""
+    parser = argparse.ArgumentParser(prog="python -m workloads.lifecycle.monitoring.outcomes", description=__doc__)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--import", dest="file", metavar="FILE", type=Path, help='JSON, {"outcomes": […]}')
+    action.add_argument("--strike", metavar="PREFIX", help="ignore captured requests whose id begins like this")
+    arguments = parser.parse_args()
+    environment = load()
+    journal = Journal(environment)
+    if arguments.strike is not None:
+        strike(environment, arguments.strike)
+        journal.record(Action.OUTCOMES_STRUCK, arguments.strike, "done")
+        return
+    try:
+        content = arguments.file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{arguments.file} cannot be read: {error.strerror}") from error
+    stored = add(environment, parse(content, environment.definition))
+    journal.record(Action.OUTCOMES_FED, str(arguments.file), f"{stored} stored")
+    print(f"{stored} outcomes stored")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,44 @@
+"""One way to ask a server, with a limit, whose failures are sentences."""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from workloads.lifecycle.base.names import SMOKE
+
+TIMEOUT_SECONDS = 10.0
+
+
+class NoAnswerError(Exception):
+    """A server did not answer as it should; the text says which and how."""
+
+
+def text(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login: str = "") -> str:
+    """Body of the answer to a GET, or to a POST of `body` as JSON.
+
+    `login`: `user:password`, where the server asks for one.
+    Raises: NoAnswerError for no connection, no answer in time, or a status that is no success.
+    """
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", "x-request-id": f"{SMOKE}doctor"}
+    if login:
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    request = urllib.request.Request(url, data, headers)  # noqa: S310  the URL comes from the stack
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            return str(answer.read().decode(errors="replace"))
+    except urllib.error.HTTPError as error:
+        raise NoAnswerError(f"{url}: {error.code}: {error.read().decode(errors='replace')[:200].strip()}") from None
+    except (OSError, ValueError) as error:
+        raise NoAnswerError(f"{url}: {getattr(error, 'reason', error)}") from None
+
+
+def json_of(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login: str = "") -> Any:
+    """The answer's JSON; raises NoAnswerError."""
+    answer = text(url, body, timeout, login)
+    try:
+        return json.loads(answer)
+    except ValueError:
+        raise NoAnswerError(f"{url}: the answer is no JSON: {answer[:100]!r}") from None

@@ -1,0 +1,75 @@
+"""The start page as a service of the platform's compute."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.compute import Compute, Role, ServiceSpec
+
+CALLS: tuple[Role, ...] = (
+    "feature-server",
+    "model-server",
+    "monitoring",
+    "online-store",
+    "pipelines",
+    "policy-server",
+    "retraining",
+    "tracking",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A workload of the page."""
+
+    reference: str
+    """Its definition, `module:NAME`."""
+
+    probed: Mapping[str, pulumi.Input[str]]
+    """Outputs of the stack as its own processes reach them; no secrets."""
+
+    links: Mapping[str, pulumi.Input[str]]
+    """The same as people reach them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartPageArgs:
+    """What other components hand over."""
+
+    compute: Compute
+
+    default: str
+    """Name of the workload that the page opens with."""
+
+    shown: Mapping[str, Shown]
+    """By name of the workload."""
+
+    logins: Mapping[str, pulumi.Output[str]]
+    """Output of the stack (`prometheus_login`) -> `user:password`; secret."""
+
+
+class StartPage(pulumi.ComponentResource):
+    """Serves where everything is and how it does."""
+
+    url: pulumi.Output[str]
+
+    def __init__(self, name: str, args: StartPageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlplatform:index:StartPage", name, None, opts)
+        service = args.compute.service(
+            f"{name}-service",
+            ServiceSpec(
+                image="workload",
+                command=["python", "-m", "workloads.lifecycle.operations.start_page"],
+                environment={
+                    "SHOWN": pulumi.Output.json_dumps({name: vars(each) for name, each in args.shown.items()}),
+                    "WORKLOAD": args.shown[args.default].reference,
+                },
+                secrets={"LOGINS": pulumi.Output.json_dumps(args.logins)} if args.logins else {},
+                calls=CALLS,
+                health_path="/healthz",
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.url = service.url
+        self.register_outputs({"url": self.url})

@@ -1,0 +1,1 @@
+"""How good predictions are: what training, validation and monitoring measure alike."""

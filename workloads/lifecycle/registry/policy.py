@@ -1,0 +1,65 @@
+"""The release policy's decision: what OPA is asked about a run, and what it answers.
+
+The gate asks about what it has measured, and the signer once more about what the gate recorded. Decides nothing:
+`policies/release/release.rego` does, in OPA.
+"""
+
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+
+from workloads.lifecycle.base.environment import Environment
+from workloads.lifecycle.base.errors import WorkloadError
+
+POLICY_PATH = "/v1/data/release"
+_OPA_SECONDS = 10.0
+
+
+class Decision(BaseModel):
+    """OPA's answer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+    allow: StrictBool
+
+    reasons: tuple[str, ...]
+    """Why not; empty when it may be promoted."""
+
+    policy_sha256: str = ""
+    """Digest of the policy that decided, as the server that holds it was told; empty when it was told nothing."""
+
+
+def question(environment: Environment, facts: dict[str, Any]) -> dict[str, Any]:
+    """The policy's input: the facts, the workload's contract, and the limits.
+
+    The definition gives each limit with its reason; a stack file gives those that other parts use, too.
+    """
+    settings, workload = environment.settings, environment.definition
+    contract = {
+        "problem": workload.problem,
+        "features": list(workload.features),
+        "groups": [group.attribute for group in workload.groups],
+    }
+    limits = workload.thresholds | {
+        "parity_gap": settings.fairness.parity_gap,
+        "opportunity_gap": settings.fairness.opportunity_gap,
+        "quarantined_share": settings.ingestion.max_bad_share,
+    }
+    return {**facts, "contract": contract, "limits": limits}
+
+
+def ask(environment: Environment, asked: dict[str, Any]) -> Decision:
+    """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy."""
+    url = environment.need("opa_url").rstrip("/") + POLICY_PATH
+    try:
+        answer = httpx.post(url, json={"input": asked}, timeout=_OPA_SECONDS)
+        answer.raise_for_status()
+        result = answer.json().get("result")
+    except (httpx.HTTPError, ValueError, AttributeError) as error:
+        raise WorkloadError(f"OPA at {url} did not decide: {error}; the champion stays") from error
+    try:
+        decision = Decision.model_validate(result)
+    except ValidationError as error:
+        raise WorkloadError(f"OPA at {url} has no release policy; load policies/release") from error
+    return decision.model_copy(update={"reasons": tuple(sorted(decision.reasons))})

@@ -1,0 +1,181 @@
+"""The watch window after a promotion: whether the new version is served, answers, and ranks as it did at the gate."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.environment import Environment
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.names import SMOKE
+from workloads.lifecycle.base.scrape import Page
+from workloads.lifecycle.base.servers import trust
+from workloads.lifecycle.monitoring import outcomes
+from workloads.lifecycle.monitoring.alerts import OUR_FAULT
+from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES
+
+_PAUSE_SECONDS = 1.0
+_REQUEST_SECONDS = 2.0
+_FAILURES = 3
+"""Smoke predictions in a row that must fail before a release counts as failing."""
+
+_MIN_REQUESTS = 20
+"""Requests below which their share of errors says nothing."""
+
+_LABELS_SECONDS = 30.0
+"""Time between two looks at outcomes."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """The model server's own count of requests since its start."""
+
+    scored: float
+    failed: float
+
+    @classmethod
+    def read(cls, environment: Environment) -> "Counters":
+        """Ask the model server; raises WorkloadError."""
+        page = Page.of_model_server(environment)
+        ours = {*OUR_FAULT.split("|"), "not_ready"}
+        return cls(
+            scored=page.total(metrics.PREDICTIONS),
+            failed=page.total(metrics.PREDICTION_ERRORS, metrics.LABEL_REASON, ours),
+        )
+
+
+class Watch:
+    """Looks at one promoted version until the window is over; `reason` says why it must go back."""
+
+    def __init__(self, environment: Environment, version: str) -> None:
+        self._environment = environment
+        self._settings = environment.settings.retraining
+        self._version = version
+        self._seen = False
+        self._failures = 0
+        self._first: Counters | None = None
+        self._labels_at = 0.0
+
+    def run(self, stopped: Callable[[], bool]) -> str | None:
+        """Reason to go back, or None when the window passed (or the service stops: the next one watches again)."""
+        begun = time.monotonic()
+        while not stopped():
+            elapsed = time.monotonic() - begun
+            reason = self.look(elapsed)
+            if reason is not None:
+                return reason
+            # A prediction that has just failed is looked at again, also when the window ends meanwhile.
+            if self._seen and not self._failures and elapsed >= self._settings.watch_seconds:
+                return self._worse()
+            time.sleep(_PAUSE_SECONDS)
+        return None
+
+    def look(self, elapsed: float) -> str | None:
+        """One look, `elapsed` seconds after the promotion."""
+        return self._not_answering(elapsed) or self._erring() or self._worse_now(elapsed)
+
+    def _not_answering(self, elapsed: float) -> str | None:
+        answered = smoke(self._environment)
+        if answered == self._version:
+            self._seen, self._failures = True, 0
+            return None
+        wait = self._environment.settings.deployment.served_wait_seconds
+        if not self._seen:
+            return None if elapsed < wait else f"version {self._version} was not served within {wait:.0f} s"
+        self._failures += 1
+        if self._failures < _FAILURES:
+            return None
+        return f"{_FAILURES} predictions in a row failed or came from another version (last: {answered})"
+
+    def _erring(self) -> str | None:
+        try:
+            now = Counters.read(self._environment)
+        except WorkloadError:
+            return None  # the smoke prediction judges a server that does not answer
+        if self._first is None or now.scored < self._first.scored:
+            self._first = now
+        failed = now.failed - self._first.failed
+        total = failed + now.scored - self._first.scored
+        if total < _MIN_REQUESTS or failed <= self._settings.watch_error_share * total:
+            return None
+        return f"{failed:.0f} of {total:.0f} requests failed since the promotion"
+
+    def _worse_now(self, elapsed: float) -> str | None:
+        if elapsed - self._labels_at < _LABELS_SECONDS:
+            return None
+        self._labels_at = elapsed
+        return self._worse()
+
+    def _worse(self) -> str | None:
+        """Compare the live ranking with the gate's; nothing without enough outcomes, or while a store is down."""
+        try:
+            found = outcomes.captured(self._environment, timedelta(seconds=self._settings.watch_seconds + 3600))
+            live = outcomes.quality(self._environment, outcomes.labelled(self._environment, found), self._version)
+            if live.auc is None:
+                return None
+            expected = ranking_at_gate(self._environment, self._version)
+        except WorkloadError:
+            return None
+        if expected - live.auc <= self._settings.watch_auc_loss:
+            return None
+        name = RANKING_TITLES[self._environment.definition.problem]
+        return f"live {name} {live.auc:.3f} on {live.rows} outcomes, {expected:.3f} at the gate"
+
+
+def smoke(environment: Environment) -> str:
+    """Version that answers the example, or what went wrong."""
+    definition = environment.definition
+    url = environment.need("model_url").rstrip("/") + ":predict"
+    headers = {"x-request-id": f"{SMOKE}{uuid.uuid4().hex}"}
+    try:
+        answer = httpx.post(
+            url,
+            json={"instances": [definition.example]},
+            headers=headers,
+            timeout=_REQUEST_SECONDS,
+            verify=trust(),
+        )
+        predicted = answer.json()["predictions"][0] if answer.is_success else None
+    except (httpx.HTTPError, ValueError, KeyError, IndexError) as error:
+        return f"{type(error).__name__}: {error}"
+    if not definition.is_answer(predicted):
+        return f"status {answer.status_code}, prediction {predicted}"
+    return str(answer.headers.get("x-model-version"))
+
+
+def wait_until_served(environment: Environment, version: str, seconds: float) -> float:
+    """Seconds until `version` answered; raises WorkloadError when it did not."""
+    begun = time.monotonic()
+    while (answered := smoke(environment)) != version:
+        if time.monotonic() - begun > seconds:
+            raise WorkloadError(f"version {version} did not answer within {seconds:.0f} s (last: {answered})")
+        time.sleep(_PAUSE_SECONDS / 10)
+    return time.monotonic() - begun
+
+
+def ranking_at_gate(environment: Environment, version: str) -> float:
+    """AUC or concordance of a version on its held-out rows, from its run; raises WorkloadError."""
+    measure = f"test_{RANKING[environment.definition.problem]}"
+    url = environment.need("mlflow_tracking_uri").rstrip("/") + "/api/2.0/mlflow"
+    try:
+        found: dict[str, Any] = httpx.get(
+            f"{url}/model-versions/get",
+            params={"name": environment.definition.model_name, "version": version},
+            timeout=_REQUEST_SECONDS,
+            verify=trust(),
+        ).json()
+        run = httpx.get(
+            f"{url}/runs/get",
+            params={"run_id": found["model_version"]["run_id"]},
+            timeout=_REQUEST_SECONDS,
+            verify=trust(),
+        ).json()["run"]
+        values = {item["key"]: float(item["value"]) for item in run["data"]["metrics"]}
+        return values[measure]
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise WorkloadError(f"MLflow at {url} has no {measure} of version {version}: {error}") from error

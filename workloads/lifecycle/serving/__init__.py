@@ -1,0 +1,1 @@
+"""The model online and in batches."""

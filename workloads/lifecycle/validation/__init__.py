@@ -1,0 +1,1 @@
+"""Measurements of a model, and the release policy's verdict."""

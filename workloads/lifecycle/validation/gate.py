@@ -1,0 +1,192 @@
+"""Stage 4: measure a trained run and let the release policy decide; the verdict is stored on the run.
+
+Measures what is served (the ONNX bundle, verified, in the serving runtime): quality on the held-out rows, the champion
+on the same rows, both on the ingested rows when those were labelled requests, bias gaps per protected attribute,
+latency of single rows, health of the data. Decides nothing: `policies/release/release.rego` does, in OPA.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workloads.lifecycle.base.environment import Environment, load
+from workloads.lifecycle.base.errors import GateError, run_command
+from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_opa
+from workloads.lifecycle.features.publication import TrainingSet
+from workloads.lifecycle.features.windows import training_set
+from workloads.lifecycle.quality.groups import MIN_GROUP_ROWS, bias_gaps, groups
+from workloads.lifecycle.quality.measures import ranking
+from workloads.lifecycle.registry import policy
+from workloads.lifecycle.registry.signature import FACTS_FILE
+from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
+from workloads.lifecycle.registry.versions import CHAMPION, alias_version, download_bundle, mlflow_client, unusable
+from workloads.lifecycle.training.bundle import Scorer
+from workloads.lifecycle.training.train import BUNDLE_TAG, Split, held_out, split
+from workloads.lifecycle.workload import Workload
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+    from mlflow import MlflowClient
+
+_LATENCY_CALLS = 200
+
+
+def validate(environment: Environment, run_id: str, data: TrainingSet | None = None) -> Verdict:
+    """Measure the run, ask OPA, store the verdict on the run and return it.
+
+    Raises BundleError when the run's artifacts are missing or altered, WorkloadError when OPA does not decide.
+    """
+    wait_for_mlflow(environment)
+    wait_for_opa(environment)
+    client = mlflow_client(environment)
+    data = data or training_set(environment)
+    workload, settings = environment.definition, environment.settings.training
+    parts = split(workload, data.frame, settings)
+    champion = alias_version(environment, client, CHAMPION)
+    candidate_scorer, checksum = _scorer(environment, run_id)
+    champion_scorer = _champion_scorer(client, environment, champion) if champion else None
+    known = None if data.known is None else split(workload, data.known, settings).test
+    facts = measure(workload, parts, data, candidate_scorer, champion_scorer, known=known)
+    verdict = decide(environment, facts)
+    recorded = {BUNDLE_TAG: checksum, **policy.question(environment, facts)}
+    client.log_dict(run_id, recorded, FACTS_FILE)
+    client.log_dict(run_id, verdict.model_dump(mode="json"), "validation/verdict.json")
+    client.set_tag(run_id, VERDICT_TAG, verdict.model_dump_json())
+    return verdict
+
+
+def measure(
+    workload: Workload,
+    parts: Split,
+    data: TrainingSet,
+    candidate: Scorer,
+    champion: Scorer | None,
+    *,
+    known: "pd.DataFrame | None" = None,
+) -> dict[str, Any]:
+    """Everything the policy may look at, as plain JSON.
+
+    `known`: held-out ingested rows, when the rows of `parts` are labelled requests.
+    """
+    scores = _score(candidate, parts.test)
+    quarantined = sum(data.ingested.quarantined.values())
+    ingested = len(data.frame if data.known is None else data.known)  # a window's rows were not ingested
+    return {
+        "candidate": _quality(workload, parts.test, candidate) | {"distinct_scores": len(set(scores.tolist()))},
+        "train": _quality(workload, parts.train, candidate),
+        "champion": None if champion is None else _quality(workload, parts.test, champion),
+        "known": None
+        if known is None
+        else {
+            "candidate": _quality(workload, known, candidate),
+            "champion": champion and _quality(workload, known, champion),
+        },
+        "bias": bias_gaps(workload, parts.test, scores),
+        "latency_p99_ms": latency_p99_ms(workload, candidate),
+        "data": {
+            "hash": data.ingested.data_hash,
+            "trained_on_hash": candidate.manifest.data_hash,
+            "rows": len(data.frame),
+            "quarantined_share": quarantined / max(1, quarantined + ingested),
+            "features": list(candidate.manifest.features),
+            "constant_features": constant_features(workload, data.frame),
+            "label_correlation": _associations(workload, data.frame, candidate),
+        },
+    }
+
+
+def _quality(workload: Workload, frame: "pd.DataFrame", scorer: Scorer) -> dict[str, float]:
+    return held_out(workload, frame[workload.outcome.label].to_numpy(), _score(scorer, frame))
+
+
+def decide(environment: Environment, facts: dict[str, Any]) -> Verdict:
+    """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy."""
+    decision = policy.ask(environment, policy.question(environment, facts))
+    bias = {attribute: dict(gaps) for attribute, gaps in facts["bias"].items()}
+    return Verdict(allowed=decision.allow, reasons=decision.reasons, bias=bias)
+
+
+def constant_features(workload: Workload, frame: "pd.DataFrame") -> list[str]:
+    """Features with one value for all rows, or for all rows of a group with enough of them, where it should vary."""
+    found = [name for name in workload.features if len(frame[name].unique()) == 1]
+    grouping = {group.attribute: group.column for group in workload.groups if not group.edges}
+    for attribute, group in groups(workload, frame).items():
+        counts = group.value_counts()
+        different = frame[list(workload.features)].groupby(group.to_numpy()).nunique(dropna=False)
+        large = [name for name in counts.index[counts >= MIN_GROUP_ROWS] if name in different.index]
+        found += [
+            f"{feature} for {attribute} {name}"
+            for name in large
+            for feature in workload.features
+            if different.loc[name, feature] == 1 and feature != grouping.get(attribute)
+        ]
+    return found
+
+
+def latency_p99_ms(workload: Workload, scorer: Scorer) -> float:
+    """99th percentile of single-row scoring in the serving runtime, in milliseconds."""
+    import numpy as np  # noqa: PLC0415
+
+    example = zip(workload.features, workload.example, strict=True)
+    row = scorer.inputs({name: [value] for name, value in example})
+    times = []
+    for _ in range(_LATENCY_CALLS):
+        started = time.perf_counter()
+        scorer.score(row)
+        times.append((time.perf_counter() - started) * 1e3)
+    return float(np.percentile(times, 99))
+
+
+def _associations(workload: Workload, frame: "pd.DataFrame", scorer: Scorer) -> dict[str, float]:
+    """How well each feature alone ranks the outcome, folded to 0.5..1; near 1 it is the outcome in disguise.
+
+    Missing values are left out; a category counts by its code, so that its order is that of its values.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    known = frame[frame[workload.outcome.label].notna()]
+    labels = known[workload.outcome.label].to_numpy()
+    columns = zip(workload.features, scorer.inputs(known).astype(float).T, strict=True)
+    alone = {}
+    for name, values in columns:
+        there = ~np.isnan(values)
+        comparable = len(np.unique(labels[there])) > 1
+        rank = ranking(workload.problem, labels[there], values[there]) if comparable else 0.5
+        alone[name] = max(rank, 1 - rank)
+    return alone
+
+
+def _score(scorer: Scorer, frame: "pd.DataFrame") -> "npt.NDArray[Any]":
+    return scorer.score(scorer.inputs(frame)).astype(float)
+
+
+def _scorer(environment: Environment, run_id: str) -> tuple[Scorer, str]:
+    """A run's model, and the checksum of the bundle that it is."""
+    with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
+        folder, checksum = download_bundle(mlflow_client(environment), run_id, Path(scratch))
+        return Scorer.load(folder, checksum, environment.definition), checksum
+
+
+def _champion_scorer(client: "MlflowClient", environment: Environment, version: str) -> Scorer | None:
+    """The champion's scorer; None when it must not be served, which is printed: nothing is compared then."""
+    if reason := unusable(client, environment, version):
+        print(f"{reason}; it counts as no champion", flush=True)
+        return None
+    return _scorer(environment, str(client.get_model_version(environment.definition.model_name, version).run_id))[0]
+
+
+def main() -> None:
+    """Command: judge a run; exit status 1 when the policy refuses it."""
+    parser = argparse.ArgumentParser(prog="python -m workloads.lifecycle.validation.gate", description=__doc__)
+    parser.add_argument("run_id", help="MLflow run to judge")
+    verdict = validate(load(), parser.parse_args().run_id)
+    print(verdict.model_dump_json(indent=1))
+    if not verdict.allowed:
+        raise GateError(f"refused by the release policy: {'; '.join(verdict.reasons)}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,1 @@
+"""The turbofan workload: how many cycles an aircraft engine has left."""
