@@ -352,15 +352,15 @@ class Lifecycle(pulumi.ComponentResource):
         )
 
     def _of_schedule(self) -> pulumi.Output[str] | None:
-        """A timer's token, where one asks for retrains, which a pipelines' server runs."""
-        if self._args.platform.pipelines.url is None or not self._args.settings.retraining.enabled:
+        """A timer's token, where a pipelines' server runs retrains: one that is switched off keeps its own."""
+        if self._args.platform.pipelines.url is None:
             return None
         return self._args.platform.credentials.generate(f"{self._name}-schedule-token", opts=self._child)
 
     def _repeat(self, retraining: Service) -> None:
         """Ask for a retrain by schedule."""
         settings, token = self._args.settings, self._schedule_token
-        if token is None:
+        if token is None or not settings.retraining.enabled:
             return
         self._args.platform.compute.schedule(
             f"{self._name}-scheduled-retrain",
