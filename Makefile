@@ -62,6 +62,7 @@ up: install ## bring STACK up and show where everything is
 ifeq ($(STACK),local)
 	@$(WITH) pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS)
 else
+	@$(PYTHON) -m tools.image_signing
 	@$(WITH) $(INFRA)/python -m stacks.adopt --stack $(STACK)
 	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS))
 endif
@@ -185,7 +186,8 @@ soak: ## the long matrices and every tier, then each suite 20 times under load; 
 	$(INFRA)/python -m tests.tiers --record
 	$(WITH) $(INFRA)/python -m tools.suite_rounds
 
-images: ## build the workload's images, push them to REGISTRY and write stacks/images.json
+images: ## build the workload's images, push them to REGISTRY, sign them and write stacks/images.json
+	@$(PYTHON) -m tools.install $(if $(filter --unsigned,$(ARGS)),,supply_chain cosign)
 	@$(PYTHON) -m tools.images --registry "$(REGISTRY)" $(ARGS)
 
 bench: ## measure the local stack, a preview of prod, then the model server

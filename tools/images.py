@@ -11,13 +11,13 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from infra.core import images, paths
-from tools import environments
+from tools import environments, image_signing
 from tools.console import ToolError, exit_with_errors_in_one_line, run, say
 
 SOURCES = ("workloads", "requirements/images")
@@ -26,8 +26,6 @@ SOURCES = ("workloads", "requirements/images")
 PACKAGES = "packages"
 """Folder beside `SOURCES` with the installed workloads of other repositories."""
 
-CONTAINERFILE = "workloads/lifecycle/images/Containerfile"
-_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?(/|$)")
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _IGNORED = shutil.ignore_patterns("__pycache__", "component.py")
@@ -49,7 +47,7 @@ class Builder:
     def build(self, target: str, image: str, context: Path, arguments: Sequence[str]) -> None:
         """Build a target and name it."""
         own = ["--layers"] if self.name == "buildah" else []
-        file = ["--file", str(context / CONTAINERFILE), "--target", target, "--tag", image]
+        file = ["--file", str(context / image_signing.CONTAINERFILE), "--target", target, "--tag", image]
         run([self.name, "build", *own, *file, *arguments, str(context)], _NO_BASE, name=f"{self.name} build {target}")
 
     def push(self, image: str, registry: str) -> str:
@@ -62,7 +60,7 @@ class Builder:
             repository = image.rpartition(":")[0]
             found = [each for each in json.loads(known) if each.startswith(f"{repository}@")]
             return _digest(found[0].partition("@")[2] if found else known)
-        plain = ["--tls-verify=false"] if _LOOPBACK.match(registry) else []
+        plain = ["--tls-verify=false"] if image_signing.LOOPBACK.match(registry) else []
         with tempfile.NamedTemporaryFile("r") as file:
             run([self.name, "push", *plain, "--digestfile", file.name, image], otherwise, name=name)
             return _digest(file.read().strip())
@@ -94,8 +92,15 @@ def find_builder() -> Builder:
     raise ToolError(f"no builder of images works here: {'; '.join(wrong)}. Start docker, or install podman or buildah")
 
 
-def make(registry: str, targets: Sequence[str], arguments: Sequence[str] = (), file: Path = images.FILE) -> None:
-    """Build and push targets, then write all of their digests down; other targets keep theirs.
+def make(
+    registry: str,
+    targets: Sequence[images.Target],
+    arguments: Sequence[str] = (),
+    file: Path = images.FILE,
+    *,
+    sign: bool,
+) -> None:
+    """Build, push and sign targets, then write all of their digests down; other targets keep theirs.
 
     Raises: ToolError; what is written down stays as it was.
     """
@@ -105,7 +110,7 @@ def make(registry: str, targets: Sequence[str], arguments: Sequence[str] = (), f
             "e.g. REGISTRY=127.0.0.1:5001/mlplatform"
         )
     builder = find_builder()
-    made = {}
+    made: dict[images.Target, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         tag = prepare(context)
@@ -116,6 +121,10 @@ def make(registry: str, targets: Sequence[str], arguments: Sequence[str] = (), f
         for target in targets:
             say(f"pushing {registry}/{target}:{tag}")
             made[target] = f"{registry}/{target}@{builder.push(f'{registry}/{target}:{tag}', registry)}"
+    if sign:
+        image_signing.sign(made, file)
+    else:
+        image_signing.public_key(file).unlink(missing_ok=True)
     _write(made, file)
     say(f"wrote {', '.join(made)} to {file}")
 
@@ -134,14 +143,14 @@ def prepare(context: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _write(made: dict[str, str], file: Path) -> None:
+def _write(made: Mapping[images.Target, str], file: Path) -> None:
     try:
-        known: dict[str, str] = dict(images.references(file))
+        known = images.references(file)
     except images.ImageError as error:
         say(f"{error}; it is written anew")
         known = {}
     partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(known | made, indent=2, sort_keys=True) + "\n")
+    partial.write_text(json.dumps({**known, **made}, indent=2, sort_keys=True) + "\n")
     partial.replace(file)
 
 
@@ -154,11 +163,12 @@ def _digest(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build, push, write down."""
     parser = argparse.ArgumentParser(prog="python3 -m tools.images", description=__doc__)
-    known: tuple[str, ...] = get_args(images.Target)
+    known: tuple[images.Target, ...] = get_args(images.Target)
     parser.add_argument("--registry", required=True, help="where to push: host[:port][/path]")
     parser.add_argument("--target", action="append", choices=known, help="only this one; may be given again")
     for base in ("python", "java"):
         parser.add_argument(f"--{base}-image", help=f"base image in place of the Containerfile's {base.upper()}_IMAGE")
+    parser.add_argument("--unsigned", action="store_true", help="leave signing to the caller, as the workflow does")
     given = parser.parse_args(arguments)
     if not given.registry:
         raise ToolError("say where to push: `make images REGISTRY=127.0.0.1:5001/mlplatform` for kind's registry")
@@ -167,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.registry,
         given.target or known,
         [part for name, value in chosen.items() if value for part in ("--build-arg", f"{name}={value}")],
+        sign=not given.unsigned,
     )
     return 0
 

@@ -2,8 +2,9 @@
 
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
-operating system); for tests: `validators` (AWS's resource schemas, Envoy), `clients` (of the prediction API), and built
-from source `kubernetes` (a control plane), `gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
+operating system); for images `supply_chain` (lists what is in them) and `cosign`, which signs; for tests: `validators`
+(AWS's resource schemas, Envoy), `clients` (of the prediction API), and built from source `kubernetes` (a control
+plane), `gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.core import paths
-from tools import environments, inventory, pulumi_cli, stack_files, stamps, system_packages
+from tools import environments, image_signing, inventory, pulumi_cli, stack_files, stamps, system_packages
 from tools.console import exit_with_errors_in_one_line, say
 from tools.go_tools import Module
 
@@ -41,6 +42,9 @@ GO_PARTS = {
     "helm": (Module("helm", ("helm",)),),
 }
 """Parts that are built from Go modules, each in the order of need."""
+
+COSIGN = Module("cosign", ("cosign", "registry"))
+"""Signs images; and a registry in memory, for tests."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ def parts() -> dict[str, Part]:
         "workloads": _environment("workloads"),
         "validators": _environment("validators"),
         "clients": _environment("clients"),
+        "supply_chain": _environment("supply_chain"),
+        "cosign": Part(lambda: image_signing.find() is not None, COSIGN.build),
         "pulumi": Part(lambda: pulumi_cli.chosen() is not None, pulumi_cli.install),
     } | {name: _built(modules) for name, modules in GO_PARTS.items()}
 

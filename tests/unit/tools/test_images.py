@@ -39,7 +39,7 @@ def file(tmp_path):
 )
 def test_each_builder_builds_pushes_and_leaves_the_registrys_digests(commands, file, name, script):
     commands.add(name, script)
-    images.make("127.0.0.1:5001/ml", ["serve", "train-gpu"], file=file)
+    images.make("127.0.0.1:5001/ml", ["serve", "train-gpu"], file=file, sign=False)
     assert json.loads(file.read_text()) == {
         "serve": f"127.0.0.1:5001/ml/serve@{DIGEST}",
         "train-gpu": f"127.0.0.1:5001/ml/train-gpu@{DIGEST}",
@@ -55,7 +55,7 @@ def test_each_builder_builds_pushes_and_leaves_the_registrys_digests(commands, f
 )
 def test_tls_is_left_out_for_a_registry_on_loopback_and_nowhere_else(commands, file, registry, plain):
     commands.add("buildah", WRITES_DIGEST)
-    images.make(registry, ["serve"], file=file)
+    images.make(registry, ["serve"], file=file, sign=False)
     assert ("--tls-verify=false" in commands.called("buildah push")[0]) is plain
 
 
@@ -63,7 +63,7 @@ def test_tls_is_left_out_for_a_registry_on_loopback_and_nowhere_else(commands, f
 def test_a_builder_that_does_not_work_is_passed_over(commands, file):
     commands.add("docker", 'echo "Cannot connect to the Docker daemon" >&2; exit 1')
     commands.add("buildah", WRITES_DIGEST)
-    images.make("127.0.0.1:5001/ml", ["serve"], file=file)
+    images.make("127.0.0.1:5001/ml", ["serve"], file=file, sign=False)
     assert len(commands.called("buildah build")) == 1
 
 
@@ -80,7 +80,7 @@ def test_without_a_builder_the_error_says_what_is_wrong_with_each(commands):
 @pytest.mark.parametrize("registry", ["https://ecr.example/ml", "ecr.example/ml:latest", "ecr.example/ML", ""])
 def test_what_is_no_registry_is_refused_before_anything_is_built(file, registry):
     with pytest.raises(ToolError, match="is no place to push to: give host"):
-        images.make(registry, ["serve"], file=file)
+        images.make(registry, ["serve"], file=file, sign=False)
 
 
 def test_without_a_registry_the_error_gives_an_example():
@@ -104,7 +104,7 @@ def test_a_step_that_fails_names_the_way_out_and_leaves_what_was_written(command
     file.write_text(json.dumps({"serve": OLD}))
     commands.add("buildah", script)
     with pytest.raises(ToolError, match=said):
-        images.make("127.0.0.1:5001/ml", ["serve"], file=file)
+        images.make("127.0.0.1:5001/ml", ["serve"], file=file, sign=False)
     assert json.loads(file.read_text()) == {"serve": OLD}
 
 
@@ -112,7 +112,7 @@ def test_a_step_that_fails_names_the_way_out_and_leaves_what_was_written(command
 def test_other_targets_keep_what_was_written(commands, file):
     file.write_text(json.dumps({"serve": OLD}))
     commands.add("buildah", WRITES_DIGEST)
-    images.make("127.0.0.1:5001/ml", ["workload"], file=file)
+    images.make("127.0.0.1:5001/ml", ["workload"], file=file, sign=False)
     assert json.loads(file.read_text()) == {"serve": OLD, "workload": f"127.0.0.1:5001/ml/workload@{DIGEST}"}
 
 
