@@ -92,6 +92,10 @@ class FileRegistry:
         with self._state() as state:
             return state["previous"]
 
+    def serviceable(self, version):
+        with self._state() as state:
+            return version in state["retrains"]
+
     def retrain_of(self, version):
         with self._state() as state:
             return state["retrains"][version]

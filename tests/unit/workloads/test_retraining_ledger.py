@@ -40,11 +40,20 @@ def test_a_replayed_alert_is_the_same_retrain(ledger):
     assert {submit(ledger) for _ in range(50)} == {("duplicate", retrain)}
 
 
-def test_replays_stay_the_same_retrain_after_it_is_over(ledger):
+def test_replays_of_an_alert_that_was_answered_start_nothing(ledger):
     submit(ledger)
-    ledger.end(ledger.take(0), "refused", "gate")
+    ledger.end(ledger.take(0), "promoted", "version 2")
     assert submit(ledger)[0] == "duplicate"
     assert ledger.take(0) is None
+
+
+@pytest.mark.parametrize("status", ["failed", "refused", "rolled_back"])
+def test_an_alert_that_goes_on_asks_again_after_a_retrain_in_vain(ledger, status):
+    for attempt in range(3):
+        assert submit(ledger)[0] == "accepted"
+        ledger.end(ledger.take(0), status, f"attempt {attempt}")
+        assert submit(ledger, cooldown=60) == ("cooldown", None)
+    assert [each.detail for each in ledger.recent(9)] == ["attempt 2", "attempt 1", "attempt 0"]
 
 
 def test_an_alert_delivered_again_during_the_watch_starts_nothing_although_the_champion_moved(ledger):

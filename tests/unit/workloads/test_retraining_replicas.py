@@ -270,9 +270,25 @@ def test_a_rollback_never_returns_to_a_version_rolled_back(setting, ledgers, reg
     promoted(setting, ledgers[0], registry)
     first, second = (ChampionAlias(setting, ledger, registry) for ledger in ledgers)
     assert first.go_back().version == "1"
-    with pytest.raises(WorkloadError, match="`previous` is version 2, which was rolled back itself"):
+    with pytest.raises(WorkloadError, match="no version before 1 that was not rolled back itself: `previous` is 2"):
         second.go_back()
     assert registry.champion() == "1"
+
+
+def test_a_second_rollback_goes_further_back(setting, ledgers, registry):
+    for _ in range(3):
+        promoted(setting, ledgers[0], registry)
+    first, second = (ChampionAlias(setting, ledger, registry) for ledger in ledgers)
+    assert [first.go_back().version, second.go_back().version, first.go_back().version] == ["3", "2", "1"]
+    assert registry.champion() == "1"
+
+
+def test_a_rollback_passes_over_what_the_registry_lost(setting, ledgers, registry, monkeypatch):
+    for _ in range(3):
+        promoted(setting, ledgers[0], registry)
+    monkeypatch.setattr(registry, "serviceable", lambda version: version != "2", raising=False)
+    alias = ChampionAlias(setting, ledgers[0], registry)
+    assert [alias.go_back().version, alias.go_back().version] == ["3", "1"]
 
 
 def test_a_version_promoted_again_can_be_rolled_back_to(setting, ledgers, registry):

@@ -47,6 +47,10 @@ class Registry(Protocol):
         """Newest version that the retrain's pipeline registered."""
         ...
 
+    def serviceable(self, version: str) -> bool:
+        """Whether a version may be served."""
+        ...
+
     def move(self, version_from: str, version_to: str, kind: Kind, fence: Callable[[], object]) -> None:
         """Move `champion`; does nothing where it names `version_to` already.
 
@@ -81,6 +85,13 @@ class MlflowRegistry:
             from workloads.lifecycle.registry.versions import candidate_of  # noqa: PLC0415
 
             return candidate_of(self._environment, retrain)
+
+    def serviceable(self, version: str) -> bool:
+        """Whether a version is still there and has a signed verdict."""
+        with registry_outages_named():
+            from workloads.lifecycle.registry.versions import mlflow_client, unusable  # noqa: PLC0415
+
+            return unusable(mlflow_client(self._environment), self._environment, version) is None
 
     def move(self, version_from: str, version_to: str, kind: Kind, fence: Callable[[], object]) -> None:
         """Move `champion`, and leave evidence."""
@@ -158,11 +169,11 @@ class ChampionAlias:
         return move.version_to
 
     def go_back(self, expected: str | None = None, retrain: Retrain | None = None) -> RolledBack | None:
-        """Make `previous` the champion and wait for its first answer.
+        """Make `previous` the champion, or the last champion before that was not rolled back, and wait for an answer.
 
         Two requests about the same champion, at whichever replicas, are one rollback. Does nothing and returns None
-        when `expected` is no longer the champion. Raises WorkloadError when there is no previous version, when it was
-        itself rolled back, or when it does not answer.
+        when `expected` is no longer the champion. Raises WorkloadError when no previous version is left that was not
+        rolled back itself, or when it does not answer.
         """
         begun = time.monotonic()
         asked = expected or self._registry.champion()
@@ -198,12 +209,21 @@ class ChampionAlias:
                 "there is no previous version to roll back to; `champion` stays. `make retrain` releases a new model"
             )
         if self._moves.is_bad(target):
-            raise WorkloadError(
-                f"`previous` is version {target}, which was rolled back itself; `champion` stays version {champion}. "
-                "Promote the version that you want by its run: "
-                "`python -m workloads.lifecycle.registry.versions --register RUN_ID`"
-            )
+            return asked, self._further_back(champion, target)
         return asked, target
+
+    def _further_back(self, champion: str, previous: str) -> str:
+        """The last champion that was not rolled back, where `previous` names one that was."""
+        for version in self._moves.champions():
+            if version not in {champion, previous} and not self._moves.is_bad(version):
+                if self._registry.serviceable(version):
+                    return version
+                _log.warning("version %s cannot be served any more; the rollback goes further back", version)
+        raise WorkloadError(
+            f"there is no version before {champion} that was not rolled back itself: `previous` is {previous}, which "
+            "was; `champion` stays. Promote the version that you want by its run: "
+            "`python -m workloads.lifecycle.registry.versions --register RUN_ID`"
+        )
 
     def _joined(self, asked: str) -> str:
         """Version that a simultaneous rollback of the same champion brought back; raises WorkloadError without one."""

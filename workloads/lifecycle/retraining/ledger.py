@@ -35,6 +35,7 @@ LEGACY_SECONDS = 3 * 3600.0
 """How long a row of a replica of schema 0003, which has no lease, may stay unchanged before its worker is dead."""
 
 _COOLING = ("promoted", "refused", "failed", "rolled_back")
+_IN_VAIN = ("refused", "failed", "rolled_back")
 _PAUSE_SECONDS = 0.5
 _SHIELD = 4_102_444_800.0
 """`lease_until` of a running retrain, the year 2100: a replica of schema 0003 takes the row for a release that lives,
@@ -54,7 +55,7 @@ class Retrain:
 
     id: str
     key: str
-    """What makes a request the same: alert fingerprint, its start and the champion's version."""
+    """What makes a request the same: alert fingerprint, its start, the champion's version, and the try's number."""
     alert: str
     """The alert itself, fingerprint and start, whatever the champion is; empty for a person's request."""
     reason: str
@@ -118,16 +119,20 @@ class Ledger:
 
         `alert` is fingerprint and start of the alert, empty for a person, whose every request is a new one. An alert
         that is delivered again while its own retrain is not over is known, even when the champion has moved by then.
+        One whose retrain ended in vain asks again, once the cooldown is over.
         """
         key = f"{alert}:{version}" if alert else f"hand:{uuid.uuid4().hex}"
         with outages_named(), self.engine.connect() as connection:
             # One look decides nearly every alert of a storm.
-            columns = RETRAINS.c.id, RETRAINS.c.key, RETRAINS.c.alert, RETRAINS.c.slot
-            near = sa.select(*columns).where((RETRAINS.c.key == key) | RETRAINS.c.slot.is_not(None))
-            rows = connection.execute(near).all()
-            known = next((row.id for row in rows if row.key == key or (alert and row.alert == alert)), None)
+            columns = RETRAINS.c.id, RETRAINS.c.key, RETRAINS.c.alert, RETRAINS.c.slot, RETRAINS.c.status
+            same = (RETRAINS.c.alert == alert) & (RETRAINS.c.version_before == version) if alert else sa.false()
+            rows = connection.execute(sa.select(*columns).where(same | RETRAINS.c.slot.is_not(None))).all()
+            mine = [row for row in rows if alert and row.alert == alert]
+            known = next((row.id for row in mine if row.slot or row.status not in _IN_VAIN), None)
             if known is not None:
                 return "duplicate", str(known)
+            if mine:
+                key = f"{key}:{len(mine) + 1}"
             if any(row.slot == "queued" for row in rows):
                 return "queue_full", None
             if alert and self._cooling(connection, cooldown_seconds):

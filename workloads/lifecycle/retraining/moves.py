@@ -127,6 +127,13 @@ class Moves:
         last = self._newest((MOVES.c.version_from == version) | (MOVES.c.version_to == version))
         return last is not None and last.kind == "rollback" and last.version_from == version
 
+    def champions(self) -> list[str]:
+        """Every version that was the champion before the last move, the latest first."""
+        query = sa.select(MOVES.c.version_from).where(MOVES.c.outcome == "done", MOVES.c.version_from != "")
+        with outages_named(), self._engine.connect() as connection:
+            found = connection.execute(query.order_by(MOVES.c.ended_at.desc())).scalars()
+            return list(dict.fromkeys(map(str, found)))
+
     def _newest(self, condition: sa.ColumnElement[bool]) -> Move | None:
         query = sa.select(MOVES).where(MOVES.c.outcome == "done", condition).order_by(MOVES.c.ended_at.desc())
         with outages_named(), self._engine.connect() as connection:
