@@ -92,8 +92,8 @@ review: install ## what a pull request is told about STACK since BASE: preview, 
 	@$(if $(DEPLOYED),$(WITH),$(SIMULATED)) "$(CURDIR)/$(INFRA)/python" -m stacks.review --stack $(STACK) \
 	  $(if $(DEPLOYED),--deployed,$(if $(BASE),--base $(BASE))) --reports "$(abspath $(or $(REPORT),reports))"
 
-cost: install ## what STACK costs in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
-	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.cost --stack $(STACK) $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")
+cost: install ## what STACK and each workload cost in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
+	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.cost --stack $(STACK) --workload "$(WORKLOAD)" $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")
 
 drift: ## fail when what STACK consists of was changed behind its back; changes nothing
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi

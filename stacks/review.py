@@ -119,7 +119,7 @@ def cost(plan: Plan, stack: str, base: str, reports: Path) -> Part:
     if "difference" in told:
         total = f"{told['difference']['expected']:+,.0f} USD a month, to {total}"
     table = as_text(estimate).rstrip()
-    body = f"<details><summary>cost by role</summary>\n\n```\n{table}\n```\n\n</details>\n"
+    body = f"<details><summary>cost by role and by workload</summary>\n\n```\n{table}\n```\n\n</details>\n"
     return Part(name="cost", failed=False, verdict=total, body=f"### Cost: {total}\n\n{body}")
 
 

@@ -1,4 +1,4 @@
-"""`python -m stacks.cost --stack NAME [--base NAME] [--json FILE]`: estimates what a stack costs in a month.
+"""`python -m stacks.cost --stack NAME [--base NAME] [--workload NAME] [--json FILE]`: estimates a stack's monthly bill.
 
 Runs `pulumi preview --json` where the caller has set it up: on a real backend, or below `python -m stacks.simulated`.
 With `--base` it tells the difference between the stack's state and what the preview would make of it.
@@ -7,12 +7,14 @@ With `--base` it tells the difference between the stack's state and what the pre
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stacks.cost.graph import before_and_after
 from stacks.cost.prices import PriceError, load
 from stacks.cost.pricing import lines
 from stacks.cost.report import Estimate, as_json, as_text
+from stacks.cost.shares import by_workload, part_of
 from stacks.preview.__main__ import preview
 from stacks.preview.plan import PreviewError
 
@@ -22,10 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stacks.cost", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--base", default="", help="what the stack's state is of; none: only the estimate")
+    parser.add_argument("--workload", default="", help="whose part of the bill is shown, beside what all share")
     parser.add_argument("--json", type=Path, help="file for the estimate as JSON")
     given = parser.parse_args(arguments)
     try:
         estimate = estimated(given.stack, preview(given.stack, []), given.base)
+        if given.workload:
+            estimate = replace(estimate, workloads=part_of(estimate.workloads, given.workload))
     except (PreviewError, PriceError) as error:
         sys.stderr.write(f"{given.stack}: {error}\n")
         return 1
@@ -42,10 +47,12 @@ def estimated(stack: str, told: str, base: str) -> Estimate:
     """
     prices = load()
     before, after = before_and_after(told)
+    bill = lines(after, prices)
     return Estimate(
         stack=stack,
         prices=prices,
-        lines=lines(after, prices),
+        lines=bill,
+        workloads=by_workload(after, bill, prices),
         base=base,
         before=lines(before, prices) if base else (),
     )

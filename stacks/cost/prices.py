@@ -92,6 +92,9 @@ class Usage(Settings):
     gpu_pool_share: Share
     """The same of the GPU pools'."""
 
+    gib_per_vcpu: Annotated[float, Field(gt=0)]
+    """GiB of memory beside each vCPU of the CPU pools' machines; by it, reserved memory counts as vCPUs."""
+
     spot_price_share: Share
     """Mean price of spot capacity, as a share of the on-demand price; at worst all is on-demand."""
 

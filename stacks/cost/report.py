@@ -1,14 +1,12 @@
 """The estimate as text and as JSON, of one stack or of what an update would change."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from stacks.cost.prices import Prices
 from stacks.cost.pricing import Line
-
-Money = tuple[float, float]
-"""US dollars a month, as expected and at worst."""
+from stacks.cost.shares import Money, total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +24,8 @@ class Estimate:
 
     before: Sequence[Line] = ()
 
-
-def total(lines: Sequence[Line]) -> Money:
-    """Sum of some lines."""
-    return sum(line.expected for line in lines), sum(line.worst for line in lines)
+    workloads: Mapping[str, Money] = field(default_factory=dict)
+    """Workload -> its part of the bill, and the rest as `shared`."""
 
 
 def by_role(lines: Sequence[Line]) -> dict[str, Money]:
@@ -67,6 +63,7 @@ def as_text(estimate: Estimate) -> str:
             header,
             *table,
             "",
+            *_of_workloads(estimate),
             (
                 f"Expected: CPU pools at {usage.cpu_pool_share:.0%} of their limits and GPU pools at "
                 f"{usage.gpu_pool_share:.0%}, spot at {usage.spot_price_share:.0%} of the on-demand price."
@@ -81,6 +78,18 @@ def as_text(estimate: Estimate) -> str:
     )
 
 
+def _of_workloads(estimate: Estimate) -> list[str]:
+    """Each workload's part of the bill, and what they share."""
+    if not (estimate.workloads and estimate.lines):
+        return []
+    rows = [f"{name:<24}{money[0]:>12,.2f}{money[1]:>12,.2f}" for name, money in estimate.workloads.items()]
+    note = (
+        "A workload's part: its own resources, and its servers' share of the CPU nodes by what they reserve.\n"
+        "The nodes of jobs are shared, as a preview does not say how long jobs run."
+    )
+    return [f"{'by workload':<24}{'expected':>12}{'worst case':>12}", *rows, "", note]
+
+
 def as_json(estimate: Estimate) -> str:
     """For machines: totals, roles, lines, and the difference."""
     now, then = total(estimate.lines), total(estimate.before)
@@ -91,6 +100,7 @@ def as_json(estimate: Estimate) -> str:
         "unit": "US dollars a month, without tax",
         "total": _money(now),
         "roles": roles,
+        "workloads": {name: _money(money) for name, money in estimate.workloads.items()},
         "unconfirmed_share": round(unconfirmed(estimate), 3),
         "lines": [
             {

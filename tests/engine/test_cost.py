@@ -28,3 +28,8 @@ def test_every_resource_of_prod_is_priced_or_free_for_a_reason(tmp_path):
     assert set(told["roles"]) >= {"cluster", "network", "node-pool", "gpu-node-pool", "database", "online-store"}
     assert told["total"]["worst"] > told["total"]["expected"] > 0
     assert told["roles"]["gpu-node-pool"]["worst"] > 10 * told["roles"]["gpu-node-pool"]["expected"]
+    parts = told["workloads"]
+    assert list(parts) == ["loan-default", "shared"]
+    for case in ("expected", "worst"):
+        assert 0 < parts["loan-default"][case] < parts["shared"][case]
+        assert sum(part[case] for part in parts.values()) == pytest.approx(told["total"][case], abs=0.02)
