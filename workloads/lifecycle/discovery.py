@@ -141,7 +141,9 @@ def first_problem(error: ValidationError) -> str:
     part = [] if error.title == Workload.__name__ else [error.title]
     where = ".".join(map(str, [*part, *problem["loc"]])) if problem["loc"] else ""
     if problem["type"] == "missing":
-        return f"{where} is missing: give it"
+        field = Workload.model_fields.get(where)
+        described = f" ({field.description.removesuffix('.')})" if field is not None and field.description else ""
+        return f"{where} is missing{described}: give it"
     text = str(problem["msg"]).removeprefix("Value error, ")
     given = "" if problem["type"] == "value_error" else f" (got {problem['input']!r}); correct it"
     return f"{where}: {text}{given}" if where else f"{text}{given}"

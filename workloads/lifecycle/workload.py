@@ -51,6 +51,7 @@ class Workload(Part):
     source: Source
 
     entities: Annotated[tuple[Entity, ...], Field(min_length=1)]
+    """One or more: what a prediction is about, each with its key."""
 
     views: Annotated[tuple[View, ...], Field(min_length=1)]
 

@@ -109,7 +109,9 @@ def test_bad_definition_is_refused_in_one_line_that_names_the_field(changes, mes
 def test_entity_is_required():
     with pytest.raises(ValidationError) as caught:
         Workload.model_validate({key: value for key, value in MINIMAL.items() if key != "entities"})
-    assert first_problem(caught.value) == "entities is missing: give it"
+    assert first_problem(caught.value) == (
+        "entities is missing (One or more: what a prediction is about, each with its key): give it"
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ PUMPS = Workload(
         ),
     ),
     {entities}
-    views=(View(name="pump_features", ttl=timedelta(days=1), features=({features},)),),
+    views=(View(name="pump_features", {view}ttl=timedelta(days=1), features=({features},)),),
     outcome=Outcome(label="fails", column={label!r}),
     gate=({gate}),
     derive={derive!r},
@@ -53,6 +53,7 @@ GOOD = {
     "imports": "",
     "name": "turbofan",
     "entities": 'entities=(Entity(name="pump", key="Serial", column="serial", description="A pump"),),',
+    "view": "",
     "features": "HEAT",
     "label": "failed",
     "gate": "",
@@ -68,7 +69,14 @@ BAD = {
         {"features": 'Feature(name="fails", type="integer", description="1 or 0")'},
         "views.features holds the label 'fails': a model that is given its label learns nothing; remove it",
     ),
-    "an entity missing": ({"entities": ""}, "entities is missing: give it"),
+    "an entity missing": (
+        {"entities": ""},
+        "entities is missing (One or more: what a prediction is about, each with its key): give it",
+    ),
+    "a view of an entity that is not there": (
+        {"view": 'entities=("site",), '},
+        "views.entities names the entity 'site', which is none of pump: name one of these, or add it there",
+    ),
     "no entity": ({"entities": "entities=(),"}, "entities: Tuple should have at least 1 item .* (got ()); correct it"),
     "a threshold out of range": (
         {"gate": 'Threshold(limit="min_ranking", value=1.5, reason="all")'},
