@@ -10,6 +10,7 @@ import pytest
 
 from infra.core import paths
 from stacks.workload_settings import REGISTERED
+from tests.unit.workloads import pumps
 from tests.unit.workloads.pumps import PUMPS
 from workloads.lifecycle import discovery
 
@@ -31,6 +32,12 @@ STEMS = r"(?i:loan|turbofan|pump|aircraft|credit.?(card|score))"
 """Words of the subjects, in any part of a name."""
 
 
+SUBJECT = {"loan_default": "bank|card|credit|debt", "turbofan": "engine|FD001"}
+"""Workload -> words, one of which is in each sentence that ties a symbol to its subject."""
+
+TEST_WORKLOAD_LINES = 150
+
+
 def public(source):
     """Names that a module defines at its top, without those that begin with an underscore."""
     found = set()
@@ -49,8 +56,9 @@ def symbols(workload):
 
 
 def subject():
-    """A pattern of every name of a definition that is no English word, and of `STEMS`."""
-    names = {
+    """A pattern of every name of a workload that is no English word, and of `STEMS`."""
+    names = {symbol.partition(".")[2] for sentences in SENTENCES.values() for symbol in sentences}
+    names |= {
         name
         for each in (*WORKLOADS, PUMPS)
         for name in (
@@ -66,8 +74,8 @@ def subject():
     return re.compile(rf"\b({'|'.join(map(re.escape, odd))})\b|{STEMS}")
 
 
-def speaking():
-    """Generic files that name a workload or its subject -> the first such line."""
+def generic():
+    """Names of the files that are about no workload."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *GENERIC],
         cwd=paths.CHECKOUT,
@@ -75,8 +83,13 @@ def speaking():
         text=True,
         check=True,
     )
+    return [name for name in listed.stdout.split("\0") if name]
+
+
+def speaking():
+    """Generic files that name a workload or its subject -> the first such line."""
     pattern, found = subject(), {}
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in generic():
         path = paths.CHECKOUT / name
         if path.is_file():
             line = next((line for line in path.read_text(errors="replace").splitlines() if pattern.search(line)), None)
@@ -87,14 +100,23 @@ def speaking():
 @pytest.mark.parametrize("workload", sorted(SENTENCES))
 def test_each_symbol_of_a_workload_has_a_sentence_about_its_subject(workload):
     assert symbols(workload) == set(SENTENCES[workload])
-    assert [
-        name for name, sentence in SENTENCES[workload].items() if not re.fullmatch(r"[A-Z].{20,}\.", sentence)
-    ] == []
+    named = re.compile(rf"(?=.*({SUBJECT[workload]}))[A-Z].{{20,}}\.", re.IGNORECASE)
+    assert {name: text for name, text in SENTENCES[workload].items() if not named.fullmatch(text)} == {}
 
 
 def test_every_workload_of_the_repository_has_its_symbols_listed():
     packages = {path.parent.name for path in (paths.CHECKOUT / "workloads").glob("*/definition.py")}
     assert packages == set(SENTENCES)
+
+
+def test_test_workload_is_short_and_has_what_no_other_one_has():
+    source = Path(pumps.__file__).read_text().splitlines()
+    assert len(source) <= TEST_WORKLOAD_LINES
+    assert [entity.type for entity in PUMPS.entities] == ["string", "integer"]
+    assert len({view.ttl for view in PUMPS.views}) == 2
+    assert {feature.type for feature in PUMPS.inputs if feature.nullable} == {"number", "string", "integer"}
+    (outcome,) = (column for column in PUMPS.source.columns if column.name == PUMPS.outcome.column)
+    assert outcome.nullable
 
 
 def test_public_symbols_are_found_in_every_form():
@@ -103,6 +125,8 @@ def test_public_symbols_are_found_in_every_form():
 
 
 def test_nothing_generic_names_a_workload_or_its_subject():
+    files = generic()
+    assert [place for place in GENERIC if not any(name.startswith(place) for name in files)] == []
     found = speaking()
     assert {name: line for name, line in found.items() if name not in ALLOWED} == {}
     assert set(ALLOWED) <= set(found), "nothing there names a workload any more: remove it from ALLOWED"
@@ -110,7 +134,17 @@ def test_nothing_generic_names_a_workload_or_its_subject():
 
 @pytest.mark.parametrize(
     "line",
-    ["a loan", "LoanDefault", "CustomerID", "bias.EDUCATION", "LIMIT_BAL", "turbofan-model", "W31_slope", "TestPumps"],
+    [
+        "a loan",
+        "LoanDefault",
+        "CustomerID",
+        "bias.EDUCATION",
+        "LIMIT_BAL",
+        "turbofan-model",
+        "W31_slope",
+        "TestPumps",
+        "INCOME_STEP",
+    ],
 )
 def test_words_of_a_subject_are_recognized(line):
     assert subject().search(line)
