@@ -37,12 +37,15 @@ def main(version):
         write(folder / f"{stack}.json.gz", state)
 
 
-def adopt(file):
-    """Let a recorded state be read with the passphrase of the stack in the current folder."""
+def adopt(file, *workloads):
+    """Let a recorded state be read with the passphrase of the stack in the current folder, which lists workloads."""
     (settings,) = Path.cwd().glob("Pulumi.*.yaml")
-    salt = yaml.safe_load(settings.read_text())["encryptionsalt"]
+    written = yaml.safe_load(settings.read_text())
+    if workloads:
+        written["config"]["mlplatform:workloads"] = list(workloads)
+        settings.write_text(yaml.safe_dump(written))
     state = json.loads(file.read_text())
-    state["deployment"]["secrets_providers"] = {"type": "passphrase", "state": {"salt": salt}}
+    state["deployment"]["secrets_providers"] = {"type": "passphrase", "state": {"salt": written["encryptionsalt"]}}
     file.write_text(json.dumps(state))
 
 
@@ -58,6 +61,6 @@ def read(file):
 
 if __name__ == "__main__":
     if sys.argv[1] == "--adopt":
-        adopt(Path(sys.argv[2]))
+        adopt(Path(sys.argv[2]), *sys.argv[3:])
     else:
         main(sys.argv[1])

@@ -16,11 +16,14 @@ LOSSES = {"replace", "delete"}
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
-def preview_on(state, stack, folder):
-    """The plan of an update of a recorded stack."""
+BOTH = ("loan_default", "turbofan")
+
+
+def preview_on(state, stack, folder, workloads=()):
+    """The plan of an update of a recorded stack, which lists other workloads than before where some are given."""
     file = folder / "state.json"
     file.write_text(json.dumps(state))
-    adopt = f"{sys.executable} {FOLDER / 'record.py'} --adopt {file}"
+    adopt = f"{sys.executable} {FOLDER / 'record.py'} --adopt {file} {' '.join(workloads)}"
     script = f"{adopt}; pulumi stack import --file {file} >&2; pulumi preview --json --show-sames --non-interactive"
     return parse(simulated(stack, script))
 
@@ -33,6 +36,13 @@ def lost(plan):
 def test_an_upgrade_replaces_or_deletes_nothing_that_holds_data(file, tmp_path):
     plan = preview_on(read(file), file.name.partition(".")[0], tmp_path)
     assert {step.type for step in plan.steps} & set(destruction.GUARDED), "nothing that holds data was recorded"
+    assert lost(plan) == []
+
+
+@pytest.mark.parametrize("file", RECORDED, ids=lambda path: f"{path.parent.name}-{path.name.partition('.')[0]}")
+def test_a_second_workload_replaces_or_deletes_nothing_that_holds_data(file, tmp_path):
+    plan = preview_on(read(file), file.name.partition(".")[0], tmp_path, BOTH)
+    assert any(step.role == "turbofan" and step.change == "create" for step in plan.changes)
     assert lost(plan) == []
 
 
