@@ -15,6 +15,7 @@ from workloads.lifecycle.base.errors import DataError, WorkloadError
 from workloads.lifecycle.base.scrape import Page
 from workloads.lifecycle.base.servers import trust
 from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features.windows import learnt_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,7 @@ class Champion:
 def save(environment: Environment, run_id: str, frame: "pd.DataFrame") -> None:
     """Keep the rows of a training; raises WorkloadError when the store cannot be written."""
     buffer = io.BytesIO()
-    frame[environment.definition.kept].to_parquet(buffer, index=False)
+    frame[learnt_columns(environment.definition)].to_parquet(buffer, index=False)
     Store.open(environment).write(key(run_id), buffer.getvalue())
 
 

@@ -6,6 +6,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
@@ -31,6 +32,7 @@ from workloads.lifecycle.operations.drill.hops import (
     Timeline,
     Wait,
 )
+from workloads.lifecycle.operations.drill.replay import Replay, replayed
 from workloads.lifecycle.operations.drill.view import View
 from workloads.lifecycle.retraining.client import OVER, Client
 from workloads.lifecycle.schema import Shift
@@ -118,8 +120,9 @@ class Drill:
 
     def _drift(self, before: str) -> None:
         begun = time.time()
-        rows = self._reference(self._rows)
-        self._capture(drifted(rows, self._workload))
+        known = self._reference()
+        replay = replayed(known, self._workload, self._rows, _SEED)
+        self._capture(replace(replay, rows=drifted(replay.rows, self._workload)))
         share = self._compute()
         self._metric(share)
         self._fire()
@@ -127,7 +130,7 @@ class Drill:
         ended = self._pipeline(retrain)
         if self._scenario == "poisoned":
             self._refused(ended, before)
-            self._send(rows.head(REQUEST_ROWS * 2), "calm")
+            self._send(_sampled(known, REQUEST_ROWS * 2), "calm")
             self._client.post("/strike", {"prefix": f"{self._prefix}-d"})
             self._check("calm requests again")
         else:
@@ -135,7 +138,7 @@ class Drill:
         self._resolved()
 
     def _bad_release(self, before: str) -> None:
-        rows = self._reference(BAD_RELEASE_ROWS)
+        rows = _sampled(self._reference(), BAD_RELEASE_ROWS)
         retrain = str(self._client.post("/retrain", {"reason": f"{self._prefix}: a bad release"})["retrain"])
         ended = self._pipeline(retrain)
         self._promoted(ended, before)
@@ -167,28 +170,35 @@ class Drill:
     def _retrain(self, retrain: str) -> dict[str, Any]:
         return dict(next(item for item in self._client.status()["recent"] if item["id"] == retrain))
 
-    def _reference(self, count: int) -> "pd.DataFrame":
+    def _reference(self) -> "pd.DataFrame":
+        """The champion's training rows."""
         import pandas as pd  # noqa: PLC0415
 
         frame = pd.read_parquet(io.BytesIO(self._client.get("/reference").content))
-        known = frame[frame[self._workload.outcome.label].notna()]
-        return known.sample(min(count, len(known)), random_state=_SEED).reset_index(drop=True)
+        return frame[frame[self._workload.outcome.label].notna()].reset_index(drop=True)
 
-    def _capture(self, rows: "pd.DataFrame") -> None:
-        self._send(rows, "d")
-        truth = rows[self._workload.outcome.label]
-        self._label(rows, poisoned(truth) if self._scenario == "poisoned" else truth)
-        self.timeline.say(CAPTURED, f"{len(rows)} drifted rows, with outcomes")
+    def _capture(self, replay: Replay) -> None:
+        """Send the rows of a replay, and report each outcome as soon as it is known there."""
+        truth = replay.rows[self._workload.outcome.label]
+        told = poisoned(truth) if self._scenario == "poisoned" else truth
 
-    def _send(self, rows: "pd.DataFrame", part: str) -> None:
+        def report(start: int, stop: int) -> None:
+            due = replay.due(start, stop)
+            self._label(due, told[due.index])
+
+        self._send(replay.rows, "d", report)
+        self.timeline.say(CAPTURED, f"{replay.says}, drifted, with the outcomes that are known")
+
+    def _send(self, rows: "pd.DataFrame", part: str, sent: Callable[[int, int], None] | None = None) -> None:
         """Ask for predictions, and wait until they are in the store."""
         stored = self._view.stored()
-        self._ask(rows, part)
+        self._ask(rows, part, sent)
         text = f"of {len(rows)} rows are in the store; is capture on, does the server reach it?"
         with self._within(CAPTURED, lambda: f"{self._view.stored() - stored:.0f} {text}") as wait:
             wait(lambda: self._view.stored() - stored >= len(rows))
 
-    def _ask(self, rows: "pd.DataFrame", part: str) -> None:
+    def _ask(self, rows: "pd.DataFrame", part: str, sent: Callable[[int, int], None] | None = None) -> None:
+        """Ask for predictions of rows; `sent` is called after each request with the places of its rows."""
         for number, start in enumerate(range(0, len(rows), REQUEST_ROWS)):
             instances = vectors(rows.iloc[start : start + REQUEST_ROWS], self._workload)
             try:
@@ -197,19 +207,21 @@ class Drill:
                 raise HopBrokenError(f"{CAPTURED}: the model server does not answer: {error}") from error
             if answer.is_error:
                 raise HopBrokenError(f"{CAPTURED}: a request got {answer.status_code}: {answer.text[:200]}")
+            if sent is not None:
+                sent(start, start + REQUEST_ROWS)
 
     def _label(self, rows: "pd.DataFrame", labels: "pd.Series[Any]") -> None:
-        """Report the outcomes of the requests of part `d`."""
+        """Report outcomes of the requests of part `d`, whose rows the index numbers."""
         keys = rows[list(self._workload.keys)].astype(object).to_dict("records")
         number = int if self._workload.problem == "binary" else float
         outcomes = [
             {
                 "request_id": f"{self._prefix}-d{index // REQUEST_ROWS}",
-                "row": index % REQUEST_ROWS,
+                "row": int(index % REQUEST_ROWS),
                 "outcome": number(label),
                 **of,
             }
-            for index, (label, of) in enumerate(zip(labels, keys, strict=True))
+            for index, label, of in zip(rows.index, labels, keys, strict=True)
         ]
         for start in range(0, len(outcomes), OUTCOME_ROWS):
             self._client.post("/outcomes", {"outcomes": outcomes[start : start + OUTCOME_ROWS]})
@@ -361,6 +373,10 @@ class Drill:
             yield wait
         except (httpx.HTTPError, ValueError, KeyError) as error:
             raise HopBrokenError(f"{hop}: {type(error).__name__}: {error}") from error
+
+
+def _sampled(known: "pd.DataFrame", count: int) -> "pd.DataFrame":
+    return known.sample(min(count, len(known)), random_state=_SEED).reset_index(drop=True)
 
 
 def drifted(rows: "pd.DataFrame", workload: Workload) -> "pd.DataFrame":
