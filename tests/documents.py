@@ -1,5 +1,6 @@
 """What the documents show: every fenced block, and the commands of those that are for a shell."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from infra.core.paths import CHECKOUT
 DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 TUTORIAL = CHECKOUT / "docs" / "extending.md"
 """Its commands are about what it lets its reader write; `tests/unit/docs/test_tutorial.py` follows it."""
+_NAMED = re.compile(r"`([\w./-]+)`(, [^:]*)?:")
+"""A paragraph that names the file of the block below it."""
+
 SHELL = ("sh", "bash", "console")
 SETS_THE_SHELL = ("export ", "cd ", "eval ")
 
@@ -53,3 +57,30 @@ def commands(documents: Iterable[Path] = DOCUMENTS) -> list[str]:
     """Every command of every document, once."""
     every = (block for document in documents for block in blocks(document.read_text(), document))
     return list(dict.fromkeys(command for block in every for command in block.commands))
+
+
+def tutorial() -> str:
+    """The part of `TUTORIAL` about a workload of another repository."""
+    (text,) = re.findall(r"^## a workload\n(.*?)^## ", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def tutorial_files() -> dict[str, str]:
+    """Path -> content of each block of the tutorial that a paragraph above it names."""
+    found, named = {}, None
+    for token in MarkdownIt().parse(tutorial()):
+        if token.type == "inline":
+            named = _NAMED.fullmatch(token.content)
+        elif token.type == "fence" and named:
+            found[named[1]], named = token.content, None
+    return found
+
+
+def write_package(folder: Path) -> Path:
+    """Write the files of the tutorial's package, `greenhouse`, below a folder."""
+    for name, content in tutorial_files().items():
+        if not name.startswith("Pulumi."):
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+    return folder

@@ -1,4 +1,7 @@
-"""Two workloads on one stack, in a copy of the checkout whose stack file lists both; its first updates are cut off."""
+"""Two workloads on one stack, in a copy of the checkout whose stack file lists both; its first updates are cut off.
+
+Later the workload of the tutorial joins them, an installed package.
+"""
 
 import shutil
 import subprocess
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.core import paths
+from tests.documents import write_package
 
 from . import browser
 from .interruption import interrupt
@@ -17,6 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 LISTED = "  mlplatform:workloads: [loan_default, turbofan]\n"
 NAMES = ["loan-default", "turbofan"]
+SCENARIOS = ("a bad release", "drift", "poisoned outcomes")
 KEYS = {"loan-default": {"CustomerID": 1001}, "turbofan": {"unit": 1}}
 
 
@@ -108,7 +113,29 @@ def test_workload_that_the_stack_does_not_list_is_refused(both):
     assert "Traceback" not in printed
 
 
+@pytest.fixture(scope="module")
+def joined(both, found):
+    """Outputs after the tutorial's last commands."""
+    folder = write_package(both.state.parent / "greenhouse")
+    both.make("workload", f"FROM={folder}")
+    file = both.checkout / "Pulumi.local.yaml"
+    file.write_text(file.read_text().replace("turbofan]", "turbofan, greenhouse]"))
+    assert f"curl -s {found['endpoints'][NAMES[0]]['prediction_url']}" in both.up()
+    return both.outputs()
+
+
+def test_workload_of_the_tutorial_joins_a_running_stack(both, found, joined):
+    for instance in ({"Bed": 1}, [20.0, 14.0]):
+        answer = ask(joined["endpoints"]["greenhouse"]["prediction_url"], {"instances": [instance]})
+        assert (answer.status, len(answer.body["predictions"])) == (200, 1)
+    assert {name: joined["endpoints"][name] for name in NAMES} == found["endpoints"]
+    assert "probes found their part at work" in both.make("doctor", "WORKLOAD=greenhouse")
+
+
 @pytest.mark.soak
 @pytest.mark.usefixtures("found")
 def test_drill_of_the_second_workload_closes_the_loop(both):
-    assert "the loop closed in" in both.make("drill", "WORKLOAD=turbofan")
+    printed = both.make("drill", "WORKLOAD=turbofan")
+    assert printed.count("the loop closed in") == len(SCENARIOS)
+    assert "of which ended, after" in printed
+    assert "nothing: version" in printed

@@ -2,24 +2,19 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from markdown_it import MarkdownIt
 
 from infra.core import paths
-from tests.documents import TUTORIAL, blocks
+from tests.documents import TUTORIAL, blocks, tutorial, tutorial_files, write_package
 from tools import pulumi_cli
 from tools.environments import EXTENDED
 
 pytestmark = pytest.mark.timeout(900)  # a minute of a quiet machine
-
-NAMED = re.compile(r"`([\w./-]+)`(, [^:]*)?:")
-"""A paragraph that names the file of the block below it."""
 
 PLACE = "path/to/greenhouse"
 STACK_FILE = "Pulumi.local.yaml"
@@ -31,8 +26,8 @@ FOLLOWED = {
 """Command -> what it has to print."""
 
 INSTEAD = {
-    "make up": "the tests of the stack's graph below; `tests/e2e` brings stacks up",
-    "make doctor WORKLOAD=greenhouse": "it asks a running stack; `tests/e2e` asks one of each workload",
+    "make up": "the tests of the stack's graph below; `tests/e2e/test_two_workloads.py` brings it up beside two others",
+    "make doctor WORKLOAD=greenhouse": "it asks a running stack, as `tests/e2e/test_two_workloads.py` does",
 }
 """Command -> why it is not run here."""
 
@@ -63,36 +58,14 @@ print(json.dumps([schema.text() == schema.PATH.read_text(), reference.text() == 
 """
 
 
-def section():
-    (text,) = re.findall(r"^## a workload\n(.*?)^## ", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
-    return text
-
-
-def files():
-    """Path -> content of each block that a paragraph above it names."""
-    found, named = {}, None
-    for token in MarkdownIt().parse(section()):
-        if token.type == "inline":
-            named = NAMED.fullmatch(token.content)
-        elif token.type == "fence" and named:
-            found[named[1]], named = token.content, None
-    return found
-
-
 def commands():
-    return [command for block in blocks(section(), TUTORIAL) for command in block.commands]
+    return [command for block in blocks(tutorial(), TUTORIAL) for command in block.commands]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder beside the checkout with the files of the tutorial."""
-    folder = tmp_path_factory.mktemp("beside") / "greenhouse"
-    for name, content in files().items():
-        if name != STACK_FILE:
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(content)
-    return folder
+    return write_package(tmp_path_factory.mktemp("beside") / "greenhouse")
 
 
 @pytest.fixture(scope="module")
@@ -160,13 +133,13 @@ def test_command_of_the_tutorial_says_what_it_should(followed, command):
 
 
 def test_tutorial_has_no_more_code_than_a_reader_follows():
-    assert 50 < sum(len(content.splitlines()) for content in files().values()) < 110
+    assert 50 < sum(len(content.splitlines()) for content in tutorial_files().values()) < 110
 
 
 @pytest.mark.usefixtures("followed")
 def test_stack_that_lists_the_workload_declares_it(environ):
     blocks_of_file = {
-        key.removeprefix("mlplatform:"): value for key, value in yaml.safe_load(files()[STACK_FILE]).items()
+        key.removeprefix("mlplatform:"): value for key, value in yaml.safe_load(tutorial_files()[STACK_FILE]).items()
     }
     command = [python(environ, "infra"), "-c", GRAPH, json.dumps(blocks_of_file)]
     ended = subprocess.run(command, cwd=paths.CHECKOUT, env=environ, capture_output=True, text=True, check=False)
