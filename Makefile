@@ -67,6 +67,9 @@ else
 	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS))
 endif
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.audit note --stack $(STACK) --action up
+ifeq ($(STACK),local)
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.credentials --link
+endif
 	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome --stack $(STACK)
 
 preview: install ## show what `up` would change; other stacks than local without any account, since BASE if given
@@ -127,7 +130,7 @@ access-matrix: ## who may do what on AWS, as the program of STACK declares it
 outputs: ## where everything is, as JSON
 	@$(WITH) pulumi stack output --stack $(STACK) --json
 
-credentials: ## who to log in as at the servers of STACK; SERVER=name prints it for `curl -K -`
+credentials: ## who to log in as at the servers of STACK, a link to the start page; SERVER=name for `curl -K -`
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.credentials --server "$(SERVER)"
 
 forward: ## open loopback ports to the servers of STACK on a cluster, until interrupted

@@ -34,6 +34,9 @@ from stacks.workload_settings import REGISTERED
 from workloads.lifecycle.component import Lifecycle, LifecycleArgs
 from workloads.lifecycle.operations.start_page.component import Shown, StartPage, StartPageArgs
 
+TRACKING_SERVER = "workloads.lifecycle.registry.tracking_server:app"
+"""MLflow's server with a login, for a stack on this machine."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
@@ -77,7 +80,14 @@ def declare(settings: StackSettings, surroundings: Surroundings) -> None:
     default = definitions[settings.default].name
     by_name = {definitions[name].name: each for name, each in made.items()}
     shown = {name: _shown(base, each, outputs.ending_of(name, default)) for name, each in by_name.items()}
-    arguments = StartPageArgs(compute=platform.compute, default=default, shown=shown, logins=outputs.logins(platform))
+    arguments = StartPageArgs(
+        compute=platform.compute,
+        default=default,
+        shown=shown,
+        logins=outputs.logins(platform),
+        # Elsewhere the gateway, or the port that a person forwards, decides who reaches it.
+        credentials=platform.credentials if isinstance(base.exposure, Direct) else None,
+    )
     page = StartPage("start-page", arguments, opts)
     outputs.export_by_workload(by_name, default, base.exposure)
     outputs.export(shown[default].links, base, page, by_name[default])
@@ -203,6 +213,7 @@ def _platform(
             substrate,
             tracking.Stores(artifacts=artifacts, database=sql, identity=identities),
             opts,
+            app=TRACKING_SERVER,
             hosts=exposure.hosts(outputs.TRACKING),
         ),
         pipelines=pipelines.build(

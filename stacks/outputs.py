@@ -66,9 +66,14 @@ def endpoints(platform: Platform, workload: Lifecycle) -> dict[str, pulumi.Outpu
 
 
 def logins(platform: Platform) -> dict[str, pulumi.Output[str]]:
-    """`user:password` of each server among the outputs that asks for a login of its own; secret."""
-    found = platform.monitoring.logins
-    return {f"{server}_login": login for server, login in found.items() if f"{server}_url" in SERVERS}
+    """`user:password` or bearer token of each server among the outputs that asks for one; secret."""
+    mlflow = platform.tracking.login
+    found = {**platform.monitoring.logins, **({} if mlflow is None else {TRACKING: mlflow})}
+    token = platform.policy_server.token
+    return {
+        **{f"{server}_login": login for server, login in found.items() if f"{server}_url" in SERVERS},
+        **({} if token is None else {"policy_token": token}),
+    }
 
 
 def named(ending: str) -> dict[str, Server]:
@@ -98,6 +103,8 @@ def export(found: Mapping[str, pulumi.Input[str]], base: "Base", start_page: Sta
         pulumi.export(name, value)
     pulumi.export("start_url", base.exposure.expose(START, start_page.url))
     pulumi.export("retrain_token", workload.retrain_token)
+    if start_page.token is not None:
+        pulumi.export("start_token", start_page.token)
     for name, login in logins(base.platform).items():
         pulumi.export(name, login)
     if base.kubeconfig is not None:

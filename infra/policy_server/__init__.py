@@ -1,5 +1,6 @@
 """Policy server: OPA, which decides at release time whether a model may serve."""
 
+from collections.abc import Mapping
 from typing import Protocol, assert_never
 
 import pulumi
@@ -20,6 +21,12 @@ class PolicyServer(Protocol):
 
     ready: pulumi.Resource
     """What a consumer that needs the server at once depends on."""
+
+    token: pulumi.Output[str] | None
+    """Bearer token that the server asks for; secret. None where network policies decide who reaches it."""
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
+    """Environment variables by which a caller has the token; empty where there is none."""
 
 
 def build(

@@ -1,5 +1,6 @@
 """Policy server on a cluster: OPA with the checkout's release policy, which no caller can change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,11 @@ class OpaOnKubernetes(pulumi.ComponentResource):
     ready: pulumi.Resource
     """The pods, once they answer with all policies loaded."""
 
+    token: pulumi.Output[str] | None = None
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
+    """None: network policies decide who reaches the server."""
+
     def __init__(self, name: str, args: OpaOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:OpaOnKubernetes", name, None, opts)
         bundle = args.substrate.checkout / BUNDLE
@@ -48,6 +54,7 @@ class OpaOnKubernetes(pulumi.ComponentResource):
 
         server = Server(name, _server(args, bundle), pulumi.ResourceOptions(parent=self))
 
+        self.client_secrets = {}
         self.ready = server.ready
         self.url = pulumi.Output.format("http://{0}:{1}", server.host, PORT)
         self.register_outputs({"url": self.url})

@@ -1,6 +1,6 @@
 """Tracking: MLflow's runs, metrics and model registry."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -35,6 +35,12 @@ class Tracking(Protocol):
     ready: pulumi.Resource
     """What a consumer that needs the server at once depends on."""
 
+    login: pulumi.Output[str] | None
+    """`user:password` that the server asks for; secret. None where the network decides who reaches it."""
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
+    """Environment variables by which MLflow's clients log in; empty where no login is asked for."""
+
 
 def build(
     name: str,
@@ -43,10 +49,12 @@ def build(
     stores: Stores,
     opts: pulumi.ResourceOptions | None = None,
     *,
+    app: str,
     hosts: Sequence[str] = (),
 ) -> Tracking:
     """Make the realization that the stack file names.
 
+    `app`: `module:function` of the workloads' environment that gives MLflow's server with a login on this machine.
     `hosts`: under which requests from outside of the cluster reach the server, with and without a port.
     """
     match settings:
@@ -56,6 +64,7 @@ def build(
                 substrate=narrow(substrate, Local),
                 artifact_store=stores.artifacts,
                 database=stores.database,
+                app=app,
             )
             return MlflowOnHost(name, host, opts)
         case MlflowOnKubernetesSettings():

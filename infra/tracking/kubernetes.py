@@ -1,6 +1,6 @@
 """Tracking on a cluster: MLflow servers that proxy artifacts, so that only they need rights on the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -67,6 +67,11 @@ class MlflowOnKubernetes(pulumi.ComponentResource):
     ready: pulumi.Resource
     """The pods, once they answer."""
 
+    login: pulumi.Output[str] | None = None
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
+    """None: network policies, and the gateway's login before people, decide who reaches the server."""
+
     def __init__(self, name: str, args: MlflowOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:MlflowOnKubernetes", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -83,6 +88,7 @@ class MlflowOnKubernetes(pulumi.ComponentResource):
         migrated = Once(f"{name}-migration", _migration(args, database), child)
         server = Server(name, _server(name, args, access, database, migrated.done), child)
 
+        self.client_secrets = {}
         self.ready = server.ready
         self.url = pulumi.Output.format("http://{0}:{1}", server.host, PORT)
         self.register_outputs({"url": self.url})

@@ -42,6 +42,7 @@ class LocalStack:
         # Short, because a unix socket's path must be.
         self.state = state or Path(tempfile.mkdtemp(prefix="mlp-"))
         self.before = ""
+        self.known: dict[str, str] = {}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "MAKE", "MFLAGS"))}
         kept.pop("MLPLATFORM_STATE_DIR", None)
         self.environ = kept | {"XDG_STATE_HOME": str(self.state)}
@@ -93,7 +94,22 @@ class LocalStack:
 
     def login(self, server: str) -> str:
         """`user:password` of a server that asks for one."""
-        return self.make("-s", "credentials", f"SERVER={server}").split('"')[1]
+        return self._credentials(server)
+
+    def shown(self, server: str) -> dict[str, str]:
+        """The header by which a program is known to a server that asks for a token."""
+        name, _, value = self._credentials(server).partition(": ")
+        return {name: value}
+
+    def link(self) -> str:
+        """A link that opens the start page once."""
+        (found,) = [line.split()[0] for line in self.make("-s", "credentials").splitlines() if "/login?" in line]
+        return found
+
+    def _credentials(self, server: str) -> str:
+        if server not in self.known:
+            self.known[server] = self.make("-s", "credentials", f"SERVER={server}").split('"')[1]
+        return self.known[server]
 
     def programs(self) -> list[str]:
         """Names of the supervised programs."""
@@ -150,11 +166,11 @@ def wait_until(condition, what, seconds=RECOVERY_SECONDS):
         time.sleep(0.2)
 
 
-def wait_until_at_work(address):
+def wait_until_at_work(address, headers):
     """Until an examination of the start page has begun after the release and has found nothing failed."""
 
     def at_work():
-        status = ask(address).body
+        status = ask(address, headers=headers).body
         return status["examined"] and "failed" not in {each["finding"]["status"] for each in status["answers"]}
 
     wait_until(at_work, "no probe of the start page has failed")

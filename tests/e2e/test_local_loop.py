@@ -21,17 +21,17 @@ def service(stack, outputs, tmp_path):
 
 
 @pytest.fixture
-def champion(outputs):
+def champion(stack, outputs):
     """Asks the registry which version is champion."""
     api = f"{outputs['mlflow_url']}/api/2.0/mlflow/registered-models/alias?name=loan-default-model&alias=champion"
-    return lambda: ask(api).body["model_version"]["version"]
+    return lambda: ask(api, login=stack.login("mlflow")).body["model_version"]["version"]
 
 
 @pytest.fixture
-def versions(outputs):
+def versions(stack, outputs):
     """Counts the registered versions."""
     api = f"{outputs['mlflow_url']}/api/2.0/mlflow/model-versions/search?filter=name%3D%27loan-default-model%27"
-    return lambda: len(ask(api).body["model_versions"])
+    return lambda: len(ask(api, login=stack.login("mlflow")).body["model_versions"])
 
 
 @pytest.fixture

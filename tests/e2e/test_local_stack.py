@@ -39,14 +39,14 @@ def test_the_doctor_finds_every_part_at_work(stack):
     assert "probes found their part at work" in stack.make("doctor")
 
 
-def test_the_start_page_shows_the_model_the_endpoints_and_a_verdict_in_a_browser(outputs, tmp_path):
-    wait_until_at_work(f"{outputs['start_url']}/status.json")
-    page = browser.document(outputs["start_url"])
+def test_the_start_page_shows_the_model_the_endpoints_and_a_verdict_in_a_browser(stack, outputs, tmp_path):
+    wait_until_at_work(f"{outputs['start_url']}/status.json", stack.shown("start"))
+    page = browser.document(stack.link())
     assert re.search(r'<span class="verdict (ok|warning)-text" id="verdict">[^<]+ at work<', page)
     assert outputs["mlflow_url"] in page
     assert 'Release policy</dt><dd class=""><span class="ok-text">allowed' in page
     assert f"curl -s {outputs['prediction_url']}" in page
-    browser.screenshot(outputs["start_url"], tmp_path / "start.png")
+    browser.screenshot(stack.link(), tmp_path / "start.png")
     assert (tmp_path / "start.png").stat().st_size > 20_000
 
 
@@ -69,10 +69,10 @@ def test_the_v2_protocol_gives_the_same_score(outputs):
     assert ask(url, body).body["outputs"][0]["data"] == ask(outputs["prediction_url"], SAMPLE).body["predictions"]
 
 
-def test_the_champion_is_a_registered_version_of_a_logged_run(outputs):
-    api = f"{outputs['mlflow_url']}/api/2.0/mlflow"
-    champion = ask(f"{api}/registered-models/alias?name=loan-default-model&alias=champion").body["model_version"]
-    run = ask(f"{api}/runs/get?run_id={champion['run_id']}").body["run"]
+def test_the_champion_is_a_registered_version_of_a_logged_run(stack, outputs):
+    api, login = f"{outputs['mlflow_url']}/api/2.0/mlflow", stack.login("mlflow")
+    named = ask(f"{api}/registered-models/alias?name=loan-default-model&alias=champion", login=login)
+    run = ask(f"{api}/runs/get?run_id={named.body['model_version']['run_id']}", login=login).body["run"]
     metrics = {each["key"]: each["value"] for each in run["data"]["metrics"]}
     if REAL_DATA.exists():
         assert metrics["test_auc"] >= 0.755
@@ -137,7 +137,7 @@ def test_no_secret_is_in_a_process_title_or_a_log(stack):
         for each in json.loads(state)["deployment"]["resources"]
         if each["type"] == "host:index:Secret"
     ]
-    assert len(secrets) == 10
+    assert len(secrets) == 13
     titles = " ".join(" ".join(process.cmdline()) for process in stack.processes())
     logs = {path: path.read_text(errors="replace") for path in (stack.folder / "logs").iterdir()}
     assert [secret for secret in secrets if secret in titles] == []
@@ -147,7 +147,8 @@ def test_no_secret_is_in_a_process_title_or_a_log(stack):
 
 def test_every_killed_process_comes_back_and_nothing_is_lost(stack, outputs):
     api = f"{outputs['mlflow_url']}/api/2.0/mlflow/registered-models/alias?name=loan-default-model&alias=champion"
-    version = ask(api).body["model_version"]["version"]
+    login = stack.login("mlflow")
+    version = ask(api, login=login).body["model_version"]["version"]
     by_id = {"instances": [{"CustomerID": 1001}]}
     score = ask(outputs["prediction_url"], by_id).body["predictions"]
     for program in stack.programs():
@@ -158,7 +159,7 @@ def test_every_killed_process_comes_back_and_nothing_is_lost(stack, outputs):
     def whole():
         try:
             served = ask(outputs["prediction_url"], by_id)
-            registered = ask(api)
+            registered = ask(api, login=login)
         except OSError:
             return False
         if served.status != 200 or registered.status != 200:

@@ -68,9 +68,9 @@ def test_up_after_a_killed_and_a_stopped_one_answers_for_each_workload(printed, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_cut_off_updates_leave_one_champion_of_each_workload(found, name):
+def test_cut_off_updates_leave_one_champion_of_each_workload(both, found, name):
     api = f"{found['mlflow_url']}/api/2.0/mlflow/registered-models/get?name={name}-model"
-    aliases = ask(api).body["registered_model"]["aliases"]
+    aliases = ask(api, login=both.login("mlflow")).body["registered_model"]["aliases"]
     assert [each["version"] for each in aliases if each["alias"] == "champion"] == ["1"]
 
 
@@ -93,9 +93,9 @@ def test_doctor_finds_the_parts_of_each_workload_at_work(both, name):
     assert "probes found their part at work" in both.make("doctor", f"WORKLOAD={name}")
 
 
-def test_start_page_shows_the_workload_that_is_asked_for(found):
-    wait_until_at_work(f"{found['start_url']}/status.json?workload=turbofan")
-    page = browser.document(f"{found['start_url']}/?workload=turbofan")
+def test_start_page_shows_the_workload_that_is_asked_for(both, found):
+    wait_until_at_work(f"{found['start_url']}/status.json?workload=turbofan", both.shown("start"))
+    page = browser.document(f"{both.link()}&workload=turbofan")
     assert 'href="?workload=loan-default"' in page
     assert f"curl -s {found['endpoints']['turbofan']['prediction_url']}" in page
     assert "Concordance" in page

@@ -106,7 +106,15 @@ def test_rotation_makes_a_new_key_and_keeps_the_former_ones_public_half(pulumi_r
 def test_no_output_of_the_stack_carries_a_credential(graph):
     plain = {name: value for name, value in graph.outputs.items() if name not in graph.secret_outputs}
     assert "-value" not in json.dumps(plain)
-    assert graph.secret_outputs == {"alertmanager_login", "prometheus_login", "retrain_token", "retrain_tokens"}
+    assert graph.secret_outputs == {
+        "alertmanager_login",
+        "mlflow_login",
+        "policy_token",
+        "prometheus_login",
+        "retrain_token",
+        "retrain_tokens",
+        "start_token",
+    }
 
 
 def test_the_outputs_are_those_that_others_rely_on(graph):
@@ -117,9 +125,11 @@ def test_the_outputs_are_those_that_others_rely_on(graph):
         "drift_report_url",
         "endpoints",
         "feature_server_url",
+        "mlflow_login",
         "mlflow_url",
         "model_url",
         "online_store_url",
+        "policy_token",
         "policy_url",
         "prediction_url",
         "prometheus_login",
@@ -127,6 +137,7 @@ def test_the_outputs_are_those_that_others_rely_on(graph):
         "retrain_token",
         "retrain_tokens",
         "retrain_url",
+        "start_token",
         "start_url",
         "workload",
         "workloads",
@@ -187,3 +198,27 @@ def test_prometheus_answers_no_page_but_its_own(graph):
 def test_only_who_pushes_metrics_has_the_pushgateways_password(graph):
     having = {each.name for each in processes(graph) if "PUSHGATEWAY_LOGIN" in each.inputs.get("environment", {})}
     assert having == {"loan-default-monitoring-timer", "loan-default-retraining-process"}
+
+
+def test_every_client_of_mlflow_logs_in_and_its_server_asks(graph):
+    started = [*processes(graph), *graph.all("host:index:Job")]
+    clients = [each for each in started if "MLFLOW_TRACKING_URI" in (each.get("environment") or {})]
+    server = graph.one("host:index:Process", "tracking-server")
+    assert len(clients) == 6
+    for each in (*clients, server):
+        assert each.get("environment")["MLFLOW_TRACKING_USERNAME"] == "platform"
+        each.assert_secret("environment.MLFLOW_TRACKING_PASSWORD")
+    assert "--app-name=mlplatform" in server.inputs["command"]
+
+
+def test_only_who_decides_by_the_policy_has_its_servers_token(graph):
+    started = [*processes(graph), *graph.all("host:index:Job")]
+    having = [each for each in started if "OPA_TOKEN" in (each.get("environment") or {})]
+    for each in having:
+        each.assert_secret("environment.OPA_TOKEN")
+    assert {each.name for each in having} == {
+        "loan-default-nightly-timer",
+        "loan-default-release-run",
+        "loan-default-retraining-process",
+        "policy-server-server",
+    }

@@ -146,6 +146,9 @@ class Lifecycle(pulumi.ComponentResource):
         self.reference = args.reference
         self._child = pulumi.ResourceOptions(parent=self)
         self._features = args.platform.feature_store.project(args.definition.module_name)
+        registry, policy = args.platform.tracking.client_secrets, args.platform.policy_server.client_secrets
+        self._reader = {**self._features.reader_secrets, **registry}
+        self._writer = {**self._features.writer_secrets, **registry, **policy}
         self._data = [self._need("")]
 
         self._executors = self._ingesters()
@@ -204,7 +207,7 @@ class Lifecycle(pulumi.ComponentResource):
                 model_name=self._workload.name,
                 command=["python", "-m", "workloads.lifecycle.serving.model_server"],
                 environment=self._environment(SERVER_SETTINGS) | self._policy(),
-                secrets=self._features.reader_secrets,
+                secrets=self._reader,
                 needs=[self._need(f"{CAPTURES}/")],
                 calls=SERVER_CALLS,
                 resources=self._args.settings.server_resources,
@@ -231,11 +234,7 @@ class Lifecycle(pulumi.ComponentResource):
                     **self._stage_environment(RELEASE_SETTINGS, server),
                     "RETRAIN_URL": pulumi.Output.concat(retraining.url, "/retrain"),
                 },
-                secrets={
-                    **self._features.writer_secrets,
-                    "RETRAIN_DATABASE": self._ledger,
-                    "SIGN_TOKEN": self._sign_token,
-                },
+                secrets={**self._writer, "RETRAIN_DATABASE": self._ledger, "SIGN_TOKEN": self._sign_token},
                 needs=self._data,
                 calls=[*STAGE_CALLS, "retraining"],
                 triggers={"data": _fingerprint(settings.data), "features": _digest(CHECKOUT / FEATURE_REPOSITORY)},
@@ -260,7 +259,7 @@ class Lifecycle(pulumi.ComponentResource):
                 image=_image_of_all_stages(settings),
                 command=["python", "-m", "workloads.lifecycle.pipelines.deployment", version],
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
-                secrets=self._features.reader_secrets,
+                secrets=self._reader,
                 needs=self._data,
                 calls=STAGE_CALLS,
                 timeout_seconds=settings.release_timeout_seconds,
@@ -284,7 +283,7 @@ class Lifecycle(pulumi.ComponentResource):
                     command=["python", "-m", f"workloads.lifecycle.{module}"],
                     environment={**self._stage_environment(parts, server), **self._policy()},
                     secrets={
-                        **(self._features.writer_secrets if part == "nightly" else self._features.reader_secrets),
+                        **(self._writer if part == "nightly" else self._reader),
                         **(self._pushing() if part == "monitoring" else {}),
                     },
                     needs=self._data,
@@ -303,9 +302,7 @@ class Lifecycle(pulumi.ComponentResource):
         if pipelines.url is None or settings.serving.model_version is not None:
             return
         environment = self._stage_environment(RELEASE_SETTINGS, server)
-        pipelines.provide(
-            self._workload.name, environment, self._features.writer_secrets, [self._need("")], self._child
-        )
+        pipelines.provide(self._workload.name, environment, self._writer, [self._need("")], self._child)
         self._args.platform.compute.job(
             f"{self._name}-pipeline",
             JobSpec(
@@ -332,7 +329,7 @@ class Lifecycle(pulumi.ComponentResource):
                     **({} if self._former_key is None else {"FORMER_VERIFYING_KEY": self._former_key}),
                 },
                 secrets={
-                    **self._features.writer_secrets,
+                    **self._writer,
                     "RETRAIN_TOKEN": self.retrain_token,
                     "ALERT_TOKEN": self._alert_token,
                     **({} if self._schedule_token is None else {"SCHEDULE_TOKEN": self._schedule_token}),

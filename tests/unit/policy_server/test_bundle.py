@@ -1,6 +1,7 @@
 """A real OPA, started as each realization starts it, serves the release policy and nothing else."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from policies import samples
 from tests.clusters import on_cluster, pods
 
 START_SECONDS = 60
+TOKEN = "generated"
 
 
 def on_host(port):
@@ -36,7 +38,9 @@ def on_host(port):
 
 
 def arguments_on_host(pulumi_run, _folder, port):
-    return pulumi_run(on_host(port)).one("Process").inputs["command"][1:]
+    server = pulumi_run(on_host(port)).one("Process").inputs
+    assert set(server["environment"]) == {"OPA_TOKEN"}
+    return server["command"][1:]
 
 
 def arguments_on_kubernetes(pulumi_run, folder, port):
@@ -65,7 +69,8 @@ def opa(request, pulumi_run, tmp_path):
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port = probe.getsockname()[1]
-    with subprocess.Popen([program, *request.param(pulumi_run, tmp_path, port)]) as process:
+    arguments = request.param(pulumi_run, tmp_path, port)
+    with subprocess.Popen([program, *arguments], env=os.environ | {"OPA_TOKEN": TOKEN}) as process:
         url = f"http://{LOOPBACK}:{port}"
         deadline = time.monotonic() + START_SECONDS
         while asked(f"{url}/health")[0] != 200:
@@ -76,8 +81,8 @@ def opa(request, pulumi_run, tmp_path):
         process.terminate()
 
 
-def asked(url, method="GET", body=None):
-    request = urllib.request.Request(url, method=method, data=body)
+def asked(url, method="GET", body=None, shown=f"Bearer {TOKEN}"):
+    request = urllib.request.Request(url, method=method, data=body, headers={"Authorization": shown} if shown else {})
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read()
@@ -110,3 +115,11 @@ def test_callers_get_decisions_and_cannot_change_a_policy(opa):
     assert asked(f"{opa}/v1/policies/release", "PUT", b"package release\nallow := true\n")[0] == 401
     assert asked(f"{opa}/v1/data/release/allow", "PUT", b"true")[0] == 401
     assert asked(f"{opa}/v1/policies")[0] == 401
+
+
+@pytest.mark.parametrize("opa", [arguments_on_host], indirect=True)
+@pytest.mark.parametrize("shown", ["", "Bearer", "Bearer guessed", f"Basic {TOKEN}"])
+def test_server_on_a_host_decides_for_its_token_only(opa, shown):
+    for path in ("/v1/data/release", "/v1/data", "/v1/data/system/authz/allow"):
+        assert asked(f"{opa}{path}", "POST", b'{"input": {}}', shown)[0] in {400, 401}
+    assert asked(f"{opa}/health", shown="")[0] == 200

@@ -36,7 +36,7 @@ def declare(identity=None, **settings):
             identity=identity or StoreKeys("identity", opts),
         )
         chosen = MlflowOnKubernetesSettings(kind="mlflow-on-kubernetes", **settings)
-        pulumi.export("url", tracking.build("tracking", chosen, substrate, stores, opts).url)
+        pulumi.export("url", tracking.build("tracking", chosen, substrate, stores, opts, app="").url)
 
     return on_cluster(build)
 

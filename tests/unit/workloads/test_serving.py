@@ -13,10 +13,12 @@ from workloads.lifecycle.base.exposition import show
 from workloads.lifecycle.base.loops import Loop, Loops
 from workloads.lifecycle.base.settings import ServingSettings
 from workloads.lifecycle.serving.model_server import PredictionModel
+from workloads.lifecycle.serving.openapi import OPENAPI_PATH
 from workloads.lifecycle.serving.source import Loaded
 from workloads.lifecycle.serving.transport import QuietRESTServer, build_server
 from workloads.loan_default.definition import LOAN_DEFAULT
 
+HOME = "http://127.0.0.1:8080"
 PREDICT = "/v1/models/loan-default:predict"
 INFER = "/v2/models/loan-default/infer"
 VECTOR = [45, 72000, 680, 3]
@@ -69,7 +71,7 @@ def model(server, scorer):
 @pytest.fixture
 def http(server, model):
     assert model.ready
-    return TestClient(server[1].config.app, raise_server_exceptions=False)
+    return TestClient(server[1].config.app, base_url=HOME, raise_server_exceptions=False)
 
 
 def post(http, path, body, **headers):
@@ -80,6 +82,35 @@ def post(http, path, body, **headers):
 def metric(http, line):
     found = [text for text in http.get("/metrics").text.splitlines() if text.startswith(line)]
     return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8080"},
+        {"Host": "127.0.0.1.nip.io:8080"},
+        {"Host": "[:8080"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://127.0.0.1:9999"},
+        {"Origin": "http://["},
+        {"Origin": "null"},
+    ],
+)
+def test_page_of_another_site_gets_no_prediction_and_no_metric(http, headers):
+    answers = [post(http, PREDICT, {"instances": [VECTOR]}, **headers)]
+    answers += [http.get(path, headers=headers) for path in ("/metrics", "/v2", OPENAPI_PATH)]
+    assert [answer.status_code for answer in answers] == [403] * 4
+
+
+def test_own_names_are_answered_with_whatever_port(http):
+    for headers in (
+        {"Host": "localhost:8080"},
+        {"Host": "LOCALHOST"},
+        {"Host": "127.0.0.1:1", "Origin": "http://127.0.0.1:1"},
+    ):
+        assert post(http, PREDICT, {"instances": [VECTOR]}, **headers).status_code == 200
 
 
 def test_only_the_given_address_is_bound(server):

@@ -10,7 +10,6 @@ from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings
 from workloads.lifecycle.monitoring import alerts
 from workloads.lifecycle.operations.doctor.http import NoAnswerError
 from workloads.lifecycle.operations.start_page import __main__ as start_page
-from workloads.lifecycle.operations.start_page import status as module
 from workloads.lifecycle.operations.start_page.status import Status, curves
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
 from workloads.lifecycle.registry.versions import EVIDENCE_TAG
@@ -39,8 +38,8 @@ SERVED = f'{metrics.MODEL_INFO}{{alias="champion",version="7"}} 1.0\n'
 PINNED = f'{metrics.MODEL_PINNED}{{version="7"}} 1.0\n'
 
 
-def servers(url, body=None, timeout=0, login=""):
-    del body, timeout, login
+def servers(url, body=None, timeout=0, login="", token=""):
+    del body, timeout, login, token
     if "/model-versions/get" in url:
         assert "version=7" in url
         return {"model_version": VERSION}
@@ -59,13 +58,12 @@ def examined(monkeypatch):
     """What the page gets once the first examination has ended, given the model server's metrics."""
 
     def examine(exposed=SERVED):
-        def text(url, body=None, timeout=0, login=""):
-            del body, timeout, login
+        def text(url, body=None, timeout=0, login="", token=""):
+            del body, timeout, login, token
             if exposed is None:
                 raise NoAnswerError(f"{url}: connection refused")
             return exposed
 
-        monkeypatch.setattr(module, "json_of", servers)
         monkeypatch.setattr("workloads.lifecycle.operations.doctor.probes.json_of", servers)
         monkeypatch.setattr("workloads.lifecycle.operations.doctor.probes.text", text)
         probed = {name: OUTPUTS[name] for name in ("mlflow_url", "prometheus_url", "model_url")}

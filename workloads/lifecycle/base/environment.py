@@ -34,6 +34,12 @@ class Environment(BaseModel):
     mlflow_tracking_uri: str = ""
     """MLflow server, `http://…`."""
 
+    mlflow_tracking_username: str = ""
+    """Who this process logs in as there, and the server lets in; empty where it asks for no login."""
+
+    mlflow_tracking_password: Annotated[str, Field(repr=False)] = ""
+    """That user's password."""
+
     artifact_store_uri: str = ""
     """Root of the artifact store: `s3://bucket[/prefix]` or `file:///absolute/path`."""
 
@@ -48,6 +54,9 @@ class Environment(BaseModel):
 
     opa_url: str = ""
     """OPA server that holds the release policy."""
+
+    opa_token: Annotated[str, Field(repr=False)] = ""
+    """Bearer token that it asks for; empty where it asks for none."""
 
     pushgateway_url: str = ""
     """Where jobs push their metrics."""
@@ -138,6 +147,12 @@ class Environment(BaseModel):
             described = type(self).model_fields[field].description or ""
             raise WorkloadError(f"environment variable {field.upper()} is not set; it must say: {described}")
         return str(value)
+
+    @property
+    def mlflow_login(self) -> tuple[str, str] | None:
+        """User and password of the MLflow server, as httpx takes them; None where it asks for no login."""
+        user = self.mlflow_tracking_username
+        return (user, self.mlflow_tracking_password) if user else None
 
     @property
     def work(self) -> Path:

@@ -23,6 +23,21 @@ def names_of(address: str) -> frozenset[str] | None:
     return LOOPBACK_NAMES if address in LOOPBACK_NAMES else None
 
 
+def refusal(names: Collection[str] | None, host: str, origin: str | None) -> str:
+    """Why a request with these headers is refused; empty for one that no other site's page sent.
+
+    `names`: as `names_of` gives them.
+    """
+    try:
+        known = names is None or urlsplit(f"//{host}").hostname in names
+        own = origin is None or urlsplit(origin).netloc == host
+    except ValueError:  # brackets without an address between them
+        known, own = names is None, False
+    if not known:
+        return f"this server is asked by the names {', '.join(sorted(names or ()))} only"
+    return "" if own else "this server answers no page of another site"
+
+
 class OwnPagesOnly:
     """ASGI middleware: answers requests to its own names that no other site's page sent, and 403 to the rest."""
 
@@ -32,17 +47,10 @@ class OwnPagesOnly:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] == "http" and (fault := self._fault(Headers(scope=scope))):
+        headers = Headers(scope=scope) if scope["type"] == "http" else None
+        if headers is not None and (fault := refusal(self._names, headers.get("host", ""), headers.get("origin"))):
             await JSONResponse({"error": fault}, HTTPStatus.FORBIDDEN)(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
             await self._app(scope, receive, send)
-
-    def _fault(self, headers: Headers) -> str:
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if self._names is not None and urlsplit(f"//{host}").hostname not in self._names:
-            return f"this server is asked by the names {', '.join(sorted(self._names))} only"
-        if origin is not None and urlsplit(origin).netloc != host:
-            return "this server answers no page of another site"
-        return ""

@@ -41,7 +41,8 @@ def lost_champion(environment: Environment) -> str | None:
     environment.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=environment.work) as folder:
         try:
-            RegistrySource(uri, Path(folder), environment.definition, Trust.of(environment)).fetch(champion.version)
+            trust, login = Trust.of(environment), environment.mlflow_login
+            RegistrySource(uri, Path(folder), environment.definition, trust, login).fetch(champion.version)
         except BundleError as error:
             model = environment.definition.model_name
             return f"the champion of {model}, version {champion.version}, cannot be served: {error}"

@@ -52,8 +52,9 @@ def question(environment: Environment, facts: dict[str, Any]) -> dict[str, Any]:
 def ask(environment: Environment, asked: dict[str, Any]) -> Decision:
     """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy."""
     url = environment.need("opa_url").rstrip("/") + POLICY_PATH
+    shown = {"Authorization": f"Bearer {environment.opa_token}"} if environment.opa_token else {}
     try:
-        answer = httpx.post(url, json={"input": asked}, timeout=_OPA_SECONDS)
+        answer = httpx.post(url, json={"input": asked}, headers=shown, timeout=_OPA_SECONDS)
         answer.raise_for_status()
         result = answer.json().get("result")
     except (httpx.HTTPError, ValueError, AttributeError) as error:

@@ -355,7 +355,11 @@ def serve(environment: Environment, port: int, host: str) -> None:
     capture = Capture(Store.open(environment), workload, settings, _count_captured) if settings.capture else None
     model = PredictionModel(workload, settings, lookup, capture)
     source = RegistrySource(
-        environment.need("mlflow_tracking_uri"), environment.work / "models", workload, Trust.of(environment)
+        environment.need("mlflow_tracking_uri"),
+        environment.work / "models",
+        workload,
+        Trust.of(environment),
+        environment.mlflow_login,
     )
     watcher = Watcher(model, source, settings)
     loops = Loops()

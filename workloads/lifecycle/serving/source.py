@@ -114,10 +114,13 @@ class _Version(_Foreign):
 class RegistrySource:
     """Resolves aliases, downloads and verifies bundles, and keeps the verified ones in a folder."""
 
-    def __init__(self, tracking_uri: str, cache: Path, workload: Workload, trust: Trust) -> None:
+    def __init__(
+        self, tracking_uri: str, cache: Path, workload: Workload, trust: Trust, login: tuple[str, str] | None = None
+    ) -> None:
+        """`login`: user and password, where the registry asks for them."""
         self._workload = workload
         self._trust = trust
-        self._http = httpx.Client(base_url=tracking_uri.rstrip("/"), timeout=_SECONDS)
+        self._http = httpx.Client(base_url=tracking_uri.rstrip("/"), timeout=_SECONDS, auth=login)
         self._cache = cache
         self._refused: dict[str, tuple[float, str]] = {}  # until when, and why
 

@@ -30,6 +30,7 @@ from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import RequestError
 from workloads.lifecycle.base.exposition import COUNTED
 from workloads.lifecycle.base.loops import Loops
+from workloads.lifecycle.base.pages import names_of, refusal
 from workloads.lifecycle.base.settings import ServingSettings
 from workloads.lifecycle.serving.connections import Connections
 from workloads.lifecycle.serving.openapi import JSON_LENGTH_HEADER, OPENAPI_PATH, REQUEST_ID_HEADER
@@ -122,9 +123,20 @@ class FrontDoor:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: ServingSettings, dataplane: QuietDataPlane, model: Served, open_: Connections
+        self,
+        app: ASGIApp,
+        settings: ServingSettings,
+        dataplane: QuietDataPlane,
+        model: Served,
+        open_: Connections,
+        *,
+        host: str,
+        port: int,
     ) -> None:
+        """`host`, `port`: where the server listens."""
         self._app = app
+        self._names = names_of(host)
+        self._usual_hosts = {f"{name}:{port}".encode() for name in self._names or ()}
         self._limit = settings.max_body_bytes
         self._large_bodies = settings.max_large_bodies
         self._most_waiting = settings.max_waiting_requests
@@ -140,6 +152,10 @@ class FrontDoor:
         """Answer, refuse or pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if self._names is not None and (fault := self._fault(headers)):
+            await _json(HTTPStatus.FORBIDDEN, {"error": fault}, {"connection": "close"})(scope, receive, send)
         elif scope["path"] in self._predicting and scope["method"] != "POST":
             await _json(HTTPStatus.METHOD_NOT_ALLOWED, {"error": "predictions are POST"}, {"allow": "POST"})(
                 scope, receive, send
@@ -150,8 +166,15 @@ class FrontDoor:
             else:
                 await self._app(scope, receive, send)
         else:
-            answer = await self._take(scope, dict(scope["headers"]), receive)
+            answer = await self._take(scope, headers, receive)
             await (answer or self._app)(scope, _no_body, send)
+
+    def _fault(self, headers: dict[bytes, bytes]) -> str:
+        """Why another site's page, which a browser on this machine shows, gets no answer; empty for other requests."""
+        host, origin = headers.get(b"host", b""), headers.get(b"origin")
+        if origin is None and host in self._usual_hosts:
+            return ""
+        return refusal(self._names, host.decode("latin-1"), None if origin is None else origin.decode("latin-1"))
 
     async def _take(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response | None:
         """The answer to a request with a body; None when it is not one to this server's model."""
@@ -305,7 +328,15 @@ class QuietRESTServer(RESTServer):  # type: ignore[misc]  # kserve is untyped
     def create_application(self) -> None:
         """KServe's application behind the front door."""
         super().create_application()
-        self.config.app = FrontDoor(model_server.app, self.settings, self.dataplane, self.model, self.connections)
+        self.config.app = FrontDoor(
+            model_server.app,
+            self.settings,
+            self.dataplane,
+            self.model,
+            self.connections,
+            host=self.host,
+            port=self.config.port,
+        )
 
     def _add_middlewares(self, app: FastAPI) -> None:
         """No log line per request."""

@@ -103,6 +103,7 @@ def _ask(environment: Environment, what: str, query: dict[str, str]) -> dict[str
         answer = httpx.get(
             f"{url}/api/2.0/mlflow/{what}",
             params={"name": environment.definition.model_name, **query},
+            auth=environment.mlflow_login,
             timeout=_SECONDS,
             verify=trust(),
         )

@@ -15,16 +15,18 @@ class NoAnswerError(Exception):
     """A server did not answer as it should; the text says which and how."""
 
 
-def text(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login: str = "") -> str:
+def text(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login: str = "", token: str = "") -> str:
     """Body of the answer to a GET, or to a POST of `body` as JSON.
 
-    `login`: `user:password`, where the server asks for one.
+    `login`: `user:password`, `token`: a bearer token, where the server asks for one.
     Raises: NoAnswerError for no connection, no answer in time, or a status that is no success.
     """
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", "x-request-id": f"{SMOKE}doctor"}
     if login:
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(url, data, headers)  # noqa: S310  the URL comes from the stack
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
@@ -35,9 +37,9 @@ def text(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login:
         raise NoAnswerError(f"{url}: {getattr(error, 'reason', error)}") from None
 
 
-def json_of(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login: str = "") -> Any:
+def json_of(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login: str = "", token: str = "") -> Any:
     """The answer's JSON; raises NoAnswerError."""
-    answer = text(url, body, timeout, login)
+    answer = text(url, body, timeout, login, token)
     try:
         return json.loads(answer)
     except ValueError:

@@ -185,9 +185,13 @@ def _pinned(workload: Workload, outputs: Mapping[str, str], server: "Served", pi
 def champion(workload: Workload, outputs: Mapping[str, str]) -> dict[str, Any]:
     """MLflow's model version behind the alias `champion`; raises NoAnswerError when there is none."""
     query = f"name={quote(workload.model_name)}&alias=champion"
-    return dict(
-        json_of(f"{outputs['mlflow_url'].rstrip('/')}/api/2.0/mlflow/registered-models/alias?{query}")["model_version"]
-    )
+    return dict(mlflow(outputs, f"registered-models/alias?{query}")["model_version"])
+
+
+def mlflow(outputs: Mapping[str, str], what: str) -> dict[str, Any]:
+    """The answer of MLflow's API to a question, `path?query`."""
+    url = f"{outputs['mlflow_url'].rstrip('/')}/api/2.0/mlflow/{what}"
+    return dict(json_of(url, login=outputs.get("mlflow_login", "")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +237,8 @@ def _online_store(outputs: Mapping[str, str]) -> Finding:
 
 def _policy(outputs: Mapping[str, str]) -> Finding:
     """The release policy is loaded: it refuses an empty candidate."""
-    answer = json_of(f"{outputs['policy_url'].rstrip('/')}/v1/data/release", {"input": {}})
+    url = f"{outputs['policy_url'].rstrip('/')}/v1/data/release"
+    answer = json_of(url, {"input": {}}, token=outputs.get("policy_token", ""))
     if answer.get("result", {}).get("allow") is not False:
         return Finding(
             status="failed",

@@ -34,7 +34,8 @@ class View:
     def champion(self) -> str:
         """Version that the registry's alias names."""
         url = need(self._outputs, "mlflow_url").rstrip("/") + "/api/2.0/mlflow/registered-models/alias"
-        found = self.http.get(url, params={"name": self._workload.model_name, "alias": "champion"}).json()
+        asked = {"name": self._workload.model_name, "alias": "champion"}
+        found = self.http.get(url, params=asked, auth=self._login("mlflow")).json()
         return str(found.get("model_version", {}).get("version"))
 
     def stored(self) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.compute import Compute, Role, ServiceSpec
+from infra.credentials import Credentials
 
 CALLS: tuple[Role, ...] = (
     "feature-server",
@@ -46,7 +47,10 @@ class StartPageArgs:
     """By name of the workload."""
 
     logins: Mapping[str, pulumi.Output[str]]
-    """Output of the stack (`prometheus_login`) -> `user:password`; secret."""
+    """Output of the stack (`prometheus_login`, `policy_token`) -> `user:password` or token; secret."""
+
+    credentials: Credentials | None
+    """What draws the token of a page that is closed; None for a page that is open to all who reach it."""
 
 
 class StartPage(pulumi.ComponentResource):
@@ -54,8 +58,15 @@ class StartPage(pulumi.ComponentResource):
 
     url: pulumi.Output[str]
 
+    token: pulumi.Output[str] | None = None
+    """Opens the page to programs, and signs the links that open it to people; secret. None where it is open."""
+
     def __init__(self, name: str, args: StartPageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:StartPage", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        secrets = {"LOGINS": pulumi.Output.json_dumps(args.logins)} if args.logins else {}
+        if args.credentials is not None:
+            secrets["START_TOKEN"] = self.token = args.credentials.generate(f"{name}-token", opts=child)
         service = args.compute.service(
             f"{name}-service",
             ServiceSpec(
@@ -65,11 +76,11 @@ class StartPage(pulumi.ComponentResource):
                     "SHOWN": pulumi.Output.json_dumps({name: vars(each) for name, each in args.shown.items()}),
                     "WORKLOAD": args.shown[args.default].reference,
                 },
-                secrets={"LOGINS": pulumi.Output.json_dumps(args.logins)} if args.logins else {},
+                secrets=secrets,
                 calls=CALLS,
                 health_path="/healthz",
             ),
-            pulumi.ResourceOptions(parent=self),
+            child,
         )
         self.url = service.url
         self.register_outputs({"url": self.url})

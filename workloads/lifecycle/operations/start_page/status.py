@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.loops import Loop, Loops
 from workloads.lifecycle.monitoring import alerts
-from workloads.lifecycle.operations.doctor.http import NoAnswerError, json_of
-from workloads.lifecycle.operations.doctor.probes import examine, probes, prometheus, served, thresholds
+from workloads.lifecycle.operations.doctor.http import NoAnswerError
+from workloads.lifecycle.operations.doctor.probes import examine, mlflow, probes, prometheus, served, thresholds
 from workloads.lifecycle.quality.measures import RANKING_TITLES
 from workloads.lifecycle.workload import Workload
 
@@ -149,7 +149,7 @@ class Status:
             return None
 
     def _mlflow(self, what: str, **asked: str) -> dict[str, Any]:
-        return dict(json_of(f"{self._probed['mlflow_url'].rstrip('/')}/api/2.0/mlflow/{what}?{urlencode(asked)}"))
+        return mlflow(self._probed, f"{what}?{urlencode(asked)}")
 
     def _curves(self) -> list[dict[str, Any]]:
         try:
