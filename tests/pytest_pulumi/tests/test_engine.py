@@ -11,7 +11,7 @@ import pulumi
 import pytest
 
 from pytest_pulumi import SecretValue
-from pytest_pulumi.command import HOST, find_cli
+from pytest_pulumi.command import HOST, Command, find_cli
 from pytest_pulumi.project import plain_config
 from pytest_pulumi.providers import Planned, SimulatedProvider
 from pytest_pulumi.result import OperationError
@@ -66,12 +66,18 @@ def test_an_update_creates_everything_and_a_second_one_changes_nothing(pulumi_st
     assert stack.up().counts == {}
 
 
-def test_destroy_leaves_nothing(pulumi_stack, fake):
+def test_destroy_leaves_nothing_and_each_operation_is_one_command(pulumi_stack, fake, monkeypatch):
+    ran, run = [], Command.run
+    monkeypatch.setattr(Command, "run", lambda self, args, *rest: ran.append(args[0]) or run(self, args, *rest))
     stack = pulumi_stack(store(), providers=[fake])
     stack.up()
     assert stack.destroy().counts == {"delete": 5}
     assert fake.items == {}
     assert stack.resources() == []
+    assert ran[-2:] == ["up", "destroy"]
+    ran.clear()
+    pulumi_stack(store(), providers=[fake])
+    assert ran == [], "a stack like an earlier one is made without the CLI"
 
 
 def test_a_change_in_place_is_an_update(pulumi_stack, fake):
@@ -164,6 +170,8 @@ def test_secrets_stay_secret_in_state_and_come_back_as_outputs(pulumi_stack, fak
     assert up.outputs == {"tags": {"key": "hunter2"}}
     assert up.secret_outputs == {"tags"}
     assert "hunter2" not in json.dumps(stack.export())
+    exported = json.loads(stack.pulumi("stack", "export", "--stack", stack.name))["deployment"]["resources"]
+    assert [each["urn"] for each in exported] == [each["urn"] for each in stack.resources()]
     assert "hunter2" not in " ".join(p.read_text() for p in (stack.backend.state).rglob("*.json"))
 
 

@@ -6,8 +6,9 @@ for as long as an update runs. So an update of a user's own stack that reaches o
 
 from __future__ import annotations
 
+import json
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ class TemporaryBackend:
         (self.folder / MARK).touch()
         if not self._passphrase.exists():
             self._passphrase.touch(mode=0o600)
-            self._passphrase.write_text(secrets.token_hex(16), encoding="utf-8")
+            self.passphrase = secrets.token_hex(16)
 
     @classmethod
     def opened(cls, folder: Path) -> TemporaryBackend:
@@ -41,6 +42,15 @@ class TemporaryBackend:
                 f"{folder} is no temporary backend of pytest-pulumi; make one with TemporaryBackend(folder)"
             )
         return cls(folder)
+
+    @property
+    def passphrase(self) -> str:
+        """What the keys of secrets are derived from."""
+        return self._passphrase.read_text(encoding="utf-8")
+
+    @passphrase.setter
+    def passphrase(self, value: str) -> None:
+        self._passphrase.write_text(value, encoding="utf-8")
 
     @property
     def url(self) -> str:
@@ -57,6 +67,12 @@ class TemporaryBackend:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
+
+    def stored(self, stack: str) -> Any:
+        """Give the newest deployment of a stack; None where there is none, or no plain file with it."""
+        for file in self.state.glob(f".pulumi/stacks/*/{stack}.json"):
+            return json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"]
+        return None
 
     def is_updating(self, urn: str) -> bool:
         """Say whether an update of this URN's stack runs on this backend now."""

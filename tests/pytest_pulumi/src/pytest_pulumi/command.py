@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HOST: Final = "pulumi-language-python"
 _PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV")
 _INTERRUPT_SECONDS: Final = 15
+_VERSIONS: Final[dict[Path, VersionInfo]] = {}
+"""Versions of the CLIs that this process has asked."""
 
 
 class NoEngineError(Exception):
@@ -67,8 +69,10 @@ class Command(automation.PulumiCommand):
         if cli.host is not None:
             kept["PATH"] = os.pathsep.join([str(cli.host.parent), kept["PATH"]])
         self._base = kept | backend.environment() | {"HOME": str(backend.home), "PULUMI_AUTOMATION_API": "true"}
-        told = self.run(["version"], str(backend.folder), {}).stdout
-        self.version = VersionInfo.parse(told.strip().removeprefix("v"))
+        if cli.command not in _VERSIONS:
+            told = self.run(["version"], str(backend.folder), {}).stdout
+            _VERSIONS[cli.command] = VersionInfo.parse(told.strip().removeprefix("v"))
+        self.version = _VERSIONS[cli.command]
 
     def run(
         self,

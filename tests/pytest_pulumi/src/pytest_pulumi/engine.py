@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pulumi import automation
 
 from pytest_pulumi.command import HOST, Command, NoEngineError, TimeLimitError
 from pytest_pulumi.errors import PulumiTestError
+from pytest_pulumi.initiated import initiate
 from pytest_pulumi.project import copy_project
 from pytest_pulumi.providers.server import attached, serving
-from pytest_pulumi.result import OperationError, Result, result_of
+from pytest_pulumi.result import OperationError, Result, result_of, shown_outputs
 from pytest_pulumi.values import SecretValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from pytest_pulumi.backend import TemporaryBackend
     from pytest_pulumi.command import Cli
@@ -69,15 +71,17 @@ class Stack:
         self._command = Command(cli, backend, timeout_seconds)
         folder = backend.folder / "project"
         folder.mkdir()
-        options = automation.LocalWorkspaceOptions(
-            pulumi_home=str(backend.home), env_vars=variables, pulumi_command=self._command, work_dir=str(folder)
+        if work_dir is not None:
+            copy_project(work_dir, folder, config_file, name)
+        workspace = automation.LocalWorkspace(
+            str(folder), str(backend.home), env_vars=variables, pulumi_command=self._command
         )
         if work_dir is None:
-            self._stack = automation.create_stack(name, project_name=project, program=_noop, opts=options)
+            workspace.save_project_settings(automation.ProjectSettings(project, "python", main=str(Path.cwd())))
+        self._stack = _SdkStack(name, workspace)
+        initiate(workspace, backend, name, (str(cli.command), *sorted((environment or {}).items())))
+        if work_dir is None:
             self.program = program
-        else:
-            copy_project(work_dir, folder, config_file, name)
-            self._stack = automation.create_stack(name, work_dir=str(folder), opts=options)
         self._configure({} if config is None else dict(config))
 
     @property
@@ -130,7 +134,10 @@ class Stack:
 
     def export(self) -> dict[str, Any]:
         """Give the state, as `pulumi stack export` prints it; secrets are encrypted in it."""
-        return dict(json.loads(self.pulumi("stack", "export", "--stack", self.name))["deployment"] or {})
+        stored = self.backend.stored(self.name)
+        if stored is None:
+            stored = json.loads(self.pulumi("stack", "export", "--stack", self.name))["deployment"]
+        return dict(stored or {})
 
     def pulumi(self, *words: str) -> str:
         """Run another command of the CLI in the project's folder; what it prints.
@@ -193,13 +200,19 @@ class Stack:
             failure = error
         finally:
             self._close_loops()
-        outputs = getattr(outcome, "outputs", None) or {}
-        result = result_of(operation, events, outputs)
+        result = result_of(operation, events, self._outputs(events) if operation == "up" and outcome else {})
         if failure is not None:
             told = result.diagnostics or str(failure).strip().splitlines()[-_TAIL_LINES:]
             limit = [str(failure)] if isinstance(failure, TimeLimitError) else []
             raise OperationError("\n".join([f"pulumi {operation} failed", *limit, *told]), result)
         return result
+
+    def _outputs(self, events: list[Any]) -> automation.OutputMap:
+        """Read the outputs from an update's events; the CLI is asked only where events hide a value, as of secrets."""
+        shown = shown_outputs(events)
+        if shown is None:
+            return self._stack.workspace.stack_outputs(self.name)
+        return {key: automation.OutputValue(value=value, secret=False) for key, value in shown.items()}
 
     def _close_loops(self) -> None:
         """Close event loops that the SDK leaves open where the engine is gone before the program."""
@@ -213,6 +226,31 @@ class Stack:
         self._loops = [loop for loop in self._loops if not loop.is_closed()]
 
 
+class _SdkStack(automation.Stack):
+    """The SDK's stack without the commands that it adds to an update: three for outputs and history, a second each."""
+
+    def __init__(self, name: str, workspace: automation.Workspace) -> None:
+        # The base class would run `pulumi stack init`.
+        self.name = name
+        self.workspace = workspace
+
+    def __repr__(self) -> str:
+        return f"<stack {self.name}>"
+
+    def outputs(self) -> automation.OutputMap:
+        """See `Stack._outputs`."""
+        return {}
+
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002  (the SDK's)
+        """Leave the history unread: events say what an update did."""
+        return _UNREAD
+
+
+_UNREAD: Final = automation.UpdateSummary(
+    kind="", start_time=dt.datetime.now(dt.UTC), message="", environment={}, config={}, result=""
+)
+
+
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel what is left in a loop that nobody runs any more."""
     tasks = asyncio.all_tasks(loop)
@@ -223,10 +261,6 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
         runner = threading.Thread(target=loop.run_until_complete, args=(asyncio.wait(tasks, timeout=1),))
         runner.start()
         runner.join()
-
-
-def _noop() -> None:
-    """Stand for a program until it is set."""
 
 
 def _refuse(expectation: str, steps: Sequence[Step]) -> None:

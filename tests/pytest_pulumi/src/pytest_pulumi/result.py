@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_pulumi.errors import EngineError
+from pytest_pulumi.values import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _QUIET: Final = ("same", "read", "refresh")
+_HIDDEN: Final = (SIGNATURE, "[secret]")
+"""Marks in an event's values that stand for something else: a secret, an asset, a reference."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,19 @@ def result_of(operation: str, events: list[Any], outputs: Mapping[str, Any]) -> 
         outputs={key: output.value for key, output in outputs.items()},
         secret_outputs=frozenset(key for key, output in outputs.items() if output.secret),
     )
+
+
+def shown_outputs(events: list[Any]) -> dict[str, Any] | None:
+    """Read the stack's outputs from the events of an update; None where they hide a value."""
+    stacks = [
+        event.res_outputs_event.metadata
+        for event in events
+        if event.res_outputs_event and event.res_outputs_event.metadata.type == "pulumi:pulumi:Stack"
+    ]
+    if not stacks or stacks[-1].new is None:
+        return None
+    outputs = dict(stacks[-1].new.outputs or {})
+    return None if any(mark in json.dumps(outputs) for mark in _HIDDEN) else outputs
 
 
 def _diagnostics(events: list[Any]) -> tuple[str, ...]:
