@@ -52,6 +52,7 @@ class Outcome:
     def record(self) -> dict[str, Any]:
         """What is written down of a round."""
         return {
+            "suite": self.name,
             "code": self.code,
             "passed": self.passed,
             "failed": self.failed,

@@ -3,6 +3,9 @@
 Every core is kept busy meanwhile. Each round of a suite becomes a line of JSON in the file, so that an interrupted
 command continues where it stopped; rounds of other revisions do not count. Exits with 1 where more tests failed than
 `--most` allows.
+
+`--add reports/tests` runs nothing: it records what the last `make test` gave as a round, in tests/rounds.jsonl, which
+is committed, and sums up that file.
 """
 
 import argparse
@@ -20,6 +23,9 @@ from tools import suites
 from tools.console import ToolError, exit_with_errors_in_one_line
 
 FILE = paths.CHECKOUT / "reports" / "rounds.jsonl"
+COMMITTED = paths.CHECKOUT / "tests" / "rounds.jsonl"
+"""Rounds that runs of `make test` were, of every revision."""
+
 ROUNDS = 20
 MOST = 1 / 500
 """Share of failed tests that is accepted."""
@@ -38,18 +44,18 @@ def revision(checkout: Path = paths.CHECKOUT) -> str:
             raise ToolError(f"git {words[0]} failed in {checkout}: {done.stderr.strip()}")
         return done.stdout.strip()
 
-    if git("status", "--porcelain"):
+    if git("status", "--porcelain", "--", ".", f":(exclude)tests/{COMMITTED.name}"):
         raise ToolError("the checkout has changes that are not committed: commit them, rounds belong to a revision")
     return git("rev-parse", "HEAD")
 
 
-def recorded(file: Path, revision: str) -> list[dict[str, Any]]:
-    """Rounds of a revision; a line that an interrupt cut off does not count."""
+def recorded(file: Path, revision: str = "") -> list[dict[str, Any]]:
+    """Rounds of a revision, or of all; a line that an interrupt cut off does not count."""
     found = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         with contextlib.suppress(json.JSONDecodeError):
             found.append(json.loads(line))
-    return [each for each in found if each["revision"] == revision]
+    return [each for each in found if revision in {"", each["revision"]}]
 
 
 def missing(chosen: Sequence[str], rounds: int, done: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
@@ -72,6 +78,26 @@ def summary(done: Sequence[dict[str, Any]]) -> tuple[float, str]:
     return rate, "\n".join([*lines, f"in all {failed} of {tried} failed: {rate:.3%}"])
 
 
+def add(reports: Path, file: Path, revision: str) -> None:
+    """Record what one run of several suites gave as the next round of a revision.
+
+    Raises: ToolError where the run left no outcomes.
+    """
+    outcomes = reports / suites.OUTCOMES
+    if not outcomes.exists():
+        raise ToolError(f"there is no {outcomes}: run `make test` first")
+    number = 1 + max((each["round"] for each in recorded(file, revision)), default=0)
+    for outcome in json.loads(outcomes.read_text(encoding="utf-8")):
+        write(file, {"revision": revision, "round": number} | outcome)
+
+
+def write(file: Path, entry: dict[str, Any]) -> None:
+    """Append a round on a line of its own, whatever an interrupt left before."""
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(("\n" if before and not before.endswith("\n") else "") + json.dumps(entry) + "\n")
+
+
 @contextlib.contextmanager
 def load(cores: int) -> Iterator[list[int]]:
     """Keep cores busy; gives the processes that do."""
@@ -92,7 +118,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each suite runs")
     parser.add_argument("--file", type=Path, default=FILE, help="where each round is recorded")
     parser.add_argument("--most", type=float, default=MOST, help="share of failed tests that is accepted")
+    parser.add_argument("--add", type=Path, metavar="FOLDER", help="reports of a run to record; nothing else is run")
     given = parser.parse_args(arguments)
+    if given.add:
+        add(given.add, COMMITTED, revision())
+        rate, text = summary(recorded(COMMITTED))
+        suites.say(f"{text}\nrounds: {COMMITTED}")
+        return int(rate > given.most)
     wanted = {suite.name: suite for suite in suites.chosen(given.suites, table)}
     commit, logs = revision(), given.file.absolute().parent / "rounds"
     given.file.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -101,9 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports.mkdir(parents=True, exist_ok=True)
         with load(os.cpu_count() or 1):
             (outcome,) = suites.Run([wanted[name]], reports, slots=1).to_the_end()
-        entry = {"revision": commit, "round": number, "suite": name} | outcome.record()
-        with given.file.open("a", encoding="utf-8") as file:
-            file.write(f"\n{json.dumps(entry)}\n")  # on a line of its own, whatever an interrupt left before
+        write(given.file, {"revision": commit, "round": number} | outcome.record())
     rate, text = summary([each for each in recorded(given.file, commit) if each["suite"] in wanted])
     suites.say(f"{text}\nrounds: {given.file}")
     return int(rate > given.most)

@@ -7,6 +7,7 @@ time went, and as its last line `N passed, N failed, N skipped`. An interrupt en
 
 import argparse
 import contextlib
+import json
 import os
 import secrets
 import shlex
@@ -30,6 +31,9 @@ from tools.suite_reports import Outcome
 
 TABLE = paths.CHECKOUT / "tests" / "suites.toml"
 REPORTS = paths.CHECKOUT / "reports" / "tests"
+OUTCOMES = "outcomes.json"
+"""File in the folder of reports with a record of each suite."""
+
 MEMORY_GIB = 11.0
 """Sum of the declared memory of the suites that run at the same time, at most."""
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "REPORT", "SUITES")
@@ -276,6 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _on_termination)
     run = Run(chosen(options.suites, suites), reports, options.slots, options.memory_gib, further)
     outcomes = run.to_the_end()
+    (reports / OUTCOMES).write_text(json.dumps([each.record() for each in outcomes]), encoding="utf-8")
     (reports / "durations.tsv").write_text(suite_reports.durations(outcomes), encoding="utf-8")
     total = suite_reports.total(outcomes)
     say(total.counts)

@@ -64,6 +64,20 @@ def test_too_many_failures_are_reported_with_their_share(rounds, capsys):
     assert "in all 4 of 400 failed: 1.000%" in printed
 
 
+def test_run_of_make_test_becomes_a_round_of_the_committed_file(tmp_path, monkeypatch, capsys):
+    file, reports = tmp_path / "rounds.jsonl", tmp_path / "reports"
+    monkeypatch.setattr(suite_rounds, "COMMITTED", file)
+    monkeypatch.setattr(suite_rounds, "revision", lambda: "abc")
+    with pytest.raises(ToolError, match="run `make test` first"):
+        suite_rounds.main(["--add", str(reports)])
+    reports.mkdir()
+    outcome = Outcome(name="unit", code=0, log=reports, wall_seconds=1, cpu_seconds=1, passed=999, failed=1)
+    (reports / suites.OUTCOMES).write_text(json.dumps([outcome.record()]))
+    assert [suite_rounds.main(["--add", str(reports)]) for _ in range(2)] == [0, 0]
+    assert [each["round"] for each in map(json.loads, file.read_text().splitlines())] == [1, 2]
+    assert "unit: 2 rounds, 2 of 2000 tests failed" in capsys.readouterr().out
+
+
 def test_changes_that_are_not_committed_are_refused(tmp_path):
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     (tmp_path / "new").touch()
