@@ -219,3 +219,16 @@ def test_definition_is_waited_for_until_its_kind_is_named():
 def test_kind_that_is_never_named_is_an_error_with_its_version():
     with pytest.raises(TimeoutError, match=r"things.example.org is established, but v1 is not served within 0 s"):
         wait_until_served(SlowServer(names_it=False), "things.example.org", seconds=0)
+
+
+def test_files_that_use_the_control_plane_run_last_and_stay_whole(pytester):
+    pytester.makeconftest("import pytest\n\n@pytest.fixture(scope='session')\ndef kube_apiserver():\n    pass\n")
+    pytester.makepyfile(
+        test_a="def test_a(kube_apiserver):\n    pass\n\ndef test_b():\n    pass\n", test_c="def test_c():\n    pass\n"
+    )
+    lines = pytester.runpytest_inprocess("-v").outlines
+    assert [line.split()[0].rpartition("::")[2] for line in lines if " PASSED" in line] == [
+        "test_c",
+        "test_a",
+        "test_b",
+    ]
