@@ -7,12 +7,15 @@ from itertools import zip_longest
 
 import pytest
 from pytest_pulumi import EngineError
+from pytest_pulumi.backend import TemporaryBackend
+from pytest_pulumi.command import NoEngineError, find_cli
+from pytest_pulumi.engine import Stack
 from pytest_pulumi.providers import Kubernetes, Random
 
 from infra.artifact_store.settings import S3Settings
 from infra.database.settings import RdsPostgresSettings
 from infra.online_store.settings import ElastiCacheSettings
-from tests import prod, secrets
+from tests import secrets
 from tests.aws import simulated
 from tests.stores_on_aws import stores
 
@@ -87,13 +90,39 @@ REPLACED = {
 """What an edit makes anew; nothing of it holds data."""
 
 
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    """The stores, up, what their `up` did, and what is simulated. Only the last test changes them."""
+    try:
+        cli = find_cli()
+    except NoEngineError as error:
+        pytest.skip(str(error))
+    providers = [simulated(), Kubernetes(), Random()]
+    backend = TemporaryBackend(tmp_path_factory.mktemp("pulumi"))
+    stack = Stack(cli, backend, program=stores(), providers=providers)
+    yield stack, stack.up(), providers
+    stack.close()
+
+
 @pytest.fixture
-def stack(pulumi_stack):
-    return pulumi_stack(stores(), providers=[simulated(), Kubernetes(), Random()], environment=prod.UNINTERRUPTED)
+def stack(up):
+    stack, _, _ = up
+    stack.program = stores()
+    return stack
 
 
-def test_a_second_up_and_a_refresh_change_nothing(stack):
-    assert stack.up().outputs["uri"].startswith("s3://artifact-store-objects-bucket-")
+def test_no_secret_is_plain_in_the_state_its_history_the_events_the_outputs_or_an_object_that_is_no_secret(up):
+    stack, done, (cloud, cluster, randomness) = up
+    planted = secrets.planted(randomness, cluster)
+    assert any(f":{password}@" in done.outputs["tracking"] for password in planted)
+    assert "tracking-database-password" in secrets.told(done.events)
+    places = secrets.files(stack.backend.folder), secrets.results(done), secrets.objects(cloud, cluster)
+    assert secrets.leaks(planted, *places) == set()
+
+
+def test_a_second_up_and_a_refresh_change_nothing(up, stack):
+    _, done, _ = up
+    assert done.outputs["uri"].startswith("s3://artifact-store-objects-bucket-")
     stack.assert_no_changes()
     assert not stack.refresh().changes
 
@@ -107,7 +136,6 @@ def test_every_setting_is_edited_once_and_nothing_that_holds_data_is_replaced(st
             "database": RdsPostgresSettings,
         }.items()
     }
-    stack.up()
     replaced, untouched = {}, []
     for edits in zip_longest(*([(role, key) for key in edits] for role, edits in EDITS.items())):
         made = [edit for edit in edits if edit]
@@ -125,38 +153,20 @@ def test_every_setting_is_edited_once_and_nothing_that_holds_data_is_replaced(st
     assert replaced == REPLACED
 
 
-def test_a_protected_store_is_not_destroyed(stack):
-    stack.up()
-    with pytest.raises(EngineError, match="protect"):
-        stack.destroy()
-    assert {item["type"] for item in kept(stack)} >= {*DATA, KEY}
-
-
 def test_a_change_that_would_replace_a_protected_store_is_refused(stack, monkeypatch):
-    stack.up()
     monkeypatch.setattr("infra.database.aws.MASTER", "somebody")
     with pytest.raises(EngineError, match=r"(?s)unable to replace resource .*database-instance.*marked for protection"):
         stack.preview()
 
 
-def test_a_stack_without_protection_goes_away_as_a_whole(stack):
+def test_stores_stay_while_they_are_protected_and_go_away_without(stack):
+    with pytest.raises(EngineError, match="protect"):
+        stack.destroy()
+    assert {item["type"] for item in kept(stack)} >= {*DATA, KEY}
     stack.program = stores(**{role: {"protection": "delete"} for role in EDITS})
     stack.up()
     stack.destroy()
     assert kept(stack) == []
-
-
-def test_no_secret_is_plain_in_the_state_its_history_the_events_the_outputs_or_an_object_that_is_no_secret(
-    pulumi_stack,
-):
-    cloud, cluster, randomness = simulated(), Kubernetes(), Random()
-    stack = pulumi_stack(stores(), providers=[cloud, cluster, randomness])
-    done = stack.up()
-    planted = secrets.planted(randomness, cluster)
-    assert any(f":{password}@" in done.outputs["tracking"] for password in planted)
-    assert "tracking-database-password" in secrets.told(done.events)
-    places = secrets.files(stack.backend.folder), secrets.results(done), secrets.objects(cloud, cluster)
-    assert secrets.leaks(planted, *places) == set()
 
 
 def kept(stack):

@@ -1,5 +1,6 @@
 """The host provider under the real CLI: state, refresh, repair, interruption and removal."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -84,8 +85,8 @@ class Stack:
         self.configure(root=str(self.root), path=os.environ["PATH"], job=f"echo ran >> {folder}/ran")
 
     def configure(self, **values):
-        for key, value in values.items():
-            self.run("config", "set", key, value)
+        pairs = [word for key, value in values.items() for word in ("--plaintext", f"{key}={value}")]
+        self.run("config", "set-all", *pairs)
 
     def start(self, *arguments):
         return subprocess.Popen(
@@ -114,14 +115,28 @@ class Stack:
         return json.loads((self.root / "supervisor" / "specs" / "web.run").read_text())["pid"]
 
 
-@pytest.fixture
-def stack():
+@contextlib.contextmanager
+def made():
     folder = Path(tempfile.mkdtemp(prefix="mlp-"))
     stack = Stack(folder)
     yield stack
     subprocess.run(["pulumi", "cancel", "--yes"], cwd=stack.project, env=stack.environment, check=False)
     stack.run("destroy", "--yes", "--skip-preview")
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def stack():
+    """A stack that is not up."""
+    with made() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def running():
+    """A stack that is up, as each test leaves it until the last takes it down; and what its first `up` said."""
+    with made() as stack:
+        yield stack, stack.up()
 
 
 def belonging_to(folder):
@@ -137,14 +152,14 @@ def wait_until(condition):
         time.sleep(0.1)
 
 
-def test_a_second_up_changes_nothing_and_runs_no_job_again(stack):
-    stack.up()
+def test_a_second_up_changes_nothing_and_runs_no_job_again(running):
+    stack, _ = running
     stack.up("--refresh", "--expect-no-changes")
     assert (stack.folder / "ran").read_text() == "ran\n"
 
 
-def test_secrets_are_encrypted_in_state_and_hidden_in_outputs_and_logs(stack):
-    shown = stack.up()
+def test_secrets_are_encrypted_in_state_and_hidden_in_outputs_and_logs(running):
+    stack, shown = running
     secret = stack.output("secret")
     assert len(secret) == 32
     assert secret not in shown
@@ -155,8 +170,8 @@ def test_secrets_are_encrypted_in_state_and_hidden_in_outputs_and_logs(stack):
     assert [file for file in (stack.root / "logs").iterdir() if secret.encode() in file.read_bytes()] == []
 
 
-def test_refresh_sees_a_stopped_process_and_up_mends_it(stack):
-    stack.up()
+def test_refresh_sees_a_stopped_process_and_up_mends_it(running):
+    stack, _ = running
     subprocess.run(
         [sys.executable, "-m", "supervisor.supervisorctl", "-s", f"unix://{stack.root}/supervisor.sock", "stop", "web"],
         check=True,
@@ -167,8 +182,8 @@ def test_refresh_sees_a_stopped_process_and_up_mends_it(stack):
     stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
 
-def test_refresh_sees_nothing_in_a_process_that_was_killed_and_came_back(stack):
-    stack.up()
+def test_refresh_sees_nothing_in_a_process_that_was_killed_and_came_back(running):
+    stack, _ = running
     before = stack.pid()
     wait_until(lambda: Supervision(stack.root).status("web").state == "RUNNING")
     os.kill(before, signal.SIGKILL)
@@ -176,8 +191,8 @@ def test_refresh_sees_nothing_in_a_process_that_was_killed_and_came_back(stack):
     stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
 
-def test_everything_comes_back_on_its_ports_after_a_reboot(stack):
-    stack.up()
+def test_everything_comes_back_on_its_ports_after_a_reboot(running):
+    stack, _ = running
     port = stack.output("port")
     for process in belonging_to(stack.root):
         process.kill()
@@ -187,8 +202,8 @@ def test_everything_comes_back_on_its_ports_after_a_reboot(stack):
     stack.up("--refresh", "--expect-no-changes")
 
 
-def test_an_edited_file_is_put_right_and_its_reader_restarted(stack):
-    stack.up()
+def test_an_edited_file_is_put_right_and_its_reader_restarted(running):
+    stack, _ = running
     page, before = stack.root / "data" / "web" / "index.html", stack.pid()
     page.write_text("edited")
     stack.up("--refresh")
@@ -248,8 +263,9 @@ def test_a_preview_knows_of_every_resource_and_starts_nothing(stack):
     assert not stack.root.exists()
 
 
-def test_down_leaves_no_process_and_no_file(stack):
-    stack.up()
+def test_down_leaves_no_process_and_no_file(running):
+    stack, _ = running
+    assert belonging_to(stack.root)
     stack.run("destroy", "--yes", "--skip-preview")
     assert belonging_to(stack.root) == []
     assert [path for path in stack.root.rglob("*") if path.is_file()] == []

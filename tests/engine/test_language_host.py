@@ -38,6 +38,7 @@ class Project:
 
     def __init__(self, folder, commands):
         self.folder = folder
+        self.initiated = commands / "initiated"
         for name in ("project", "backend", "home"):
             (folder / name).mkdir()
         self.root = folder / "project"
@@ -47,9 +48,24 @@ class Project:
             "PULUMI_BACKEND_URL": (folder / "backend").as_uri(),
             "PULUMI_HOME": str(folder / "home"),
             "PULUMI_CONFIG_PASSPHRASE": "test",
+            "PULUMI_STACK": "dev",
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
+
+    def initiate(self):
+        """Make the stack; the CLI makes the first of the session, and what it wrote is copied."""
+        places = {self.folder / "backend": "backend", self.root / "Pulumi.dev.yaml": "Pulumi.dev.yaml"}
+        first = not self.initiated.exists()
+        if first:
+            self.run("stack", "init", "dev")
+            self.initiated.mkdir()
+        for place, name in places.items():
+            source, target = (place, self.initiated / name) if first else (self.initiated / name, place)
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, target)
 
     def write(self, program, *, main="", virtualenv=str(ENVIRONMENT)):
         lines = ["name: tried", "runtime:", "  name: python", "  options:", f"    virtualenv: {virtualenv}"]
@@ -57,7 +73,7 @@ class Project:
         (self.root / main).mkdir(exist_ok=True)
         (self.root / main / "__main__.py").write_text(textwrap.dedent(program))
         if not (self.folder / "backend" / ".pulumi").exists():
-            self.run("stack", "init", "dev")
+            self.initiate()
 
     def run(self, *arguments, code=0):
         answer = subprocess.run(

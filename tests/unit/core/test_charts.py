@@ -1,4 +1,5 @@
 import hashlib
+import re
 
 import pulumi
 import pulumi_kubernetes
@@ -70,9 +71,18 @@ def test_another_chart_than_the_stack_file_says_is_refused(pulumi_run, tmp_path)
         installed(pulumi_run, folder(tmp_path, "0" * 64))
 
 
-def test_a_chart_that_is_missing_in_the_folder_names_the_command_that_gets_it(pulumi_run, tmp_path):
-    with pytest.raises(ChartError, match=r"helm pull thing --repo https://charts.example --version 1.2.3"):
-        installed(pulumi_run, Supply(folder=tmp_path))
+@pytest.mark.parametrize(
+    ("repository", "pulled"),
+    [
+        ("https://charts.example", "thing --repo https://charts.example --version 1.2.3"),
+        ("oci://ghcr.io/charts", "oci://ghcr.io/charts/thing --version 1.2.3"),
+    ],
+)
+def test_chart_missing_in_the_folder_names_the_command_that_gets_it(pulumi_run, tmp_path, repository, pulled):
+    chart = Chart(name="thing", version="1.2.3", repository=repository)
+    path = tmp_path / "charts" / chart.archive
+    with pytest.raises(ChartError, match=re.escape(f"{path} does not exist: `helm pull {pulled}` on a machine")):
+        installed(pulumi_run, Supply(folder=tmp_path), chart)
 
 
 @pytest.mark.parametrize("chart", PINNED, ids=[each.name for each in PINNED])
