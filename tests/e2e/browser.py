@@ -31,9 +31,9 @@ def chromium():
     return found
 
 
-def document(url):
+def document(url, *flags):
     """The page's HTML once its script has run."""
-    return _run("--dump-dom", url)
+    return _run(*flags, "--dump-dom", url)
 
 
 def screenshot(url, file: Path):

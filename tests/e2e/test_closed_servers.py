@@ -1,131 +1,28 @@
-"""What another account of this machine, or a page in a person's browser, can send to a running local stack: nothing.
-
-The attacker knows every address and has no secret. A page's requests carry its `Origin`, or its own name as `Host`
-where that name was made to point to this machine (DNS rebinding).
-"""
+"""What another account of this machine, or a page in a person's browser, changes or reads of a local stack: nothing."""
 
 import http.client
 import json
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
 
+from . import browser
+from .attacks import ATTACKS, COMMANDS, EVIL, FEATURES, REFUSED
+from .intruders import as_another_account, asked_of_redis, opened, read_by_a_page, seized
 from .stack import ask, wait_until
 
+VERSIONS = "/api/2.0/mlflow/model-versions/search"
+QUERY = "/api/v1/query?query=up"
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
-
-REFUSED = {400, 401, 403, 404, 405, 421}
-EVIL = "evil.example"
-PAGE = {"Origin": f"http://{EVIL}"}
-REBOUND = {"Host": f"{EVIL}:9090"}
-FORM = {"Content-Type": "text/plain"}
-"""What a page may send without asking first."""
-FEATURES = json.dumps({"feature_service": "loan_default_v1", "entities": {"CustomerID": [1001]}})
-WRITTEN = json.dumps({"feature_view_name": "loan_default", "df": {"CustomerID": [1001], "Income": [1.0]}})
-MATERIALIZED = json.dumps({"start_ts": "2020-01-01T00:00:00", "end_ts": "2030-01-01T00:00:00"})
-DRIFT = json.dumps([{"labels": {"alertname": "DataDriftDetected", "severity": "critical", "workload": "loan-default"}}])
-SILENCE = json.dumps(
-    {
-        "matchers": [{"name": "alertname", "value": ".+", "isRegex": True}],
-        "startsAt": "2020-01-01T00:00:00Z",
-        "endsAt": "2099-01-01T00:00:00Z",
-        "createdBy": "x",
-        "comment": "x",
-    }
-)
-MLFLOW = "/api/2.0/mlflow"
-MODEL = json.dumps({"name": "loan-default-model"})
-ALIAS = json.dumps({"name": "loan-default-model", "alias": "champion", "version": "1"})
-METRIC = "evidently_data_drift_score 1\n"
-REGO = "package release\n\nallow := true\n"
-
-
-@dataclass(frozen=True)
-class Attack:
-    """One request."""
-
-    server: str
-
-    method: str
-
-    path: str
-
-    body: str = ""
-
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """For the test's name."""
-        return "-".join([self.server, self.method, self.path.strip("/").partition("?")[0] or "page", *self.headers])
-
-
-ATTACKS = (
-    Attack("feature_server", "POST", "/write-to-online-store", WRITTEN),
-    Attack("feature_server", "POST", "/push", json.dumps({"push_source_name": "x", "df": {}, "to": "online"})),
-    Attack("feature_server", "POST", "/materialize", MATERIALIZED),
-    Attack("feature_server", "POST", "/materialize-incremental", MATERIALIZED),
-    Attack("feature_server", "POST", "/search", "{}"),
-    Attack("feature_server", "POST", "/retrieve-online-documents", "{}"),
-    Attack("feature_server", "GET", "/v1/vector_stores"),
-    Attack("feature_server", "GET", "/chat"),
-    Attack("feature_server", "POST", "/chat", "{}"),
-    Attack("feature_server", "GET", "/docs"),
-    Attack("feature_server", "GET", "/openapi.json"),
-    Attack("feature_server", "GET", "/static/chat/index.html"),
-    Attack("feature_server", "POST", "/get-online-features", FEATURES, REBOUND),
-    Attack("feature_server", "POST", "/get-online-features", FEATURES, PAGE | FORM),
-    Attack("prometheus", "GET", "/"),
-    Attack("prometheus", "GET", "/api/v1/query?query=up"),
-    Attack("prometheus", "GET", "/api/v1/query?query=up", "", REBOUND),
-    Attack("prometheus", "GET", "/api/v1/query?query=up", "", PAGE),
-    Attack("prometheus", "GET", "/api/v1/status/config"),
-    Attack("prometheus", "GET", "/api/v1/targets"),
-    Attack("prometheus", "GET", "/federate?match[]=up"),
-    Attack("prometheus", "GET", "/metrics"),
-    Attack("prometheus", "POST", "/-/quit", "", PAGE | FORM),
-    Attack("prometheus", "POST", "/-/reload"),
-    Attack("prometheus", "POST", "/api/v1/admin/tsdb/delete_series?match[]=up"),
-    Attack("prometheus", "POST", "/api/v1/write"),
-    Attack("alertmanager", "POST", "/api/v2/alerts", DRIFT, {"Content-Type": "application/json"}),
-    Attack("alertmanager", "POST", "/api/v1/alerts", DRIFT, PAGE | FORM),
-    Attack("alertmanager", "POST", "/api/v2/silences", SILENCE, {"Content-Type": "application/json"}),
-    Attack("alertmanager", "DELETE", "/api/v2/silence/00000000-0000-0000-0000-000000000000"),
-    Attack("alertmanager", "GET", "/api/v2/alerts", "", REBOUND),
-    Attack("alertmanager", "GET", "/api/v2/status"),
-    Attack("alertmanager", "POST", "/-/reload"),
-    Attack("pushgateway", "PUT", "/metrics/job/loan-default-monitoring", METRIC),
-    Attack("pushgateway", "POST", "/metrics/job/loan-default-monitoring", METRIC, PAGE | FORM),
-    Attack("pushgateway", "DELETE", "/metrics/job/loan-default-monitoring"),
-    Attack("pushgateway", "PUT", "/api/v1/admin/wipe"),
-    Attack("pushgateway", "PUT", "/-/quit"),
-    Attack("pushgateway", "GET", "/metrics", "", REBOUND),
-    Attack("policy", "PUT", "/v1/policies/release", REGO, FORM),
-    Attack("policy", "DELETE", "/v1/policies/release"),
-    Attack("policy", "GET", "/v1/policies"),
-    Attack("policy", "PUT", "/v1/data/release/allow", "true"),
-    Attack("policy", "POST", "/v1/compile", "{}"),
-    Attack("mlflow", "GET", f"{MLFLOW}/experiments/search?max_results=1", "", REBOUND),
-    Attack("mlflow", "GET", f"{MLFLOW}/experiments/search?max_results=1", "", {"Host": f"10.{EVIL}"}),
-    Attack("mlflow", "POST", f"{MLFLOW}/registered-models/alias", ALIAS, PAGE | FORM),
-    Attack("mlflow", "DELETE", f"{MLFLOW}/registered-models/delete", MODEL, PAGE | FORM),
-    Attack("retrain", "GET", "/drift_report.html", "", REBOUND),
-    Attack("retrain", "GET", "/metrics", "", PAGE),
-    Attack("retrain", "POST", "/retrain", "{}", FORM | PAGE),
-    Attack("retrain", "POST", "/rollback", "{}"),
-    Attack("retrain", "POST", "/retrain", "{}", {"Authorization": "Bearer guessed"}),
-    Attack("start", "GET", "/", "", REBOUND),
-    Attack("start", "GET", "/status.json", "", REBOUND),
-    Attack("start", "GET", "/status.json", "", PAGE),
-)
 
 
 @pytest.fixture(scope="module")
 def addresses(stack, outputs):
     """Host and port of each server, of the Pushgateway too."""
     found = {name.removesuffix("_url"): url for name, url in outputs.items() if name.endswith("_url")}
-    found["pushgateway"] = stack.specification("loan-default-retraining-process")["environment"]["PUSHGATEWAY_URL"]
+    environment = stack.specification("loan-default-retraining-process")["environment"]
+    found |= {"pushgateway": environment["PUSHGATEWAY_URL"], "artifact_store": environment["AWS_ENDPOINT_URL_S3"]}
     return {name: urlsplit(url).netloc for name, url in found.items()}
 
 
@@ -147,12 +44,14 @@ def state(stack, outputs):
         features = ask(f"{outputs['feature_server_url']}/get-online-features", json.loads(FEATURES)).body
         alerts = ask(f"{outputs['alertmanager_url']}/api/v2/alerts", login=stack.login("alertmanager")).body
         silences = ask(f"{outputs['alertmanager_url']}/api/v2/silences", login=stack.login("alertmanager")).body
+        versions = ask(f"{outputs['mlflow_url']}{VERSIONS}", login=stack.login("mlflow")).body["model_versions"]
         retraining = json.loads(stack.make("-s", "status"))
         return {
             "served": ask(outputs["model_url"]).body,
             "features": [each["values"] for each in features["results"]],
             "alerts": sorted(each["labels"]["alertname"] for each in alerts),
             "silences": len(silences),
+            "versions": [(each["version"], each.get("tags")) for each in versions],
             "retrains": [retraining[name] for name in ("champion", "running", "queued", "recent")],
             "pids": {name: stack.pid(name) for name in stack.programs()},
         }
@@ -168,8 +67,51 @@ def test_no_attack_changes_or_reads_anything(addresses, state, subtests):
     assert state() == before
 
 
+def test_another_account_opens_no_file_socket_or_process(stack, addresses, state):
+    before, folder = state(), stack.folder.parent
+    control = stack.state / "for-everybody"
+    control.touch(mode=0o644)
+    stack.state.chmod(0o755)  # else this folder would keep others out in place of the stack's own
+    kept, pids = [folder, *folder.rglob("*"), control], [process.pid for process in stack.processes()]
+    host, port = addresses["online_store"].split(":")
+
+    def intrude():
+        answers = [(attack.title, sent(addresses[attack.server], attack)) for attack in ATTACKS]
+        return {
+            "files": opened(kept),
+            "processes": seized(pids),
+            "redis": asked_of_redis((host, int(port)), COMMANDS),
+            "answers": [each for each in answers if each[1] not in REFUSED],
+        }
+
+    assert len(kept) > 100
+    assert as_another_account(intrude) == {"files": [str(control)], "processes": [], "redis": [], "answers": []}
+    assert state() == before
+
+
+def test_page_of_another_site_in_a_browser_changes_and_reads_nothing(addresses, state):
+    before = state()
+    attacks = [
+        {"address": addresses[attack.server], "method": attack.method, "path": attack.path, "body": attack.body}
+        for attack in ATTACKS
+    ]
+    read, arrived = read_by_a_page([*attacks, {**attacks[0], "address": addresses["online_store"], "path": "/"}])
+    at_work = {"fetch", "script", "post", "preflight"}
+    assert {how for how, url, _ in read if url.endswith("/open")} >= at_work
+    assert [each for each in read if not each[1].endswith("/open")] == []
+    assert arrived.count(("POST", "/open")) >= 5
+    assert state() == before
+
+
+@pytest.mark.parametrize("server", ["start", "mlflow", "model"])
+def test_page_whose_name_was_pointed_here_reads_nothing(addresses, server):
+    port = addresses[server].partition(":")[2]
+    shown = browser.document(f"http://{EVIL}:{port}/metrics", f"--host-resolver-rules=MAP {EVIL} 127.0.0.1")
+    assert "names" in shown or "Rejected" in shown
+
+
 def test_the_stacks_own_login_is_let_in_and_a_guessed_one_is_not(stack, outputs):
-    for server, path in (("prometheus", "/api/v1/query?query=up"), ("alertmanager", "/api/v2/status")):
+    for server, path in (("prometheus", QUERY), ("alertmanager", "/api/v2/status"), ("mlflow", VERSIONS)):
         url = f"{outputs[f'{server}_url']}{path}"
         assert ask(url, login=stack.login(server)).status == 200
         assert ask(url, login="platform:guessed").status == 401
@@ -201,7 +143,8 @@ def test_prometheus_lets_no_other_page_read(stack, outputs):
 
 def test_no_password_is_in_an_argument_or_in_a_file_that_others_can_read(stack, outputs):
     assert outputs
-    secrets = [stack.login(server).partition(":")[2] for server in ("prometheus", "alertmanager")]
+    secrets = [stack.login(server).partition(":")[2] for server in ("prometheus", "alertmanager", "mlflow")]
+    secrets += [stack.shown(server)["Authorization"].split()[1] for server in ("policy", "start", "retrain")]
     shown = [argument for process in stack.processes() for argument in process.cmdline()]
     assert [secret for secret in secrets if any(secret in argument for argument in shown)] == []
     readable = [path for path in (stack.folder / "config").rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
@@ -212,6 +155,7 @@ def test_the_doctor_and_the_start_page_get_in(stack, outputs):
     assert "probes found their part at work" in stack.make("doctor")
 
     def curves():
-        return any(each["points"] for each in ask(f"{outputs['start_url']}/status.json").body.get("curves", []))
+        status = ask(f"{outputs['start_url']}/status.json", headers=stack.shown("start")).body
+        return any(each["points"] for each in status.get("curves", []))
 
     wait_until(curves, "the start page draws what Prometheus has")

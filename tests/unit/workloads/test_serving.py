@@ -96,6 +96,9 @@ def metric(http, line):
         {"Origin": "http://127.0.0.1:9999"},
         {"Origin": "http://["},
         {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "script"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"},
     ],
 )
 def test_page_of_another_site_gets_no_prediction_and_no_metric(http, headers):
@@ -109,6 +112,8 @@ def test_own_names_are_answered_with_whatever_port(http):
         {"Host": "localhost:8080"},
         {"Host": "LOCALHOST"},
         {"Host": "127.0.0.1:1", "Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "document"},
     ):
         assert post(http, PREDICT, {"instances": [VECTOR]}, **headers).status_code == 200
 

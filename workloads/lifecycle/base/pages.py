@@ -1,10 +1,12 @@
 """Keeps pages of other sites away from a server: what a person's browser sends for them is refused.
 
 A page that a browser shows can send requests to servers on this machine, and read the answers where it can make a name
-of its own point here (DNS rebinding). The browser says so: by the name in `Host`, or by the page's `Origin`.
+of its own point here (DNS rebinding). The browser says so: by the name in `Host`, by the page's `Origin`, or, for what
+a page embeds, by `Sec-Fetch-Site`.
+Source: https://www.w3.org/TR/fetch-metadata/
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,6 +17,8 @@ from starlette.responses import JSONResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+_ELSEWHERE = {"cross-site", "same-site"}
+"""Where a page is from whose request is not the server's own; another port of this machine is the same site."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
 
 
@@ -23,11 +27,13 @@ def names_of(address: str) -> frozenset[str] | None:
     return LOOPBACK_NAMES if address in LOOPBACK_NAMES else None
 
 
-def refusal(names: Collection[str] | None, host: str, origin: str | None) -> str:
+def refusal(names: Collection[str] | None, headers: Mapping[str, str]) -> str:
     """Why a request with these headers is refused; empty for one that no other site's page sent.
 
-    `names`: as `names_of` gives them.
+    A link that a person follows is no request of the page that holds it. `names`: as `names_of` gives them.
     """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    embedded = headers.get("sec-fetch-site") in _ELSEWHERE and headers.get("sec-fetch-dest") != "document"
     try:
         known = names is None or urlsplit(f"//{host}").hostname in names
         own = origin is None or urlsplit(origin).netloc == host
@@ -35,7 +41,7 @@ def refusal(names: Collection[str] | None, host: str, origin: str | None) -> str
         known, own = names is None, False
     if not known:
         return f"this server is asked by the names {', '.join(sorted(names or ()))} only"
-    return "" if own else "this server answers no page of another site"
+    return "" if own and not embedded else "this server answers no page of another site"
 
 
 class OwnPagesOnly:
@@ -48,7 +54,7 @@ class OwnPagesOnly:
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Pass the request on, or refuse it."""
         headers = Headers(scope=scope) if scope["type"] == "http" else None
-        if headers is not None and (fault := refusal(self._names, headers.get("host", ""), headers.get("origin"))):
+        if headers is not None and (fault := refusal(self._names, headers)):
             await JSONResponse({"error": fault}, HTTPStatus.FORBIDDEN)(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})

@@ -24,6 +24,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from prometheus_client import Counter
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workloads.lifecycle.base import metrics
@@ -171,10 +172,9 @@ class FrontDoor:
 
     def _fault(self, headers: dict[bytes, bytes]) -> str:
         """Why another site's page, which a browser on this machine shows, gets no answer; empty for other requests."""
-        host, origin = headers.get(b"host", b""), headers.get(b"origin")
-        if origin is None and host in self._usual_hosts:
+        if headers.get(b"host") in self._usual_hosts and b"origin" not in headers and b"sec-fetch-site" not in headers:
             return ""
-        return refusal(self._names, host.decode("latin-1"), None if origin is None else origin.decode("latin-1"))
+        return refusal(self._names, Headers(raw=list(headers.items())))
 
     async def _take(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response | None:
         """The answer to a request with a body; None when it is not one to this server's model."""
