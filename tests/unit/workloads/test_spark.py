@@ -21,6 +21,7 @@ COMMON = {
     "spark.driver.extraJavaOptions": '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto "-Djava.io.tmpdir={work}"',
     "spark.local.dir": "{work}/spark",
     "spark.sql.warehouse.dir": "{work}/spark/warehouse",
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",

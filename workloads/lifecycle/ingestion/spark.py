@@ -69,6 +69,7 @@ class Driver:
 def start(name: str, settings: IngestionSettings, work: Path) -> "SparkSession":
     """Spark of the workload `name` with exactly these options; raises WorkloadError when it cannot start."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", _FAST_START)  # of the JVM that writes the driver's command line
     from pyspark.sql import SparkSession  # noqa: PLC0415  half a second that --help does not need
 
     if settings.spark_kubernetes is None:
@@ -158,6 +159,7 @@ def _common(settings: IngestionSettings, work: Path) -> dict[str, str]:
         "spark.driver.extraJavaOptions": f"{_FAST_START} {_quoted(f'-Djava.io.tmpdir={work}')}",
         "spark.local.dir": str(work / "spark"),
         "spark.sql.warehouse.dir": str(work / "spark" / "warehouse"),
+        "spark.python.sql.dataFrameDebugging.enabled": "false",  # else each expression asks the JVM where it is written
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.session.timeZone": "UTC",
