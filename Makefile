@@ -178,12 +178,12 @@ check: ## format, lint, types, and which package may import which
 
 test: ## every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud validators clients kubernetes gatekeeper kserve helm
+	@$(PYTHON) -m tools.install cloud validators clients kubernetes kubernetes-provider gatekeeper kserve helm
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
 soak: ## the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud clients kubernetes gatekeeper kserve helm
+	@$(PYTHON) -m tools.install cloud clients kubernetes kubernetes-provider gatekeeper kserve helm
 	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/e2e tests/engine tests/policy
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
 	$(INFRA)/python -m tests.tiers --record

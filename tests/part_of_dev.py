@@ -21,6 +21,7 @@ from infra.namespaces.settings import Quota
 from infra.online_store.settings import RedisOnKubernetesSettings
 from infra.serving import ModelServerSpec
 from infra.serving.settings import KserveOnKubernetesSettings
+from tests import official
 from tests.clusters import NoStores, image
 
 NAMESPACE = "loan-default"
@@ -28,10 +29,15 @@ MODEL = "model"
 
 
 def stack(pulumi_stack: Callable[..., Any], control_plane: ControlPlane) -> Stack:
-    """The part as a stack, not yet up, on a control plane."""
+    """The part as a stack, not yet up, on a control plane; its provider waits as long as a test wants."""
     providers = [KubernetesApi(tools=control_plane.tools), Random()]
     made: Stack = pulumi_stack(program(control_plane.kubeconfig_path), providers=providers, timeout_seconds=240)
     return made
+
+
+def official_stack(pulumi_stack: Callable[..., Any], control_plane: ControlPlane) -> Stack:
+    """The same by the official provider."""
+    return official.stack(pulumi_stack, program(control_plane.kubeconfig_path), [Random()], timeout_seconds=240)
 
 
 def kserve(control_plane: ControlPlane) -> KServe:

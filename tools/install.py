@@ -4,7 +4,7 @@ Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` an
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
 operating system); for images `supply_chain` (lists what is in them) and `cosign`, which signs; for tests: `validators`
 (AWS's resource schemas, Envoy), `clients` (of the prediction API), and built from source `kubernetes` (a control
-plane), `gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
+plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
 """
 
 import argparse
@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.core import paths
-from tools import environments, image_signing, inventory, pulumi_cli, stack_files, stamps, system_packages
+from tools import (
+    environments,
+    image_signing,
+    inventory,
+    provider_plugin,
+    pulumi_cli,
+    stack_files,
+    stamps,
+    system_packages,
+)
 from tools.console import exit_with_errors_in_one_line, say
 from tools.go_tools import Module
 
@@ -103,6 +112,7 @@ def parts() -> dict[str, Part]:
         "validators": _environment("validators"),
         "clients": _environment("clients"),
         "supply_chain": _environment("supply_chain"),
+        "kubernetes-provider": Part(provider_plugin.is_there, provider_plugin.build),
         "cosign": Part(lambda: image_signing.find() is not None, COSIGN.build),
         "pulumi": Part(lambda: pulumi_cli.chosen() is not None, pulumi_cli.install),
     } | {name: _built(modules) for name, modules in GO_PARTS.items()}

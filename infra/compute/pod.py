@@ -125,7 +125,7 @@ def pod(
 
 
 def _scratch(name: str, spec: TaskSpec) -> core.v1.VolumeArgs:
-    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{spec.resources.ephemeral_storage_mib}Mi")
+    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=kubernetes.mebibytes(spec.resources.ephemeral_storage_mib))
     return core.v1.VolumeArgs(name=name, empty_dir=source)
 
 

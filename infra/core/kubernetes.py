@@ -74,17 +74,34 @@ def container_security() -> core.v1.SecurityContextArgs:
     )
 
 
+_MEBIBYTES = {"Mi": 1, "Gi": 1024, "Ti": 1024**2}
+
+
 def requirements(resources: Resources) -> core.v1.ResourceRequirementsArgs:
     """Requests and limits: memory, scratch space and GPUs are requested as they are limited."""
     exact = {
-        "memory": f"{resources.memory_mib}Mi",
-        "ephemeral-storage": f"{resources.ephemeral_storage_mib}Mi",
+        "memory": mebibytes(resources.memory_mib),
+        "ephemeral-storage": mebibytes(resources.ephemeral_storage_mib),
         **({GPU: str(resources.gpus)} if resources.gpus else {}),
     }
     return core.v1.ResourceRequirementsArgs(
-        requests={"cpu": f"{resources.cpu_millicores}m", **exact},
-        limits={"cpu": f"{max(resources.cpu_millicores, resources.cpu_limit_millicores)}m", **exact},
+        requests={"cpu": millicores(resources.cpu_millicores), **exact},
+        limits={"cpu": millicores(max(resources.cpu_millicores, resources.cpu_limit_millicores)), **exact},
     )
+
+
+def millicores(amount: int) -> str:
+    """CPU as Kubernetes writes it, `1` for `1000m`: KServe's webhook rewrites others, which is a change at each `up`.
+
+    Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+    """
+    return f"{amount}m" if amount % 1000 else str(amount // 1000)
+
+
+def mebibytes(amount: int) -> str:
+    """Memory or storage in the same form, `1Gi` for `1024Mi`."""
+    unit = next(unit for unit in ("Ti", "Gi", "Mi") if amount % _MEBIBYTES[unit] == 0)
+    return f"{amount // _MEBIBYTES[unit]}{unit}"
 
 
 def node_selector(resources: Resources) -> dict[str, str] | None:

@@ -14,6 +14,7 @@ from infra.core.kubernetes import (
     USER,
     container_security,
     labels,
+    mebibytes,
     node_selector,
     pod_security,
     requirements,
@@ -190,7 +191,7 @@ def _secret(name: str, args: PodArgs, parent: pulumi.Resource) -> pulumi.Output[
 
 
 def _scratch(args: PodArgs) -> list[tuple[core.v1.VolumeArgs, str]]:
-    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=f"{args.resources.ephemeral_storage_mib}Mi")
+    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=mebibytes(args.resources.ephemeral_storage_mib))
     return [
         (core.v1.VolumeArgs(name=f"scratch-{number}", empty_dir=source), folder)
         for number, folder in enumerate(args.scratch)

@@ -1,9 +1,9 @@
-"""A part of the dev stack on a real control plane with the real KServe; nodes are simulated, no container starts."""
+"""A part of the dev stack by the official provider on a real control plane with the real KServe; no container starts."""
 
 import pytest
 from pytest_pulumi.result import OperationError
 
-from tests.part_of_dev import NAMESPACE, kserve, stack
+from tests.part_of_dev import NAMESPACE, kserve, official_stack
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 @pytest.fixture
 def part(pulumi_stack, kube_cluster):
     """The part, not yet up, on an empty cluster without KServe."""
-    return stack(pulumi_stack, kube_cluster)
+    return official_stack(pulumi_stack, kube_cluster)
 
 
 def test_it_comes_up_is_left_alone_is_mended_and_goes(part, kube_cluster):
@@ -36,9 +36,7 @@ def test_a_webhook_that_does_not_answer_is_named_with_the_object_and_the_next_up
     client = kube_cluster.client
     with kserve(kube_cluster):
         hook = client.apply(closed_gate())
-        refused = (
-            r"StatefulSet 'loan-default/\S+' was not created .*failed calling webhook \"gate.example.com\".*refused"
-        )
+        refused = r"StatefulSet::online-store-server\" was not .*failed calling webhook \"gate.example.com\".*refused"
         with pytest.raises(OperationError, match=refused):
             part.up()
         client.delete(hook["apiVersion"], hook["kind"], hook["metadata"]["name"])

@@ -59,7 +59,7 @@ def test_the_creation_may_call_the_database_and_nothing_else(pulumi_run):
 def test_shared_buffers_are_a_quarter_of_the_servers_memory(pulumi_run):
     pod = pods(pulumi_run(declare(memory_mib=2048)))["database-server"]
     assert "shared_buffers=512MB" in pod["containers"][0]["args"]
-    assert pod["containers"][0]["resources"]["limits"]["memory"] == "2048Mi"
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "2Gi"
 
 
 def test_passwords_are_demanded_of_everybody_and_pages_are_checked(pulumi_run):

@@ -57,11 +57,12 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "kubernetes:apps/v1:ReplicaSet": ("spec.selector",),
     "kubernetes:apps/v1:StatefulSet": (
         "spec.podManagementPolicy",
+        "spec.revisionHistoryLimit",
         "spec.selector",
         "spec.serviceName",
         "spec.volumeClaimTemplates",
     ),
-    "kubernetes:batch/v1:Job": ("spec.completions", "spec.selector", "spec.template"),
+    "kubernetes:batch/v1:Job": ("spec.completions", "spec.parallelism", "spec.selector", "spec.template"),
     "kubernetes:core/v1:PersistentVolumeClaim": (
         "spec.accessModes",
         "spec.selector",
@@ -69,19 +70,23 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
         "spec.volumeName",
     ),
     "kubernetes:core/v1:Pod": ("spec",),
+    "kubernetes:core/v1:ResourceQuota": ("spec.scopes",),
     "kubernetes:core/v1:Secret": ("type",),
     "kubernetes:core/v1:Service": ("spec.clusterIP",),
-    "kubernetes:policy/v1:PodDisruptionBudget": (),
     "kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding": ("roleRef",),
     "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": ("roleRef",),
-    "kubernetes:scheduling.k8s.io/v1:PriorityClass": ("globalDefault", "preemptionPolicy", "value"),
-    "kubernetes:storage.k8s.io/v1:StorageClass": ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
+    "kubernetes:storage.k8s.io/v1:StorageClass": ("parameters", "provisioner"),
 }
-"""Type pattern to the inputs whose change replaces the object.
+"""Type pattern to the inputs whose change replaces the object. ConfigMaps and Secrets: see `Kubernetes.replaces`.
 
-Source: the API reference (fields marked immutable) and the provider's documentation. ConfigMaps and Secrets: see
-`Kubernetes.replaces`.
+Source: https://github.com/pulumi/pulumi-kubernetes/blob/v4.25.0/provider/pkg/provider/diff.go
 """
+
+REFUSED: Mapping[str, tuple[str, ...]] = {
+    "kubernetes:scheduling.k8s.io/v1:PriorityClass": ("preemptionPolicy", "value"),
+    "kubernetes:storage.k8s.io/v1:StorageClass": ("reclaimPolicy", "volumeBindingMode"),
+}
+"""Type to the inputs that an API server refuses to change, while the provider knows of no replacement."""
 
 
 @dataclass
@@ -172,7 +177,16 @@ class Kubernetes(SimulatedProvider):
         return given
 
     def replaces(self, planned: Planned) -> Iterable[str]:
-        """Give the table's paths; data of ConfigMaps and Secrets too, unless the provider is told that they change."""
+        """Give the table's paths; data of ConfigMaps and Secrets too, unless the provider is told that they change.
+
+        Raises: RefusedError for what neither changes nor is replaced.
+        """
+        for name in REFUSED.get(planned.type, ()):
+            if planned.old_inputs.get(name) != planned.inputs.get(name):
+                raise RefusedError(
+                    f"{_kind(planned)} {self.claim(planned)!r} is invalid: {name}: field is immutable; give the object "
+                    "another name, which makes a new one"
+                )
         paths = list(super().replaces(planned))
         kind = _kind(planned)
         mutable = {"ConfigMap": "enableConfigMapMutable", "Secret": "enableSecretMutable"}.get(kind)

@@ -26,7 +26,7 @@ from pytest_pulumi.providers.drift import live_inputs
 from pytest_pulumi.providers.kubernetes import RELEASE, Kubernetes, is_cluster_scoped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from google.protobuf.struct_pb2 import Struct
 
@@ -213,23 +213,6 @@ class KubernetesApi(Kubernetes):
                 )
             if self.faults.released.wait(_POLL_SECONDS):
                 raise NotReadyError(f"{title} is not ready, and the update was cancelled: {reason}")
-
-    def replaces(self, planned: Planned) -> Iterable[str]:
-        """Give the table's paths, and those that the API server refuses to change in place."""
-        paths = list(super().replaces(planned))
-        client = self._client(planned)
-        if planned.type == RELEASE or client is None or objects.unknown(planned.inputs):
-            return paths
-        try:
-            wanted = objects.wanted(planned.inputs)
-            if self._find(client, wanted) is not None:
-                client.apply(wanted, self._manager(planned), force=True, dry_run=True)
-        except ApiError as error:
-            if error.code == http.client.UNPROCESSABLE_ENTITY and "immutable" in str(error):
-                paths += [str(cause.get("field") or "*") for cause in error.causes] or ["*"]
-        except UnreachableError:
-            return paths  # the update will say so
-        return paths
 
     def close(self) -> None:
         """Close the connections to API servers."""
