@@ -1,4 +1,4 @@
-"""A part of the dev stack by the official provider on a real control plane with the real KServe; no container starts."""
+"""A part of dev by the official provider, on a real control plane with the real KServe; nodes are simulated."""
 
 import pytest
 from pytest_pulumi.result import OperationError

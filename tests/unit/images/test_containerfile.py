@@ -14,7 +14,8 @@ from infra.core.images import Target
 from infra.core.kubernetes import USER
 from infra.core.paths import CHECKOUT, cache_dir
 from tools import environments
-from tools.images import CONTAINERFILE, PACKAGES, SOURCES
+from tools.image_signing import CONTAINERFILE
+from tools.images import PACKAGES, SOURCES
 from tools.lock import IMAGES
 
 TARGETS = get_args(Target)
