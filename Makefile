@@ -35,6 +35,9 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 # The same as programs of this machine use them: past a login, by the ports of `make forward`.
 REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.forward --outputs --workload "$(WORKLOAD)"
 
+# After an `up` that failed: who tried is noted, and the status stays.
+NOTE_FAILURE = { status=$$?; $(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.audit note --stack $(STACK) --action up --outcome failed; exit $$status; }
+
 # By a name of its own, so that `make --dry-run` prints it: lines that name make itself are run even then.
 UP = $(MAKE) --no-print-directory up
 
@@ -60,11 +63,11 @@ up: install ## bring STACK up and show where everything is
 	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK) $(if $(filter local,$(STACK)),--forget-creations)
 	@$(WITH) pulumi stack select --create $(STACK)
 ifeq ($(STACK),local)
-	@$(WITH) pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS)
+	@$(WITH) pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS) || $(NOTE_FAILURE)
 else
 	@$(PYTHON) -m tools.image_signing
 	@$(WITH) $(INFRA)/python -m stacks.adopt --stack $(STACK)
-	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS))
+	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS)) || $(NOTE_FAILURE)
 endif
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.audit note --stack $(STACK) --action up
 ifeq ($(STACK),local)

@@ -87,6 +87,11 @@ class Log:
         """What was not delivered yet."""
         return [json.loads(file.read_bytes()) for file in sorted(self._waiting.glob("*.json"))]
 
+    def ends_with_down(self) -> bool:
+        """Whether the last note of a stack that is down says so."""
+        last = self.waiting()[-1:]
+        return [(each["action"], each["outcome"]) for each in last] == [(Action.DOWN, "done")]
+
     def copies(self) -> list[Path]:
         """The log as it was before each `make down`, oldest first: what each workload's service answered."""
         return sorted(self._folder.glob(f"{self._stack}-down-*.json"))
@@ -152,7 +157,7 @@ def _ask(
 
 
 def events(stack: str, action: Action, outcome: str, now: dt.datetime) -> list[Event]:
-    """What a command did to a stack; an `up` with an entry for each exemption that held."""
+    """What a command did to a stack; an `up` that was done with an entry for each exemption that held."""
     actor = identity.actor()
 
     def event(action: Action, what: str, outcome: str, reason: str) -> Event:
@@ -168,7 +173,8 @@ def events(stack: str, action: Action, outcome: str, now: dt.datetime) -> list[E
             reason=reason[:500],
         )
 
-    held = [each for each in exemptions.load() if action is Action.UP and each.is_about(stack)]
+    is_up = action is Action.UP and outcome == "done"
+    held = [each for each in exemptions.load() if is_up and each.is_about(stack)]
     return [
         event(action, f"stack {stack}", outcome, ""),
         *(
@@ -242,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _note(log: Log, given: argparse.Namespace, now: dt.datetime) -> int:
     """A command is not held up by its note: what goes wrong is a warning."""
-    if given.action is Action.DOWN and not log.is_up and not log.copies():
+    if given.action is Action.DOWN and not log.is_up and (not log.copies() or log.ends_with_down()):
         return 0  # there is nothing to take down
     try:
         log.note(events(given.stack, given.action, given.outcome, now))

@@ -163,6 +163,20 @@ def test_a_note_names_who_did_it_and_the_exemptions_that_held(run, service, monk
     assert "anna" in exemption["reason"]
 
 
+def test_a_failed_up_is_noted_without_exemptions(run, service):
+    assert run("note", "--action", "up", "--outcome", "failed", given=outputs(service))[0] == 0
+    assert [(told["action"], told["outcome"]) for _, told in service.told] == [("up", "failed")]
+
+
+def test_down_of_a_stack_that_is_down_notes_nothing_more(run, service, state):
+    run("note", "--action", "down", "--outcome", "begun", "--keep", given=outputs(service))
+    for _ in range(2):
+        run("note", "--action", "down", "--outcome", "begun", "--keep")
+        run("note", "--action", "down")
+    waiting = [json.loads(file.read_bytes())["outcome"] for file in sorted((state / "local-waiting").glob("*.json"))]
+    assert waiting == ["begun", "done"]
+
+
 def test_a_note_that_nobody_takes_waits_and_is_delivered(run, service, state):
     away = outputs(service) | {"retrain_url": "http://127.0.0.1:1/retrain"}
     assert run("note", "--action", "up", given=away)[0] == 0
