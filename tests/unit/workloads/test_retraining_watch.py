@@ -98,3 +98,16 @@ def test_the_model_servers_counters_are_read_by_reason(environment, monkeypatch)
     monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, text=text, request=request))
     found = Counters.read(environment.model_copy(update={"model_url": "http://model/v1/models/loan-default"}))
     assert found == Counters(scored=42, failed=3)
+
+
+def test_ranking_at_the_gate_is_asked_with_the_login_of_mlflow(make_environment, monkeypatch):
+    login = {"mlflow_tracking_username": "platform", "mlflow_tracking_password": "secret"}
+    environment = make_environment().model_copy(update={"mlflow_tracking_uri": "http://mlflow", **login})
+
+    def answered(url, *, auth, **_):
+        found = {"data": {"metrics": [{"key": "test_auc", "value": 0.77}]}, "info": {}}
+        body = {"model_version": {"run_id": "r"}, "run": found} if auth == ("platform", "secret") else {}
+        return httpx.Response(200, json=body, request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(httpx, "get", answered)
+    assert watches.ranking_at_gate(environment, "2") == 0.77

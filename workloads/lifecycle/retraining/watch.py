@@ -168,12 +168,14 @@ def ranking_at_gate(environment: Environment, version: str) -> float:
             params={"name": environment.definition.model_name, "version": version},
             timeout=_REQUEST_SECONDS,
             verify=trust(),
+            auth=environment.mlflow_login,
         ).json()
         run = httpx.get(
             f"{url}/runs/get",
             params={"run_id": found["model_version"]["run_id"]},
             timeout=_REQUEST_SECONDS,
             verify=trust(),
+            auth=environment.mlflow_login,
         ).json()["run"]
         values = {item["key"]: float(item["value"]) for item in run["data"]["metrics"]}
         return values[measure]
