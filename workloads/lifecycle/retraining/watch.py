@@ -1,5 +1,6 @@
 """The watch window after a promotion: whether the new version is served, answers, and ranks as it did at the gate."""
 
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from workloads.lifecycle.monitoring import outcomes
 from workloads.lifecycle.monitoring.alerts import OUR_FAULT
 from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES
 
+_log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
 _REQUEST_SECONDS = 2.0
 _FAILURES = 3
@@ -119,7 +121,8 @@ class Watch:
             if live.auc is None:
                 return None
             expected = ranking_at_gate(self._environment, self._version)
-        except WorkloadError:
+        except WorkloadError as error:
+            _log.warning("the outcomes of version %s are not compared with the gate's: %s", self._version, error)
             return None
         if expected - live.auc <= self._settings.watch_auc_loss:
             return None
