@@ -50,6 +50,7 @@ def both():
 
 @pytest.fixture(scope="module")
 def printed(both):
+    both.make("install")  # so that the update itself is cut off
     assert interrupt(both, 5, "kill -9")
     assert interrupt(both, 8, "ctrl-c")
     return both.up()
