@@ -33,6 +33,9 @@ NOT_OF_STAGES = {
     "SIGNING_KEY",
     "FORMER_VERIFYING_KEY",
     "RELEASE_POLICY_SHA256",
+    "MLFLOW_TRACKING_USERNAME",  # these three are logins of the local stack; its stages inherit them
+    "MLFLOW_TRACKING_PASSWORD",
+    "OPA_TOKEN",
 } | {f"{target}_IMAGE" for target in ("INGEST", "WORKLOAD", "TRAIN_GPU")}
 IMAGES = Images("repo/ingest@sha256:1", "repo/workload@sha256:2", "repo/train-gpu@sha256:3")
 
