@@ -84,7 +84,7 @@ def _is_ours(comment: Mapping[str, Any]) -> bool:
 
 
 def labelled(text: str, fork: str) -> str:
-    """What a fork's code wrote, quoted line by line below a warning: nothing in it looks like a word of ours."""
+    """What a fork's code wrote, quoted line by line below a warning: nothing in it looks like ours."""
     quoted = "\n".join(f"> {line}" for line in text.translate(_HARMLESS).splitlines())
     return f"**Written by code of the fork `{fork}`, which nobody here vouches for:**\n\n{quoted}\n"
 

@@ -168,7 +168,7 @@ def _is_any_role(statement: Mapping[str, Any]) -> bool:
     link="https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html",
 )
 def principals_are_named(holder: Props, _stack: Stack) -> Iterator[Problem]:
-    """Whoever has an AWS account is a principal."""
+    """Anybody with an AWS account is a principal."""
     for key in ("assumeRolePolicy", "policy"):
         if any(is_for_everyone(statement) for statement in allowed(holder.statements(key))):
             yield holder.problem(key, "lets every principal in")

@@ -39,7 +39,7 @@ def test_the_doctor_finds_every_part_at_work(stack):
     assert "probes found their part at work" in stack.make("doctor")
 
 
-def test_the_start_page_shows_the_model_the_endpoints_and_a_verdict_in_a_browser(stack, outputs, tmp_path):
+def test_start_page_in_a_browser_shows_model_endpoints_and_verdict(stack, outputs, tmp_path):
     wait_until_at_work(f"{outputs['start_url']}/status.json", stack.shown("start"))
     page = browser.document(stack.link())
     assert re.search(r'<span class="verdict (ok|warning)-text" id="verdict">[^<]+ at work<', page)

@@ -111,7 +111,7 @@ def stack(up):
     return stack
 
 
-def test_no_secret_is_plain_in_the_state_its_history_the_events_the_outputs_or_an_object_that_is_no_secret(up):
+def test_no_secret_is_plain_in_state_history_events_outputs_or_objects(up):
     stack, done, (cloud, cluster, randomness) = up
     planted = secrets.planted(randomness, cluster)
     assert any(f":{password}@" in done.outputs["tracking"] for password in planted)

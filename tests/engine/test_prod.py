@@ -85,7 +85,7 @@ def test_second_preview_changes_nothing_decides_and_breaks_no_rule(up):
     assert [pack.partition("|")[0] for pack in summary.policy_packs] == ["mlplatform"]
 
 
-def test_no_secret_is_plain_in_the_state_its_history_the_events_the_outputs_or_an_object_that_is_no_secret(up):
+def test_no_secret_is_plain_in_state_history_events_outputs_or_objects(up):
     """What commands print and reports say is in `tests/soak/test_prod_secrets.py`."""
     stack, first, (cloud, cluster, randomness) = up
     planted = secrets.planted(randomness, cluster)

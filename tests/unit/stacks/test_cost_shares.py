@@ -58,7 +58,7 @@ def test_jobs_and_servers_of_the_platform_are_shared():
     assert shares(job, platforms) == {"loans": (0, 0), SHARED: (150, 860)}
 
 
-def test_workloads_that_reserve_more_than_runs_pay_for_all_nodes_and_no_more():
+def test_workloads_that_reserve_too_much_pay_for_all_nodes():
     big = resource("engines", "StatefulSet", {"replicas": 3, "template": {"spec": pod("3")}})
     found = shares(MODEL, big)
     assert found["loans"][0] + found["engines"][0] == pytest.approx(100)
