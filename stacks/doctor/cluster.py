@@ -79,7 +79,7 @@ def identity(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding:
             "; ".join([*wrong[:SHOWN], *([f"{len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else [])]), "make up"
         )
     if not count:
-        return _failed(f"nothing of ours runs in {' or '.join(ours)}", "make up")
+        return _failed(f"nothing of the stack runs in {' or '.join(ours)}", "make up")
     return Finding(
         status="ok", detail=f"{count} workloads run as their own service accounts, with the Secrets they name"
     )

@@ -191,5 +191,5 @@ def test_the_real_gatekeeper_refuses_what_is_tried_once_the_constraint_is_there(
     kube_gatekeeper.constrain(template, constraint)
     found = cluster.admission(kubectl, settings(**strict(True)))
     assert (found.status, found.detail) == ("ok", "what K8S-19 forbids is refused; failurePolicy Fail")
-    assert cluster.identity(kubectl, settings()).detail.startswith("nothing of ours runs")
+    assert cluster.identity(kubectl, settings()).detail.startswith("nothing of the stack runs")
     assert cluster.gpus(kubectl, settings()).status == "ok"

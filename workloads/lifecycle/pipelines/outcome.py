@@ -1,6 +1,6 @@
 """What a stage leaves behind: `runs/<run>/<stage>/outcome.json` in the artifact store, its last act.
 
-Whoever runs stages reads how one ended here, and searches no log. A stage that was killed leaves none. One that cannot
+A runner of stages reads here how one ended, and searches no log. A stage that was killed leaves none. One that cannot
 reach the store prints its outcome instead, as one line behind `PRINTED`.
 """
 

@@ -1,7 +1,7 @@
 """One entry of the audit log, and what makes a log whole; readable without the store's libraries.
 
 Entries of writers that did not see each other follow the same one, and the next entry follows all of them: nothing is
-lost, and each entry but the newest is held by a later one's hashes. Leaves out signatures: whoever can write the store
+lost, and each entry but the newest is held by a later one's hashes. Leaves out signatures: a writer of the store
 can rewrite the whole log, or cut off its end.
 """
 

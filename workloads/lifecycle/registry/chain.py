@@ -1,6 +1,6 @@
 """Records chained by hash: each is named `<number>-<hash>.json` and holds the hashes that it follows.
 
-Standard library only: whoever reads a log verifies it, also where no store can be opened.
+Standard library only: each reader of a log verifies it, also where no store can be opened.
 """
 
 import hashlib
