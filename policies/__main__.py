@@ -21,7 +21,7 @@ from policies.model import PolicyError, Resource, one_line
 from policies.settings import KEY, PolicySettings, parse
 
 NAMESPACES = {"mlplatform.dev/judged": "true"}
-"""Label of the namespaces that admission guards; `infra.core.kubernetes.JUDGED`."""
+"""Label of the namespaces that admission guards; `infra.kube.objects.JUDGED`."""
 
 
 def main() -> int:

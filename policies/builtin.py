@@ -1,6 +1,6 @@
 """Rules that the gate itself sees to: they are about exemptions and about steps, not about what a resource says."""
 
-from policies.catalogue import Metadata, Rule
+from policies.rule import Metadata, Rule
 
 EXEMPTIONS = "POL-01"
 DESTRUCTION = "POL-02"

@@ -1,16 +1,17 @@
 """Every rule there is: in Rego below `policies/rules` and `policies/release`, in Python the others."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError
 
-from policies import kinds
-from policies.model import Level, PolicyError, one_line
+from policies import aws, builtin, stack
+from policies.model import PolicyError, one_line
+from policies.rule import Metadata, RegoMetadata, Rule
 
 FOLDER = Path(__file__).parent
 RULES = FOLDER / "rules"
@@ -25,67 +26,7 @@ STEPS_JUDGED = "MLPLATFORM_POLICY_STEPS"
 SETTINGS = "MLPLATFORM_POLICY_SETTINGS"
 """Environment variable with the stack file's block in JSON, for a command that hands packs no configuration."""
 
-Severity = Literal["critical", "high", "medium", "low"]
-
-
-class Metadata(BaseModel):
-    """What a rule says about itself: `metadata.yaml` of a Rego rule, the decorator of a Python rule."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    title: str
-    """What is true where the rule is kept."""
-
-    severity: Severity
-
-    frameworks: Mapping[str, str]
-    """Catalogue to the controls in it that this rule carries out."""
-
-    fix: str
-    """What to do about a violation."""
-
-    link: str
-
-    level: Level = "mandatory"
-    """Where the stack file says nothing."""
-
-
-class RegoMetadata(Metadata):
-    """What a rule on Kubernetes objects says on top."""
-
-    kinds: str
-    """Key of `policies.kinds.GROUPS`."""
-
-    reads: Sequence[str]
-    """Keys that lead to what the rule reads, separated by spaces: where one is unknown, the rule may not decide."""
-
-    inventory: Sequence[str] = ()
-    """`apiVersion/kind` of other objects that the rule looks up."""
-
-    admission: Literal["deny", "audit"] = "deny"
-    """`audit` where other objects come later than the one under review; rules with an inventory only."""
-
-    parameters: Mapping[str, Any] = {}
-    """Settings with their defaults, which a stack file may replace."""
-
-    @field_validator("kinds")
-    @classmethod
-    def _known_group(cls, group: str) -> str:
-        if group not in kinds.GROUPS:
-            raise ValueError(f"there is no group of kinds {group!r}; groups are {', '.join(kinds.GROUPS)}")
-        return group
-
-
 Described = TypeVar("Described", bound=Metadata)
-
-
-class Rule(BaseModel):
-    """One rule by its id."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    metadata: Metadata
 
 
 class RegoRule(Rule):
@@ -167,8 +108,6 @@ def _metadata(file: Path, model: type[Described]) -> Described:
 @cache
 def all_rules() -> Mapping[str, Rule]:
     """Every rule on a stack by id: Rego, Python, and what the gate itself sees to."""
-    from policies import aws, builtin, stack  # noqa: PLC0415  they declare their rules with this module's classes
-
     typed = [*aws.rules(), *stack.BOOK.rules]
     found: dict[str, Rule] = {**rego_rules(), **{rule.id: rule for rule in typed}, **builtin.RULES}
     return dict(sorted(found.items()))

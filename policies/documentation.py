@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from policies.catalogue import FOLDER, RegoMetadata, ReleaseRule, all_rules, release_rules
+from policies.catalogue import FOLDER, ReleaseRule, all_rules, release_rules
+from policies.rule import RegoMetadata
 
 FILE = FOLDER.parent / "docs" / "policies.md"
 MARK = "<!-- rules: made by `python -m policies docs`, do not edit below -->"

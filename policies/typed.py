@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from policies.catalogue import Metadata, Rule, Severity
 from policies.model import UNKNOWN, Finding, Level, Path, Resource, dotted
+from policies.rule import Metadata, Rule, Severity
 from policies.unknowns import certain
 
 
