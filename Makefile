@@ -23,20 +23,20 @@ export DATA DRILL WORKLOAD
 # The environment in which a command about the stack runs.
 WITH = $(PYTHON) -m tools.env --stack $(STACK) --
 INFRA = .venv/bin
-WORKLOADS = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.environment_dir("workloads"))')/bin
+WORKLOADS = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.environment_dir("workloads"))')/bin
 
-ACTIONLINT = $(shell $(PYTHON) -c 'from infra.core import paths; print(paths.tools_dir(module="actionlint"))')/bin/actionlint
+ACTIONLINT = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.tools_dir(module="actionlint"))')/bin/actionlint
 
 # Runs a command about STACK on the real engine with simulated providers; BASE=revision compares with that one.
-SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.simulated --stack $(STACK) $(if $(BASE),--base $(BASE)) --
+SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.simulated --stack $(STACK) $(if $(BASE),--base $(BASE)) --
 
 # Where everything is, with the token of the retraining service, for the commands that talk to the platform.
 OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 # The same as programs of this machine use them: past a login, by the ports of `make forward`.
-REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.forward --outputs --workload "$(WORKLOAD)"
+REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.commands.forward --outputs --workload "$(WORKLOAD)"
 
 # After an `up` that failed: who tried is noted, and the status stays.
-NOTE_FAILURE = { status=$$?; $(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.audit note --stack $(STACK) --action up --outcome failed; exit $$status; }
+NOTE_FAILURE = { status=$$?; $(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action up --outcome failed; exit $$status; }
 
 # By a name of its own, so that `make --dry-run` prints it: lines that name make itself are run even then.
 UP = $(MAKE) --no-print-directory up
@@ -66,21 +66,21 @@ ifeq ($(STACK),local)
 	@$(WITH) pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS) || $(NOTE_FAILURE)
 else
 	@$(PYTHON) -m tools.image_signing
-	@$(WITH) $(INFRA)/python -m stacks.adopt --stack $(STACK)
+	@$(WITH) $(INFRA)/python -m stacks.commands.adopt --stack $(STACK)
 	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS)) || $(NOTE_FAILURE)
 endif
-	@$(OUTPUTS) | $(INFRA)/python -m stacks.audit note --stack $(STACK) --action up
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action up
 ifeq ($(STACK),local)
-	@$(OUTPUTS) | $(INFRA)/python -m stacks.credentials --link
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.credentials --link
 endif
-	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.welcome --stack $(STACK)
+	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.commands.welcome --stack $(STACK)
 
 preview: install ## show what `up` would change; other stacks than local without any account, since BASE if given
 ifeq ($(STACK),local)
 	@$(WITH) pulumi stack select --create $(STACK)
 	@$(WITH) $(INFRA)/python -m policies preview -- $(ARGS)
 else
-	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.preview --stack $(STACK) $(if $(REPORT),--reports "$(abspath $(REPORT))") -- $(ARGS)
+	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.preview --stack $(STACK) $(if $(REPORT),--reports "$(abspath $(REPORT))") -- $(ARGS)
 endif
 
 policy: install ## judge what `up` would make of STACK and lose; REPORT=folder writes JSON and SARIF
@@ -95,11 +95,11 @@ policy-state: install ## judge what the last `up` made of STACK, without running
 	@$(WITH) $(INFRA)/python -m policies state --stack $(STACK) $(POLICY_REPORTS) -- $(ARGS)
 
 review: install ## what a pull request is told about STACK since BASE: preview, policies, cost; into the folder REPORT
-	@$(if $(DEPLOYED),$(WITH),$(SIMULATED)) "$(CURDIR)/$(INFRA)/python" -m stacks.review --stack $(STACK) \
+	@$(if $(DEPLOYED),$(WITH),$(SIMULATED)) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.review --stack $(STACK) \
 	  $(if $(DEPLOYED),--deployed,$(if $(BASE),--base $(BASE))) --reports "$(abspath $(or $(REPORT),reports))"
 
 cost: install ## what STACK and each workload cost in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
-	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.cost --stack $(STACK) --workload "$(WORKLOAD)" $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")
+	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.cost --stack $(STACK) --workload "$(WORKLOAD)" $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")
 
 drift: ## fail when what STACK consists of was changed behind its back; changes nothing
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
@@ -108,36 +108,36 @@ drift: ## fail when what STACK consists of was changed behind its back; changes 
 down: ## destroy STACK and what is kept about it; refuses to lose data that LOSE does not name
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 ifneq ($(STACK),local)
-	@$(WITH) $(INFRA)/python -m stacks.holdings --stack $(STACK) --lose $(LOSE)
+	@$(WITH) $(INFRA)/python -m stacks.commands.holdings --stack $(STACK) --lose $(LOSE)
 endif
-	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.audit note --stack $(STACK) --action down --outcome begun --keep
+	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action down --outcome begun --keep
 	@$(WITH) $(PYTHON) -m tools.down --stack $(STACK) $(ARGS)
-	@$(INFRA)/python -m stacks.audit note --stack $(STACK) --action down </dev/null
+	@$(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action down </dev/null
 ifneq ($(STACK),local)
-	@$(INFRA)/python -m stacks.sweep --stack $(STACK)
+	@$(INFRA)/python -m stacks.commands.sweep --stack $(STACK)
 endif
 
 preflight: ## ask STACK's account whether its quotas and zones suffice; BLOCKED lines say what to raise
-	@$(INFRA)/python -m stacks.preflight --stack $(STACK)
+	@$(INFRA)/python -m stacks.commands.preflight --stack $(STACK)
 
 doctor: ## ask every part of STACK whether it does its work; prints cause and fix
-	@$(REACHED) | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.doctor --stack $(STACK) $(ARGS)
+	@$(REACHED) | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.doctor --stack $(STACK) $(ARGS)
 
 audit: ## who did what on STACK, SINCE=2026-11-01 if given; fails when its log was changed; ARGS=--json for lines of JSON
-	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.audit show --stack $(STACK) --since "$(SINCE)" --workload "$(WORKLOAD)" $(ARGS)
+	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit show --stack $(STACK) --since "$(SINCE)" --workload "$(WORKLOAD)" $(ARGS)
 
 access-matrix: ## who may do what on AWS, as the program of STACK declares it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud
-	@$(WITH) $(INFRA)/python -m stacks.access_matrix --stack $(STACK)
+	@$(WITH) $(INFRA)/python -m stacks.commands.access_matrix --stack $(STACK)
 
 outputs: ## where everything is, as JSON
 	@$(WITH) pulumi stack output --stack $(STACK) --json
 
 credentials: ## who to log in as at the servers of STACK, a link to the start page; SERVER=name for `curl -K -`
-	@$(OUTPUTS) | $(INFRA)/python -m stacks.credentials --server "$(SERVER)"
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.credentials --server "$(SERVER)"
 
 forward: ## open loopback ports to the servers of STACK on a cluster, until interrupted
-	@$(OUTPUTS) | $(INFRA)/python -m stacks.forward
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.forward
 
 env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)
@@ -163,7 +163,7 @@ rollback: ## put the previous model version back on the running STACK
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client rollback --outputs -
 
 rotate-signing-key: ## sign verdicts with a new key: counts it up in the file of STACK, then brings STACK up
-	@$(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.rotate --stack $(STACK) --workload "$(WORKLOAD)"
+	@$(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.rotate --stack $(STACK) --workload "$(WORKLOAD)"
 	@$(UP)
 
 check: ## format, lint, types, and which package may import which

@@ -6,9 +6,9 @@ from functools import partial
 
 import pulumi
 
+from infra.base import images
+from infra.base.supply import SupplyError
 from infra.cluster.kubeconfig import KubeconfigError
-from infra.core import images
-from infra.core.supply import SupplyError
 from infra.exposure import LoginError
 from stacks import composition, settings
 from stacks.surroundings import Surroundings

@@ -20,13 +20,15 @@ from infra import (
     registry,
 )
 from infra.autoscaler.settings import ClusterAutoscalerSettings
+from infra.aws.account import Account, bound_roles, tag_by_name
+from infra.aws.substrate import Aws
+from infra.base import names
+from infra.base.aws_types import STACK_TAG
+from infra.base.paths import CHECKOUT
 from infra.cluster.volumes import EbsVolumes, EbsVolumesArgs
-from infra.core import authority, names
-from infra.core.aws import Account, bound_roles, tag_by_name
-from infra.core.aws_types import STACK_TAG
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Aws, Kubernetes
 from infra.gpu_node_pool import GpuNodePool
+from infra.kube import authority
+from infra.kube.substrate import Kubernetes
 from infra.namespaces.aws import open_to_managed
 from stacks.aws_settings import AwsStack, AwsSubstrateSettings
 from stacks.cluster import Substrates, client_secret, guarded

@@ -8,15 +8,15 @@ from pydantic import Field, model_validator
 from infra.admission.settings import AdmissionSettings
 from infra.artifact_store.settings import S3Settings
 from infra.autoscaler.settings import AutoscalerSettings
+from infra.base.aws_types import AccountId, Region, overlaps, region_of
+from infra.base.names import DnsLabel
+from infra.base.settings import Secret, Settings
+from infra.base.supply import Supply
 from infra.budget.settings import BudgetSettings
 from infra.ci_access.settings import CiAccessSettings, GithubOidcSettings
 from infra.cluster.settings import EksClusterSettings, EksSettings
 from infra.compute.settings import ComputeOnKubernetesSettings
 from infra.controllers.settings import ControllersSettings
-from infra.core.aws_types import AccountId, Region, overlaps, region_of
-from infra.core.names import DnsLabel
-from infra.core.settings import Secret, Settings
-from infra.core.supply import Supply
 from infra.credentials.settings import RandomCredentialsSettings
 from infra.database.settings import RdsPostgresSettings
 from infra.exposure.settings import AwsExposureSettings

@@ -9,14 +9,15 @@ import pulumi_kubernetes
 import pulumi_random
 
 from infra import admission, cluster, controllers, exposure, gpu_node_pool
+from infra.base import names
+from infra.base.paths import CHECKOUT
 from infra.cluster.settings import KindClusterSettings, PlainClusterSettings
-from infra.core import names
-from infra.core.kubernetes import JUDGED
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Kubernetes, Substrate
 from infra.exposure import Exposure
 from infra.host import HostProvider
+from infra.kube.objects import JUDGED
+from infra.kube.substrate import Kubernetes
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
+from infra.substrate import Substrate
 from policies import exemptions, gatekeeper
 from stacks.aws_settings import AwsStack
 from stacks.settings import KubernetesStack

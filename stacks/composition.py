@@ -1,7 +1,7 @@
 """What a stack consists of: the substrate, on it one realization of every role, the workloads, and the outputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 import pulumi
@@ -20,14 +20,16 @@ from infra import (
     serving,
     tracking,
 )
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Local, Substrate
+from infra.base.paths import CHECKOUT
 from infra.exposure import Exposure
 from infra.exposure.direct import Direct
 from infra.host import HostProvider, Supervisor
+from infra.host.substrate import Local
 from infra.platform import Platform
+from infra.substrate import Substrate
 from stacks import outputs
 from stacks.aws_settings import AwsStack
+from stacks.base import Base
 from stacks.settings import KubernetesStack, LocalStack, LocalSubstrateSettings, StackSettings
 from stacks.surroundings import Surroundings
 from stacks.workload_settings import REGISTERED
@@ -36,25 +38,6 @@ from workloads.lifecycle.operations.start_page.component import Shown, StartPage
 
 TRACKING_SERVER = "workloads.lifecycle.registry.tracking_server:app"
 """MLflow's server with a login, for a stack on this machine."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """What workloads are put onto."""
-
-    platform: Platform
-    """As the platform's own servers see it."""
-
-    platforms: Mapping[str, Platform]
-    """The same for each workload, by name: what one asks for runs apart from the others'."""
-
-    opts: pulumi.ResourceOptions
-    """With which workloads are made: they name the providers."""
-
-    exposure: Exposure
-
-    kubeconfig: pulumi.Output[str] | None = None
-    """How the stack's cluster is reached, where there is one; secret."""
 
 
 def declare(settings: StackSettings, surroundings: Surroundings) -> None:

@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pulumi
 
 from infra.exposure import Exposure, Server
 from infra.platform import Platform
+from stacks.base import Base
 from workloads.lifecycle.component import Lifecycle
 from workloads.lifecycle.operations.start_page.component import StartPage
-
-if TYPE_CHECKING:
-    from stacks.composition import Base
 
 TRACKING = "mlflow"
 """Name of the tracking server for people."""
@@ -97,7 +94,7 @@ def links(
     return {name: exposure.expose(servers[name], url) if name in servers else url for name, url in found.items()}
 
 
-def export(found: Mapping[str, pulumi.Input[str]], base: "Base", start_page: StartPage, workload: Lifecycle) -> None:
+def export(found: Mapping[str, pulumi.Input[str]], base: Base, start_page: StartPage, workload: Lifecycle) -> None:
     """Export what people need: links, the page that shows them, credentials, the ports that `make forward` opens."""
     for name, value in found.items():
         pulumi.export(name, value)

@@ -13,12 +13,12 @@ from pydantic import ValidationError, model_validator
 
 from infra.admission.settings import AdmissionSettings
 from infra.artifact_store.settings import VersitygwOnHostSettings, VersitygwOnKubernetesSettings
+from infra.base import data_paths, images, paths
+from infra.base.settings import Secret, Settings
+from infra.base.supply import Supply
 from infra.cluster.settings import PlainClusterSettings
 from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings
 from infra.controllers.settings import ControllersSettings
-from infra.core import data_paths, images, paths
-from infra.core.settings import Secret, Settings
-from infra.core.supply import Supply
 from infra.credentials.settings import GeneratedOnHostSettings, RandomCredentialsSettings
 from infra.database.settings import PostgresOnKubernetesSettings, SqliteOnHostSettings
 from infra.exposure.settings import ExposureSettings

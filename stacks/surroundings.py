@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.core import images
+from infra.base import images
 from stacks.settings import search_path
 
 

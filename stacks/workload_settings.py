@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, create_model, model_validator
 
-from infra.core.settings import Settings
+from infra.base.settings import Settings
 from workloads.lifecycle import discovery
 from workloads.lifecycle.base.settings import STORED
 from workloads.lifecycle.component import WorkloadStackSettings

@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from pytest_pulumi import SecretValue
 from pytest_pulumi.providers import Aws, Computed, Kubernetes, Random
 
-from infra.core.aws import Account
+from infra.aws.account import Account
 
 REGION = "eu-west-1"
 ZONES = tuple(f"{REGION}{letter}" for letter in "abc")

@@ -11,8 +11,8 @@ from pytest_pulumi.graph import Graph
 from pytest_pulumi.kube import KubeTools
 from pytest_pulumi.kube.crds import CRDS, Archived, load
 
-from infra.core import charts
-from infra.core.charts import Chart
+from infra.kube import charts
+from infra.kube.charts import Chart
 from tests import dev, prod
 
 SOURCES: Mapping[str, tuple[Chart, str, str]] = {

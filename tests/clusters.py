@@ -9,10 +9,10 @@ import pulumi
 import pulumi_kubernetes
 import pulumi_random
 
-from infra.core.images import Target
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Kubernetes
+from infra.base.images import Target
+from infra.base.paths import CHECKOUT
 from infra.identity import Grant
+from infra.kube.substrate import Kubernetes
 
 DIGEST = "sha256:" + "0a" * 32
 POD_OWNERS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "InferenceService")

@@ -11,7 +11,7 @@ from pytest_pulumi import SecretValue
 from pytest_pulumi.facts import Facts
 from pytest_pulumi.kube import KubeTools
 
-from infra.core import paths
+from infra.base import paths
 from tools import install
 
 COLLECTED_AFTER = (50_000, 20, 100)

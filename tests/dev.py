@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pytest_pulumi.result import Result
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 from policies.destruction import Step, losses
 from stacks import composition
 from stacks.settings import StackSettings, parse

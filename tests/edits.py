@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pytest_pulumi.engine import Stack
 from pytest_pulumi.result import OperationError, Step
 
-from infra.core import charts, pins
+from infra.base import pins
+from infra.kube import charts
 from policies.destruction import GUARDED
 from stacks.aws_settings import AwsStack
 from stacks.workload_settings import REGISTERED

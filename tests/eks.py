@@ -20,7 +20,7 @@ from pytest_pulumi.kube.nodes import GPU, Node
 from pytest_pulumi.providers import Aws
 
 from infra.gpu_node_pool.gpu_types import GPU_TYPES
-from stacks.preflight import vcpus
+from stacks.commands.preflight import vcpus
 from tests.aws import ZONES, simulated
 
 CLUSTER = "aws:eks/cluster:Cluster"

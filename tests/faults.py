@@ -15,8 +15,8 @@ from pytest_pulumi.providers import Aws, Kubernetes, SimulatedProvider
 from pytest_pulumi.providers.faults import CHANGES
 from pytest_pulumi.result import OperationError
 
-from infra.core.aws_types import STACK_TAG
-from stacks import adopt
+from infra.base.aws_types import STACK_TAG
+from stacks.commands import adopt
 from tests.aws import ACCOUNT
 from tools import state_repair
 

@@ -9,7 +9,7 @@ from pytest_pulumi.kube.gatekeeper import MODULE, NAMESPACE
 
 from infra.admission.kubernetes import values
 from infra.admission.settings import GatekeeperSettings
-from infra.core.charts import nested
+from infra.kube.charts import nested
 
 TEMPLATE = "templates/gatekeeper-validating-webhook-configuration-validatingwebhookconfiguration.yaml"
 

@@ -8,11 +8,12 @@ import pulumi_aws
 import pulumi_kubernetes
 
 from infra import exposure, identity
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Aws, Kubernetes
+from infra.aws.substrate import Aws
+from infra.base.paths import CHECKOUT
 from infra.exposure.settings import AwsGatewaySettings
 from infra.exposure.spec import Server
 from infra.identity.settings import PodIdentitySettings
+from infra.kube.substrate import Kubernetes
 from tests.aws import ACCOUNT, REGION
 from tests.clusters import image
 

@@ -12,10 +12,10 @@ from pytest_pulumi.kube import ControlPlane, KServe
 from pytest_pulumi.providers import KubernetesApi, Random
 
 from infra import cluster, online_store, serving
+from infra.base.paths import CHECKOUT
+from infra.base.volume import Volume
 from infra.cluster.settings import ExistingClusterSettings
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Kubernetes
-from infra.core.volume import Volume
+from infra.kube.substrate import Kubernetes
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
 from infra.namespaces.settings import Quota
 from infra.online_store.settings import RedisOnKubernetesSettings

@@ -14,7 +14,7 @@ from pytest_pulumi import runner
 from pytest_pulumi.facts import Facts
 from pytest_pulumi.graph import Graph
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 from stacks import composition
 from stacks.aws_settings import AwsStack
 from stacks.settings import parse, with_made_up_secrets

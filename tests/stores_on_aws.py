@@ -10,13 +10,14 @@ import pulumi_random
 
 from infra import artifact_store, cluster, database, identity, network, online_store
 from infra.artifact_store.settings import S3Settings
+from infra.aws.account import tag_by_name
+from infra.aws.substrate import Aws
+from infra.base.paths import CHECKOUT
 from infra.cluster.settings import ExistingEksSettings
-from infra.core import authority
-from infra.core.aws import tag_by_name
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Aws, Kubernetes
 from infra.database.settings import RdsPostgresSettings
 from infra.identity.settings import PodIdentitySettings
+from infra.kube import authority
+from infra.kube.substrate import Kubernetes
 from infra.network.settings import ExistingVpcSettings
 from infra.online_store.settings import ElastiCacheSettings
 from tests.aws import ACCOUNT, REGION, ZONES

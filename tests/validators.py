@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 
 HOME = paths.environment_dir("validators")
 HINT = "run `python3 -m tools.install validators`"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from infra.core import orphans, paths
+from infra.base import orphans, paths
 from tools import locks, stamps, state_repair
 from tools.console import ToolError
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools.console import ToolError, exit_with_errors_in_one_line
 
 FILE = paths.CHECKOUT / "CHANGELOG.md"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.core import data_paths
+from infra.base import data_paths
 from tools import stack_files, stamps
 
 FOLDER = "data-paths"

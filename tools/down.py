@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.core import orphans, paths
+from infra.base import orphans, paths
 from tools import backends, data_memory, stack_files, state_repair
 from tools.console import ToolError, exit_with_errors_in_one_line, say
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import data_memory, pulumi_cli, stack_files, stamps
 from tools.console import ToolError, exit_with_errors_in_one_line
 

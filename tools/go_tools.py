@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import stamps
 from tools.console import ToolError, run, say
 

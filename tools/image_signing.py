@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.core import images, paths
+from infra.base import images, paths
 from tools import stamps
 from tools.console import ToolError, exit_with_errors_in_one_line, run, say
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from infra.core import images, paths
+from infra.base import images, paths
 from tools import environments, image_signing
 from tools.console import ToolError, exit_with_errors_in_one_line, run, say
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import (
     environments,
     image_signing,

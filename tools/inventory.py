@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import environments, go_tools, pulumi_cli, system_packages
 from tools.console import ToolError
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import environments
 from tools.console import exit_with_errors_in_one_line, run, say
 

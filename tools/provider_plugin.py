@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import go_tools, stamps
 from tools.console import ToolError, run, say
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from infra.core import paths
+from infra.base import paths
 from tools.console import ToolError, exit_with_errors_in_one_line, say
 
 MARK = "<!-- mlplatform: review -->"

@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal, get_args
 
-from infra.core import paths
+from infra.base import paths
 from tools import environments, go_tools, stamps
 from tools.console import ToolError, run, say
 

@@ -3,7 +3,8 @@
 Runs before `up`, in its environment (see `tools.env`). A killed run leaves a lock, files that it had begun to write,
 and operations of which the engine does not know how they ended. `up --refresh` settles updates and deletions; creations
 stay noted for good, and are forgotten here on request: right where creating again takes over what is there, as the host
-provider does, and wrong where it makes a second one that is billed (there `stacks.adopt` takes over what was made).
+provider does, and wrong where it makes a second one that is billed (there
+`stacks.commands.adopt` takes over what was made).
 """
 
 import argparse

@@ -9,7 +9,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import stamps
 from tools.console import ToolError
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import stack_files
 from tools.console import ToolError, exit_with_errors_in_one_line
 

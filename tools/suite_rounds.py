@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.core import paths
+from infra.base import paths
 from tools import suites
 from tools.console import ToolError, exit_with_errors_in_one_line
 

@@ -24,7 +24,7 @@ from types import FrameType
 
 import psutil
 
-from infra.core import paths
+from infra.base import paths
 from tools import suite_reports
 from tools.console import ToolError, exit_with_errors_in_one_line
 from tools.suite_reports import Outcome

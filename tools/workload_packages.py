@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from tools import environments, stamps
 from tools.console import ToolError, exit_with_errors_in_one_line, run, say
 

@@ -1,31 +1,16 @@
-"""Admission: what the policies forbid is refused by the cluster itself, whoever asks."""
+"""Admission: what the policies forbid is refused by the cluster itself."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import pulumi
 
 from infra.admission.settings import AdmissionSettings
-from infra.core.substrate import Kubernetes, Substrate, narrow
+from infra.admission.spec import Rules
+from infra.kube.substrate import Kubernetes
+from infra.substrate import Substrate, narrow
 
 __all__ = ["Admission", "AdmissionSettings", "Rules", "build"]
-
-Manifest = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """The policies, as the controller runs them; whoever writes policies makes these manifests."""
-
-    templates: Sequence[Manifest] = ()
-    """ConstraintTemplates: what can be forbidden."""
-
-    constraints: Sequence[Manifest] = ()
-    """Constraints: what is forbidden, where."""
-
-    inventory: Sequence[Manifest] = ()
-    """What the controller keeps copies of, for rules that look at other objects than the one in question."""
 
 
 class Admission(Protocol):

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import apiextensions
 
-from infra.admission import Manifest, Rules
 from infra.admission.settings import GatekeeperSettings
+from infra.admission.spec import Manifest, Rules
+from infra.base.resources import Resources
 from infra.controllers.namespace import ControllerNamespace, ControllerNamespaceArgs
-from infra.core import charts
-from infra.core.charts import container
-from infra.core.kubernetes import UNJUDGED
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes
+from infra.kube import charts
+from infra.kube.charts import container
+from infra.kube.objects import UNJUDGED
+from infra.kube.substrate import Kubernetes
 
 NAMESPACE = "gatekeeper-system"
 PORTS = (8443,)

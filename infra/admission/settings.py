@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core.names import DnsLabel
-from infra.core.settings import Settings
+from infra.base.names import DnsLabel
+from infra.base.settings import Settings
 
 
 class GatekeeperSettings(Settings):

@@ -12,7 +12,10 @@ from infra.artifact_store.settings import (
     VersitygwOnHostSettings,
     VersitygwOnKubernetesSettings,
 )
-from infra.core.substrate import Aws, Kubernetes, Local, Substrate, narrow
+from infra.aws.substrate import Aws
+from infra.host.substrate import Local
+from infra.kube.substrate import Kubernetes
+from infra.substrate import Substrate, narrow
 
 
 class ArtifactStore(Protocol):

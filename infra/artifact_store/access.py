@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pulumi
 
-from infra.core.aws import Statement
+from infra.aws.account import Statement
 
 READ = ("s3:GetObject", "s3:GetObjectVersion")
 WRITE = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")

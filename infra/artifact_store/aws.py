@@ -13,8 +13,8 @@ from infra.artifact_store.access import Admission, refusals
 from infra.artifact_store.private_bucket import PrivateBucket, PrivateBucketArgs
 from infra.artifact_store.replica import Replica, ReplicaArgs
 from infra.artifact_store.settings import S3Settings
-from infra.core import protection
-from infra.core.aws import Account, Statement, encryption_key
+from infra.aws.account import Account, Statement, encryption_key
+from infra.base import protection
 
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """What AWS' SDKs read, and what boto3 reads instead.

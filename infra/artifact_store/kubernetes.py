@@ -13,10 +13,10 @@ import pulumi_random
 from infra.artifact_store.folders import PIPELINES, TRACKING
 from infra.artifact_store.settings import VersitygwOnKubernetesSettings
 from infra.artifact_store.versitygw import BUCKET, REGION, Keys, policy, start, users
-from infra.core.pod import Files, Serving, http_health
-from infra.core.resources import Resources
-from infra.core.server import Data, Server, ServerArgs
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
+from infra.kube.pod import Files, Serving, http_health
+from infra.kube.server import Data, Server, ServerArgs
+from infra.kube.substrate import Kubernetes
 
 PORT = 7070
 DATA = "/data"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.artifact_store.settings import VersitygwOnHostSettings
-from infra.core.substrate import LOOPBACK, Local
 from infra.host import Folder, Port, Process, Secret
+from infra.host.substrate import LOOPBACK, Local
 
 BUCKET = "mlplatform"
 REGION = "us-east-1"

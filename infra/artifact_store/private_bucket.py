@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_aws import s3
 
-from infra.core import protection
-from infra.core.aws import Account, Statement, policy
+from infra.aws.account import Account, Statement, policy
+from infra.base import protection
 
 TLS_VERSION_MIN = 1.2
 

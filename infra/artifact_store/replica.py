@@ -8,8 +8,8 @@ from pulumi_aws import s3
 
 from infra.artifact_store.access import refusals
 from infra.artifact_store.private_bucket import PrivateBucket, PrivateBucketArgs
-from infra.core import protection
-from infra.core.aws import Account, Statement, encryption_key, role, service_trust
+from infra.aws.account import Account, Statement, encryption_key, role, service_trust
+from infra.base import protection
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core import pins
-from infra.core.aws_types import Region, RoleArn
-from infra.core.protection import Protection
-from infra.core.settings import LoopbackPort, Settings
-from infra.core.supply import ImageReference
-from infra.core.volume import Volume
+from infra.base import pins
+from infra.base.aws_types import Region, RoleArn
+from infra.base.protection import Protection
+from infra.base.settings import LoopbackPort, Settings
+from infra.base.supply import ImageReference
+from infra.base.volume import Volume
 
 KeyPrefix = Annotated[str, Field(pattern=r"^[\w!*'().-][\w!*'()./-]*/$", max_length=512)]
 """Start of objects' keys, without leading slash, with the closing one, e.g. `churn/captures/`."""

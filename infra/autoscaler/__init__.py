@@ -6,7 +6,7 @@ from typing import Protocol, assert_never
 import pulumi
 
 from infra.autoscaler.settings import AutoscalerSettings, ClusterAutoscalerSettings, KarpenterSettings
-from infra.core.substrate import Aws
+from infra.aws.substrate import Aws
 
 __all__ = ["Autoscaler", "AutoscalerSettings", "build"]
 

@@ -7,11 +7,11 @@ from typing import Any
 import pulumi
 
 from infra.autoscaler.settings import ClusterAutoscalerSettings
-from infra.core import charts
-from infra.core.aws import Statement
-from infra.core.pod_role import pod_role
-from infra.core.resources import Resources
-from infra.core.substrate import Aws
+from infra.aws.account import Statement
+from infra.aws.pod_role import pod_role
+from infra.aws.substrate import Aws
+from infra.base.resources import Resources
+from infra.kube import charts
 
 NAMESPACE, SERVICE_ACCOUNT = "kube-system", "cluster-autoscaler"
 CONTROLLER = Resources(cpu_millicores=100, cpu_limit_millicores=1000, memory_mib=512)

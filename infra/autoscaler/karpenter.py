@@ -11,12 +11,12 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from infra.autoscaler.karpenter_policy import statements
 from infra.autoscaler.settings import KarpenterSettings
-from infra.core import charts
-from infra.core.aws import PATH, Statement, policy
-from infra.core.eks_nodes import node_role, volumes_key
-from infra.core.pod_role import Bound
-from infra.core.resources import Resources
-from infra.core.substrate import Aws
+from infra.aws.account import PATH, Statement, policy
+from infra.aws.eks_nodes import node_role, volumes_key
+from infra.aws.pod_role import Bound
+from infra.aws.substrate import Aws
+from infra.base.resources import Resources
+from infra.kube import charts
 
 NAMESPACE, SERVICE_ACCOUNT = "kube-system", "karpenter"
 CONTROLLER = Resources(cpu_millicores=1000, cpu_limit_millicores=1000, memory_mib=1024)

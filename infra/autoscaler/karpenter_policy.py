@@ -6,8 +6,8 @@ Source: https://karpenter.sh/docs/reference/cloudformation/
 
 import pulumi
 
-from infra.core.aws import Account, Statement
-from infra.core.eks_nodes import volumes_use
+from infra.aws.account import Account, Statement
+from infra.aws.eks_nodes import volumes_use
 
 STARTED = ("fleet", "instance", "volume", "network-interface", "launch-template", "spot-instances-request")
 """What comes of a request for instances."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pulumi
 from pulumi_aws import cloudwatch, iam, kms
 
-from infra.core.aws_types import RESOURCE_TAG
+from infra.base.aws_types import RESOURCE_TAG
 
 PATH = "/mlplatform/"
 """Path of every role of the platform, so that CI may write roles below it and no others."""

@@ -3,8 +3,7 @@
 import pulumi
 from pulumi_aws import ec2, vpc
 
-from infra.cluster import EksCluster
-from infra.network import Network
+from infra.aws.substrate import EksCluster, Network
 
 
 def security_group(

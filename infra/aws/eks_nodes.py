@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pulumi
 from pulumi_aws import ec2, iam, kms
 
-from infra.core.aws import Account, Statement, encryption_key, policy, role
+from infra.aws.account import Account, Statement, encryption_key, policy, role
 
 NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
 """What a node itself may: join, pull images. Pods have roles of their own, the network add-on included."""

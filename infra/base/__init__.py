@@ -1,1 +1,1 @@
-"""What every role shares: settings base, names, pins, paths."""
+"""What every role shares and no cluster or cloud is needed for: settings, names, pins, paths."""

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Literal, get_args
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 
 Target = Literal["ingest", "workload", "serve", "train-gpu"]
 """What a container holds: Spark and a JVM; all other stages; the model server; training on CUDA."""

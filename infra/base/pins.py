@@ -1,4 +1,4 @@
-"""Versions of what others publish and a stack runs, besides charts (`infra/core/charts.py`); Renovate raises them."""
+"""Versions of what others publish and a stack runs, besides charts (`infra/kube/charts.py`); Renovate raises them."""
 
 # renovate: datasource=docker depName=docker.io/library/postgres
 POSTGRES_IMAGE = "docker.io/library/postgres:17.6-bookworm"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from infra.core.settings import Settings
+from infra.base.settings import Settings
 
 _EXAMPLE = "give e.g. `docker.io/library/redis:8.2.2`, with `@sha256:` and 64 hex digits behind it where you know them"
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from infra.core.protection import Protection
-from infra.core.settings import Settings
+from infra.base.protection import Protection
+from infra.base.settings import Settings
 
 
 class Volume(Settings):

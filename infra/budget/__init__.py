@@ -7,7 +7,7 @@ import pulumi
 from infra.budget.settings import BudgetSettings
 
 if TYPE_CHECKING:
-    from infra.core.aws import Account
+    from infra.aws.account import Account
 
 __all__ = ["Budget", "BudgetSettings", "build"]
 

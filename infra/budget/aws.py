@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import budgets, costexplorer
 
+from infra.aws.account import Account
+from infra.base.aws_types import STACK_TAG
 from infra.budget.settings import AwsBudgetSettings
-from infra.core.aws import Account
-from infra.core.aws_types import STACK_TAG
 
 
 @dataclass(frozen=True, kw_only=True)

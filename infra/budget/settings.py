@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core.settings import Settings
+from infra.base.settings import Settings
 
 Percent = Annotated[int, Field(ge=1, le=1000)]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=50)]

@@ -7,7 +7,7 @@ import pulumi
 from infra.ci_access.settings import CiAccessSettings, GithubOidcSettings, NoCiAccessSettings
 
 if TYPE_CHECKING:
-    from infra.core.aws import Account
+    from infra.aws.account import Account
 
 __all__ = ["CiAccess", "CiAccessSettings", "build"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import iam
 
+from infra.aws.account import PATH, Account, Statement, policy
 from infra.ci_access.boundary import BOUNDARY, boundary, boundary_arn
 from infra.ci_access.settings import GithubOidcSettings
-from infra.core.aws import PATH, Account, Statement, policy
 from infra.registry.aws import NAMESPACE
 
 ISSUER = "token.actions.githubusercontent.com"

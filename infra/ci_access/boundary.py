@@ -4,7 +4,7 @@ It names what the platform's parts call, and nothing by which a role could make 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 """
 
-from infra.core.aws import PATH, Statement
+from infra.aws.account import PATH, Statement
 
 BOUNDARY = "boundary"
 """Name of the policy: fixed, because CI's role that writes may make roles with this boundary only."""

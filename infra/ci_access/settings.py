@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core.aws_types import KeyArn
-from infra.core.settings import Settings
+from infra.base.aws_types import KeyArn
+from infra.base.settings import Settings
 
 
 class NoCiAccessSettings(Settings):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 
 import pulumi
 
+from infra.aws.substrate import EksCluster, Network
 from infra.cluster.settings import (
     EksClusterSettings,
     EksSettings,
@@ -15,8 +16,7 @@ from infra.cluster.settings import (
 )
 
 if TYPE_CHECKING:
-    from infra.core.aws import Account
-    from infra.network import Network
+    from infra.aws.account import Account
 
 __all__ = [
     "Cluster",
@@ -46,29 +46,6 @@ class PlainCluster(Cluster, Protocol):
     """Differs between clusters and stays when credentials or addresses change."""
 
 
-class EksCluster(Cluster, Protocol):
-    """What every cluster on AWS gives on top of it, to roles on AWS."""
-
-    name: pulumi.Output[str]
-
-    arn: pulumi.Output[str]
-
-    version: pulumi.Output[str]
-    """Kubernetes' version, e.g. `1.36`: managed node groups follow it."""
-
-    endpoint: pulumi.Output[str]
-    """URL of the API server."""
-
-    security_group_id: pulumi.Output[str]
-    """The group of control plane and nodes, from which stores let their callers in."""
-
-    oidc_issuer: pulumi.Output[str]
-    """URL of the issuer of service accounts' tokens."""
-
-    data_key_arn: pulumi.Output[str] | None
-    """Key that EBS' driver may use for pods' volumes; None where the cluster has its own way."""
-
-
 def build(name: str, settings: PlainClusterSettings, opts: pulumi.ResourceOptions | None = None) -> PlainCluster:
     """Make the realization that the stack file names.
 
@@ -90,7 +67,7 @@ def build_on_aws(
     name: str,
     settings: EksClusterSettings,
     account: "Account",
-    network: "Network",
+    network: Network,
     opts: pulumi.ResourceOptions | None = None,
     *,
     resized: bool = False,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import eks, kms, vpc
 
+from infra.aws.account import Account, encryption_key, log_group, logs_use, pod_trust, role, service_trust
+from infra.aws.eks_nodes import launch_template, node_role, volumes_key, volumes_use
+from infra.aws.substrate import Network
 from infra.cluster.eks_versions import ADDONS, Addon
 from infra.cluster.settings import EksSettings, ExistingEksSettings
-from infra.core.aws import Account, encryption_key, log_group, logs_use, pod_trust, role, service_trust
-from infra.core.eks_nodes import launch_template, node_role, volumes_key, volumes_use
-from infra.network import Network
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 """Every log that the control plane has."""

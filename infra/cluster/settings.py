@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from infra.base.aws_types import Cidr, InstanceType, ReleaseVersion, RetentionDays, RoleArn, SecurityGroupId
+from infra.base.names import DnsLabel
+from infra.base.settings import Settings
 from infra.cluster.eks_versions import Addon, Version
-from infra.core.aws_types import Cidr, InstanceType, ReleaseVersion, RetentionDays, RoleArn, SecurityGroupId
-from infra.core.names import DnsLabel
-from infra.core.settings import Settings
 
 AddonVersion = Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+-eksbuild\.\d+$")]
 ClusterName = Annotated[str, Field(pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import meta, storage
 
-from infra.core.aws import Account
+from infra.aws.account import Account
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,15 @@ from typing import Protocol, assert_never
 
 import pulumi
 
+from infra.base.images import Target
+from infra.base.resources import Resources
 from infra.compute.local import ComputeOnHost, ComputeOnHostArgs
 from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings, ComputeSettings
 from infra.compute.spec import CronExpression, Executors, JobSpec, Role, ScheduleSpec, ServiceSpec, TaskSpec
-from infra.core.images import Target
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
+from infra.host.substrate import Local
 from infra.identity import Identity, Need
+from infra.kube.substrate import Kubernetes
+from infra.substrate import Substrate, narrow
 
 __all__ = [
     "Compute",

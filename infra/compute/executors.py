@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import pulumi
 from pulumi_kubernetes import meta, networking, rbac
 
+from infra.base.images import Target
 from infra.compute.pod import STARTS_EXECUTORS, TaskOnKubernetesArgs, secret_of, service_account
 from infra.compute.spec import Executors
-from infra.core import kubernetes
-from infra.core.images import Target
-from infra.core.substrate import Kubernetes
 from infra.identity import Need, Principal
+from infra.kube import objects
+from infra.kube.substrate import Kubernetes
 
 RULES = {
     "pods": ["create", "get", "list", "watch", "delete", "deletecollection", "patch"],
@@ -19,7 +19,7 @@ RULES = {
     "persistentvolumeclaims": ["list", "deletecollection"],
 }
 """What a Spark driver asks of the API server.
-Source: https://spark.apache.org/docs/latest/running-on-kubernetes.html#rbac"""
+Source: https://spark.apache.org/docs/latest/running-on-objects.html#rbac"""
 
 
 class ExecutorsOnKubernetes(pulumi.ComponentResource):
@@ -57,7 +57,7 @@ class ExecutorsOnKubernetes(pulumi.ComponentResource):
             namespace=substrate.namespace,
             service_account=account.metadata.name,
             store_secret=secret.metadata.name if secret else None,
-            labels=kubernetes.labels(name, calls=["artifact-store"]),
+            labels=objects.labels(name, calls=["artifact-store"]),
             role=role.metadata.name,
         )
         self.register_outputs({})
@@ -66,8 +66,8 @@ class ExecutorsOnKubernetes(pulumi.ComponentResource):
 def _open_paths(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> None:
     """Between helpers, and between them and who started them, both ways and on any port: they choose some freely."""
     both = {
-        "helpers": (kubernetes.selector(name), [kubernetes.selector(name), STARTS_EXECUTORS]),
-        "starters": (STARTS_EXECUTORS, [kubernetes.selector(name)]),
+        "helpers": (objects.selector(name), [objects.selector(name), STARTS_EXECUTORS]),
+        "starters": (STARTS_EXECUTORS, [objects.selector(name)]),
     }
     for end, (pods, others) in both.items():
         peers = [

@@ -8,15 +8,16 @@ import pulumi
 from pulumi_kubernetes import batch, core, meta, policy
 from pulumi_kubernetes.apps import v1 as apps
 
+from infra.base import names
+from infra.base.images import Target
 from infra.compute.executors import ExecutorsOnKubernetes
 from infra.compute.pod import Server, TaskOnKubernetesArgs, pod
 from infra.compute.settings import ComputeOnKubernetesSettings
 from infra.compute.spec import Executors, JobSpec, ScheduleSpec, ServiceSpec
-from infra.core import kubernetes, names
-from infra.core.images import Target
-from infra.core.server import SKIP_AWAIT
-from infra.core.substrate import Kubernetes
 from infra.identity import Need
+from infra.kube import objects
+from infra.kube.server import SKIP_AWAIT
+from infra.kube.substrate import Kubernetes
 
 PORT = 8080
 """Where services listen that leave the choice to the realization."""
@@ -55,9 +56,9 @@ class ServiceOnKubernetes(pulumi.ComponentResource):
         path = spec.serves or name
         made = pod(name, spec, args, self, server=Server(path=path, port=port, health=spec.health_path))
         if replicas > 1:
-            made.spec.topology_spread_constraints = [kubernetes.spread(name)]
+            made.spec.topology_spread_constraints = [objects.spread(name)]
         service(name, made.labels, port, substrate, self)
-        kubernetes.open_to_callers(name, path, [port], substrate, self)
+        objects.open_to_callers(name, path, [port], substrate, self)
         if replicas > 1:
             disruption_budget(name, substrate, self)
         self.ready = apps.Deployment(
@@ -66,7 +67,7 @@ class ServiceOnKubernetes(pulumi.ComponentResource):
             spec=apps.DeploymentSpecArgs(
                 replicas=replicas,
                 revision_history_limit=KEPT_RUNS,
-                selector=meta.v1.LabelSelectorArgs(match_labels=kubernetes.selector(name)),
+                selector=meta.v1.LabelSelectorArgs(match_labels=objects.selector(name)),
                 strategy=apps.DeploymentStrategyArgs(
                     rolling_update=apps.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
                 ),
@@ -83,7 +84,7 @@ class JobOnKubernetes(pulumi.ComponentResource):
     """A Job that starts once the stores that it needs answer; `up` waits for its end.
 
     Realizes `infra.compute.Job`. An eviction is no failure; one that failed is made anew by the next `up`.
-    Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy
+    Source: https://objects.io/docs/concepts/workloads/controllers/job/#pod-failure-policy
     """
 
     done: pulumi.Resource
@@ -109,7 +110,7 @@ class JobOnKubernetes(pulumi.ComponentResource):
                 active_deadline_seconds=seconds,
                 backoff_limit=0,
                 pod_failure_policy=_evictions_are_no_failures(),
-                template=made.template({f"{kubernetes.LABEL_PREFIX}/triggers": json.dumps(dict(spec.triggers))}),
+                template=made.template({f"{objects.LABEL_PREFIX}/triggers": json.dumps(dict(spec.triggers))}),
             ),
             opts=args.substrate.child(self, *(need.store.ready for need in spec.needs)),
         )
@@ -201,7 +202,7 @@ def service(
             name=names.dns_label(name), namespace=substrate.namespace, labels=labels, annotations=SKIP_AWAIT
         ),
         spec=core.v1.ServiceSpecArgs(
-            selector=kubernetes.selector(name),
+            selector=objects.selector(name),
             ports=[core.v1.ServicePortArgs(name="http", port=port, target_port=port, protocol="TCP")],
         ),
         opts=substrate.child(parent),
@@ -216,7 +217,7 @@ def disruption_budget(name: str, substrate: Kubernetes, parent: pulumi.Resource)
         spec=policy.v1.PodDisruptionBudgetSpecArgs(
             max_unavailable=1,
             unhealthy_pod_eviction_policy="AlwaysAllow",
-            selector=meta.v1.LabelSelectorArgs(match_labels=kubernetes.selector(name)),
+            selector=meta.v1.LabelSelectorArgs(match_labels=objects.selector(name)),
         ),
         opts=substrate.child(parent),
     )

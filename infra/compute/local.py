@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pulumi
 
+from infra.base.images import Target
 from infra.compute.settings import ComputeOnHostSettings
 from infra.compute.spec import JobSpec, ScheduleSpec, ServiceSpec, TaskSpec
-from infra.core.images import Target
-from infra.core.substrate import LOOPBACK, Local
 from infra.host import Folder, Job, Port, Process
+from infra.host.substrate import LOOPBACK, Local
 from infra.identity import Identity, Need
 
 START_TIMEOUT_SECONDS = 180

@@ -10,13 +10,13 @@ import pulumi
 from pulumi_kubernetes import core, meta, rbac
 
 from infra.compute.spec import Executors, TaskSpec
-from infra.core import authority, kubernetes
-from infra.core.substrate import Kubernetes
 from infra.identity import Grant, Identity, Principal
+from infra.kube import authority, objects
+from infra.kube.substrate import Kubernetes
 
 SCRATCH = {"work": "/work", "tmp": "/tmp"}  # noqa: S108  a volume of the container's own
 """Folders that a container may write to; they go with the pod."""
-STARTS_EXECUTORS = {f"{kubernetes.LABEL_PREFIX}/starts-executors": "true", **kubernetes.CALLS_API_SERVER}
+STARTS_EXECUTORS = {f"{objects.LABEL_PREFIX}/starts-executors": "true", **objects.CALLS_API_SERVER}
 """Labels of the pods that executors connect to."""
 PROBE_SECONDS = 5
 START_PROBES = 60
@@ -95,29 +95,29 @@ def pod(
         name=container,
         image=args.substrate.image(spec.image),
         command=list(spec.command),
-        env=kubernetes.variables(plain, secret.metadata.name if secret else None, list(secrets)),
+        env=objects.variables(plain, secret.metadata.name if secret else None, list(secrets)),
         ports=[core.v1.ContainerPortArgs(container_port=server.port, protocol="TCP")] if server else None,
         startup_probe=_probe(server, START_PROBES),
         readiness_probe=_probe(server, 2),
         liveness_probe=_probe(server, 6),
-        resources=kubernetes.requirements(spec.resources),
-        security_context=kubernetes.container_security(),
+        resources=objects.requirements(spec.resources),
+        security_context=objects.container_security(),
         volume_mounts=[
             *(core.v1.VolumeMountArgs(name=key, mount_path=path) for key, path in SCRATCH.items()),
             *(core.v1.VolumeMountArgs(name=each.name, mount_path=path, read_only=True) for each, path in known),
         ],
     )
     return Pod(
-        labels=kubernetes.labels(name, serves=server.path if server else None, calls=_calls(spec))
+        labels=objects.labels(name, serves=server.path if server else None, calls=_calls(spec))
         | (STARTS_EXECUTORS if spec.executors else {}),
         spec=core.v1.PodSpecArgs(
             service_account_name=account.metadata.name,
             automount_service_account_token=spec.executors is not None,
             enable_service_links=False,
             restart_policy=restart,
-            security_context=kubernetes.pod_security(),
-            node_selector=kubernetes.node_selector(spec.resources),
-            tolerations=kubernetes.tolerations(spec.resources),
+            security_context=objects.pod_security(),
+            node_selector=objects.node_selector(spec.resources),
+            tolerations=objects.tolerations(spec.resources),
             containers=[main],
             volumes=[*(_scratch(key, spec) for key in SCRATCH), *(each for each, _ in known)],
         ),
@@ -125,7 +125,7 @@ def pod(
 
 
 def _scratch(name: str, spec: TaskSpec) -> core.v1.VolumeArgs:
-    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=kubernetes.mebibytes(spec.resources.ephemeral_storage_mib))
+    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=objects.mebibytes(spec.resources.ephemeral_storage_mib))
     return core.v1.VolumeArgs(name=name, empty_dir=source)
 
 
@@ -136,7 +136,7 @@ def service_account(name: str, substrate: Kubernetes, parent: pulumi.Resource, g
         metadata=meta.v1.ObjectMetaArgs(
             name=name,
             namespace=substrate.namespace,
-            labels=kubernetes.labels(name),
+            labels=objects.labels(name),
             annotations=dict(grant.annotations) or None,
         ),
         automount_service_account_token=False,
@@ -152,7 +152,7 @@ def secret_of(
         return None
     return core.v1.Secret(
         f"{name}-environment",
-        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace, labels=kubernetes.labels(name)),
+        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace, labels=objects.labels(name)),
         string_data=secrets,
         immutable=True,
         opts=substrate.child(parent),

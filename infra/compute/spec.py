@@ -9,8 +9,8 @@ import pulumi
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
-from infra.core.images import Target
-from infra.core.resources import Resources
+from infra.base.images import Target
+from infra.base.resources import Resources
 from infra.identity import Need
 
 Role = Literal[

@@ -6,7 +6,8 @@ from typing import Protocol
 import pulumi
 
 from infra.controllers.settings import ControllersSettings
-from infra.core.substrate import Kubernetes, Substrate, narrow
+from infra.kube.substrate import Kubernetes
+from infra.substrate import Substrate, narrow
 
 __all__ = ["Controllers", "ControllersSettings", "build"]
 

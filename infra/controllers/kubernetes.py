@@ -11,13 +11,13 @@ import pulumi
 from pulumi_kubernetes import apiextensions, meta, networking
 from pulumi_kubernetes.helm.v3 import Release
 
+from infra.base.resources import Resources
 from infra.controllers.namespace import ControllerNamespace, ControllerNamespaceArgs
 from infra.controllers.settings import OfficialChartsSettings
-from infra.core import charts, envoy_proxy
-from infra.core.charts import Chart, container
-from infra.core.kubernetes import OURS
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes
+from infra.kube import charts, envoy_proxy
+from infra.kube.charts import Chart, container
+from infra.kube.objects import OURS
+from infra.kube.substrate import Kubernetes
 
 SMALL = container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
 MIDDLE = container(Resources(cpu_millicores=100, cpu_limit_millicores=1000, memory_mib=512))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import core, meta, networking
 
-from infra.core.charts import container
-from infra.core.kubernetes import UNJUDGED
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
+from infra.kube.charts import container
+from infra.kube.objects import UNJUDGED
+from infra.kube.substrate import Kubernetes
 
 API_SERVER_PORTS = (443, 6443)
 DNS_PORT = 53

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core import names
-from infra.core.settings import Settings
+from infra.base import names
+from infra.base.settings import Settings
 
 
 class OfficialChartsSettings(Settings):
-    """Controllers by their official charts, at the versions that `infra.core.charts` pins."""
+    """Controllers by their official charts, at the versions that `infra.kube.charts` pins."""
 
     kind: Literal["official-charts"]
 

@@ -4,9 +4,10 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Local, Substrate, narrow
 from infra.credentials.local import GeneratedOnHost, GeneratedOnHostArgs
 from infra.credentials.settings import CredentialsSettings, GeneratedOnHostSettings, RandomCredentialsSettings
+from infra.host.substrate import Local
+from infra.substrate import Substrate, narrow
 
 
 class Credentials(Protocol):

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.core.substrate import Local
 from infra.credentials.settings import GeneratedOnHostSettings
 from infra.host import Secret
+from infra.host.substrate import Local
 
 
 @dataclass(frozen=True, kw_only=True)

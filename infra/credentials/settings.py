@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from infra.core.settings import Settings
+from infra.base.settings import Settings
 
 
 class GeneratedOnHostSettings(Settings):

@@ -4,7 +4,7 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Aws, Kubernetes, Local, Substrate, narrow
+from infra.aws.substrate import Aws
 from infra.database.local import SqliteOnHost, SqliteOnHostArgs
 from infra.database.settings import (
     DatabaseSettings,
@@ -12,6 +12,9 @@ from infra.database.settings import (
     RdsPostgresSettings,
     SqliteOnHostSettings,
 )
+from infra.host.substrate import Local
+from infra.kube.substrate import Kubernetes
+from infra.substrate import Substrate, narrow
 
 
 class Database(Protocol):

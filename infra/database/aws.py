@@ -9,7 +9,7 @@ from typing import get_args
 import pulumi
 from pulumi_aws import kms, rds
 
-from infra.core.substrate import Aws
+from infra.aws.substrate import Aws
 from infra.database.rds_database import MasterSecret, MasterSecretArgs, RdsDatabase, RdsDatabaseArgs
 from infra.database.rds_instance import RdsInstanceArgs, rds_instance
 from infra.database.settings import PostgresVersion, RdsPostgresSettings

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pulumi
 
-from infra.core.substrate import Local
 from infra.database.settings import SqliteOnHostSettings
 from infra.host import Folder
+from infra.host.substrate import Local
 
 SQLITE = "sqlite:///"
 

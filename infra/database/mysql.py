@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_random
 
-from infra.core.pod import Serving, command_health
-from infra.core.resources import Resources
-from infra.core.server import Data, Server, ServerArgs
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
 from infra.database.settings import MysqlOnKubernetesSettings
+from infra.kube.pod import Serving, command_health
+from infra.kube.server import Data, Server, ServerArgs
+from infra.kube.substrate import Kubernetes
 
 PORT = 3306
 USER = 999

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_random
 
-from infra.core.once import Once, OnceArgs
-from infra.core.pod import Files
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
+from infra.kube.once import Once, OnceArgs
+from infra.kube.pod import Files
+from infra.kube.substrate import Kubernetes
 
 TIMEOUT_SECONDS = 300
 FOLDER, FILE = "/sql", "database.sql"

@@ -9,13 +9,13 @@ import pulumi_random
 from pulumi_aws import rds
 from pulumi_kubernetes import core, meta, networking
 
-from infra.core import authority
-from infra.core.aws import Statement, role
-from infra.core.kubernetes import labels, selector
-from infra.core.once import Once, OnceArgs
-from infra.core.pod import Files
-from infra.core.resources import Resources
-from infra.core.substrate import Aws
+from infra.aws.account import Statement, role
+from infra.aws.substrate import Aws
+from infra.base.resources import Resources
+from infra.kube import authority
+from infra.kube.objects import labels, selector
+from infra.kube.once import Once, OnceArgs
+from infra.kube.pod import Files
 from infra.namespaces.aws import AGENT_CIDR, AGENT_PORT, HTTPS, way_out
 
 SCRIPT = Path(__file__).with_name("provision.py")

@@ -7,11 +7,11 @@ import pulumi
 import pulumi_random
 from pulumi_aws import cloudwatch, kms, rds
 
-from infra.core import protection
-from infra.core.aws import encryption_key, log_group, logs_use
-from infra.core.data_network import security_group
-from infra.core.names import hyphenated
-from infra.core.substrate import Aws
+from infra.aws.account import encryption_key, log_group, logs_use
+from infra.aws.data_network import security_group
+from infra.aws.substrate import Aws
+from infra.base import protection
+from infra.base.names import hyphenated
 from infra.database.settings import RdsSettings
 
 AUTHORITY = "rds-ca-rsa2048-g1"

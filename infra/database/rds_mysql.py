@@ -6,7 +6,7 @@ import pulumi
 import pulumi_random
 from pulumi_aws import rds
 
-from infra.core.substrate import Aws
+from infra.aws.substrate import Aws
 from infra.database.mysql import PORT, MysqlServer
 from infra.database.rds_instance import RdsInstanceArgs, rds_instance
 from infra.database.settings import RdsMysqlSettings

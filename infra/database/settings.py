@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.core import pins
-from infra.core.aws_types import RetentionDays
-from infra.core.protection import Protection
-from infra.core.settings import Settings
-from infra.core.supply import ImageReference
-from infra.core.volume import Volume
-from infra.core.windows import DailyWindow, WeeklyWindow, refuse_overlap
+from infra.base import pins
+from infra.base.aws_types import RetentionDays
+from infra.base.protection import Protection
+from infra.base.settings import Settings
+from infra.base.supply import ImageReference
+from infra.base.volume import Volume
+from infra.base.windows import DailyWindow, WeeklyWindow, refuse_overlap
 
 DatabaseInstanceClass = Literal[
     "db.t4g.medium",

@@ -5,7 +5,7 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Aws, Kubernetes, Substrate, narrow
+from infra.aws.substrate import Aws
 from infra.exposure.settings import (
     AwsExposureSettings,
     AwsGatewaySettings,
@@ -17,6 +17,8 @@ from infra.exposure.settings import (
     PortForwardSettings,
 )
 from infra.exposure.spec import Forward, Login, LoginError, Server
+from infra.kube.substrate import Kubernetes
+from infra.substrate import Substrate, narrow
 
 __all__ = [
     "AwsExposureSettings",

@@ -11,13 +11,13 @@ from typing import Any, assert_never
 import pulumi
 from pulumi_kubernetes import apiextensions, meta
 
-from infra.core import envoy_proxy
-from infra.core.substrate import Aws
+from infra.aws.substrate import Aws
 from infra.exposure.certificate import AcmCertificate, AcmCertificateArgs
 from infra.exposure.dns import ExternalDns, ExternalDnsArgs
 from infra.exposure.gateway import HTTPS, GatewayExposure, GatewayExposureArgs, Issuer
 from infra.exposure.settings import AcmSettings, AwsGatewaySettings, ClusterIssuerSettings
 from infra.exposure.spec import Forward, Login, Server
+from infra.kube import envoy_proxy
 
 ANNOTATION = "service.beta.kubernetes.io/aws-load-balancer-"
 """Source: https://cloud-provider-aws.sigs.k8s.io/service_controller/"""

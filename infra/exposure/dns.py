@@ -7,14 +7,14 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import meta, networking
 
+from infra.aws.account import Statement
+from infra.aws.pod_role import Bound, pod_role
+from infra.aws.substrate import Aws
+from infra.base.aws_types import STACK_TAG
+from infra.base.resources import Resources
 from infra.controllers.namespace import ControllerNamespace, ControllerNamespaceArgs
-from infra.core import charts
-from infra.core.aws import Statement
-from infra.core.aws_types import STACK_TAG
-from infra.core.pod_role import Bound, pod_role
-from infra.core.resources import Resources
-from infra.core.substrate import Aws
 from infra.exposure.settings import RecordsSettings
+from infra.kube import charts
 from infra.namespaces.aws import AGENT_CIDR, AGENT_PORT, way_out
 
 NAMESPACE = SERVICE_ACCOUNT = "external-dns"

@@ -10,13 +10,13 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import apiextensions, meta, networking
 
-from infra.core import envoy_proxy
-from infra.core.kubernetes import LABEL_PREFIX, OURS
-from infra.core.names import dns_label
-from infra.core.substrate import Kubernetes
+from infra.base.names import dns_label
 from infra.exposure.login import open_to_programs, require_login
 from infra.exposure.settings import FIRST_PORT, GatewaySettings, ModelAccessSettings, NodePortSettings
 from infra.exposure.spec import Address, Forward, Login, Server, rebased
+from infra.kube import envoy_proxy
+from infra.kube.objects import LABEL_PREFIX, OURS
+from infra.kube.substrate import Kubernetes
 
 HTTPS = 443
 OWNER_LABEL = "gateway.envoyproxy.io/owning-gateway-name"

@@ -9,10 +9,10 @@ from typing import Any, assert_never
 import pulumi
 from pulumi_kubernetes import apiextensions, core, meta
 
-from infra.core.kubernetes import labels
-from infra.core.substrate import Kubernetes
 from infra.exposure.settings import ModelAccessSettings, NetworkAccessSettings, TokenAccessSettings
 from infra.exposure.spec import Login
+from infra.kube.objects import labels
+from infra.kube.substrate import Kubernetes
 
 GROUP = "gateway.networking.k8s.io"
 CALLBACK = "/oauth2/callback"

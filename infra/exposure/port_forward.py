@@ -2,9 +2,9 @@
 
 import pulumi
 
-from infra.core.substrate import LOOPBACK
 from infra.exposure.settings import PortForwardSettings
 from infra.exposure.spec import Forward, Server, rebased
+from infra.host.substrate import LOOPBACK
 
 
 class PortForward(pulumi.ComponentResource):

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.core.aws_types import Cidr
-from infra.core.names import DnsLabel
-from infra.core.settings import HttpsUrl, Settings
+from infra.base.aws_types import Cidr
+from infra.base.names import DnsLabel
+from infra.base.settings import HttpsUrl, Settings
 
 Domain = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")]
 """A DNS domain, e.g. `ml.example.org`; its sub-domains are the servers' hosts."""

@@ -16,7 +16,7 @@ class Server:
     """The same for all its URLs; first label of its host."""
 
     path: str
-    """The open path that ends at its pods, see `infra.core.kubernetes.open_to_callers`."""
+    """The open path that ends at its pods, see `infra.kube.objects.open_to_callers`."""
 
     pod_port: int | None = None
     """TCP port of its pods; None: the URL's."""

@@ -7,12 +7,14 @@ from typing import Protocol, assert_never
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.database import Database
 from infra.feature_store.local import FeastOnHost, FeastOnHostArgs
 from infra.feature_store.settings import FeastOnHostSettings, FeastOnKubernetesSettings, FeatureStoreSettings
+from infra.host.substrate import Local
 from infra.identity import Identity
+from infra.kube.substrate import Kubernetes
 from infra.online_store import OnlineStore
+from infra.substrate import Substrate, narrow
 
 
 @dataclass(frozen=True, kw_only=True)

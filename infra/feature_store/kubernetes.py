@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import pulumi
 
-from infra.core.pod import Serving, http_health
-from infra.core.resources import Resources
-from infra.core.server import Server, ServerArgs
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
 from infra.database import Database
 from infra.feature_store.connection import redis_connection
 from infra.feature_store.settings import FeastOnKubernetesSettings
+from infra.kube.pod import Serving, http_health
+from infra.kube.server import Server, ServerArgs
+from infra.kube.substrate import Kubernetes
 from infra.online_store import OnlineStore
 from infra.online_store.acl import ROLES
 

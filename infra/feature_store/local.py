@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import LOOPBACK, Local
 from infra.database import Database
 from infra.feature_store.connection import redis_connection
 from infra.feature_store.settings import FeastOnHostSettings
 from infra.host import Port, Process
+from infra.host.substrate import LOOPBACK, Local
 from infra.online_store import OnlineStore
 
 START_TIMEOUT_SECONDS = 180

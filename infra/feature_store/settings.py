@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core.settings import LoopbackPort, Settings
+from infra.base.settings import LoopbackPort, Settings
 
 
 class FeastOnHostSettings(Settings):

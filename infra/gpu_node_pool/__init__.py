@@ -6,7 +6,7 @@ from typing import Protocol, assert_never
 import pulumi
 
 from infra.autoscaler import Autoscaler
-from infra.core.substrate import Aws, Kubernetes, Substrate, narrow
+from infra.aws.substrate import Aws
 from infra.gpu_node_pool.settings import (
     EksGpuNodePoolSettings,
     GpuNodePoolSettings,
@@ -15,7 +15,9 @@ from infra.gpu_node_pool.settings import (
     ManagedGpuNodesSettings,
     NoGpuNodesSettings,
 )
+from infra.kube.substrate import Kubernetes
 from infra.monitoring import Monitoring
+from infra.substrate import Substrate, narrow
 
 __all__ = ["EksGpuNodePoolSettings", "GpuNodePool", "GpuNodePoolSettings", "build", "build_on_aws"]
 

@@ -7,11 +7,11 @@ from typing import assert_never
 import pulumi
 
 from infra.autoscaler import Autoscaler
-from infra.core.kubernetes import GPU
-from infra.core.substrate import Aws
+from infra.aws.substrate import Aws
 from infra.gpu_node_pool import alerts
 from infra.gpu_node_pool.nvidia import device_plugin, metrics_exporter, open_to_exporter
 from infra.gpu_node_pool.settings import KarpenterGpuNodesSettings, ManagedGpuNodesSettings
+from infra.kube.objects import GPU
 from infra.monitoring import Monitoring, WatchSpec
 from infra.node_pool import NodePool
 from infra.node_pool.karpenter import KarpenterNodes, KarpenterNodesArgs

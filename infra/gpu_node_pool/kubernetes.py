@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import core, meta
 
-from infra.core.kubernetes import GPU
-from infra.core.substrate import Kubernetes
 from infra.gpu_node_pool.nvidia import device_plugin
 from infra.gpu_node_pool.settings import LabelledNodesSettings
+from infra.kube.objects import GPU
+from infra.kube.substrate import Kubernetes
 from infra.monitoring import Monitoring
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from infra.core.settings import Settings
+from infra.base.settings import Settings
 from infra.gpu_node_pool.gpu_types import GPU_TYPES
 from infra.node_pool.settings import KarpenterPoolSettings, ManagedPoolSettings
 

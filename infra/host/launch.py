@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started by its path, in isolated mode
 
-from infra.core import orphans
+from infra.base import orphans
 
 
 def inode(path: str) -> int | None:

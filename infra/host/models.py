@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from infra.core import health
+from infra.base import health
 
 PortNumber = Annotated[int, Field(ge=1024, le=65535)]
 RelativePath = Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from infra.core import orphans
+from infra.base import orphans
 
 LOOPBACK = "127.0.0.1"
 

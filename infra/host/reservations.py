@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.core import paths
+from infra.base import paths
 from infra.host.kinds.folder import make_folder
 
 FILE = "ports.json"

@@ -22,7 +22,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
 
-from infra.core import orphans
+from infra.base import orphans
 from infra.host import launch, watchdog
 from infra.host.errors import HostError
 from infra.host.models import ProcessInputs

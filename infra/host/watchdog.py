@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # started by its path
 
-from infra.core import health, orphans
+from infra.base import health, orphans
 
 POLL_SECONDS = 0.5
 HOME_FOLDER = "home"

@@ -1,26 +1,26 @@
 """Identity: how a task proves to a store that it may read or write there."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never, runtime_checkable
 
 import pulumi
 
-from infra.core.substrate import Aws, Substrate, narrow
+from infra.aws.substrate import Aws, EksCluster
 from infra.identity.settings import IdentitySettings, IrsaSettings, PodIdentitySettings, StoreKeysSettings
 from infra.identity.spec import Grant, Need, Principal
 from infra.identity.store_keys import StoreKeys
+from infra.substrate import Substrate, narrow
 
 __all__ = ["Grant", "Identity", "IdentitySettings", "Need", "Principal", "build"]
 
-
 if TYPE_CHECKING:
-    from infra.cluster import EksCluster
-    from infra.core.aws import Account
-    from infra.core.pod_role import PodRoles
+    from infra.aws.account import Account
+    from infra.identity.aws import Irsa, PodIdentity
 
 
+@runtime_checkable
 class Identity(Protocol):
-    """What every realization gives; whoever runs tasks or servers accepts this and nothing narrower."""
+    """What every realization gives; what runs tasks or servers accepts this and nothing narrower."""
 
     def grant(
         self, name: str, needs: Sequence[Need], principal: Principal | None, opts: pulumi.ResourceOptions | None = None
@@ -29,12 +29,6 @@ class Identity(Protocol):
 
         `name`: prefix of the logical names of what is made for it.
         """
-
-
-if TYPE_CHECKING:
-
-    class AwsIdentity(Identity, PodRoles, Protocol):
-        """What realizations on AWS give: roles for controllers' pods too."""
 
 
 def build(
@@ -48,7 +42,10 @@ def build(
         case StoreKeysSettings():
             return StoreKeys(name, opts)
         case PodIdentitySettings() | IrsaSettings():
-            return narrow(substrate, Aws).identity
+            identity = narrow(substrate, Aws).identity
+            if not isinstance(identity, Identity):
+                raise TypeError(f"{type(identity).__name__} binds roles and grants nothing")
+            return identity
         case _:
             assert_never(settings)
 
@@ -57,9 +54,9 @@ def build_on_aws(
     name: str,
     settings: PodIdentitySettings | IrsaSettings,
     account: "Account",
-    cluster: "EksCluster",
+    cluster: EksCluster,
     opts: pulumi.ResourceOptions | None = None,
-) -> "AwsIdentity":
+) -> "PodIdentity | Irsa":
     """Make the realization that the stack file names."""
     from infra.identity.aws import Irsa, IrsaArgs, PodIdentity, PodIdentityArgs
 

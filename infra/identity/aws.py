@@ -11,9 +11,8 @@ import pulumi
 from pulumi_aws import eks, iam
 
 from infra.artifact_store.access import READ, WRITE, Admission
-from infra.cluster import EksCluster
-from infra.core.aws import PATH, Account, Statement, pod_trust, policy, role
-from infra.core.pod_role import Bound, PodRoles
+from infra.aws.account import PATH, Account, Statement, pod_trust, policy, role
+from infra.aws.substrate import Bound, EksCluster, PodRoles
 from infra.identity.settings import IrsaSettings
 from infra.identity.spec import Grant, Need, Principal
 
@@ -46,7 +45,7 @@ class PodIdentityArgs:
 class PodIdentity(pulumi.ComponentResource):
     """Roles that EKS binds to service accounts of the cluster.
 
-    Realizes `infra.identity.AwsIdentity`.
+    Realizes `infra.identity.Identity` and `infra.aws.substrate.PodRoles`.
     Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html
     """
 
@@ -102,7 +101,7 @@ class IrsaArgs:
 class Irsa(pulumi.ComponentResource):
     """Roles that trust the tokens of single service accounts of the cluster.
 
-    Realizes `infra.identity.AwsIdentity`.
+    Realizes `infra.identity.Identity` and `infra.aws.substrate.PodRoles`.
     Source: https://docs.aws.amazon.com/eks/latest/userguide/iam-roles-for-service-accounts.html
     """
 

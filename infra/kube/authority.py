@@ -9,9 +9,9 @@ from pathlib import Path
 import pulumi
 from pulumi_kubernetes import core, meta
 
-from infra.core import names
-from infra.core.substrate import Kubernetes
-from infra.core.supply import SupplyError
+from infra.base import names
+from infra.base.supply import SupplyError
+from infra.kube.substrate import Kubernetes
 
 NAME, FOLDER = names.DATABASE_AUTHORITY, names.DATABASE_AUTHORITY_FOLDER
 FILE = "authority.pem"

@@ -11,10 +11,10 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release, ReleaseArgs, RepositoryOptsArgs
 
-from infra.core import pins
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes
-from infra.core.supply import Supply, SupplyError
+from infra.base import pins
+from infra.base.resources import Resources
+from infra.base.supply import Supply, SupplyError
+from infra.kube.substrate import Kubernetes
 
 TIMEOUT_SECONDS = 600
 """Within which a chart's pods must be ready: their images are pulled first."""

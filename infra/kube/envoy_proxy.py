@@ -5,8 +5,8 @@ Source: https://gateway.envoyproxy.io/docs/tasks/operations/customize-envoyproxy
 
 from typing import Any
 
-from infra.core.charts import container
-from infra.core.resources import Resources
+from infra.base.resources import Resources
+from infra.kube.charts import container
 
 NAMESPACE = "envoy-gateway-system"
 """Where Envoy Gateway runs the proxies of every gateway."""

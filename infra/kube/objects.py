@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pulumi_kubernetes import core, meta, networking
 
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
+from infra.kube.substrate import Kubernetes
 
 LABEL_PREFIX = "mlplatform.dev"
 OURS = {f"{LABEL_PREFIX}/platform": "true"}

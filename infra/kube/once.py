@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import batch
 
-from infra.core.pod import PodArgs, metadata, template
+from infra.kube.pod import PodArgs, metadata, template
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_kubernetes import core, meta
 
-from infra.core import authority
-from infra.core.kubernetes import (
+from infra.base.resources import Resources
+from infra.kube import authority
+from infra.kube.objects import (
     USER,
     container_security,
     labels,
@@ -21,8 +22,7 @@ from infra.core.kubernetes import (
     tolerations,
     variables,
 )
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes
+from infra.kube.substrate import Kubernetes
 
 PROBE_SECONDS = 10
 
@@ -97,7 +97,7 @@ class Serving:
     """What a container that serves has beyond one that runs to its end."""
 
     role: str
-    """What its callers say they call: see `infra.core.kubernetes.open_to_callers`."""
+    """What its callers say they call: see `infra.kube.objects.open_to_callers`."""
 
     port: int
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import apps, core, meta, policy
 
-from infra.core import names, protection
-from infra.core.kubernetes import labels, open_to_callers, selector
-from infra.core.pod import Mount, PodArgs, Serving, metadata, template
-from infra.core.substrate import Kubernetes
-from infra.core.volume import Volume
+from infra.base import names, protection
+from infra.base.volume import Volume
+from infra.kube.objects import labels, open_to_callers, selector
+from infra.kube.pod import Mount, PodArgs, Serving, metadata, template
+from infra.kube.substrate import Kubernetes
 
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 """Annotation of an object that the provider must not wait for."""

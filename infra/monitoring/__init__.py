@@ -5,10 +5,12 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
+from infra.host.substrate import Local
+from infra.kube.substrate import Kubernetes
 from infra.monitoring.local import PrometheusOnHost, PrometheusOnHostArgs
 from infra.monitoring.settings import MonitoringSettings, PrometheusOnHostSettings, PrometheusOnKubernetesSettings
 from infra.monitoring.spec import WatchSpec, Webhook
+from infra.substrate import Substrate, narrow
 
 __all__ = ["Monitoring", "MonitoringSettings", "WatchSpec", "Webhook", "build"]
 

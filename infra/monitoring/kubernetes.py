@@ -14,12 +14,13 @@ import pulumi_random
 from pulumi_kubernetes import apiextensions, core, meta
 from pulumi_kubernetes.helm.v3 import Release
 
-from infra.core import charts, names
-from infra.core.kubernetes import labels, open_to_callers
-from infra.core.pod import Serving, http_health
-from infra.core.resources import Resources
-from infra.core.server import Data, Server, ServerArgs
-from infra.core.substrate import Kubernetes
+from infra.base import names
+from infra.base.resources import Resources
+from infra.kube import charts
+from infra.kube.objects import labels, open_to_callers
+from infra.kube.pod import Serving, http_health
+from infra.kube.server import Data, Server, ServerArgs
+from infra.kube.substrate import Kubernetes
 from infra.monitoring import dashboards
 from infra.monitoring.opencost import opencost
 from infra.monitoring.settings import PrometheusOnKubernetesSettings

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.core.login import USER, bcrypt
-from infra.core.substrate import LOOPBACK, Local
+from infra.base.login import USER, bcrypt
 from infra.host import File, Folder, HealthCheckDict, Port, Process, Secret
+from infra.host.substrate import LOOPBACK, Local
 from infra.monitoring.settings import PrometheusOnHostSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 

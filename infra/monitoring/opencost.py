@@ -8,10 +8,10 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
-from infra.core import charts
-from infra.core.kubernetes import LABEL_PREFIX
-from infra.core.resources import Resources
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
+from infra.kube import charts
+from infra.kube.objects import LABEL_PREFIX
+from infra.kube.substrate import Kubernetes
 
 PORT = 9003
 """Of its metrics."""

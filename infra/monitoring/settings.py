@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core import pins
-from infra.core.names import DnsLabel
-from infra.core.settings import HttpsUrl, LoopbackPort, Settings
-from infra.core.supply import ImageReference
-from infra.core.volume import Volume
+from infra.base import pins
+from infra.base.names import DnsLabel
+from infra.base.settings import HttpsUrl, LoopbackPort, Settings
+from infra.base.supply import ImageReference
+from infra.base.volume import Volume
 from infra.namespaces.settings import Quota
 
 

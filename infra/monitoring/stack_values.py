@@ -7,10 +7,10 @@ from typing import Any
 
 import pulumi
 
-from infra.core.charts import container
-from infra.core.kubernetes import LABEL_PREFIX
-from infra.core.resources import Resources
-from infra.core.volume import Volume
+from infra.base.resources import Resources
+from infra.base.volume import Volume
+from infra.kube.charts import container
+from infra.kube.objects import LABEL_PREFIX
 from infra.monitoring.opencost import PORT as OPENCOST_PORT
 from infra.monitoring.settings import PrometheusOnKubernetesSettings
 
@@ -50,7 +50,7 @@ def stack_values(
 
 
 def _marks(serves: str, *calls: str) -> dict[str, str]:
-    """Labels of pods by which paths are open to them: see `infra.core.kubernetes`."""
+    """Labels of pods by which paths are open to them: see `infra.kube.objects`."""
     return {f"{LABEL_PREFIX}/serves": serves, **{f"{LABEL_PREFIX}/calls-{each}": "true" for each in calls}}
 
 

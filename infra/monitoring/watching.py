@@ -11,9 +11,9 @@ import pulumi
 import yaml
 from pulumi_kubernetes import meta, networking
 
-from infra.core.kubernetes import LABEL_PREFIX, OURS, of_the_platform
-from infra.core.substrate import Kubernetes
 from infra.exposure.spec import Address
+from infra.kube.objects import LABEL_PREFIX, OURS, of_the_platform
+from infra.kube.substrate import Kubernetes
 from infra.monitoring.spec import Webhook
 
 MONITORING = {f"{LABEL_PREFIX}/serves": "monitoring"}

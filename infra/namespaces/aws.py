@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pulumi_kubernetes import meta, networking
 
-from infra.core.kubernetes import LABEL_PREFIX
-from infra.network import Network
+from infra.aws.substrate import Network
+from infra.kube.objects import LABEL_PREFIX
 
 AGENT_CIDR, AGENT_PORT = "169.254.170.23/32", 80
 """The Pod Identity agent of each node, from which SDKs get credentials.

@@ -1,4 +1,4 @@
-"""A namespace with its guards. What pods may connect to is said by whoever makes them: see `infra.core.kubernetes`."""
+"""A namespace with its guards. What pods may connect to is said by whoever makes them: see `infra.kube.objects`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import pulumi
 from pulumi_kubernetes import core, meta, networking
 
 from infra.compute.spec import Role
-from infra.core.kubernetes import CALLS_API_SERVER, GPU, JUDGED, OURS, WORKLOAD, open_to_roles
+from infra.kube.objects import CALLS_API_SERVER, GPU, JUDGED, OURS, WORKLOAD, open_to_roles
 from infra.namespaces.settings import Quota
 
 DNS_PORT = 53

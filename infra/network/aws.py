@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import ec2
 
-from infra.core.aws import Account, Statement, encryption_key, log_group, logs_use, role, service_trust
+from infra.aws.account import Account, Statement, encryption_key, log_group, logs_use, role, service_trust
 from infra.network.settings import ExistingVpcSettings, VpcSettings
 
 

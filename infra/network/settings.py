@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from infra.core.aws_types import Cidr, RetentionDays, Zone, overlaps
-from infra.core.settings import Settings
+from infra.base.aws_types import Cidr, RetentionDays, Zone, overlaps
+from infra.base.settings import Settings
 
 Endpoint = Literal[
     "autoscaling",

@@ -6,7 +6,7 @@ from typing import Protocol, assert_never
 import pulumi
 
 from infra.autoscaler import Autoscaler
-from infra.core.substrate import Aws
+from infra.aws.substrate import Aws
 from infra.node_pool.settings import KarpenterNodesSettings, ManagedNodesSettings, NodePoolSettings
 
 __all__ = ["NodePool", "NodePoolSettings", "build"]

@@ -8,8 +8,8 @@ import pulumi
 from pulumi_kubernetes import apiextensions
 
 from infra.autoscaler import Autoscaler
-from infra.core.kubernetes import GPU
-from infra.core.substrate import Aws
+from infra.aws.substrate import Aws
+from infra.kube.objects import GPU
 from infra.node_pool.settings import KarpenterPoolSettings
 
 CAPACITY = {"on-demand": ["on-demand"], "spot": ["spot"], "spot-then-on-demand": ["spot", "on-demand"]}

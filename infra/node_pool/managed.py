@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_aws import eks
 
-from infra.core.eks_nodes import launch_template, node_role, volumes_key
-from infra.core.kubernetes import GPU
-from infra.core.substrate import Aws
+from infra.aws.eks_nodes import launch_template, node_role, volumes_key
+from infra.aws.substrate import Aws
+from infra.kube.objects import GPU
 from infra.node_pool.settings import ManagedPoolSettings
 
 AMIS = {

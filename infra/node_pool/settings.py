@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.core import pins
-from infra.core.aws_types import InstanceType, ReleaseVersion, Zone
-from infra.core.settings import Settings
+from infra.base import pins
+from infra.base.aws_types import InstanceType, ReleaseVersion, Zone
+from infra.base.settings import Settings
 
 Capacity = Literal["on-demand", "spot", "spot-then-on-demand"]
 

@@ -5,7 +5,9 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Aws, Kubernetes, Local, Substrate, narrow
+from infra.aws.substrate import Aws
+from infra.host.substrate import Local
+from infra.kube.substrate import Kubernetes
 from infra.online_store.acl import Access
 from infra.online_store.local import RedisOnHost, RedisOnHostArgs
 from infra.online_store.login import Login
@@ -15,6 +17,7 @@ from infra.online_store.settings import (
     RedisOnHostSettings,
     RedisOnKubernetesSettings,
 )
+from infra.substrate import Substrate, narrow
 
 
 class OnlineStore(Protocol):

@@ -10,10 +10,10 @@ import pulumi
 import pulumi_random
 from pulumi_aws import elasticache
 
-from infra.core import protection
-from infra.core.aws import encryption_key, log_group, logs_use
-from infra.core.data_network import security_group
-from infra.core.substrate import Aws
+from infra.aws.account import encryption_key, log_group, logs_use
+from infra.aws.data_network import security_group
+from infra.aws.substrate import Aws
+from infra.base import protection
 from infra.online_store import acl
 from infra.online_store.acl import ROLES, Access
 from infra.online_store.login import Login

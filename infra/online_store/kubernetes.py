@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_random
 
-from infra.core.pod import Files, Mount, Serving, command_health
-from infra.core.resources import Resources
-from infra.core.server import Data, Server, ServerArgs
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
+from infra.kube.pod import Files, Mount, Serving, command_health
+from infra.kube.server import Data, Server, ServerArgs
+from infra.kube.substrate import Kubernetes
 from infra.online_store import acl
 from infra.online_store.acl import ROLES, Access
 from infra.online_store.login import Login

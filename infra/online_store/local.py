@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.core.substrate import LOOPBACK, Local
 from infra.host import File, Folder, Port, Process, Secret
+from infra.host.substrate import LOOPBACK, Local
 from infra.online_store.acl import Access
 from infra.online_store.login import Login
 from infra.online_store.settings import RedisOnHostSettings

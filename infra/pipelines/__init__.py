@@ -7,9 +7,10 @@ from typing import Protocol, assert_never
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import Aws, Kubernetes, Substrate, narrow
+from infra.aws.substrate import Aws
 from infra.database import Database
 from infra.identity import Identity, Need
+from infra.kube.substrate import Kubernetes
 from infra.pipelines.local import KfpInProcess
 from infra.pipelines.settings import (
     AwsPipelinesSettings,
@@ -18,6 +19,7 @@ from infra.pipelines.settings import (
     KfpOnKubernetesSettings,
     PipelinesSettings,
 )
+from infra.substrate import Substrate, narrow
 
 __all__ = ["AwsPipelinesSettings", "Pipelines", "PipelinesSettings", "Stores", "build"]
 

@@ -8,13 +8,15 @@ from pulumi_kubernetes import core, meta, networking, rbac
 
 from infra.artifact_store import ArtifactStore
 from infra.artifact_store.folders import PIPELINES
-from infra.core import authority, names
-from infra.core.kubernetes import labels, open_to_callers
-from infra.core.substrate import Aws, Kubernetes
+from infra.aws.substrate import Aws
+from infra.base import names
 from infra.database import Database
 from infra.database.mysql import PORT as MYSQL_PORT
 from infra.database.mysql import MysqlOnKubernetes, MysqlOnKubernetesArgs, MysqlServer
 from infra.identity import Grant, Identity, Need, Principal
+from infra.kube import authority
+from infra.kube.objects import labels, open_to_callers
+from infra.kube.substrate import Kubernetes
 from infra.namespaces.aws import open_to_managed
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
 from infra.pipelines import manifests, store

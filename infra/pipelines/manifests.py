@@ -11,9 +11,9 @@ import yaml
 from pulumi_kubernetes.kustomize import v2 as kustomize
 from pulumi_kubernetes.yaml import v2 as plain
 
-from infra.core import pins
-from infra.core.substrate import Kubernetes
-from infra.core.supply import Supply, SupplyError
+from infra.base import pins
+from infra.base.supply import Supply, SupplyError
+from infra.kube.substrate import Kubernetes
 
 OVERLAY = Path(__file__).with_name("kubeflow")
 DIRECTORY, GROUP = "kubernetes:kustomize/v2:Directory", "kubernetes:yaml/v2:ConfigGroup"

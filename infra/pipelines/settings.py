@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core.settings import Settings
+from infra.base.settings import Settings
 from infra.database.settings import MysqlOnKubernetesSettings, RdsMysqlSettings
 from infra.namespaces.settings import Quota
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from infra.artifact_store.folders import PIPELINES
-from infra.core.kubernetes import LABEL_PREFIX
+from infra.kube.objects import LABEL_PREFIX
 
 SECRET = "pipelines-store"  # noqa: S105  a name
 STEP_CALLS = (

@@ -5,9 +5,11 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
+from infra.host.substrate import Local
+from infra.kube.substrate import Kubernetes
 from infra.policy_server.local import OpaOnHost, OpaOnHostArgs
 from infra.policy_server.settings import OpaOnHostSettings, OpaOnKubernetesSettings, PolicyServerSettings
+from infra.substrate import Substrate, narrow
 
 
 class PolicyServer(Protocol):

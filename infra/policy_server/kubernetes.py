@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pulumi
 
-from infra.core.kubernetes import LABEL_PREFIX
-from infra.core.pod import Files, Serving, http_health
-from infra.core.resources import Resources
-from infra.core.server import Server, ServerArgs
-from infra.core.substrate import Kubernetes
+from infra.base.resources import Resources
+from infra.kube.objects import LABEL_PREFIX
+from infra.kube.pod import Files, Serving, http_health
+from infra.kube.server import Server, ServerArgs
+from infra.kube.substrate import Kubernetes
 from infra.policy_server.local import AUTHORIZATION, BUNDLE, POLICY_LABEL, REVISION, digest
 from infra.policy_server.settings import OpaOnKubernetesSettings
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pulumi
 
-from infra.core.substrate import LOOPBACK, Local
 from infra.host import Port, Process, Secret
+from infra.host.substrate import LOOPBACK, Local
 from infra.policy_server.settings import OpaOnHostSettings
 
 BUNDLE = Path("policies/release")

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core import pins
-from infra.core.settings import LoopbackPort, Settings
-from infra.core.supply import ImageReference
+from infra.base import pins
+from infra.base.settings import LoopbackPort, Settings
+from infra.base.supply import ImageReference
 
 
 class OpaOnHostSettings(Settings):

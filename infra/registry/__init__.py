@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import pulumi
 
-from infra.core.images import Target
+from infra.base.images import Target
 from infra.registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
-    from infra.core.aws import Account
+    from infra.aws.account import Account
 
 __all__ = ["Registry", "RegistrySettings", "build"]
 

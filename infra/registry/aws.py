@@ -11,8 +11,8 @@ from typing import Any, get_args
 import pulumi
 from pulumi_aws import ecr
 
-from infra.core.aws import Account, encryption_key
-from infra.core.images import Target
+from infra.aws.account import Account, encryption_key
+from infra.base.images import Target
 from infra.registry.settings import EcrSettings
 
 NAMESPACE = "mlplatform"

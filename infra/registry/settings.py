@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.core.settings import Settings
+from infra.base.settings import Settings
 
 
 class UpstreamSettings(Settings):

@@ -4,11 +4,13 @@ from typing import Protocol, assert_never
 
 import pulumi
 
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
+from infra.host.substrate import Local
 from infra.identity import Identity
+from infra.kube.substrate import Kubernetes
 from infra.serving.local import KserveOnHost, KserveOnHostArgs
 from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSettings, ServingSettings
 from infra.serving.spec import ModelServerSpec
+from infra.substrate import Substrate, narrow
 
 __all__ = ["ModelServer", "ModelServerSpec", "Serving", "ServingSettings", "build"]
 

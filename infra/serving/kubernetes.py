@@ -7,7 +7,7 @@ from pulumi_kubernetes import meta
 
 from infra.compute.kubernetes import PORT, disruption_budget, service, url
 from infra.compute.pod import Server, TaskOnKubernetesArgs, pod
-from infra.core import kubernetes
+from infra.kube import objects
 from infra.serving.inference_service import CONTAINER, Predictor, inference_service
 from infra.serving.settings import KserveOnKubernetesSettings
 from infra.serving.spec import ModelServerSpec
@@ -48,14 +48,14 @@ class ModelServerOnKubernetes(pulumi.ComponentResource):
 
         server = Server(path=ROLE, port=PORT, health=LIVE_PATH)
         made = pod(name, spec, args, self, server=server, container=CONTAINER)
-        made.spec.topology_spread_constraints = [kubernetes.spread(name)]
+        made.spec.topology_spread_constraints = [objects.spread(name)]
         service(name, made.labels, PORT, substrate, self)
-        kubernetes.open_to_callers(name, ROLE, [PORT], substrate, self)
+        objects.open_to_callers(name, ROLE, [PORT], substrate, self)
         if settings.max_replicas > 1:
             disruption_budget(name, substrate, self)
         self.ready = inference_service(
             f"{name}-predictor",
-            meta.v1.ObjectMetaArgs(name=name, namespace=substrate.namespace, labels=kubernetes.labels(name)),
+            meta.v1.ObjectMetaArgs(name=name, namespace=substrate.namespace, labels=objects.labels(name)),
             Predictor(
                 pod=made.spec,
                 labels=made.labels,

@@ -7,9 +7,11 @@ from typing import Protocol, assert_never
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core.substrate import Kubernetes, Local, Substrate, narrow
 from infra.database import Database
+from infra.host.substrate import Local
 from infra.identity import Identity
+from infra.kube.substrate import Kubernetes
+from infra.substrate import Substrate, narrow
 from infra.tracking.local import MlflowOnHost, MlflowOnHostArgs
 from infra.tracking.settings import MlflowOnHostSettings, MlflowOnKubernetesSettings, TrackingSettings
 

@@ -7,15 +7,15 @@ import pulumi
 
 from infra.artifact_store import ArtifactStore
 from infra.artifact_store.folders import TRACKING
+from infra.base import telemetry
+from infra.base.resources import Resources
 from infra.compute.pod import service_account
-from infra.core import telemetry
-from infra.core.once import Once, OnceArgs
-from infra.core.pod import Serving, http_health
-from infra.core.resources import Resources
-from infra.core.server import Server, ServerArgs
-from infra.core.substrate import Kubernetes
 from infra.database import Database
 from infra.identity import Grant, Identity, Need, Principal
+from infra.kube.once import Once, OnceArgs
+from infra.kube.pod import Serving, http_health
+from infra.kube.server import Server, ServerArgs
+from infra.kube.substrate import Kubernetes
 from infra.tracking.settings import MlflowOnKubernetesSettings
 
 PORT = 5000

@@ -7,12 +7,12 @@ from pathlib import Path
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.core import telemetry
-from infra.core.login import USER
-from infra.core.substrate import LOOPBACK, Local
+from infra.base import telemetry
+from infra.base.login import USER
 from infra.database import Database
 from infra.database.local import folders
 from infra.host import File, Port, Process, Secret
+from infra.host.substrate import LOOPBACK, Local
 from infra.tracking.settings import MlflowOnHostSettings
 
 APP_NAME = "mlplatform"

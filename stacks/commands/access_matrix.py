@@ -1,4 +1,4 @@
-"""`python -m stacks.access_matrix --stack prod`: who may do what on AWS, read from the graph of the program.
+"""`python -m stacks.commands.access_matrix --stack prod`: who may do what on AWS, read from the graph of the program.
 
 Nothing is asked of AWS: identifiers are made up by simulated providers; rights and who holds them are the program's.
 """
@@ -19,8 +19,8 @@ from pytest_pulumi.graph import Graph, Resource
 from pytest_pulumi.providers import Aws, Computed, Kubernetes, Random
 from pytest_pulumi.runner import run
 
-from infra.core import images
-from infra.core.paths import CHECKOUT
+from infra.base import images
+from infra.base.paths import CHECKOUT
 from stacks import composition
 from stacks.aws_settings import AwsStack
 from stacks.settings import PROJECT, StackFileError, parse, with_made_up_secrets
@@ -165,7 +165,7 @@ def _image(target: images.Target) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 2 for a stack that has none."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.access_matrix", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.access_matrix", description=__doc__)
     parser.add_argument("--stack", default="prod")
     try:
         print(table(rights(declared(parser.parse_args(arguments).stack))))  # noqa: T201  what the command is for

@@ -1,5 +1,6 @@
-"""`python -m stacks.adopt --stack NAME`: takes over what a cut short update made on AWS and the state does not know.
+"""Takes over what a cut short update made on AWS and the state does not know.
 
+Run as `python -m stacks.commands.adopt --stack NAME`.
 Runs before `up`, which would make everything of it a second time. What carries the stack's tag says its logical name by
 another; a resource of that name that the state lacks is put into it by its id, and the engine's own refresh reads the
 rest. Routes and associations of route tables, which carry no tags and cannot be made twice, are asked for. Creations
@@ -18,12 +19,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from infra.core.aws_types import RESOURCE_TAG, STACK_TAG
-from stacks.aws_account import AccountError, AwsCli, Region
+from infra.base.aws_types import RESOURCE_TAG, STACK_TAG
 from stacks.aws_settings import AwsStack
-from stacks.pulumi_cli import PulumiError, exists, pulumi
+from stacks.commands.aws_account import AccountError, AwsCli, Region
+from stacks.commands.pulumi_cli import PulumiError, exists, pulumi
+from stacks.commands.sweep import regions
 from stacks.settings import StackFileError, read
-from stacks.sweep import regions
 
 State = dict[str, Any]
 Pulumi = Callable[[Sequence[str]], str]
@@ -228,7 +229,7 @@ def _planned(stack: str) -> list[State]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit with 0 when nothing is left, or all of it was taken over; with 2 when not."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.adopt", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.adopt", description=__doc__)
     parser.add_argument("--stack", required=True)
     stack = parser.parse_args(arguments).stack
     try:

@@ -1,4 +1,4 @@
-"""`python -m stacks.audit show|note --stack NAME`: who did what on a stack, and what commands did to it.
+"""`python -m stacks.commands.audit show|note --stack NAME`: who did what on a stack, and what commands did to it.
 
 Reads the stack's outputs as JSON from standard input (`pulumi stack output --json --show-secrets`); without any, the
 stack is down, and the copies that `make down` kept are shown. What `note` cannot deliver waits in the state folder for
@@ -19,9 +19,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from infra.core import paths
+from infra.base import paths
 from policies import exemptions
-from stacks.forward import ForwardError, led, of_workload
+from stacks.commands.forward import ForwardError, led, of_workload
 from workloads.lifecycle.base import identity
 from workloads.lifecycle.registry.audit_entry import Action, Event, troubles
 
@@ -224,7 +224,7 @@ def _cell(name: str, entry: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the log, or note what a command did."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.audit", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.audit", description=__doc__)
     parser.add_argument("do", choices=["show", "note"])
     parser.add_argument("--stack", required=True)
     parser.add_argument("--since", default="", help="day from which on entries are shown, e.g. 2026-11-01")

@@ -1,4 +1,4 @@
-"""`python -m stacks.bom`: writes `docs/bom.md`, the bill of materials, from the pins and the locks."""
+"""`python -m stacks.commands.bom`: writes `docs/bom.md`, the bill of materials, from the pins and the locks."""
 
 import json
 import re
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 
 FILE = CHECKOUT / "docs" / "bom.md"
 RENOVATE = CHECKOUT / "renovate.json"
 HEAD = """\
 # Bill of materials
 
-Made by `python -m stacks.bom` from the pins and the locks; a test fails when it is not renewed. `docs/upgrade.md` says
-how a version is raised. The locks in `requirements` and `tools` hold everything that comes along, with hashes; here
-stands what was chosen.
+Made by `python -m stacks.commands.bom` from the pins and the locks; a test fails when it is not renewed.
+`docs/upgrade.md` says how a version is raised. The locks in `requirements` and `tools` hold everything that comes
+along, with hashes; here stands what was chosen.
 
 Run by the tests in these versions: Pulumi, the Python packages, the Go modules. Named, and never run here: images,
 charts, manifests and add-ons, whose versions were looked up; see "Honest limits" in `README.md`.

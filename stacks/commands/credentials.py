@@ -1,4 +1,4 @@
-"""`python -m stacks.credentials [--server NAME | --link]`: who a person logs in as at the stack's servers.
+"""`python -m stacks.commands.credentials [--server NAME | --link]`: who a person logs in as at the stack's servers.
 
 Reads the stack's outputs as JSON from standard input (`pulumi stack output --json --show-secrets`). With `--server` it
 prints a configuration for curl, which reads it from its standard input (`curl -K -`), so that a password is in no
@@ -46,7 +46,7 @@ def _start(outputs: Mapping[str, Any]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every login, or one for curl, or the link alone."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.credentials", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.credentials", description=__doc__)
     parser.add_argument("--server", default="", help="print this server's login as a configuration of curl")
     parser.add_argument("--link", action="store_true", help="print the link to the start page, and nothing else")
     chosen = parser.parse_args(arguments)

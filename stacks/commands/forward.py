@@ -1,4 +1,4 @@
-"""`python -m stacks.forward`: opens the loopback ports that a stack's outputs name, until it is interrupted.
+"""`python -m stacks.commands.forward`: opens the loopback ports that a stack's outputs name, until it is interrupted.
 
 Reads the stack's outputs as JSON from standard input (`pulumi stack output --json --show-secrets`). A connection that
 breaks, because a pod was replaced, is opened again. With `--outputs` it opens none and prints the outputs as programs
@@ -19,8 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from infra.core.substrate import LOOPBACK
 from infra.exposure.spec import Address, rebased
+from infra.host.substrate import LOOPBACK
 from stacks.outputs import ending_of, named
 
 PAUSE_SECONDS = 1.0
@@ -124,7 +124,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Forward until interrupted, or print what programs are told."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.forward", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.forward", description=__doc__)
     parser.add_argument(
         "--outputs", action="store_true", help="print the outputs as programs use them, forward nothing"
     )

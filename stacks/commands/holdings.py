@@ -1,5 +1,6 @@
-"""`python -m stacks.holdings --stack NAME [--lose ROLE ...]`: refuses to let a stack go whose data nobody named.
+"""Refuses to let a stack go whose data nobody named.
 
+Run as `python -m stacks.commands.holdings --stack NAME [--lose ROLE ...]`.
 Looks at the state alone. Exits with 1 while data would be deleted that is not named, or that the engine protects.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policies.destruction import GUARDED
-from stacks.pulumi_cli import PulumiError, exists, pulumi
+from stacks.commands.pulumi_cli import PulumiError, exists, pulumi
 
 DATA = ("bucket", "database", "registry", "volume")
 """What of `GUARDED` holds data itself; keys, networks and namespaces are lost with it."""
@@ -93,7 +94,7 @@ def _state(stack: str) -> Mapping[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit with 0 when the stack may go, 1 when it may not, 2 when that cannot be told."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.holdings", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.holdings", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--lose", nargs="*", default=[], metavar="ROLE", help="roles whose data may be lost")
     given = parser.parse_args(arguments)

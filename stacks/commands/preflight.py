@@ -1,4 +1,4 @@
-"""`python -m stacks.preflight --stack NAME`: what its account must allow before a stack can reach its limits.
+"""`python -m stacks.commands.preflight --stack NAME`: what its account must allow before a stack can reach its limits.
 
 Quotas, instance types that are sold in the zones, add-ons' versions, and the hosted zone of the servers' hosts. Asks,
 and changes nothing; whatever is asked of AWS goes through `Account`, so that tests need none.
@@ -22,8 +22,8 @@ from infra.gpu_node_pool.settings import (
     NoGpuNodesSettings,
 )
 from infra.node_pool.settings import Capacity, KarpenterNodesSettings, NodePoolSettings
-from stacks.aws_account import AccountError, AwsCli
 from stacks.aws_settings import AwsStack
+from stacks.commands.aws_account import AccountError, AwsCli
 from stacks.settings import StackFileError, read
 
 QUOTAS: Mapping[tuple[str, str], tuple[str, str]] = {
@@ -273,7 +273,7 @@ def _short(every: Sequence[Pool], account: Account) -> Iterator[Finding]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit with 0 when every pool can do its work, 1 when one cannot, 2 when that cannot be told."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.preflight", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.preflight", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--aws", default="aws", help="the program that asks AWS; default: the one on PATH")
     given = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """`docs/reference.md`: stack file, outputs, metrics and alerts, from their definitions.
 
-`python -m stacks.schema` writes it.
+`python -m stacks.commands.schema` writes it.
 """
 
 import ast
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 from stacks.outputs import SERVERS
 from stacks.settings import PROJECT, STACKS
 from stacks.workload_settings import FIRST, INSTALLED, REGISTERED
@@ -28,7 +28,7 @@ FILE = CHECKOUT / "docs" / "reference.md"
 HEAD = """\
 # Reference
 
-<!-- Made by `python -m stacks.schema` from the definitions themselves: do not edit. -->
+<!-- Made by `python -m stacks.commands.schema` from the definitions themselves: do not edit. -->
 
 What a stack file can say, role by role; the names of outputs, metrics and alerts. Editors complete stack files from
 `stacks/schema.json`.

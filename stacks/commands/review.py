@@ -1,8 +1,9 @@
-"""`python -m stacks.review --stack NAME --reports FOLDER`: what a pull request is told about a stack, in one comment.
+"""What a pull request is told about a stack, in one comment.
 
+Run as `python -m stacks.commands.review --stack NAME --reports FOLDER`.
 One preview tells the changes, what the policies say of them, and what they cost; below one verdict. Exits with 1 when
 one of them could not be told or a mandatory rule is broken. Runs where the caller has set it up: below
-`python -m stacks.simulated`, or, with `--deployed`, on the stack's own backend and providers.
+`python -m stacks.commands.simulated`, or, with `--deployed`, on the stack's own backend and providers.
 """
 
 import argparse
@@ -15,12 +16,12 @@ from pathlib import Path
 from policies import gate
 from policies import report as policy_report
 from policies.model import PolicyError
-from stacks.cost.__main__ import estimated
-from stacks.cost.prices import PriceError
-from stacks.cost.report import as_json, as_text
-from stacks.preview.__main__ import judged, write
-from stacks.preview.plan import Plan, PreviewError
-from stacks.preview.report import as_markdown
+from stacks.commands.cost.__main__ import estimated
+from stacks.commands.cost.prices import PriceError
+from stacks.commands.cost.report import as_json, as_text
+from stacks.commands.preview.__main__ import judged, write
+from stacks.commands.preview.plan import Plan, PreviewError
+from stacks.commands.preview.report import as_markdown
 
 DEPLOYED = "what is deployed"
 """What a review on the real thing compares with."""
@@ -44,7 +45,7 @@ class Part:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write `review.md` beside the reports."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.review", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.review", description=__doc__)
     parser.add_argument("--stack", required=True)
     compared = parser.add_mutually_exclusive_group()
     compared.add_argument("--base", default="", help="revision that the stack's simulated state is of")

@@ -1,4 +1,7 @@
-"""`python -m stacks.rotate`: counts up the key that signs a workload's verdicts, in the stack file; `up` follows."""
+"""Counts up the key that signs a workload's verdicts, in the stack file; `up` follows.
+
+Run as `python -m stacks.commands.rotate`.
+"""
 
 import argparse
 import subprocess
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 from stacks.workload_settings import FIRST
 
 FIELD = "signing_generation"
@@ -28,7 +31,7 @@ def rotate(file: Path, stack: str, workload: str) -> int:
 
 def main() -> None:
     """Command: the next key."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.rotate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.rotate", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--workload", default="", help="(default: the stack's default one)")
     given = parser.parse_args()

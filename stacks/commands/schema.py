@@ -1,15 +1,18 @@
-"""`python -m stacks.schema`: writes what is made from the settings: a JSON Schema for editors, and the reference."""
+"""Writes what is made from the settings: a JSON Schema for editors, and the reference.
+
+Run as `python -m stacks.commands.schema`.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from stacks import reference
+from stacks.commands import reference
 from stacks.settings import PROJECT, STACKS, StackModel
 from stacks.workload_settings import INSTALLED
 from workloads.lifecycle.component import WorkloadStackSettings
 
-PATH = Path(__file__).with_name("schema.json")
+PATH = Path(__file__).parents[1] / "schema.json"
 
 
 def schema() -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""`python -m stacks.simulated --stack NAME [--base REVISION] -- COMMAND`: a command about a stack without accounts.
+"""A command about a stack without accounts.
 
+Run as `python -m stacks.commands.simulated --stack NAME [--base REVISION] -- COMMAND`.
 The command's `pulumi` is the real engine on a backend that is thrown away, with the stack file's settings less its
 secrets, and simulated providers in place of the clouds'. With `--base` the stack is first brought up, simulated too, as
 that revision of the checkout declares it, so that a preview shows changes and not only creations.
@@ -23,8 +24,8 @@ from pytest_pulumi.project import copy_project
 from pytest_pulumi.providers import Aws, Kubernetes, Random, SimulatedProvider, simulate
 from pytest_pulumi.providers.base import Planned
 
-from infra.core import images
-from infra.core.paths import CHECKOUT
+from infra.base import images
+from infra.base.paths import CHECKOUT
 from stacks.settings import IMAGES_VARIABLE, with_made_up_secrets
 
 MADE_UP = "simulated.invalid/mlplatform"
@@ -50,7 +51,7 @@ class SimulationError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit as the command does; with 2 when it could not be run."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.simulated", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.simulated", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--base", default="", help="revision that the stack is at before; none: it does not exist yet")
     parser.add_argument("command", nargs="+", metavar="-- COMMAND")

@@ -1,4 +1,4 @@
-"""`python -m stacks.sweep --stack NAME`: lists what a stack that is down left behind; exits with 1 then.
+"""`python -m stacks.commands.sweep --stack NAME`: lists what a stack that is down left behind; exits with 1 then.
 
 Looks at the cluster of a stack on Kubernetes by labels, at the account of one on AWS by tags. Named apart are keys that
 wait for their end, and definitions of custom resources, which other stacks may use: with `controllers.keep_crds: true`
@@ -15,13 +15,13 @@ from typing import Any
 
 import yaml
 
+from infra.base import names
+from infra.base.aws_types import STACK_TAG
 from infra.cluster import kubeconfig
 from infra.cluster.settings import EksSettings, ExistingClusterSettings, KindClusterSettings
-from infra.core import names
-from infra.core.aws_types import STACK_TAG
-from stacks.aws_account import AccountError, AwsCli, Region
 from stacks.aws_settings import AwsStack
-from stacks.kubectl import LABEL, ClusterError, Kubectl
+from stacks.commands.aws_account import AccountError, AwsCli, Region
+from stacks.commands.kubectl import LABEL, ClusterError, Kubectl
 from stacks.settings import KubernetesStack, StackFileError, read
 
 WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
@@ -162,7 +162,7 @@ def _swept(stack: str) -> tuple[list[str], list[str]] | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit with 0 when nothing is left, 1 when something is, 2 when it cannot be told."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.sweep", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.sweep", description=__doc__)
     parser.add_argument("--stack", required=True)
     stack = parser.parse_args(arguments).stack
     try:

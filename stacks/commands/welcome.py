@@ -1,5 +1,6 @@
-"""`python -m stacks.welcome --stack NAME`: the last lines of `make up`: endpoints, and a request with its answer.
+"""The last lines of `make up`: endpoints, and a request with its answer.
 
+Run as `python -m stacks.commands.welcome --stack NAME`.
 Reads the stack's outputs as JSON from standard input (`pulumi stack output --json`). On the stack `local` an example
 request that is not answered makes the exit status 1; on a cluster the URL may be out of this machine's reach, or behind
 a login, so that the answer is only shown.
@@ -104,7 +105,7 @@ def _ask(example: Example) -> str:
 
 def main() -> int:
     """Print the lines; exit status 1 when the stack `local` does not answer."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.welcome", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.welcome", description=__doc__)
     parser.add_argument("--stack", required=True)
     here = parser.parse_args().stack == "local"
     given = sys.stdin.read()

@@ -27,8 +27,8 @@ from pulumi_policy import EnforcementLevel, ResourceValidationPolicy
 from pulumi_policy.deserialize import serialize_properties
 from pulumi_policy.policy import _PolicyAnalyzerServicer
 
-from infra.core import paths
-from infra.core.paths import CHECKOUT
+from infra.base import paths
+from infra.base.paths import CHECKOUT
 from policies import catalogue, interpreter, kinds
 from policies.analyzer import Analyzer
 from policies.catalogue import RegoRule
@@ -144,7 +144,18 @@ def planned(stack):
     """What the engine hands to an analyzer at a preview of a stack on simulated providers."""
     script = "pulumi preview --json --show-sames --non-interactive"
     environment = [sys.executable, "-m", "tools.env", "--stack", stack, "--"]
-    command = [*environment, sys.executable, "-m", "stacks.simulated", "--stack", stack, "--", "sh", "-c", script]
+    command = [
+        *environment,
+        sys.executable,
+        "-m",
+        "stacks.commands.simulated",
+        "--stack",
+        stack,
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(done.stdout[-2000:] + done.stderr[-2000:])

@@ -74,7 +74,7 @@ def main():
     print(f"imports: CPU {timed([sys.executable, '-c', IMPORTS])[1]:.2f} s")
     print(f"declaring the stack, with the SDK's part of it: CPU {declared():.2f} s")
     command = [sys.executable, "-m", "tests.bench.prod_preview", "--inside"]
-    subprocess.run([sys.executable, "-m", "stacks.simulated", "--stack", "prod", "--", *command], check=True)
+    subprocess.run([sys.executable, "-m", "stacks.commands.simulated", "--stack", "prod", "--", *command], check=True)
 
 
 if __name__ == "__main__":

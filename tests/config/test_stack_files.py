@@ -6,8 +6,8 @@ import jsonschema
 import pytest
 import yaml
 
-from infra.core.paths import CHECKOUT
-from stacks import schema
+from infra.base.paths import CHECKOUT
+from stacks.commands import schema
 from stacks.settings import StackFileError, parse, read
 
 STACK_FILES = sorted(CHECKOUT.glob("Pulumi.*.yaml"))

@@ -12,7 +12,7 @@ import pytest
 from pytest_pulumi.providers import KubernetesApi
 from pytest_pulumi.result import OperationError
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 from tests import official
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]

@@ -23,8 +23,8 @@ from infra import (
     serving,
     tracking,
 )
+from infra.base.paths import CHECKOUT
 from infra.compute import JobSpec, Need, ScheduleSpec, ServiceSpec
-from infra.core.paths import CHECKOUT
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServerSpec

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 
 IMAGE = "registry.example/ingest@sha256:" + "0a" * 32
 NAMESPACE = "loans"

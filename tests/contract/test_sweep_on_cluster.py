@@ -7,9 +7,9 @@ import pytest
 import yaml
 from pytest_pulumi.kube.crds import is_established
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
+from stacks.commands.sweep import on_cluster
 from stacks.settings import parse
-from stacks.sweep import on_cluster
 
 pytestmark = pytest.mark.cluster
 
@@ -65,7 +65,7 @@ def test_definitions_are_all_kept_where_the_stack_file_says_so(swept):
 
 
 def test_else_those_are_deleted_that_nobody_has_an_object_of(swept, monkeypatch):
-    monkeypatch.setattr("stacks.sweep.GROUPS", ("left.cert-manager.io",))  # the others are this session's
+    monkeypatch.setattr("stacks.commands.sweep.GROUPS", ("left.cert-manager.io",))  # the others are this session's
     left, noted, there = swept(keep_crds=False)
     assert (left, there) == ([], {"stones.left.cert-manager.io"})
     assert noted == [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.core.names import PIPELINES
+from infra.base.names import PIPELINES
 from tests.dev import program
 
 BOTH = {"loan_default": "loan-default", "turbofan": "turbofan"}

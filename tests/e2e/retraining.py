@@ -12,7 +12,7 @@ import urllib.request
 
 import psutil
 
-from infra.core import paths
+from infra.base import paths
 
 from .stack import ask, wait_until
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from infra.core import paths
+from infra.base import paths
 from infra.host.supervision import WATCHDOG, Supervision
 
 REAL_DATA = paths.CHECKOUT.parent / "shared" / "data" / "uci_credit_card_default.csv"

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tests.documents import DOCUMENTS, TUTORIAL, commands
 
 from .stack import REAL_DATA, UP_SECONDS

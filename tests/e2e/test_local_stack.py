@@ -9,7 +9,7 @@ import subprocess
 import psutil
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 
 from . import browser
 from .stack import REAL_DATA, ask, checkout_status, wait_until, wait_until_at_work

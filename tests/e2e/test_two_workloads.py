@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tests.documents import write_package
 
 from . import browser

@@ -9,8 +9,8 @@ import sys
 import pytest
 import yaml
 
-from infra.core import paths
-from stacks import simulated
+from infra.base import paths
+from stacks.commands import simulated
 from tests import prod
 from workloads.lifecycle import discovery
 
@@ -40,7 +40,9 @@ def previewed(tmp_path, monkeypatch, capfd, pulumi_cli):
             (checkout / name).symlink_to(paths.CHECKOUT / name)
         (checkout / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": config}))
         monkeypatch.setattr(simulated, "CHECKOUT", checkout)
-        code = simulated.main(["--stack", "prod", "--", sys.executable, "-m", "stacks.preview", "--stack", "prod"])
+        code = simulated.main(
+            ["--stack", "prod", "--", sys.executable, "-m", "stacks.commands.preview", "--stack", "prod"]
+        )
         return code, capfd.readouterr()
 
     return preview

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 
 pytestmark = pytest.mark.engine
 
@@ -15,9 +15,9 @@ pytestmark = pytest.mark.engine
 @pytest.mark.skipif(shutil.which("pulumi") is None, reason="there is no pulumi on PATH")
 def test_every_resource_of_prod_is_priced_or_free_for_a_reason(tmp_path):
     report = tmp_path / "cost.json"
-    cost = [sys.executable, "-m", "stacks.cost", "--stack", "prod", "--json", str(report)]
+    cost = [sys.executable, "-m", "stacks.commands.cost", "--stack", "prod", "--json", str(report)]
     done = subprocess.run(
-        [sys.executable, "-m", "stacks.simulated", "--stack", "prod", "--", *cost],
+        [sys.executable, "-m", "stacks.commands.simulated", "--stack", "prod", "--", *cost],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,

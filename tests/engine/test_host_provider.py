@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from infra.host.supervision import Supervision
 from tools import pulumi_cli
 

@@ -7,10 +7,10 @@ from pytest_pulumi.providers import KubernetesApi
 from pytest_pulumi.result import OperationError
 
 from infra import compute
+from infra.base.paths import CHECKOUT
 from infra.compute import JobSpec, Resources
 from infra.compute.settings import ComputeOnKubernetesSettings
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Kubernetes
+from infra.kube.substrate import Kubernetes
 from tests.clusters import NoStores, image
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]

@@ -7,8 +7,8 @@ import sys
 import pytest
 import yaml
 
-from infra.core import paths
-from stacks import simulated
+from infra.base import paths
+from stacks.commands import simulated
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -19,7 +19,7 @@ def git(*words):
 
 
 def review(reports, *base):
-    command = [sys.executable, "-m", "stacks.review", "--stack", "dev", "--reports", str(reports), *base]
+    command = [sys.executable, "-m", "stacks.commands.review", "--stack", "dev", "--reports", str(reports), *base]
     assert simulated.main(["--stack", "dev", *base, "--", *command]) == 0
     return json.loads((reports / "preview.json").read_text()), (reports / "review.md").read_text()
 

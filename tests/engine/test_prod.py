@@ -10,7 +10,7 @@ from pytest_pulumi.providers import Kubernetes, Random
 from pytest_pulumi.result import OperationError
 
 from policies import catalogue
-from stacks.holdings import holdings, refusals
+from stacks.commands.holdings import holdings, refusals
 from tests import edits, prod, secrets
 from tests.aws import simulated
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-architecture = pytest.importorskip("stacks.preview.architecture", reason="the clouds' SDKs are not installed")
+architecture = pytest.importorskip("stacks.commands.preview.architecture", reason="the clouds' SDKs are not installed")
 
 
 def drawn(text):
@@ -15,4 +15,4 @@ def drawn(text):
 def test_the_picture_of_the_architecture_shows_the_roles_of_prod_and_who_uses_whom():
     there, now = architecture.FILE.read_text(), architecture.as_svg(architecture.plan(), architecture.STACK)
     assert {"cluster", "database", "loan-default"} <= set(drawn(now)[0])
-    assert drawn(there) == drawn(now), "run `.venv/bin/python -m stacks.preview.architecture`"
+    assert drawn(there) == drawn(now), "run `.venv/bin/python -m stacks.commands.preview.architecture`"

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from infra.core import paths
-from infra.core.kubernetes import GPU, LABEL_PREFIX
+from infra.base import paths
+from infra.kube.objects import GPU, LABEL_PREFIX
 from tests.clusters import empty_maps, loose, pods
 from tests.dev import program
 from tests.limits import PROXIES, containers, ranges, refusals

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.core import paths
+from infra.base import paths
 from stacks import composition
 from stacks.settings import parse
 from stacks.surroundings import Surroundings

@@ -9,11 +9,12 @@ import pytest
 from pulumi_aws import ec2, eks, iam, kms, rds, s3, vpc
 from pytest_pulumi.providers.aws_tables import NAMES
 
-from infra.core import authority, paths
+from infra.base import paths
 from infra.identity.aws import ROLE_ANNOTATION
+from infra.kube import authority
 from infra.namespaces.aws import AGENT_CIDR
 from infra.pipelines.kubernetes import ACCOUNTS
-from stacks.access_matrix import holders, rights
+from stacks.commands.access_matrix import holders, rights
 from tests import prod
 from tests.clusters import empty_maps, loose, pods
 from tests.iam import allowed, refused

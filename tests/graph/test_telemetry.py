@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from infra.core import paths, telemetry
+from infra.base import paths, telemetry
 from tests.clusters import pods
 from tests.dev import program as dev
 from tests.graph.test_local import program as local

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tests.dev import program
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.monitoring import alerts

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra.core.kubernetes import LABEL_PREFIX, OURS, WORKLOAD
+from infra.kube.objects import LABEL_PREFIX, OURS, WORKLOAD
 from tests.clusters import pods
 from tests.dev import program as dev
 from tests.graph.test_local import program as local

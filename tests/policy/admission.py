@@ -15,7 +15,7 @@ from pytest_pulumi.kube import ApiError, Client, ControlPlane, Gatekeeper
 from pytest_pulumi.kube.kubeconfig import tls
 
 from infra.admission.settings import GatekeeperSettings
-from infra.core.kubernetes import JUDGED
+from infra.kube.objects import JUDGED
 from policies import gatekeeper, kinds, samples
 from policies.settings import PolicySettings
 from tests.gatekeeper import rendered_webhook

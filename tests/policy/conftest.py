@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from pytest_pulumi.kube import MissingToolError
 
-from infra.core import paths
+from infra.base import paths
 from policies import catalogue, interpreter, samples
 from policies.catalogue import FOLDER
 

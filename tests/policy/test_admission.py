@@ -3,7 +3,7 @@
 import pytest
 from pytest_pulumi.kube import MissingToolError
 
-from infra.core.kubernetes import UNJUDGED
+from infra.kube.objects import UNJUDGED
 
 from . import admission
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.core import paths
+from infra.base import paths
 from policies import exemptions, gate, stack
 from policies.model import Resource
 from stacks import composition

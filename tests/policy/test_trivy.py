@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pytest_pulumi.kube import MissingToolError
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 from policies import catalogue, kinds, opa
 from policies.model import Resource
 

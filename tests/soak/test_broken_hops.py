@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from infra.host.supervision import Supervision
 from tests.e2e.stack import LocalStack, ask, wait_until
 

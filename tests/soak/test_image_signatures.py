@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import image_signing, install
 from tools.console import ToolError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 
 BUGS = tomllib.loads(Path(__file__).with_name("planted_bugs.toml").read_text())["bug"]
 FOUND = 1

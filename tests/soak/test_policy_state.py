@@ -19,7 +19,7 @@ def test_every_place_that_the_preview_of_prod_leaves_open_is_decided_on_its_stat
         f"{policies} preview --json {tmp_path}/preview.json; pulumi up --yes --skip-preview --policy-pack {PACK}; "
         f"{policies} state --stack prod --json {tmp_path}/state.json"
     )
-    command = [sys.executable, "-m", "stacks.simulated", "--stack", "prod", "--", "sh", "-ec", script]
+    command = [sys.executable, "-m", "stacks.commands.simulated", "--stack", "prod", "--", "sh", "-ec", script]
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     before, after = (json.loads((tmp_path / f"{each}.json").read_text()) for each in ("preview", "state"))

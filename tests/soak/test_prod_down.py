@@ -3,7 +3,7 @@
 import pytest
 from pytest_pulumi.providers import Kubernetes, Random
 
-from stacks.holdings import holdings, refusals
+from stacks.commands.holdings import holdings, refusals
 from tests import edits, prod
 from tests.aws import simulated
 

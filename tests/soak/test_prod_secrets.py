@@ -10,7 +10,7 @@ import sys
 import pytest
 from pytest_pulumi.providers import Aws, Kubernetes, Random
 
-from stacks import simulated
+from stacks.commands import simulated
 from tests import prod, secrets
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
@@ -30,7 +30,7 @@ pulumi refresh --yes --non-interactive --diff
 pulumi preview --non-interactive --diff
 pulumi stack output --json > "$OUT/outputs.json"
 pulumi stack export > "$OUT/state.json"
-"$PYTHON" -m stacks.review --stack prod --reports "$OUT/review"
+"$PYTHON" -m stacks.commands.review --stack prod --reports "$OUT/review"
 pulumi config set --secret mlplatform:login_client_secret "$LOGIN-2"
 pulumi preview --non-interactive --diff --json > "$OUT/preview.json"
 cp -r "${PULUMI_BACKEND_URL#file://}" "$OUT/backend"

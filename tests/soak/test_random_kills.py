@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.core import health, orphans
+from infra.base import health, orphans
 from infra.host.processes import Identity
 from infra.host.supervision import WATCHDOG, Supervision
 from tests.e2e.stack import LocalStack, ask, wait_until

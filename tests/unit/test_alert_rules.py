@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings, WorkloadSettings, drill_profile
 from workloads.lifecycle.monitoring import alerts

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 
 FOLDER = Path(__file__).parent
 STACKS = tuple(stack for stack in ("dev", "prod") if (CHECKOUT / f"Pulumi.{stack}.yaml").exists())
@@ -20,7 +20,7 @@ STACKS = tuple(stack for stack in ("dev", "prod") if (CHECKOUT / f"Pulumi.{stack
 
 def simulated(stack, script):
     """Run a shell script about a simulated stack; what it prints."""
-    command = [sys.executable, "-m", "stacks.simulated", "--stack", stack, "--", "sh", "-ec", script]
+    command = [sys.executable, "-m", "stacks.commands.simulated", "--stack", stack, "--", "sh", "-ec", script]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from policies import destruction
-from stacks.preview.plan import parse
+from stacks.commands.preview.plan import parse
 
 from .record import FOLDER, read, simulated
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Self
 import pulumi
 from pydantic import Field, model_validator
 
+from infra.base.images import Target
+from infra.base.paths import CHECKOUT
 from infra.compute import (
     CronExpression,
     Executors,
@@ -22,8 +24,6 @@ from infra.compute import (
     Service,
     ServiceSpec,
 )
-from infra.core.images import Target
-from infra.core.paths import CHECKOUT
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
-from infra.core import orphans
+from infra.base import orphans
 from infra.host.errors import CancelledError, HostError
 from infra.host.kinds import Host, Outputs, Request
 from infra.host.models import JobInputs

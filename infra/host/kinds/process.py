@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from infra.core import health
+from infra.base import health
 from infra.host.errors import CancelledError, HostError
 from infra.host.kinds import Host, Outputs, Request
 from infra.host.models import ProcessInputs

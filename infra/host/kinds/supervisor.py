@@ -2,7 +2,7 @@
 
 import shutil
 
-from infra.core import orphans
+from infra.base import orphans
 from infra.host.kinds import Host, Outputs, Request
 from infra.host.kinds.folder import make_folder, remove_empty
 from infra.host.models import SupervisorInputs

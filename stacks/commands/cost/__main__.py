@@ -1,7 +1,9 @@
-"""`python -m stacks.cost --stack NAME [--base NAME] [--workload NAME] [--json FILE]`: estimates a stack's monthly bill.
+"""Estimates a stack's monthly bill.
 
-Runs `pulumi preview --json` where the caller has set it up: on a real backend, or below `python -m stacks.simulated`.
-With `--base` it tells the difference between the stack's state and what the preview would make of it.
+Run as `python -m stacks.commands.cost --stack NAME [--base NAME] [--workload NAME] [--json FILE]`.
+Runs `pulumi preview --json` where the caller has set it up: on a real backend, or below
+`python -m stacks.commands.simulated`. With `--base` it tells the difference between the stack's state and what the
+preview would make of it.
 """
 
 import argparse
@@ -10,18 +12,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stacks.cost.graph import before_and_after
-from stacks.cost.prices import PriceError, load
-from stacks.cost.pricing import lines
-from stacks.cost.report import Estimate, as_json, as_text
-from stacks.cost.shares import by_workload, part_of
-from stacks.preview.__main__ import preview
-from stacks.preview.plan import PreviewError
+from stacks.commands.cost.graph import before_and_after
+from stacks.commands.cost.prices import PriceError, load
+from stacks.commands.cost.pricing import lines
+from stacks.commands.cost.report import Estimate, as_json, as_text
+from stacks.commands.cost.shares import by_workload, part_of
+from stacks.commands.preview.__main__ import preview
+from stacks.commands.preview.plan import PreviewError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit with 1 where the preview failed or something has no price."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.cost", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.cost", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--base", default="", help="what the stack's state is of; none: only the estimate")
     parser.add_argument("--workload", default="", help="whose part of the bill is shown, beside what all share")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stacks.preview.plan import parse
+from stacks.commands.preview.plan import parse
 
 
 @dataclass(frozen=True, kw_only=True)

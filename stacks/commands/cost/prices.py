@@ -9,8 +9,8 @@ from typing import Annotated, TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from infra.core.aws_types import Region
-from infra.core.settings import Settings
+from infra.base.aws_types import Region
+from infra.base.settings import Settings
 
 FILE = Path(__file__).with_name("prices.yaml")
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stacks.cost.graph import Graph, Resource
-from stacks.cost.prices import MachinePrice, Price, PriceError, Prices
+from stacks.commands.cost.graph import Graph, Resource
+from stacks.commands.cost.prices import MachinePrice, Price, PriceError, Prices
 
 GIB = re.compile(r"(\d+)\s*Gi")
 
@@ -56,8 +56,8 @@ def lines(graph: Graph, prices: Prices) -> list[Line]:
     )
     if unknown:
         raise PriceError(
-            f"nobody says what {', '.join(unknown)} costs: price it in stacks/cost/pricing.py, "
-            "or say in stacks/cost/prices.yaml why it is free"
+            f"nobody says what {', '.join(unknown)} costs: price it in stacks/commands/cost/pricing.py, "
+            "or say in stacks/commands/cost/prices.yaml why it is free"
         )
     return [line for each in graph.resources for line in _bill(each, graph, prices)]
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stacks.cost.prices import Prices
-from stacks.cost.pricing import Line
-from stacks.cost.shares import Money, total
+from stacks.commands.cost.prices import Prices
+from stacks.commands.cost.pricing import Line
+from stacks.commands.cost.shares import Money, total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def as_text(estimate: Estimate) -> str:
             "Worst case: every pool at its limit all month, on demand, and storage grown to its limit.",
             (
                 f"Prices nobody confirmed make up {unconfirmed(estimate):.0%} of what is expected; "
-                "prices, sources and all assumptions: stacks/cost/prices.yaml"
+                "prices, sources and all assumptions: stacks/commands/cost/prices.yaml"
             ),
             "",
         ]

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stacks.cost.graph import Graph, Resource
-from stacks.cost.prices import PriceError, Prices
-from stacks.cost.pricing import Line
+from stacks.commands.cost.graph import Graph, Resource
+from stacks.commands.cost.prices import PriceError, Prices
+from stacks.commands.cost.pricing import Line
 
 Money = tuple[float, float]
 """US dollars a month, as expected and at worst."""

@@ -1,5 +1,6 @@
-"""`python -m stacks.doctor --stack NAME`: probes a running stack; exits with 1 when a part does not do its work.
+"""Probes a running stack; exits with 1 when a part does not do its work.
 
+Run as `python -m stacks.commands.doctor --stack NAME`.
 Reads the stack's outputs as JSON (`pulumi stack output --json --show-secrets`). What could not be asked fails, too.
 """
 
@@ -12,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from infra.cluster.kubeconfig import KubeconfigError
-from stacks.aws_account import AccountError, AwsCli
 from stacks.aws_settings import AwsStack
-from stacks.doctor import account, cluster, stores
-from stacks.kubectl import ClusterError, Kubectl
+from stacks.commands.aws_account import AccountError, AwsCli
+from stacks.commands.doctor import account, cluster, stores
+from stacks.commands.kubectl import ClusterError, Kubectl
 from stacks.settings import KubernetesStack, LocalStack, StackFileError, StackSettings, read, workload_named
 from workloads.lifecycle.operations.doctor.probes import Answer, Finding, Probe, examine, missing
 from workloads.lifecycle.operations.doctor.probes import probes as server_probes
@@ -53,7 +54,7 @@ def _on_aws(stack: str, settings: AwsStack, asked: Kubectl, outputs: Mapping[str
     aws = AwsCli(region=settings.substrate.region)
 
     def bindings() -> Finding:
-        from stacks import access_matrix  # noqa: PLC0415  imports the clouds' SDKs
+        from stacks.commands import access_matrix  # noqa: PLC0415  imports the clouds' SDKs
 
         pods = access_matrix.pods(access_matrix.declared(stack))
         return account.bindings(aws, asked, settings, outputs[KUBECONFIG], pods)
@@ -102,7 +103,7 @@ def as_json(answers: Sequence[Answer]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command: examine and report."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.doctor", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.doctor", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--outputs", default="-", metavar="FILE", help="the stack's outputs (default: standard input)")
     parser.add_argument("--json", action="store_true", help="for machines")

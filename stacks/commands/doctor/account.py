@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 import yaml
 
 from infra.identity.settings import IrsaSettings
-from stacks import preflight
 from stacks.aws_settings import AwsStack
-from stacks.kubectl import Kubectl
-from stacks.preflight import Account
+from stacks.commands import preflight
+from stacks.commands.kubectl import Kubectl
+from stacks.commands.preflight import Account
 from workloads.lifecycle.operations.doctor.probes import Finding
 
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"

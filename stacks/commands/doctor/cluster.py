@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infra.core import names
+from infra.base import names
 from infra.gpu_node_pool.settings import GpuNodePoolSettings, LabelledNodesSettings, NoGpuNodesSettings
 from stacks.aws_settings import AwsStack
-from stacks.kubectl import LABEL, ClusterError, Kubectl
+from stacks.commands.kubectl import LABEL, ClusterError, Kubectl
 from stacks.settings import KubernetesStack
 from workloads.lifecycle.operations.doctor.probes import Finding
 

@@ -4,8 +4,8 @@ import json
 import subprocess
 import sys
 
-from infra.core.paths import CHECKOUT
-from stacks.kubectl import Kubectl
+from infra.base.paths import CHECKOUT
+from stacks.commands.kubectl import Kubectl
 from workloads.lifecycle.operations.doctor.http import NoAnswerError
 from workloads.lifecycle.operations.doctor.probes import Finding
 

@@ -1,7 +1,7 @@
-"""`python -m stacks.preview --stack NAME [-- FLAG ...]`: previews an update and tells what it would do.
+"""`python -m stacks.commands.preview --stack NAME [-- FLAG ...]`: previews an update and tells what it would do.
 
 Exits with 1 when the preview failed or a mandatory policy is broken. Runs `pulumi preview --json` where the caller has
-set it up: on a real backend, or below `python -m stacks.simulated`.
+set it up: on a real backend, or below `python -m stacks.commands.simulated`.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from policies import destruction, exemptions, gate
 from policies import report as policy_report
 from policies.catalogue import PACK, REPORT
 from policies.model import PolicyError
-from stacks.preview.picture import as_svg
-from stacks.preview.plan import Plan, PreviewError, parse
-from stacks.preview.report import as_json, as_markdown, as_text
+from stacks.commands.preview.picture import as_svg
+from stacks.commands.preview.plan import Plan, PreviewError, parse
+from stacks.commands.preview.report import as_json, as_markdown, as_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Preview, and write what was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.preview", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stacks.commands.preview", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--title", default="", help="first words of the report; default: the stack's name")
     parser.add_argument(

@@ -1,9 +1,12 @@
-"""`python -m stacks.preview.architecture`: draws `docs/architecture.svg`, the prod stack by role; needs no engine."""
+"""Draws `docs/architecture.svg`, the prod stack by role; needs no engine.
 
-from infra.core.paths import CHECKOUT
-from stacks.access_matrix import declared
-from stacks.preview.picture import as_svg
-from stacks.preview.plan import Plan, as_it_is
+Run as `python -m stacks.commands.preview.architecture`.
+"""
+
+from infra.base.paths import CHECKOUT
+from stacks.commands.access_matrix import declared
+from stacks.commands.preview.picture import as_svg
+from stacks.commands.preview.plan import Plan, as_it_is
 
 STACK = "prod"
 FILE = CHECKOUT / "docs" / "architecture.svg"

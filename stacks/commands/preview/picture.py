@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import networkx as nx
 
-from stacks.preview.plan import OUTSIDE, Plan
+from stacks.commands.preview.plan import OUTSIDE, Plan
 
 BOX_WIDTH, BOX_HEIGHT = 228, 58
 GAP_X, GAP_Y = 70, 26

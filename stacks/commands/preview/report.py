@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from dataclasses import asdict
 
-from stacks.preview.plan import Change, Plan, Step
+from stacks.commands.preview.plan import Change, Plan, Step
 
 MARKS: dict[Change, str] = {"create": "+", "update": "~", "replace": "!", "delete": "-"}
 WORDS: dict[str, str] = {"create": "to create", "update": "to change", "replace": "to replace", "delete": "to delete"}

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from infra.cluster.settings import ExistingClusterSettings
-from stacks.sweep import Cluster
+from stacks.commands.sweep import Cluster
 from tools.env import PARALLEL
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]

@@ -10,7 +10,7 @@ from pytest_pulumi.kube import Gatekeeper, KServe
 from pytest_pulumi.providers import KubernetesApi, Random
 
 from infra.cluster.settings import ExistingClusterSettings
-from stacks.sweep import Cluster
+from stacks.commands.sweep import Cluster
 from tests import edits, eks, prod
 from tests.clusters import overlay_of_nothing
 from tools.env import PARALLEL

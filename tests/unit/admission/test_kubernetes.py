@@ -6,8 +6,8 @@ from pytest_pulumi.kube import MissingToolError
 
 from infra import admission
 from infra.admission.settings import GatekeeperSettings
-from infra.core.kubernetes import OURS
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
+from infra.kube.objects import OURS
 from policies import gatekeeper
 from policies.settings import PolicySettings
 from tests.clusters import on_cluster

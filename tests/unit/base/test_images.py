@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from infra.core.images import ImageError, reference
+from infra.base.images import ImageError, reference
 
 DIGEST = "sha256:" + "0a" * 32
 

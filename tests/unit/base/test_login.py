@@ -2,7 +2,7 @@ import re
 
 from bcrypt import checkpw
 
-from infra.core.login import bcrypt
+from infra.base.login import bcrypt
 
 
 def test_hash_is_of_its_password_and_the_same_each_time():

@@ -9,8 +9,8 @@ from pulumi_aws import iam
 from pydantic import TypeAdapter, ValidationError
 
 from infra import ci_access
+from infra.base.paths import CHECKOUT
 from infra.ci_access.settings import CiAccessSettings
-from infra.core.paths import CHECKOUT
 from tests.aws import ACCOUNT, options
 
 pytestmark = pytest.mark.aws

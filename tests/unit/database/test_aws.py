@@ -8,8 +8,8 @@ from pulumi_aws import cloudwatch, ec2, eks, iam, kms, rds, vpc
 from pydantic import ValidationError
 
 from infra import database
-from infra.core import authority
 from infra.database.settings import RdsPostgresSettings
+from infra.kube import authority
 from tests.aws import ACCOUNT
 from tests.clusters import loose, pods
 from tests.stores_on_aws import on_aws

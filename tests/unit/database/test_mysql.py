@@ -4,7 +4,7 @@ import pulumi
 import pytest
 from pulumi_aws import cloudwatch, ec2, kms, rds, vpc
 
-from infra.core.protection import Protection
+from infra.base.protection import Protection
 from infra.database.mysql import MysqlOnKubernetes, MysqlOnKubernetesArgs
 from infra.database.rds_mysql import RdsMysql, RdsMysqlArgs
 from infra.database.settings import MysqlOnKubernetesSettings, RdsMysqlSettings

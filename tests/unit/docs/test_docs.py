@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 from tests.documents import DOCUMENTS, blocks, commands
 from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings
 from workloads.lifecycle.monitoring import alerts

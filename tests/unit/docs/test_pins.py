@@ -5,11 +5,12 @@ import subprocess
 
 import pytest
 
+from infra.base import pins
+from infra.base.paths import CHECKOUT
 from infra.cluster.eks_versions import ADDONS
-from infra.core import charts, pins
-from infra.core.charts import Chart
-from infra.core.paths import CHECKOUT
-from stacks import bom
+from infra.kube import charts
+from infra.kube.charts import Chart
+from stacks.commands import bom
 
 IMAGE = re.compile(r'"((?:[\w-]+\.)+[a-z]+(?:/[\w.-]+)+:v?\d[\w.-]*)[@"]')
 PROGRAM = ("infra", "stacks", "workloads", "policies", "tools")
@@ -21,10 +22,10 @@ def versions():
 
 
 def test_the_bill_of_materials_is_fresh():
-    assert bom.FILE.read_text() == bom.text(), "run `python -m stacks.bom`"
+    assert bom.FILE.read_text() == bom.text(), "run `python -m stacks.commands.bom`"
 
 
-@pytest.mark.parametrize("file", ["infra/core/pins.py", "infra/core/charts.py"])
+@pytest.mark.parametrize("file", ["infra/base/pins.py", "infra/kube/charts.py"])
 def test_every_comment_for_renovate_is_one_that_it_understands(file):
     comments = re.findall(r"# renovate: .*depName=(\S+)", (CHECKOUT / file).read_text())
     assert comments
@@ -40,7 +41,7 @@ def test_every_chart_has_a_version_that_renovate_finds():
 def test_every_constant_of_the_pins_is_found_by_renovate():
     found = [each for name, each in vars(pins).items() if name.isupper()]
     assert found
-    assert len(found) == len([pin for pin in bom.seen(MANAGERS[0]) if pin.file == "infra/core/pins.py"])
+    assert len(found) == len([pin for pin in bom.seen(MANAGERS[0]) if pin.file == "infra/base/pins.py"])
     assert [each for each in found if each.partition("@")[0].rpartition(":")[2] not in versions()] == []
 
 
@@ -56,7 +57,7 @@ def test_no_image_of_others_is_pinned_anywhere_else():
     lines = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout.splitlines()
     pinned = [line for line in lines if IMAGE.search(line)]
     assert pinned
-    assert [line for line in pinned if not line.startswith("infra/core/pins.py:")] == []
+    assert [line for line in pinned if not line.startswith("infra/base/pins.py:")] == []
 
 
 def test_every_action_is_pinned_by_a_commit_with_its_version_beside_it():

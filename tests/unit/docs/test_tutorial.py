@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.core import paths
+from infra.base import paths
 from tests.documents import TUTORIAL, blocks, tutorial, tutorial_files, write_package
 from tools import pulumi_cli
 from tools.environments import EXTENDED
@@ -43,7 +43,7 @@ GRAPH = """
 import json, sys
 from pytest_pulumi.facts import Facts
 from pytest_pulumi.runner import run
-from stacks import reference, schema
+from stacks.commands import reference, schema
 from tests import conftest, dev
 from tests.graph import test_local
 

@@ -6,7 +6,7 @@ import pytest
 
 from infra.cluster.eks_versions import ADDONS
 from infra.identity.settings import IrsaSettings
-from stacks.doctor import account
+from stacks.commands.doctor import account
 from stacks.settings import read
 
 PROD = read("prod")
@@ -95,7 +95,7 @@ def test_with_irsa_add_ons_keep_to_their_associations():
 
 
 def test_the_program_names_the_pods_that_have_a_role():
-    access_matrix = pytest.importorskip("stacks.access_matrix", reason="pulumi-aws is not installed")
+    access_matrix = pytest.importorskip("stacks.commands.access_matrix", reason="pulumi-aws is not installed")
     pods = access_matrix.pods(access_matrix.declared("prod"))
     assert "loan-default/loan-default-retraining" in pods
     assert all(pod.count("/") == 1 for pod in pods)

@@ -6,14 +6,14 @@ import os
 
 import pytest
 
-from infra.core import names
-from infra.core.kubernetes import JUDGED
+from infra.base import names
 from infra.gpu_node_pool.settings import LabelledNodesSettings
+from infra.kube.objects import JUDGED
 from policies import gatekeeper
 from policies.catalogue import rego_rules
 from policies.settings import PolicySettings
-from stacks.doctor import cluster
-from stacks.kubectl import ClusterError, Kubectl
+from stacks.commands.doctor import cluster
+from stacks.commands.kubectl import ClusterError, Kubectl
 from stacks.settings import read
 
 DAY = dt.date(2026, 1, 1)

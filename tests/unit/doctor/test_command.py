@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from stacks.doctor import __main__ as doctor
-from stacks.doctor import stores
-from stacks.kubectl import ClusterError
+from stacks.commands.doctor import __main__ as doctor
+from stacks.commands.doctor import stores
+from stacks.commands.kubectl import ClusterError
 from workloads.lifecycle.operations.doctor.http import NoAnswerError
 from workloads.lifecycle.operations.doctor.probes import probes
 from workloads.loan_default.definition import LOAN_DEFAULT
@@ -83,7 +83,7 @@ def test_a_cluster_that_cannot_be_asked_is_unknown_and_no_success(run, platform,
     def refuse(*_args, **_kwargs):
         raise ClusterError("couldn't get current server API group list\nUnable to connect to the server: EOF")
 
-    monkeypatch.setattr("stacks.kubectl.Kubectl.run", refuse)
+    monkeypatch.setattr("stacks.commands.kubectl.Kubectl.run", refuse)
     code, printed = run(platform() | {"kubeconfig": "apiVersion: v1"}, stack="dev")
     assert code == 1
     assert "????  admission" in printed

@@ -5,8 +5,8 @@ from pydantic import ValidationError
 
 from infra import gpu_node_pool
 from infra.compute import Resources
-from infra.core.kubernetes import node_selector, tolerations
 from infra.gpu_node_pool.settings import LabelledNodesSettings
+from infra.kube.objects import node_selector, tolerations
 from tests.clusters import on_cluster
 
 

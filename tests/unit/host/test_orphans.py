@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from infra.core import orphans
+from infra.base import orphans
 from infra.host.supervision import Supervision
 
 from .conftest import kind_of, request_for, web_server
@@ -190,7 +190,7 @@ def test_group_that_got_the_number_of_a_dead_leader_is_not_found(recorded, chang
 
 
 def test_own_process_is_never_found(root):
-    code = f"from infra.core import orphans; from pathlib import Path; print(orphans.find(Path({str(root)!r})))"
+    code = f"from infra.base import orphans; from pathlib import Path; print(orphans.find(Path({str(root)!r})))"
     environment = {"PYTHONPATH": os.pathsep.join(sys.path), **orphans.mark(root, "process:web")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

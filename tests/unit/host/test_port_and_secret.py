@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra.core import orphans
+from infra.base import orphans
 from infra.host.errors import HostError
 from infra.host.kinds import Host
 from infra.host.kinds.port import EPHEMERAL_RANGE

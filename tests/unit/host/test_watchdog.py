@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from infra.core import health
+from infra.base import health
 from infra.host import watchdog
 from infra.host.supervision import WATCHDOG
 

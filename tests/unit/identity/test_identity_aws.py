@@ -10,8 +10,8 @@ import pytest
 from pulumi_aws import eks, iam
 
 from infra import identity
-from infra.core.aws import Account
-from infra.core.aws_types import STACK_TAG
+from infra.aws.account import Account
+from infra.base.aws_types import STACK_TAG
 from infra.identity import Need, Principal
 from infra.identity.settings import IrsaSettings, PodIdentitySettings
 from tests.aws import ACCOUNT, REGION

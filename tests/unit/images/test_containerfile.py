@@ -10,9 +10,9 @@ from typing import get_args
 
 import pytest
 
-from infra.core.images import Target
-from infra.core.kubernetes import USER
-from infra.core.paths import CHECKOUT, cache_dir
+from infra.base.images import Target
+from infra.base.paths import CHECKOUT, cache_dir
+from infra.kube.objects import USER
 from tools import environments
 from tools.image_signing import CONTAINERFILE
 from tools.images import PACKAGES, SOURCES

@@ -5,11 +5,11 @@ import pulumi
 import pulumi_kubernetes
 import pytest
 
-from infra.core import charts
-from infra.core.charts import Chart, ChartError, nested, release
-from infra.core.paths import CHECKOUT
-from infra.core.substrate import Kubernetes
-from infra.core.supply import Supply
+from infra.base.paths import CHECKOUT
+from infra.base.supply import Supply
+from infra.kube import charts
+from infra.kube.charts import Chart, ChartError, nested, release
+from infra.kube.substrate import Kubernetes
 
 CHART = Chart(
     name="thing", version="1.2.3", repository="https://charts.example", images={"server.image.registry": "quay.io"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.core.kubernetes import mebibytes, millicores
+from infra.kube.objects import mebibytes, millicores
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from stacks.workload_settings import REGISTERED
 from tests.unit.workloads import pumps
 from tests.unit.workloads.pumps import PUMPS

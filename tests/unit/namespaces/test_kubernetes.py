@@ -2,7 +2,7 @@ import pulumi
 import pulumi_kubernetes
 import pytest
 
-from infra.core.names import dns_label
+from infra.base.names import dns_label
 from infra.namespaces import Quota
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
 

@@ -13,14 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from infra import autoscaler, cluster, gpu_node_pool, identity, network, node_pool
 from infra.autoscaler.settings import AutoscalerSettings
+from infra.aws.substrate import Aws
+from infra.base.paths import CHECKOUT
+from infra.base.resources import Resources
 from infra.cluster.settings import EksSettings
-from infra.core.kubernetes import node_selector, tolerations
-from infra.core.paths import CHECKOUT
-from infra.core.resources import Resources
-from infra.core.substrate import Aws, Kubernetes
 from infra.gpu_node_pool import alerts
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings
 from infra.identity.settings import PodIdentitySettings
+from infra.kube.objects import node_selector, tolerations
+from infra.kube.substrate import Kubernetes
 from infra.network.settings import VpcSettings
 from infra.node_pool.settings import NodePoolSettings
 from tests.aws import ACCOUNT, ADMIN, REGION, ZONES, Outputs

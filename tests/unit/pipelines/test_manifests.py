@@ -7,8 +7,8 @@ import yaml
 from pulumi_kubernetes.kustomize import v2 as kustomize
 from pulumi_kubernetes.yaml import v2 as plain
 
-from infra.core import pins
-from infra.core.supply import Supply
+from infra.base import pins
+from infra.base.supply import Supply
 from infra.pipelines.manifests import OVERLAY, ManifestsError, apply, built
 from tests.clusters import on_cluster
 

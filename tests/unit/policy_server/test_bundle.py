@@ -14,9 +14,9 @@ import pulumi
 import pytest
 
 from infra import policy_server
-from infra.core.paths import CHECKOUT, tools_dir
-from infra.core.substrate import LOOPBACK, Local
+from infra.base.paths import CHECKOUT, tools_dir
 from infra.host import HostProvider, Supervisor
+from infra.host.substrate import LOOPBACK, Local
 from infra.policy_server.kubernetes import FOLDER
 from infra.policy_server.settings import OpaOnHostSettings, OpaOnKubernetesSettings
 from policies import samples

@@ -8,7 +8,7 @@ from pulumi_aws import ecr
 from pydantic import ValidationError
 
 from infra import registry
-from infra.core.images import Target
+from infra.base.images import Target
 from infra.registry.settings import EcrSettings
 from tests.aws import ACCOUNT, options
 

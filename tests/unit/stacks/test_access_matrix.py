@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from stacks import access_matrix
-from stacks.access_matrix import Right, holders, table
+from stacks.commands import access_matrix
+from stacks.commands.access_matrix import Right, holders, table
 
 
 def role(principal, equal=None):

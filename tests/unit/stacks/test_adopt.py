@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.core.aws_types import RESOURCE_TAG
-from infra.core.paths import CHECKOUT
-from stacks.adopt import ASKED, AdoptionError, adopt, id_of
+from infra.base.aws_types import RESOURCE_TAG
+from infra.base.paths import CHECKOUT
+from stacks.commands.adopt import ASKED, AdoptionError, adopt, id_of
 
 URN = "urn:pulumi:prod::mlplatform::mlplatform:index:Store$aws:s3/bucket:Bucket::store"
 BUCKET = {

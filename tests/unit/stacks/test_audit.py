@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from infra.core import paths
-from stacks import audit
+from infra.base import paths
+from stacks.commands import audit
 from workloads.lifecycle.base import identity
 from workloads.lifecycle.registry.audit_entry import Action, Entry, name_of
 from workloads.lifecycle.registry.chain import hash_in
@@ -154,7 +154,7 @@ def test_a_note_names_who_did_it_and_the_exemptions_that_held(run, service, monk
         rule, resource, owner, reason, expiry = "K8S-01", "Pod/x/y", "anna", "a trial of a week", dt.date(2999, 1, 1)
         is_about = staticmethod(lambda stack: stack == "local")
 
-    monkeypatch.setattr("stacks.audit.exemptions.load", lambda: [Held])
+    monkeypatch.setattr("stacks.commands.audit.exemptions.load", lambda: [Held])
     assert run("note", "--action", "up", given=outputs(service))[0] == 0
     (actor, up), (_, exemption) = service.told
     assert actor == identity.actor()

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 from stacks.settings import StackFileError, parse
 
 GPU = {"kind": "karpenter-gpu-nodes", "instance_types": ["g6.xlarge"], "gpus_max": 4}

@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 import yaml
 
-from infra.core import paths
+from infra.base import paths
 from stacks import workload_settings
 from stacks.settings import StackFileError, parse
 from workloads.lifecycle import discovery

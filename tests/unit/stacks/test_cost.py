@@ -8,11 +8,11 @@ import yaml
 
 from infra.database.settings import DatabaseInstanceClass
 from infra.online_store.settings import CacheNodeType
-from stacks.cost import prices as file_of_prices
-from stacks.cost.graph import before_and_after
-from stacks.cost.prices import PriceError, Prices, load
-from stacks.cost.pricing import PRICED, lines
-from stacks.cost.report import Estimate, as_json, as_text, total, unconfirmed
+from stacks.commands.cost import prices as file_of_prices
+from stacks.commands.cost.graph import before_and_after
+from stacks.commands.cost.prices import PriceError, Prices, load
+from stacks.commands.cost.pricing import PRICED, lines
+from stacks.commands.cost.report import Estimate, as_json, as_text, total, unconfirmed
 
 HOURS = 730
 STACK = "urn:pulumi:prod::mlplatform::pulumi:pulumi:Stack::mlplatform-prod"

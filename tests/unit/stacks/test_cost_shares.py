@@ -2,11 +2,11 @@
 
 import pytest
 
-from stacks.cost.graph import Graph, Resource
-from stacks.cost.prices import PriceError, load
-from stacks.cost.pricing import Line
-from stacks.cost.report import Estimate, as_text
-from stacks.cost.shares import SHARED, by_workload, part_of
+from stacks.commands.cost.graph import Graph, Resource
+from stacks.commands.cost.prices import PriceError, load
+from stacks.commands.cost.pricing import Line
+from stacks.commands.cost.report import Estimate, as_text
+from stacks.commands.cost.shares import SHARED, by_workload, part_of
 
 PRICES = load()
 CPUS_RUNNING = 8 * PRICES.usage.cpu_pool_share

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from stacks import credentials
+from stacks.commands import credentials
 from workloads.lifecycle.operations.start_page.door import Door
 
 OUTPUTS = {

@@ -1,7 +1,7 @@
 import pytest
 from pytest_pulumi.result import OperationError, Result
 
-from infra.core.settings import Settings
+from infra.base.settings import Settings
 from tests import dev, edits, prod
 
 

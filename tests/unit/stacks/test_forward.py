@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from infra.core.paths import CHECKOUT
-from stacks.forward import ForwardError, commands, led, of_workload
+from infra.base.paths import CHECKOUT
+from stacks.commands.forward import ForwardError, commands, led, of_workload
 
 OUTPUTS = {
     "kubeconfig": "kind: Config\n",
@@ -101,7 +101,7 @@ def test_a_stack_on_this_machine_is_reached_as_its_outputs_say():
 
 def test_a_broken_connection_is_opened_again_and_all_end_with_the_command(kubectl):
     environment = os.environ | {"PATH": f"{kubectl}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(kubectl)}
-    command = [sys.executable, "-m", "stacks.forward"]
+    command = [sys.executable, "-m", "stacks.commands.forward"]
     with subprocess.Popen(
         command, cwd=CHECKOUT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from stacks import holdings
-from stacks.holdings import Holding, refusals
+from stacks.commands import holdings
+from stacks.commands.holdings import Holding, refusals
 
 STACK = "urn:pulumi:prod::mlplatform::pulumi:pulumi:Stack::mlplatform-prod"
 STORE = "urn:pulumi:prod::mlplatform::mlplatform:index:S3ArtifactStore::artifact-store"

@@ -9,9 +9,9 @@ from infra.cluster.eks_versions import ADDONS
 from infra.cluster.settings import EksSettings
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings
 from infra.node_pool.settings import NodePoolSettings
-from stacks import preflight
-from stacks.aws_account import AccountError, AwsCli
-from stacks.preflight import family, findings, out_of_reach, unlinked, vcpus
+from stacks.commands import preflight
+from stacks.commands.aws_account import AccountError, AwsCli
+from stacks.commands.preflight import family, findings, out_of_reach, unlinked, vcpus
 from stacks.settings import read
 
 ZONES = ("eu-west-1a", "eu-west-1b", "eu-west-1c")

@@ -3,9 +3,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from stacks.preview.picture import as_svg
-from stacks.preview.plan import Plan, PreviewError, Step, parse
-from stacks.preview.report import as_json, as_markdown, as_text, verdict
+from stacks.commands.preview.picture import as_svg
+from stacks.commands.preview.plan import Plan, PreviewError, Step, parse
+from stacks.commands.preview.report import as_json, as_markdown, as_text, verdict
 
 ROOT = "urn:pulumi:prod::mlplatform::pulumi:pulumi:Stack::mlplatform-prod"
 

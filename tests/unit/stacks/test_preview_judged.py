@@ -10,8 +10,8 @@ from policies import gate, report
 from policies.catalogue import REPORT
 from policies.model import Resource
 from policies.settings import PolicySettings
-from stacks.preview import __main__ as preview
-from stacks.preview.plan import PreviewError
+from stacks.commands.preview import __main__ as preview
+from stacks.commands.preview.plan import PreviewError
 
 URN = "urn:pulumi:test::mlplatform::pulumi:pulumi:Stack::mlplatform-test"
 LOUD = Resource(urn=URN, type="pulumi:pulumi:Stack", name="a", properties={"retrain_token": "hunter2"})

@@ -2,10 +2,10 @@ import pytest
 
 from policies.gate import Report, Violation
 from policies.model import Finding
-from stacks import review
-from stacks.cost.prices import PriceError, load
-from stacks.cost.report import Estimate
-from stacks.preview.plan import Plan, PreviewError, Step
+from stacks.commands import review
+from stacks.commands.cost.prices import PriceError, load
+from stacks.commands.cost.report import Estimate
+from stacks.commands.preview.plan import Plan, PreviewError, Step
 
 POD = Finding(rule="K8S-01", resource="urn::a", object_id="Pod/a", message="privileged")
 STEPS = [

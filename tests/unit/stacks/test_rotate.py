@@ -1,6 +1,6 @@
 import pytest
 
-from stacks import rotate
+from stacks.commands import rotate
 
 
 @pytest.mark.parametrize(

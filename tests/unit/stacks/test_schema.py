@@ -1,10 +1,10 @@
 import json
 
-from stacks import reference, schema
+from stacks.commands import reference, schema
 
 
 def test_the_committed_schema_is_the_one_that_the_settings_give():
-    assert schema.PATH.read_text() == schema.text(), "run `.venv/bin/python -m stacks.schema`"
+    assert schema.PATH.read_text() == schema.text(), "run `.venv/bin/python -m stacks.commands.schema`"
 
 
 def test_every_field_is_described_in_the_editor():
@@ -19,7 +19,7 @@ def test_every_field_is_described_in_the_editor():
 
 
 def test_the_committed_reference_is_the_one_that_the_definitions_give():
-    assert reference.FILE.read_text() == reference.text(), "run `python -m stacks.schema`"
+    assert reference.FILE.read_text() == reference.text(), "run `python -m stacks.commands.schema`"
 
 
 def test_every_key_of_a_stack_file_is_explained():

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.core import data_paths, paths
+from infra.base import data_paths, paths
 from stacks import settings
 from stacks.settings import StackFileError, parse
 

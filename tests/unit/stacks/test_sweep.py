@@ -4,11 +4,11 @@ import stat
 
 import pytest
 
+from infra.base.aws_types import STACK_TAG
 from infra.cluster.settings import ExistingClusterSettings, KindClusterSettings
-from infra.core.aws_types import STACK_TAG
-from stacks import sweep
-from stacks.kubectl import ClusterError
-from stacks.sweep import Cluster, SweepError
+from stacks.commands import sweep
+from stacks.commands.kubectl import ClusterError
+from stacks.commands.sweep import Cluster, SweepError
 from tests import prod
 
 KUBECONFIG = """\

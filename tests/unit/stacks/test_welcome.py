@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from stacks import welcome
+from stacks.commands import welcome
 from workloads.loan_default.definition import LOAN_DEFAULT
 
 NOBODY = "http://127.0.0.1:9/predict"

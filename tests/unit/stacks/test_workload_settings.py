@@ -5,8 +5,9 @@ import json
 import pytest
 import yaml
 
-from infra.core import paths
-from stacks import forward, settings
+from infra.base import paths
+from stacks import settings
+from stacks.commands import forward
 from stacks.settings import StackFileError, parse
 
 LOCAL = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]

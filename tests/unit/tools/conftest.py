@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 
 
 @pytest.fixture(autouse=True)

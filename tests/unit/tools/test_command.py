@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import command, stack_files
 
 

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from infra.core import data_paths, paths
+from infra.base import data_paths, paths
 from tools import data_memory, env, pulumi_cli, stack_files
 from tools.console import ToolError
 

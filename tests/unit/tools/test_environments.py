@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import environments
 from tools.console import ToolError
 

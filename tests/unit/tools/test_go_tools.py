@@ -1,6 +1,6 @@
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import go_tools
 from tools.console import ToolError
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import image_signing
 from tools.console import ToolError
 

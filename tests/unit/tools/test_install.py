@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import install, stack_files
 from tools.console import ToolError
 from tools.install import Part

@@ -1,6 +1,6 @@
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import provider_plugin
 from tools.console import ToolError
 

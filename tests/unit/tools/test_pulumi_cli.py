@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import environments, pulumi_cli
 from tools.console import ToolError
 

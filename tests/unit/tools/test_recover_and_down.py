@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from infra.core import orphans, paths
+from infra.base import orphans, paths
 from tools import down, recover, stack_files
 from tools.console import ToolError
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import stack_files, stage
 from tools.console import ToolError
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from infra.core.paths import CHECKOUT
+from infra.base.paths import CHECKOUT
 
 FOLDER = CHECKOUT / ".github" / "workflows"
 WORKFLOWS = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(FOLDER.glob("*.yml"))}

@@ -2,7 +2,7 @@ import zipfile
 
 import pytest
 
-from infra.core import paths
+from infra.base import paths
 from tools import environments, images, workload_packages
 from tools.console import ToolError
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import yaml
 
-from infra.core import names
+from infra.base import names
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.settings import SETTINGS_VARIABLE
 from workloads.lifecycle.pipelines.kubeflow import (

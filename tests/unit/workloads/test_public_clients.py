@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 
-from infra.core import paths
+from infra.base import paths
 
 from .hostile import VECTOR
 

@@ -1,0 +1,1 @@
+"""What operators run about a stack: preview, review, cost, doctor and their like."""
