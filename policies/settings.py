@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from policies import catalogue
 from policies.model import Level, PolicyError
+from policies.rule import RegoMetadata
 
 KEY = "mlplatform:policies"
 
@@ -34,7 +35,7 @@ class PolicySettings(BaseModel):
     def _known_parameters(cls, parameters: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
         for identifier, given in parameters.items():
             metadata = catalogue.known(identifier)
-            defaults = metadata.parameters if isinstance(metadata, catalogue.RegoMetadata) else {}
+            defaults = metadata.parameters if isinstance(metadata, RegoMetadata) else {}
             for key, value in given.items():
                 if key not in defaults:
                     raise ValueError(f"{identifier} has no parameter {key!r}; it has {sorted(defaults) or 'none'}")

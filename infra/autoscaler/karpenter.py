@@ -13,8 +13,7 @@ from infra.autoscaler.karpenter_policy import statements
 from infra.autoscaler.settings import KarpenterSettings
 from infra.aws.account import PATH, Statement, policy
 from infra.aws.eks_nodes import node_role, volumes_key
-from infra.aws.pod_role import Bound
-from infra.aws.substrate import Aws
+from infra.aws.substrate import Aws, Bound
 from infra.base.resources import Resources
 from infra.kube import charts
 

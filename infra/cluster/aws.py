@@ -14,12 +14,12 @@ from pulumi_aws import eks, kms, vpc
 from infra.aws.account import Account, encryption_key, log_group, logs_use, pod_trust, role, service_trust
 from infra.aws.eks_nodes import launch_template, node_role, volumes_key, volumes_use
 from infra.aws.substrate import Network
+from infra.base.ports import HTTPS
 from infra.cluster.eks_versions import ADDONS, Addon
 from infra.cluster.settings import EksSettings, ExistingEksSettings
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 """Every log that the control plane has."""
-HTTPS = 443
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
 VIEW_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAdminViewPolicy"
 BEFORE_NODES: tuple[Addon, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import pulumi
-from pulumi_kubernetes import meta, networking, rbac
+from pulumi_kubernetes import meta, rbac
 
 from infra.base.images import Target
-from infra.compute.pod import STARTS_EXECUTORS, TaskOnKubernetesArgs, secret_of, service_account
+from infra.compute.pod import STARTS_EXECUTORS, TaskOnKubernetesArgs, service_account
 from infra.compute.spec import Executors
 from infra.identity import Need, Principal
-from infra.kube import objects
+from infra.kube import network_policies, objects
+from infra.kube.pod import kept_variables
 from infra.kube.substrate import Kubernetes
 
 RULES = {
@@ -19,7 +20,7 @@ RULES = {
     "persistentvolumeclaims": ["list", "deletecollection"],
 }
 """What a Spark driver asks of the API server.
-Source: https://spark.apache.org/docs/latest/running-on-objects.html#rbac"""
+Source: https://spark.apache.org/docs/latest/running-on-kubernetes.html#rbac"""
 
 
 class ExecutorsOnKubernetes(pulumi.ComponentResource):
@@ -41,7 +42,7 @@ class ExecutorsOnKubernetes(pulumi.ComponentResource):
         principal = Principal(namespace=substrate.namespace, service_account=name)
         grant = args.identity.grant(name, needs, principal, pulumi.ResourceOptions(parent=self))
         account = service_account(name, substrate, self, grant)
-        secret = secret_of(name, dict(grant.secrets), substrate, self)
+        secret = kept_variables(f"{name}-environment", name, grant.secrets, substrate, self)
         role = rbac.v1.Role(
             f"{name}-role",
             metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
@@ -56,7 +57,7 @@ class ExecutorsOnKubernetes(pulumi.ComponentResource):
             image=substrate.image(image),
             namespace=substrate.namespace,
             service_account=account.metadata.name,
-            store_secret=secret.metadata.name if secret else None,
+            store_secret=secret,
             labels=objects.labels(name, calls=["artifact-store"]),
             role=role.metadata.name,
         )
@@ -70,18 +71,12 @@ def _open_paths(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> No
         "starters": (STARTS_EXECUTORS, [objects.selector(name)]),
     }
     for end, (pods, others) in both.items():
-        peers = [
-            networking.v1.NetworkPolicyPeerArgs(pod_selector=meta.v1.LabelSelectorArgs(match_labels=labels))
-            for labels in others
-        ]
-        networking.v1.NetworkPolicy(
+        peers = [network_policies.peer(labels) for labels in others]
+        network_policies.network_policy(
             f"{name}-{end}",
-            metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels=pods),
-                policy_types=["Ingress", "Egress"],
-                ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=peers)],
-                egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=peers)],
-            ),
-            opts=substrate.child(parent),
+            substrate.namespace,
+            substrate.child(parent),
+            pods=pods,
+            ingress=[network_policies.Ingress(from_=peers)],
+            egress=[network_policies.Egress(to=peers)],
         )

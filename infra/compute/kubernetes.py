@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes import batch, core, meta, policy
+from pulumi_kubernetes import batch, core, meta
 from pulumi_kubernetes.apps import v1 as apps
 
 from infra.base import names
@@ -15,8 +15,8 @@ from infra.compute.pod import Server, TaskOnKubernetesArgs, pod
 from infra.compute.settings import ComputeOnKubernetesSettings
 from infra.compute.spec import Executors, JobSpec, ScheduleSpec, ServiceSpec
 from infra.identity import Need
-from infra.kube import objects
-from infra.kube.server import SKIP_AWAIT
+from infra.kube import network_policies, objects
+from infra.kube.server import SKIP_AWAIT, disruption_budget
 from infra.kube.substrate import Kubernetes
 
 PORT = 8080
@@ -58,9 +58,9 @@ class ServiceOnKubernetes(pulumi.ComponentResource):
         if replicas > 1:
             made.spec.topology_spread_constraints = [objects.spread(name)]
         service(name, made.labels, port, substrate, self)
-        objects.open_to_callers(name, path, [port], substrate, self)
+        network_policies.open_to_callers(name, path, [port], substrate, self)
         if replicas > 1:
-            disruption_budget(name, substrate, self)
+            disruption_budget(name, meta.v1.ObjectMetaArgs(namespace=substrate.namespace), substrate, self)
         self.ready = apps.Deployment(
             f"{name}-pods",
             metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace, labels=made.labels),
@@ -84,7 +84,7 @@ class JobOnKubernetes(pulumi.ComponentResource):
     """A Job that starts once the stores that it needs answer; `up` waits for its end.
 
     Realizes `infra.compute.Job`. An eviction is no failure; one that failed is made anew by the next `up`.
-    Source: https://objects.io/docs/concepts/workloads/controllers/job/#pod-failure-policy
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy
     """
 
     done: pulumi.Resource
@@ -204,20 +204,6 @@ def service(
         spec=core.v1.ServiceSpecArgs(
             selector=objects.selector(name),
             ports=[core.v1.ServicePortArgs(name="http", port=port, target_port=port, protocol="TCP")],
-        ),
-        opts=substrate.child(parent),
-    )
-
-
-def disruption_budget(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> policy.v1.PodDisruptionBudget:
-    """At most one pod at a time is taken away by a node's drain; one that is not ready does not hold the drain up."""
-    return policy.v1.PodDisruptionBudget(
-        f"{name}-disruption",
-        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
-        spec=policy.v1.PodDisruptionBudgetSpecArgs(
-            max_unavailable=1,
-            unhealthy_pod_eviction_policy="AlwaysAllow",
-            selector=meta.v1.LabelSelectorArgs(match_labels=objects.selector(name)),
         ),
         opts=substrate.child(parent),
     )

@@ -12,6 +12,7 @@ from pulumi_kubernetes import core, meta, rbac
 from infra.compute.spec import Executors, TaskSpec
 from infra.identity import Grant, Identity, Principal
 from infra.kube import authority, objects
+from infra.kube.pod import closed, http_health, kept_variables, probe, scratch_volume
 from infra.kube.substrate import Kubernetes
 
 SCRATCH = {"work": "/work", "tmp": "/tmp"}  # noqa: S108  a volume of the container's own
@@ -84,7 +85,7 @@ def pod(
     )
     account = service_account(name, args.substrate, parent, grant)
     secrets = {**grant.secrets, **spec.secrets}
-    secret = secret_of(name, secrets, args.substrate, parent)
+    secret = kept_variables(f"{name}-environment", name, secrets, args.substrate, parent)
     if spec.executors is not None:
         _let_start(name, spec.executors, args.substrate, parent)
     plain = {**grant.environment, **spec.environment, "WORK_DIR": SCRATCH["work"], "HOME": SCRATCH["tmp"]}
@@ -95,13 +96,11 @@ def pod(
         name=container,
         image=args.substrate.image(spec.image),
         command=list(spec.command),
-        env=objects.variables(plain, secret.metadata.name if secret else None, list(secrets)),
+        env=objects.variables(plain, secret, list(secrets)),
         ports=[core.v1.ContainerPortArgs(container_port=server.port, protocol="TCP")] if server else None,
         startup_probe=_probe(server, START_PROBES),
         readiness_probe=_probe(server, 2),
         liveness_probe=_probe(server, 6),
-        resources=objects.requirements(spec.resources),
-        security_context=objects.container_security(),
         volume_mounts=[
             *(core.v1.VolumeMountArgs(name=key, mount_path=path) for key, path in SCRATCH.items()),
             *(core.v1.VolumeMountArgs(name=each.name, mount_path=path, read_only=True) for each, path in known),
@@ -110,23 +109,15 @@ def pod(
     return Pod(
         labels=objects.labels(name, serves=server.path if server else None, calls=_calls(spec))
         | (STARTS_EXECUTORS if spec.executors else {}),
-        spec=core.v1.PodSpecArgs(
-            service_account_name=account.metadata.name,
-            automount_service_account_token=spec.executors is not None,
-            enable_service_links=False,
-            restart_policy=restart,
-            security_context=objects.pod_security(),
-            node_selector=objects.node_selector(spec.resources),
-            tolerations=objects.tolerations(spec.resources),
-            containers=[main],
-            volumes=[*(_scratch(key, spec) for key in SCRATCH), *(each for each, _ in known)],
+        spec=closed(
+            main,
+            [*(scratch_volume(key, spec.resources) for key in SCRATCH), *(each for each, _ in known)],
+            spec.resources,
+            service_account=account.metadata.name,
+            token=spec.executors is not None,
+            restart=restart,
         ),
     )
-
-
-def _scratch(name: str, spec: TaskSpec) -> core.v1.VolumeArgs:
-    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=objects.mebibytes(spec.resources.ephemeral_storage_mib))
-    return core.v1.VolumeArgs(name=name, empty_dir=source)
 
 
 def service_account(name: str, substrate: Kubernetes, parent: pulumi.Resource, grant: Grant) -> core.v1.ServiceAccount:
@@ -144,31 +135,8 @@ def service_account(name: str, substrate: Kubernetes, parent: pulumi.Resource, g
     )
 
 
-def secret_of(
-    name: str, secrets: dict[str, pulumi.Input[str]], substrate: Kubernetes, parent: pulumi.Resource
-) -> core.v1.Secret | None:
-    """Never changed: another value makes a Secret of another name, so that the pods that name it are rolled."""
-    if not secrets:
-        return None
-    return core.v1.Secret(
-        f"{name}-environment",
-        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace, labels=objects.labels(name)),
-        string_data=secrets,
-        immutable=True,
-        opts=substrate.child(parent),
-    )
-
-
 def _probe(server: Server | None, failures: int) -> core.v1.ProbeArgs | None:
-    """Of a server; its failures in a row are what tells one that hangs from one that is busy."""
-    if server is None:
-        return None
-    return core.v1.ProbeArgs(
-        http_get=core.v1.HTTPGetActionArgs(path=server.health, port=server.port),
-        period_seconds=PROBE_SECONDS,
-        timeout_seconds=PROBE_SECONDS,
-        failure_threshold=failures,
-    )
+    return probe(http_health(server.health, server.port), failures, PROBE_SECONDS) if server else None
 
 
 def _let_start(name: str, executors: Executors, substrate: Kubernetes, parent: pulumi.Resource) -> None:

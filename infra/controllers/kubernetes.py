@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apiextensions, meta, networking
+from pulumi_kubernetes import apiextensions, meta
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra.base.resources import Resources
@@ -16,6 +16,7 @@ from infra.controllers.namespace import ControllerNamespace, ControllerNamespace
 from infra.controllers.settings import OfficialChartsSettings
 from infra.kube import charts, envoy_proxy
 from infra.kube.charts import Chart, container
+from infra.kube.network_policies import Egress, Ingress, network_policy, peer
 from infra.kube.objects import OURS
 from infra.kube.substrate import Kubernetes
 
@@ -186,17 +187,13 @@ class OfficialCharts(pulumi.ComponentResource):
 
     def _open_proxies(self, name: str, substrate: Kubernetes) -> None:
         """Gateways' proxies take connections from anybody and pass them on to pods of ours."""
-        ours = networking.v1.NetworkPolicyPeerArgs(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=OURS))
-        networking.v1.NetworkPolicy(
+        network_policy(
             name,
-            metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels=PROXIES),
-                policy_types=["Ingress", "Egress"],
-                ingress=[networking.v1.NetworkPolicyIngressRuleArgs()],
-                egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[ours])],
-            ),
-            opts=substrate.child(self),
+            substrate.namespace,
+            substrate.child(self),
+            pods=PROXIES,
+            ingress=[Ingress()],
+            egress=[Egress(to=[peer(namespaces=OURS)])],
         )
 
 

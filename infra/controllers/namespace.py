@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes import core, meta, networking
+from pulumi_kubernetes import core, meta
 
 from infra.base.resources import Resources
 from infra.kube.charts import container
+from infra.kube.network_policies import Egress, Ingress, inside, network_policy, tcp, to_api_server, to_dns
 from infra.kube.objects import UNJUDGED
 from infra.kube.substrate import Kubernetes
 
-API_SERVER_PORTS = (443, 6443)
-DNS_PORT = 53
 CONTAINER = container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
 """Of a chart's container that says nothing."""
 QUOTA = {"requests.cpu": "8", "requests.memory": "32Gi", "limits.memory": "32Gi", "pods": "50"}
@@ -58,9 +57,15 @@ class ControllerNamespace(pulumi.ComponentResource):
         )
         self._namespace = namespace.metadata.name
         bounds = self._bounds()
-        closed = self._policy("closed", [], [])
-        opened = self._policy(
-            "open", [_from_inside(), *_from_anybody(args.ports)], [_to_inside(), _to_dns(), _to_api()]
+        child = pulumi.ResourceOptions(parent=self)
+        closed = network_policy(f"{name}-closed", self._namespace, child, ingress=[], egress=[])
+        opened = network_policy(
+            f"{name}-open",
+            self._namespace,
+            child,
+            # A rule that names no port means all of them to Kubernetes.
+            ingress=[Ingress(from_=inside()), *([Ingress(ports=tcp(*args.ports))] if args.ports else [])],
+            egress=[Egress(to=inside()), to_dns(), to_api_server()],
         )
         self.substrate = args.substrate.within(self._namespace, *args.substrate.ready, *bounds, closed, opened)
 
@@ -88,52 +93,3 @@ class ControllerNamespace(pulumi.ComponentResource):
             opts=child,
         )
         return [defaults, quota]
-
-    def _policy(
-        self,
-        part: str,
-        ingress: list[networking.v1.NetworkPolicyIngressRuleArgs],
-        egress: list[networking.v1.NetworkPolicyEgressRuleArgs],
-    ) -> networking.v1.NetworkPolicy:
-        return networking.v1.NetworkPolicy(
-            f"{self._name}-{part}",
-            metadata=meta.v1.ObjectMetaArgs(namespace=self._namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(),
-                policy_types=["Ingress", "Egress"],
-                ingress=ingress,
-                egress=egress,
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-
-
-def _inside() -> list[networking.v1.NetworkPolicyPeerArgs]:
-    return [networking.v1.NetworkPolicyPeerArgs(pod_selector=meta.v1.LabelSelectorArgs())]
-
-
-def _from_inside() -> networking.v1.NetworkPolicyIngressRuleArgs:
-    return networking.v1.NetworkPolicyIngressRuleArgs(from_=_inside())
-
-
-def _from_anybody(ports: Sequence[int]) -> list[networking.v1.NetworkPolicyIngressRuleArgs]:
-    """None without ports: to Kubernetes a rule that names none means all of them."""
-    return [networking.v1.NetworkPolicyIngressRuleArgs(ports=_tcp(ports))] if ports else []
-
-
-def _to_inside() -> networking.v1.NetworkPolicyEgressRuleArgs:
-    return networking.v1.NetworkPolicyEgressRuleArgs(to=_inside())
-
-
-def _to_dns() -> networking.v1.NetworkPolicyEgressRuleArgs:
-    return networking.v1.NetworkPolicyEgressRuleArgs(
-        ports=[networking.v1.NetworkPolicyPortArgs(port=DNS_PORT, protocol=protocol) for protocol in ("UDP", "TCP")]
-    )
-
-
-def _to_api() -> networking.v1.NetworkPolicyEgressRuleArgs:
-    return networking.v1.NetworkPolicyEgressRuleArgs(ports=_tcp(API_SERVER_PORTS))
-
-
-def _tcp(ports: Sequence[int]) -> list[networking.v1.NetworkPolicyPortArgs]:
-    return [networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports]

@@ -10,11 +10,11 @@ import pulumi
 from pulumi_aws import kms, rds
 
 from infra.aws.substrate import Aws
+from infra.base.ports import POSTGRES
 from infra.database.rds_database import MasterSecret, MasterSecretArgs, RdsDatabase, RdsDatabaseArgs
 from infra.database.rds_instance import RdsInstanceArgs, rds_instance
 from infra.database.settings import PostgresVersion, RdsPostgresSettings
 
-PORT = 5432
 MASTER = "mlplatform"
 
 
@@ -53,7 +53,7 @@ class RdsPostgres(pulumi.ComponentResource):
         """SQLAlchemy URL of a database of its own, with the password of the role that owns it: secret."""
         args = RdsDatabaseArgs(
             instance=self._instance,
-            port=PORT,
+            port=POSTGRES,
             password_generation=self._args.settings.password_generation,
             master=self._master,
             substrate=self._args.substrate,
@@ -69,7 +69,7 @@ class RdsPostgres(pulumi.ComponentResource):
             engine="postgres",
             version=settings.version,
             families={version: f"postgres{version}" for version in get_args(PostgresVersion)},
-            port=PORT,
+            port=POSTGRES,
             parameters=[
                 rds.ParameterGroupParameterArgs(name="rds.force_ssl", value="1", apply_method="pending-reboot"),
                 rds.ParameterGroupParameterArgs(name="log_connections", value="1"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_random
 
+from infra.base.ports import POSTGRES
 from infra.base.resources import Resources
 from infra.database.postgres import PostgresDatabase, PostgresServer
 from infra.database.settings import PostgresOnKubernetesSettings
@@ -15,7 +16,6 @@ from infra.kube.pod import Serving, command_health
 from infra.kube.server import Data, Server, ServerArgs
 from infra.kube.substrate import Kubernetes
 
-PORT = 5432
 ADMINISTRATOR = "postgres"
 USER = 999
 """`postgres` in the official image. Source: https://github.com/docker-library/postgres"""
@@ -56,7 +56,7 @@ class PostgresOnKubernetes(pulumi.ComponentResource):
             substrate=args.substrate,
             image=image,
             host=server.host,
-            port=PORT,
+            port=POSTGRES,
             user=ADMINISTRATOR,
             password=password,
             ready=server.ready,
@@ -87,7 +87,7 @@ def _server(args: PostgresOnKubernetesArgs, image: str, password: pulumi.Output[
         resources=Resources(memory_mib=settings.memory_mib),
         serving=Serving(
             role=args.role,
-            port=PORT,
+            port=POSTGRES,
             health=command_health("pg_isready", "--host", "127.0.0.1", "--username", ADMINISTRATOR),
             # Recovery after a crash replays what was written since the last checkpoint.
             start_seconds=600,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_random
 
+from infra.base.ports import MYSQL
 from infra.base.resources import Resources
 from infra.database.settings import MysqlOnKubernetesSettings
 from infra.kube.pod import Serving, command_health
 from infra.kube.server import Data, Server, ServerArgs
 from infra.kube.substrate import Kubernetes
 
-PORT = 3306
 USER = 999
 """`mysql` in the official image. Source: https://github.com/docker-library/mysql"""
 DATA = "/var/lib/mysql"
@@ -33,7 +33,7 @@ class MysqlServer:
 
     ready: pulumi.Resource
 
-    port: int = PORT
+    port: int = MYSQL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def _server(args: MysqlOnKubernetesArgs, password: pulumi.Output[str]) -> Server
         resources=Resources(memory_mib=settings.memory_mib),
         serving=Serving(
             role=args.role,
-            port=PORT,
+            port=MYSQL,
             # Says whether it takes connections; who asks needs no account.
             health=command_health("mysqladmin", "ping", "--host=127.0.0.1"),
             start_seconds=600,

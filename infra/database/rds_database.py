@@ -11,12 +11,14 @@ from pulumi_kubernetes import core, meta, networking
 
 from infra.aws.account import Statement, role
 from infra.aws.substrate import Aws
+from infra.base.ports import HTTPS
 from infra.base.resources import Resources
 from infra.kube import authority
+from infra.kube.network_policies import network_policy
 from infra.kube.objects import labels, selector
 from infra.kube.once import Once, OnceArgs
 from infra.kube.pod import Files
-from infra.namespaces.aws import AGENT_CIDR, AGENT_PORT, HTTPS, way_out
+from infra.namespaces.aws import AGENT_CIDR, AGENT_PORT, way_out
 
 SCRIPT = Path(__file__).with_name("provision.py")
 TIMEOUT_SECONDS = 600
@@ -159,17 +161,14 @@ class RdsDatabase(pulumi.ComponentResource):
 
     def _open(self, name: str, args: RdsDatabaseArgs) -> networking.v1.NetworkPolicy:
         """Ways of the job: the instance, AWS' APIs inside the VPC, and the agent that gives credentials."""
-        return networking.v1.NetworkPolicy(
+        return network_policy(
             f"{name}-ways",
-            metadata=meta.v1.ObjectMetaArgs(namespace=args.substrate.kubernetes.namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels=selector(name)),
-                policy_types=["Egress"],
-                egress=[
-                    way_out(args.substrate.network.data_cidrs, args.port),
-                    way_out([args.substrate.network.cidr], HTTPS),
-                    way_out([AGENT_CIDR], AGENT_PORT),
-                ],
-            ),
-            opts=args.substrate.kubernetes.child(self),
+            args.substrate.kubernetes.namespace,
+            args.substrate.kubernetes.child(self),
+            pods=selector(name),
+            egress=[
+                way_out(args.substrate.network.data_cidrs, args.port),
+                way_out([args.substrate.network.cidr], HTTPS),
+                way_out([AGENT_CIDR], AGENT_PORT),
+            ],
         )

@@ -7,7 +7,8 @@ import pulumi_random
 from pulumi_aws import rds
 
 from infra.aws.substrate import Aws
-from infra.database.mysql import PORT, MysqlServer
+from infra.base.ports import MYSQL
+from infra.database.mysql import MysqlServer
 from infra.database.rds_instance import RdsInstanceArgs, rds_instance
 from infra.database.settings import RdsMysqlSettings
 
@@ -55,7 +56,7 @@ class RdsMysql(pulumi.ComponentResource):
                 engine="mysql",
                 version=VERSION,
                 families={VERSION: f"mysql{VERSION}"},
-                port=PORT,
+                port=MYSQL,
                 parameters=[
                     rds.ParameterGroupParameterArgs(name="require_secure_transport", value="1"),
                     rds.ParameterGroupParameterArgs(name="slow_query_log", value="1"),

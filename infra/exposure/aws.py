@@ -12,9 +12,10 @@ import pulumi
 from pulumi_kubernetes import apiextensions, meta
 
 from infra.aws.substrate import Aws
+from infra.base.ports import HTTPS
 from infra.exposure.certificate import AcmCertificate, AcmCertificateArgs
 from infra.exposure.dns import ExternalDns, ExternalDnsArgs
-from infra.exposure.gateway import HTTPS, GatewayExposure, GatewayExposureArgs, Issuer
+from infra.exposure.gateway import GatewayExposure, GatewayExposureArgs, Issuer
 from infra.exposure.settings import AcmSettings, AwsGatewaySettings, ClusterIssuerSettings
 from infra.exposure.spec import Forward, Login, Server
 from infra.kube import envoy_proxy

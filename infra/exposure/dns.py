@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import meta, networking
 
 from infra.aws.account import Statement
-from infra.aws.pod_role import Bound, pod_role
-from infra.aws.substrate import Aws
+from infra.aws.pod_role import pod_role
+from infra.aws.substrate import Aws, Bound
 from infra.base.aws_types import STACK_TAG
 from infra.base.resources import Resources
 from infra.controllers.namespace import ControllerNamespace, ControllerNamespaceArgs
 from infra.exposure.settings import RecordsSettings
 from infra.kube import charts
+from infra.kube.network_policies import network_policy
 from infra.namespaces.aws import AGENT_CIDR, AGENT_PORT, way_out
 
 NAMESPACE = SERVICE_ACCOUNT = "external-dns"
@@ -60,15 +60,11 @@ class ExternalDns(pulumi.ComponentResource):
         ).substrate
         within = args.substrate.within(pulumi.Output.from_input(NAMESPACE))
         bound = pod_role(name, SERVICE_ACCOUNT, _rights(args), within, child)
-        agent = networking.v1.NetworkPolicy(
+        agent = network_policy(
             f"{name}-credentials",
-            metadata=meta.v1.ObjectMetaArgs(namespace=space.namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(),
-                policy_types=["Egress"],
-                egress=[way_out([AGENT_CIDR], AGENT_PORT)],
-            ),
-            opts=space.child(self),
+            space.namespace,
+            space.child(self),
+            egress=[way_out([AGENT_CIDR], AGENT_PORT)],
         )
         values = _values(args, bound)
         release = charts.release(name, charts.EXTERNAL_DNS, values, space, space.child(self, *bound.ready, agent))

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apiextensions, meta, networking
+from pulumi_kubernetes import apiextensions, meta
 
 from infra.base.names import dns_label
+from infra.base.ports import HTTPS
 from infra.exposure.login import open_to_programs, require_login
 from infra.exposure.settings import FIRST_PORT, GatewaySettings, ModelAccessSettings, NodePortSettings
 from infra.exposure.spec import Address, Forward, Login, Server, rebased
 from infra.kube import envoy_proxy
+from infra.kube.network_policies import Ingress, namespace_named, network_policy, peer, tcp
 from infra.kube.objects import LABEL_PREFIX, OURS
 from infra.kube.substrate import Kubernetes
 
-HTTPS = 443
 OWNER_LABEL = "gateway.envoyproxy.io/owning-gateway-name"
 """Label that Envoy Gateway gives a gateway's pods.
 Source: https://gateway.envoyproxy.io/docs/tasks/operations/customize-envoyproxy/"""
@@ -195,25 +196,13 @@ class GatewayExposure(pulumi.ComponentResource):
             )
 
     def _let_in(self, server: Server, namespace: pulumi.Output[str], port: pulumi.Input[int]) -> None:
-        proxies = networking.v1.NetworkPolicyPeerArgs(
-            namespace_selector=meta.v1.LabelSelectorArgs(
-                match_labels={"kubernetes.io/metadata.name": envoy_proxy.NAMESPACE}
-            ),
-            pod_selector=meta.v1.LabelSelectorArgs(match_labels={OWNER_LABEL: self._name}),
-        )
-        networking.v1.NetworkPolicy(
+        proxies = peer({OWNER_LABEL: self._name}, namespace_named(envoy_proxy.NAMESPACE))
+        network_policy(
             f"{self._name}-{server.name}",
-            metadata=meta.v1.ObjectMetaArgs(namespace=namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/serves": server.path}),
-                policy_types=["Ingress"],
-                ingress=[
-                    networking.v1.NetworkPolicyIngressRuleArgs(
-                        from_=[proxies], ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")]
-                    )
-                ],
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
+            namespace,
+            pulumi.ResourceOptions(parent=self),
+            pods={f"{LABEL_PREFIX}/serves": server.path},
+            ingress=[Ingress(from_=[proxies], ports=tcp(port))],
         )
 
     def _proxy(self, kubernetes: Mapping[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pulumi
 
+from infra.base.ports import HTTP, HTTPS
 from infra.exposure.settings import OidcSettings
 
 
@@ -16,7 +17,7 @@ class Server:
     """The same for all its URLs; first label of its host."""
 
     path: str
-    """The open path that ends at its pods, see `infra.kube.objects.open_to_callers`."""
+    """The open path that ends at its pods, see `infra.kube.network_policies.open_to_callers`."""
 
     pod_port: int | None = None
     """TCP port of its pods; None: the URL's."""
@@ -90,4 +91,4 @@ def rebased(url: str, base: str) -> str:
 
 
 def _default_port(scheme: str) -> int:
-    return {"http": 80, "https": 443}[scheme]
+    return {"http": HTTP, "https": HTTPS}[scheme]

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import meta, networking
+from pulumi_kubernetes import networking
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra.base.resources import Resources
 from infra.kube import charts
+from infra.kube.network_policies import Egress, namespace_named, network_policy, peer, tcp
 from infra.kube.objects import GPU, LABEL_PREFIX
 from infra.kube.substrate import Kubernetes
 
@@ -53,24 +54,13 @@ def metrics_exporter(
 
 def open_to_exporter(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> networking.v1.NetworkPolicy:
     """Let monitoring's pods in the substrate's namespace reach the exporter."""
-    exporter = networking.v1.NetworkPolicyPeerArgs(
-        namespace_selector=meta.v1.LabelSelectorArgs(match_labels={"kubernetes.io/metadata.name": NAMESPACE}),
-        pod_selector=meta.v1.LabelSelectorArgs(match_labels={"app.kubernetes.io/name": charts.DCGM_EXPORTER.name}),
-    )
-    return networking.v1.NetworkPolicy(
+    exporter = peer({"app.kubernetes.io/name": charts.DCGM_EXPORTER.name}, namespace_named(NAMESPACE))
+    return network_policy(
         name,
-        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
-        spec=networking.v1.NetworkPolicySpecArgs(
-            pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/serves": "monitoring"}),
-            policy_types=["Egress"],
-            egress=[
-                networking.v1.NetworkPolicyEgressRuleArgs(
-                    to=[exporter],
-                    ports=[networking.v1.NetworkPolicyPortArgs(port=METRICS_PORT, protocol="TCP")],
-                )
-            ],
-        ),
-        opts=substrate.child(parent),
+        substrate.namespace,
+        substrate.child(parent),
+        pods={f"{LABEL_PREFIX}/serves": "monitoring"},
+        egress=[Egress(to=[exporter], ports=tcp(METRICS_PORT))],
     )
 
 

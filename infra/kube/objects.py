@@ -6,10 +6,9 @@ Needs the Kubernetes SDK, which `local` does not have: only realizations on clus
 from collections.abc import Mapping, Sequence
 
 import pulumi
-from pulumi_kubernetes import core, meta, networking
+from pulumi_kubernetes import core, meta
 
 from infra.base.resources import Resources
-from infra.kube.substrate import Kubernetes
 
 LABEL_PREFIX = "mlplatform.dev"
 OURS = {f"{LABEL_PREFIX}/platform": "true"}
@@ -138,86 +137,3 @@ def variables(
             for key in sorted(keys)
         ),
     ]
-
-
-def open_to_callers(
-    name: str,
-    role: str,
-    ports: Sequence[int],
-    substrate: Kubernetes,
-    parent: pulumi.Resource,
-    *,
-    of_workload: bool = False,
-) -> networking.v1.NetworkPolicy:
-    """Let pods that say they call `role` reach the pods that serve it on `ports` (TCP).
-
-    Callers may run in every namespace of the stack. Servers in a workload's namespace, and those of one workload
-    (`of_workload`) in the platform's, admit callers from their own namespace and from the platform's only.
-    `open_to_roles` opens the egress of the callers.
-    """
-    calls = {f"{LABEL_PREFIX}/calls-{role}": "true"}
-    closed = of_workload or substrate.of_workload
-    callers = _closed_to_other_workloads(calls) if closed else [_peer(OURS, calls)]
-    return networking.v1.NetworkPolicy(
-        f"{name}-callers",
-        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
-        spec=networking.v1.NetworkPolicySpecArgs(
-            pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/serves": role}),
-            policy_types=["Ingress"],
-            ingress=[
-                networking.v1.NetworkPolicyIngressRuleArgs(
-                    from_=callers,
-                    ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports],
-                )
-            ],
-        ),
-        opts=substrate.child(parent),
-    )
-
-
-def open_to_roles(
-    name: str, roles: Sequence[str], namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
-) -> list[networking.v1.NetworkPolicy]:
-    """Let pods of a namespace that say they call a role reach the pods that serve it; one policy for each role.
-
-    Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
-    """
-    return [
-        networking.v1.NetworkPolicy(
-            f"{name}-calls-{role}",
-            metadata=meta.v1.ObjectMetaArgs(namespace=namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/calls-{role}": "true"}),
-                policy_types=["Egress"],
-                egress=[
-                    networking.v1.NetworkPolicyEgressRuleArgs(to=[_peer(OURS, {f"{LABEL_PREFIX}/serves": role})]),
-                ],
-            ),
-            opts=opts,
-        )
-        for role in roles
-    ]
-
-
-def _peer(namespaces: Mapping[str, str], pods: Mapping[str, str]) -> networking.v1.NetworkPolicyPeerArgs:
-    return networking.v1.NetworkPolicyPeerArgs(
-        namespace_selector=meta.v1.LabelSelectorArgs(match_labels=namespaces),
-        pod_selector=meta.v1.LabelSelectorArgs(match_labels=pods),
-    )
-
-
-def _closed_to_other_workloads(pods: Mapping[str, str]) -> list[networking.v1.NetworkPolicyPeerArgs]:
-    """Peers in the same namespace and in the platform's namespaces."""
-    wanted = meta.v1.LabelSelectorArgs(match_labels=pods)
-    return [
-        networking.v1.NetworkPolicyPeerArgs(pod_selector=wanted),
-        networking.v1.NetworkPolicyPeerArgs(namespace_selector=of_the_platform(), pod_selector=wanted),
-    ]
-
-
-def of_the_platform() -> meta.v1.LabelSelectorArgs:
-    """Selector of the platform's namespaces: those of the stack without the label of a workload."""
-    return meta.v1.LabelSelectorArgs(
-        match_labels=OURS,
-        match_expressions=[meta.v1.LabelSelectorRequirementArgs(key=WORKLOAD, operator="DoesNotExist")],
-    )

@@ -1,4 +1,4 @@
-"""One container of others' or ours, as every pod of the platform runs it: closed, bounded, without the cluster's token.
+"""Pods with one container, as the platform runs them: closed, bounded, without the cluster's token.
 
 Needs the Kubernetes SDK, which `local` does not have: only realizations on clusters import this module.
 """
@@ -97,7 +97,7 @@ class Serving:
     """What a container that serves has beyond one that runs to its end."""
 
     role: str
-    """What its callers say they call: see `infra.kube.objects.open_to_callers`."""
+    """What its callers say they call: see `infra.kube.network_policies.open_to_callers`."""
 
     port: int
 
@@ -133,14 +133,13 @@ def template(
     if data is not None:
         source = core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=data.source)
         volumes.append((core.v1.VolumeArgs(name="data", persistent_volume_claim=source), data.folder))
+    secret = kept_variables(f"{name}-secrets", name, args.secrets, args.substrate, parent)
     container = core.v1.ContainerArgs(
         name="main",
         image=args.image,
         command=list(args.command) if args.command is not None else None,
         args=list(args.arguments) or None,
-        env=variables(args.environment, _secret(name, args, parent), list(args.secrets)),
-        resources=requirements(args.resources),
-        security_context=container_security(),
+        env=variables(args.environment, secret, list(args.secrets)),
         volume_mounts=[
             core.v1.VolumeMountArgs(name=volume.name, mount_path=folder, read_only=_is_read_only(volume))
             for volume, folder in volumes
@@ -148,25 +147,84 @@ def template(
     )
     if serving is not None:
         container.ports = [core.v1.ContainerPortArgs(container_port=serving.port, name="main")]
-        container.startup_probe = _probe(serving.health, max(1, serving.start_seconds // PROBE_SECONDS))
-        container.readiness_probe = _probe(serving.health, 3)
-        container.liveness_probe = _probe(serving.health, 6)
+        starts = max(1, serving.start_seconds // PROBE_SECONDS)
+        container.startup_probe = probe(serving.health, starts, PROBE_SECONDS)
+        container.readiness_probe = probe(serving.health, 3, PROBE_SECONDS)
+        container.liveness_probe = probe(serving.health, 6, PROBE_SECONDS)
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
             labels=labels(name, serves=serving.role if serving else None, calls=args.calls)
         ),
-        spec=core.v1.PodSpecArgs(
-            automount_service_account_token=False,
-            service_account_name=args.service_account,
-            security_context=pod_security(args.user),
-            enable_service_links=False,
-            restart_policy=None if serving else "Never",
-            node_selector=node_selector(args.resources),
-            tolerations=tolerations(args.resources),
-            containers=[container],
-            volumes=[volume for volume, _ in volumes],
+        spec=closed(
+            container,
+            [volume for volume, _ in volumes],
+            args.resources,
+            service_account=args.service_account,
+            user=args.user,
+            restart=None if serving else "Never",
         ),
     )
+
+
+def closed(
+    container: core.v1.ContainerArgs,
+    volumes: Sequence[core.v1.VolumeArgs],
+    resources: Resources,
+    *,
+    service_account: pulumi.Input[str] | None,
+    user: int = USER,
+    token: bool = False,
+    restart: str | None = None,
+) -> core.v1.PodSpecArgs:
+    """The pod around a container: Pod Security `restricted`, bounded, on the nodes that its resources ask for.
+
+    `token`: whether it calls the cluster's API; `restart`: restart policy, None leaves it to the pod's owner.
+    """
+    container.resources = requirements(resources)
+    container.security_context = container_security()
+    return core.v1.PodSpecArgs(
+        automount_service_account_token=token,
+        service_account_name=service_account,
+        security_context=pod_security(user),
+        enable_service_links=False,
+        restart_policy=restart,
+        node_selector=node_selector(resources),
+        tolerations=tolerations(resources),
+        containers=[container],
+        volumes=list(volumes),
+    )
+
+
+def probe(health: core.v1.ProbeArgs, failures: int, period_seconds: int) -> core.v1.ProbeArgs:
+    """How often to ask, and how many failures in a row tell a server that hangs from one that is busy."""
+    return core.v1.ProbeArgs(
+        http_get=health.http_get,
+        exec_=health.exec_,
+        period_seconds=period_seconds,
+        timeout_seconds=5,
+        failure_threshold=failures,
+    )
+
+
+def scratch_volume(name: str, resources: Resources) -> core.v1.VolumeArgs:
+    """A folder that a container may write to, empty at each start and bounded."""
+    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=mebibytes(resources.ephemeral_storage_mib))
+    return core.v1.VolumeArgs(name=name, empty_dir=source)
+
+
+def kept_variables(
+    name: str, pod: str, secrets: Mapping[str, pulumi.Input[str]], substrate: Kubernetes, parent: pulumi.Resource
+) -> pulumi.Output[str] | None:
+    """Name of a Secret with variables of the pods named `pod`; None without any.
+
+    Never changed: another value makes a Secret of another name, so that the pods that name it are rolled.
+    """
+    if not secrets:
+        return None
+    secret = core.v1.Secret(
+        name, metadata=metadata(pod, substrate), string_data=dict(secrets), immutable=True, opts=substrate.child(parent)
+    )
+    return secret.metadata.name
 
 
 def metadata(name: str, substrate: Kubernetes, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
@@ -176,26 +234,8 @@ def metadata(name: str, substrate: Kubernetes, annotations: Mapping[str, str] | 
     )
 
 
-def _secret(name: str, args: PodArgs, parent: pulumi.Resource) -> pulumi.Output[str] | None:
-    if not args.secrets:
-        return None
-    secret = core.v1.Secret(
-        f"{name}-secrets",
-        metadata=metadata(name, args.substrate),
-        string_data=dict(args.secrets),
-        # Never changed: another value makes a Secret of another name, so that the pods that name it are rolled.
-        immutable=True,
-        opts=args.substrate.child(parent),
-    )
-    return secret.metadata.name
-
-
 def _scratch(args: PodArgs) -> list[tuple[core.v1.VolumeArgs, str]]:
-    source = core.v1.EmptyDirVolumeSourceArgs(size_limit=mebibytes(args.resources.ephemeral_storage_mib))
-    return [
-        (core.v1.VolumeArgs(name=f"scratch-{number}", empty_dir=source), folder)
-        for number, folder in enumerate(args.scratch)
-    ]
+    return [(scratch_volume(f"scratch-{number}", args.resources), folder) for number, folder in enumerate(args.scratch)]
 
 
 def _files(name: str, args: PodArgs, parent: pulumi.Resource) -> list[tuple[core.v1.VolumeArgs, str]]:
@@ -235,13 +275,3 @@ def _file_volume(
 
 def _is_read_only(volume: core.v1.VolumeArgs) -> bool:
     return volume.empty_dir is None and volume.persistent_volume_claim is None
-
-
-def _probe(health: core.v1.ProbeArgs, failures: int) -> core.v1.ProbeArgs:
-    return core.v1.ProbeArgs(
-        http_get=health.http_get,
-        exec_=health.exec_,
-        period_seconds=PROBE_SECONDS,
-        timeout_seconds=5,
-        failure_threshold=failures,
-    )

@@ -7,7 +7,8 @@ from pulumi_kubernetes import apps, core, meta, policy
 
 from infra.base import names, protection
 from infra.base.volume import Volume
-from infra.kube.objects import labels, open_to_callers, selector
+from infra.kube.network_policies import open_to_callers
+from infra.kube.objects import labels, selector
 from infra.kube.pod import Mount, PodArgs, Serving, metadata, template
 from infra.kube.substrate import Kubernetes
 
@@ -76,6 +77,22 @@ def claim(name: str, volume: Volume, substrate: Kubernetes, parent: pulumi.Resou
     )
 
 
+def disruption_budget(
+    name: str, about: meta.v1.ObjectMetaArgs, substrate: Kubernetes, parent: pulumi.Resource
+) -> policy.v1.PodDisruptionBudget:
+    """At most one pod at a time is taken away by a node's drain; one that is not ready does not hold the drain up."""
+    return policy.v1.PodDisruptionBudget(
+        f"{name}-disruption",
+        metadata=about,
+        spec=policy.v1.PodDisruptionBudgetSpecArgs(
+            max_unavailable=1,
+            unhealthy_pod_eviction_policy="AlwaysAllow",
+            selector=meta.v1.LabelSelectorArgs(match_labels=selector(name)),
+        ),
+        opts=substrate.child(parent),
+    )
+
+
 def _service(name: str, args: ServerArgs, parent: pulumi.Resource) -> core.v1.Service:
     port = args.serving.port
     return core.v1.Service(
@@ -100,14 +117,7 @@ def _service(name: str, args: ServerArgs, parent: pulumi.Resource) -> core.v1.Se
 def _deployment(name: str, args: ServerArgs, parent: pulumi.Resource) -> apps.v1.Deployment:
     pods = meta.v1.LabelSelectorArgs(match_labels=selector(name))
     if args.replicas > 1:
-        policy.v1.PodDisruptionBudget(
-            f"{name}-disruption",
-            metadata=metadata(name, args.substrate),
-            spec=policy.v1.PodDisruptionBudgetSpecArgs(
-                max_unavailable=1, unhealthy_pod_eviction_policy="AlwaysAllow", selector=pods
-            ),
-            opts=args.substrate.child(parent),
-        )
+        disruption_budget(name, metadata(name, args.substrate), args.substrate, parent)
     return apps.v1.Deployment(
         f"{name}-server",
         metadata=metadata(name, args.substrate),

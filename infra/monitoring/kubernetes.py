@@ -17,7 +17,8 @@ from pulumi_kubernetes.helm.v3 import Release
 from infra.base import names
 from infra.base.resources import Resources
 from infra.kube import charts
-from infra.kube.objects import labels, open_to_callers
+from infra.kube.network_policies import open_to_callers
+from infra.kube.objects import labels
 from infra.kube.pod import Serving, http_health
 from infra.kube.server import Data, Server, ServerArgs
 from infra.kube.substrate import Kubernetes

@@ -9,10 +9,11 @@ from typing import Any
 
 import pulumi
 import yaml
-from pulumi_kubernetes import meta, networking
+from pulumi_kubernetes import networking
 
 from infra.exposure.spec import Address
-from infra.kube.objects import LABEL_PREFIX, OURS, of_the_platform
+from infra.kube.network_policies import Egress, Ingress, network_policy, of_the_platform, peer, tcp
+from infra.kube.objects import LABEL_PREFIX, OURS
 from infra.kube.substrate import Kubernetes
 from infra.monitoring.spec import Webhook
 
@@ -97,21 +98,12 @@ def matcher(text: str) -> Mapping[str, str]:
 
 def reach(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> networking.v1.NetworkPolicy:
     """Let monitoring's pods connect to every pod of ours that lets them in, and to kubelets."""
-    ours = networking.v1.NetworkPolicyPeerArgs(namespace_selector=meta.v1.LabelSelectorArgs(match_labels=OURS))
-    return networking.v1.NetworkPolicy(
+    return network_policy(
         name,
-        metadata=meta.v1.ObjectMetaArgs(namespace=substrate.namespace),
-        spec=networking.v1.NetworkPolicySpecArgs(
-            pod_selector=meta.v1.LabelSelectorArgs(match_labels=MONITORING),
-            policy_types=["Egress"],
-            egress=[
-                networking.v1.NetworkPolicyEgressRuleArgs(to=[ours]),
-                networking.v1.NetworkPolicyEgressRuleArgs(
-                    ports=[networking.v1.NetworkPolicyPortArgs(port=KUBELET_PORT, protocol="TCP")]
-                ),
-            ],
-        ),
-        opts=substrate.child(parent),
+        substrate.namespace,
+        substrate.child(parent),
+        pods=MONITORING,
+        egress=[Egress(to=[peer(namespaces=OURS)]), Egress(ports=tcp(KUBELET_PORT))],
     )
 
 
@@ -120,27 +112,12 @@ def open_to_monitoring(
 ) -> networking.v1.NetworkPolicy:
     """Let monitoring's pods in on the port of a URL, or of `host:port`, in that Service's namespace."""
     address = url.apply(lambda known: Address.of(known if "://" in known else f"http://{known}"))
-    monitoring = networking.v1.NetworkPolicyPeerArgs(
-        namespace_selector=of_the_platform(), pod_selector=meta.v1.LabelSelectorArgs(match_labels=MONITORING)
-    )
-    return networking.v1.NetworkPolicy(
+    return network_policy(
         name,
-        metadata=meta.v1.ObjectMetaArgs(namespace=address.apply(lambda known: known.namespace)),
-        spec=networking.v1.NetworkPolicySpecArgs(
-            pod_selector=meta.v1.LabelSelectorArgs(
-                match_labels={"app.kubernetes.io/name": address.apply(lambda known: known.service)}
-            ),
-            policy_types=["Ingress"],
-            ingress=[
-                networking.v1.NetworkPolicyIngressRuleArgs(
-                    from_=[monitoring],
-                    ports=[
-                        networking.v1.NetworkPolicyPortArgs(
-                            port=address.apply(lambda known: known.port), protocol="TCP"
-                        )
-                    ],
-                )
-            ],
-        ),
-        opts=substrate.child(parent),
+        address.apply(lambda known: known.namespace),
+        substrate.child(parent),
+        pods={"app.kubernetes.io/name": address.apply(lambda known: known.service)},
+        ingress=[
+            Ingress(from_=[peer(MONITORING, of_the_platform())], ports=tcp(address.apply(lambda known: known.port)))
+        ],
     )

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 import pulumi
-from pulumi_kubernetes import meta, networking
+from pulumi_kubernetes import networking
 
 from infra.aws.substrate import Network
+from infra.base.ports import HTTPS, POSTGRES, REDIS
+from infra.kube.network_policies import network_policy, tcp
 from infra.kube.objects import LABEL_PREFIX
 
 AGENT_CIDR, AGENT_PORT = "169.254.170.23/32", 80
 """The Pod Identity agent of each node, from which SDKs get credentials.
 Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html"""
-HTTPS, POSTGRES, REDIS = 443, 5432, 6379
 
 
 def open_to_managed(
@@ -38,15 +39,12 @@ def open_to_managed(
         **{role: [way_out(network.data_cidrs, port)] for role, port in (databases or {}).items()},
     }
     return [
-        networking.v1.NetworkPolicy(
+        network_policy(
             f"{name}-managed-{role}",
-            metadata=meta.v1.ObjectMetaArgs(namespace=namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels={f"{LABEL_PREFIX}/calls-{role}": "true"}),
-                policy_types=["Egress"],
-                egress=rules,
-            ),
-            opts=opts,
+            namespace,
+            opts,
+            pods={f"{LABEL_PREFIX}/calls-{role}": "true"},
+            egress=rules,
         )
         for role, rules in ways.items()
     ]
@@ -59,6 +57,4 @@ def way_out(cidrs: pulumi.Input[Sequence[str]], port: int) -> networking.v1.Netw
             networking.v1.NetworkPolicyPeerArgs(ip_block=networking.v1.IPBlockArgs(cidr=cidr)) for cidr in known
         ]
     )
-    return networking.v1.NetworkPolicyEgressRuleArgs(
-        to=peers, ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")]
-    )
+    return networking.v1.NetworkPolicyEgressRuleArgs(to=peers, ports=tcp(port))

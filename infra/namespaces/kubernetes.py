@@ -1,18 +1,18 @@
-"""A namespace with its guards. What pods may connect to is said by whoever makes them: see `infra.kube.objects`."""
+"""A namespace with its guards. What its pods may connect to, components say: see `infra.kube.network_policies`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 import pulumi
-from pulumi_kubernetes import core, meta, networking
+from pulumi_kubernetes import core, meta
 
 from infra.compute.spec import Role
-from infra.kube.objects import CALLS_API_SERVER, GPU, JUDGED, OURS, WORKLOAD, open_to_roles
+from infra.kube.network_policies import namespace_named, network_policy, open_to_roles, peer, to_api_server, to_dns
+from infra.kube.objects import CALLS_API_SERVER, GPU, JUDGED, OURS, WORKLOAD
 from infra.namespaces.settings import Quota
 
-DNS_PORT = 53
-API_SERVER_PORTS = (443, 6443)
+CLUSTER_DNS = peer({"k8s-app": "kube-dns"}, namespace_named("kube-system"))
 DEFAULT_MEMORY_MIB = 256
 DEFAULT_CPU_MILLICORES = 100
 
@@ -69,9 +69,11 @@ class GuardedNamespace(pulumi.ComponentResource):
         self.namespace = namespace.metadata.name
         guards = [
             self._defaults(name, child),
-            self._policy(f"{name}-closed", {}, ["Ingress", "Egress"], child),
-            self._policy(f"{name}-dns", {}, ["Egress"], child, _dns()),
-            self._policy(f"{name}-api-server", CALLS_API_SERVER, ["Egress"], child, _api_server()),
+            network_policy(f"{name}-closed", self.namespace, child, ingress=[], egress=[]),
+            network_policy(f"{name}-dns", self.namespace, child, egress=[to_dns(CLUSTER_DNS)]),
+            network_policy(
+                f"{name}-api-server", self.namespace, child, pods=CALLS_API_SERVER, egress=[to_api_server()]
+            ),
             *open_to_roles(name, get_args(Role), self.namespace, child),
         ]
         last = pulumi.ResourceOptions(parent=self, depends_on=[*guards, *args.needs])
@@ -116,43 +118,3 @@ class GuardedNamespace(pulumi.ComponentResource):
             ),
             opts=child,
         )
-
-    def _policy(
-        self,
-        name: str,
-        pods: dict[str, str],
-        types: list[str],
-        child: pulumi.ResourceOptions,
-        egress: networking.v1.NetworkPolicyEgressRuleArgs | None = None,
-    ) -> networking.v1.NetworkPolicy:
-        return networking.v1.NetworkPolicy(
-            name,
-            metadata=meta.v1.ObjectMetaArgs(namespace=self.namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels=pods or None),
-                policy_types=types,
-                egress=[egress] if egress else None,
-            ),
-            opts=child,
-        )
-
-
-def _dns() -> networking.v1.NetworkPolicyEgressRuleArgs:
-    return networking.v1.NetworkPolicyEgressRuleArgs(
-        to=[
-            networking.v1.NetworkPolicyPeerArgs(
-                namespace_selector=meta.v1.LabelSelectorArgs(
-                    match_labels={"kubernetes.io/metadata.name": "kube-system"}
-                ),
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels={"k8s-app": "kube-dns"}),
-            )
-        ],
-        ports=[networking.v1.NetworkPolicyPortArgs(port=DNS_PORT, protocol=protocol) for protocol in ("UDP", "TCP")],
-    )
-
-
-def _api_server() -> networking.v1.NetworkPolicyEgressRuleArgs:
-    """Any address on its ports: it is no pod, and nobody knows its address before the cluster is there."""
-    return networking.v1.NetworkPolicyEgressRuleArgs(
-        ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in API_SERVER_PORTS]
-    )

@@ -12,6 +12,7 @@ import pulumi
 from pulumi_aws import ec2
 
 from infra.aws.account import Account, Statement, encryption_key, log_group, logs_use, role, service_trust
+from infra.base.ports import HTTPS
 from infra.network.settings import ExistingVpcSettings, VpcSettings
 
 
@@ -196,8 +197,8 @@ class Vpc(pulumi.ComponentResource):
                 {
                     "description": "HTTPS from the VPC",
                     "protocol": "tcp",
-                    "from_port": 443,
-                    "to_port": 443,
+                    "from_port": HTTPS,
+                    "to_port": HTTPS,
                     "cidr_blocks": [self._args.settings.cidr],
                 }
             ],

@@ -14,12 +14,12 @@ from infra.aws.account import encryption_key, log_group, logs_use
 from infra.aws.data_network import security_group
 from infra.aws.substrate import Aws
 from infra.base import protection
+from infra.base.ports import REDIS
 from infra.online_store import acl
 from infra.online_store.acl import ROLES, Access
 from infra.online_store.login import Login
 from infra.online_store.settings import ElastiCacheSettings
 
-PORT = 6379
 TOKEN_LENGTH = 64
 """Characters; AWS takes 16 to 128.
 Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth.html"""
@@ -84,7 +84,7 @@ class ElastiCache(pulumi.ComponentResource):
         subnets = elasticache.SubnetGroup(
             f"{name}-subnets", subnet_ids=list(args.substrate.network.data_subnet_ids.values()), opts=self._child
         )
-        group = security_group(f"{name}-access", PORT, args.substrate.network, args.substrate.cluster, self._child)
+        group = security_group(f"{name}-access", REDIS, args.substrate.network, args.substrate.cluster, self._child)
         self.ready = primary = elasticache.ReplicationGroup(
             f"{name}-nodes",
             description="Online features",
@@ -94,7 +94,7 @@ class ElastiCache(pulumi.ComponentResource):
             num_cache_clusters=settings.nodes,
             automatic_failover_enabled=True,
             multi_az_enabled=True,
-            port=PORT,
+            port=REDIS,
             parameter_group_name=self._parameters().name,
             subnet_group_name=subnets.name,
             security_group_ids=[group.id],
@@ -121,7 +121,7 @@ class ElastiCache(pulumi.ComponentResource):
             opts=guarded,
         )
 
-        self.address = pulumi.Output.concat(primary.primary_endpoint_address, f":{PORT}")
+        self.address = pulumi.Output.concat(primary.primary_endpoint_address, f":{REDIS}")
         self.url = pulumi.Output.concat("rediss://", self.address)
         self.register_outputs({"url": self.url, "address": self.address})
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_random
 
+from infra.base.ports import REDIS
 from infra.base.resources import Resources
 from infra.kube.pod import Files, Mount, Serving, command_health
 from infra.kube.server import Data, Server, ServerArgs
@@ -15,7 +16,6 @@ from infra.online_store.acl import ROLES, Access
 from infra.online_store.login import Login
 from infra.online_store.settings import RedisOnKubernetesSettings
 
-PORT = 6379
 DATA = "/data"
 CONFIGURATION = "/etc/redis"
 CERTIFICATE = "/etc/redis-tls"
@@ -32,10 +32,10 @@ daemonize no
 {users}
 """
 """See https://redis.io/docs/latest/operate/oss_and_stack/management/config/"""
-PLAIN = f"port {PORT}"
+PLAIN = f"port {REDIS}"
 ENCRYPTED = f"""\
 port 0
-tls-port {PORT}
+tls-port {REDIS}
 tls-cert-file {CERTIFICATE}/tls.crt
 tls-key-file {CERTIFICATE}/tls.key
 tls-auth-clients no"""
@@ -86,7 +86,7 @@ class RedisOnKubernetes(pulumi.ComponentResource):
         server = Server(name, self._server(args), child)
 
         self.ready = server.ready
-        self.address = pulumi.Output.format("{0}:{1}", server.host, PORT)
+        self.address = pulumi.Output.format("{0}:{1}", server.host, REDIS)
         self.tls = args.settings.tls_secret is not None
         self.url = pulumi.Output.concat("rediss://" if self.tls else "redis://", self.address)
         self.register_outputs({"url": self.url, "address": self.address, "password": self._password, "tls": self.tls})
@@ -119,10 +119,10 @@ class RedisOnKubernetes(pulumi.ComponentResource):
             resources=Resources(memory_mib=settings.maxmemory_mib * 2),
             serving=Serving(
                 role="online-store",
-                port=PORT,
+                port=REDIS,
                 health=command_health(
                     # The probe asks its own pod, by an address that no certificate names.
-                    *["redis-cli", "-e", "-p", str(PORT), *(["--tls", "--insecure"] if secret else []), "ping"]
+                    *["redis-cli", "-e", "-p", str(REDIS), *(["--tls", "--insecure"] if secret else []), "ping"]
                 ),
                 start_seconds=120,
             ),

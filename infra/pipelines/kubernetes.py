@@ -10,12 +10,13 @@ from infra.artifact_store import ArtifactStore
 from infra.artifact_store.folders import PIPELINES
 from infra.aws.substrate import Aws
 from infra.base import names
+from infra.base.ports import MYSQL
 from infra.database import Database
-from infra.database.mysql import PORT as MYSQL_PORT
 from infra.database.mysql import MysqlOnKubernetes, MysqlOnKubernetesArgs, MysqlServer
 from infra.identity import Grant, Identity, Need, Principal
 from infra.kube import authority
-from infra.kube.objects import labels, open_to_callers
+from infra.kube.network_policies import Egress, Ingress, network_policy, open_to_callers, peer, to_api_server
+from infra.kube.objects import labels
 from infra.kube.substrate import Kubernetes
 from infra.namespaces.aws import open_to_managed
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
@@ -213,20 +214,13 @@ class KfpOnKubernetes(pulumi.ComponentResource):
 
     def _paths(self) -> list[pulumi.Resource]:
         """KFP's parts reach each other and the cluster's API; callers reach its API and pages."""
-        inside = networking.v1.NetworkPolicyPeerArgs(pod_selector=meta.v1.LabelSelectorArgs(match_labels={}))
-        api = networking.v1.NetworkPolicyEgressRuleArgs(
-            ports=[networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in (443, 6443)]
-        )
-        within = networking.v1.NetworkPolicy(
+        within = network_policy(
             f"{self._name}-inside",
-            metadata=meta.v1.ObjectMetaArgs(namespace=self._substrate.namespace),
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.v1.LabelSelectorArgs(match_labels={}),
-                policy_types=["Ingress", "Egress"],
-                ingress=[networking.v1.NetworkPolicyIngressRuleArgs(from_=[inside])],
-                egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[inside]), api],
-            ),
-            opts=self._substrate.child(self),
+            self._substrate.namespace,
+            self._substrate.child(self),
+            pods={},
+            ingress=[Ingress(from_=[peer({})])],
+            egress=[Egress(to=[peer({})]), to_api_server()],
         )
         return [
             within,
@@ -243,7 +237,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
             aws.network,
             self._substrate.namespace,
             pulumi.ResourceOptions(parent=self),
-            {DATABASE_ROLE: MYSQL_PORT} if isinstance(self._args.settings, KfpOnAwsSettings) else {},
+            {DATABASE_ROLE: MYSQL} if isinstance(self._args.settings, KfpOnAwsSettings) else {},
         )
 
     def _config_map(self, name: str, data: pulumi.Input[Mapping[str, pulumi.Input[str]]]) -> core.v1.ConfigMap:

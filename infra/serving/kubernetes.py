@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import meta
 
-from infra.compute.kubernetes import PORT, disruption_budget, service, url
+from infra.compute.kubernetes import PORT, service, url
 from infra.compute.pod import Server, TaskOnKubernetesArgs, pod
-from infra.kube import objects
+from infra.kube import network_policies, objects
+from infra.kube.server import disruption_budget
 from infra.serving.inference_service import CONTAINER, Predictor, inference_service
 from infra.serving.settings import KserveOnKubernetesSettings
 from infra.serving.spec import ModelServerSpec
@@ -50,9 +51,9 @@ class ModelServerOnKubernetes(pulumi.ComponentResource):
         made = pod(name, spec, args, self, server=server, container=CONTAINER)
         made.spec.topology_spread_constraints = [objects.spread(name)]
         service(name, made.labels, PORT, substrate, self)
-        objects.open_to_callers(name, ROLE, [PORT], substrate, self)
+        network_policies.open_to_callers(name, ROLE, [PORT], substrate, self)
         if settings.max_replicas > 1:
-            disruption_budget(name, substrate, self)
+            disruption_budget(name, meta.v1.ObjectMetaArgs(namespace=substrate.namespace), substrate, self)
         self.ready = inference_service(
             f"{name}-predictor",
             meta.v1.ObjectMetaArgs(name=name, namespace=substrate.namespace, labels=objects.labels(name)),
