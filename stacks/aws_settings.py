@@ -5,37 +5,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from infra.admission.settings import AdmissionSettings
 from infra.artifact_store.settings import S3Settings
 from infra.autoscaler.settings import AutoscalerSettings
 from infra.base.aws_types import AccountId, Region, overlaps, region_of
 from infra.base.names import DnsLabel
-from infra.base.settings import Secret, Settings
+from infra.base.settings import Settings
 from infra.base.supply import Supply
 from infra.budget.settings import BudgetSettings
 from infra.ci_access.settings import CiAccessSettings, GithubOidcSettings
 from infra.cluster.settings import EksClusterSettings, EksSettings
-from infra.compute.settings import ComputeOnKubernetesSettings
-from infra.controllers.settings import ControllersSettings
-from infra.credentials.settings import RandomCredentialsSettings
 from infra.database.settings import RdsPostgresSettings
 from infra.exposure.settings import AwsExposureSettings
-from infra.feature_store.settings import FeastOnKubernetesSettings
 from infra.gpu_node_pool.gpu_types import GPU_TYPES, unsold
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings, NoGpuNodesSettings
 from infra.identity.settings import IrsaSettings, PodIdentitySettings
-from infra.monitoring.settings import PrometheusOnKubernetesSettings
-from infra.namespaces.settings import NamespacesSettings
 from infra.network.settings import NetworkSettings
 from infra.node_pool.settings import NodePoolSettings
 from infra.online_store.settings import ElastiCacheSettings
 from infra.pipelines.settings import AwsPipelinesSettings
-from infra.policy_server.settings import OpaOnKubernetesSettings
 from infra.registry.settings import RegistrySettings
-from infra.serving.settings import KserveOnKubernetesSettings
-from infra.tracking.settings import MlflowOnKubernetesSettings
-from policies.settings import PolicySettings
-from stacks.workload_settings import WorkloadsSettings, refuse_files_of_this_machine
+from stacks.cluster_settings import ClusterStack
 
 CI_ROLE = "arn:aws:iam::{account}:role/mlplatform/{name}"
 """A role that `ci_access` makes."""
@@ -68,8 +57,8 @@ class AwsSubstrateSettings(Settings):
     """Where others' images, charts and manifests come from."""
 
 
-class AwsStack(WorkloadsSettings):
-    """The stack file of a stack on AWS: one block per role, one per workload."""
+class AwsStack(ClusterStack):
+    """The stack file of a stack on AWS: what `ClusterStack` holds, and where it stands."""
 
     substrate: AwsSubstrateSettings
     network: NetworkSettings
@@ -80,25 +69,12 @@ class AwsStack(WorkloadsSettings):
     registry: RegistrySettings
     budget: BudgetSettings
     ci_access: CiAccessSettings
-    admission: AdmissionSettings
-    namespaces: NamespacesSettings
-    controllers: ControllersSettings
     exposure: AwsExposureSettings
     identity: Annotated[PodIdentitySettings | IrsaSettings, Field(discriminator="kind")]
-    credentials: RandomCredentialsSettings
     database: RdsPostgresSettings
     artifact_store: S3Settings
     online_store: ElastiCacheSettings
-    feature_store: FeastOnKubernetesSettings
-    tracking: MlflowOnKubernetesSettings
     pipelines: AwsPipelinesSettings
-    policy_server: OpaOnKubernetesSettings
-    monitoring: PrometheusOnKubernetesSettings
-    compute: ComputeOnKubernetesSettings
-    serving: KserveOnKubernetesSettings
-    policies: PolicySettings = PolicySettings()
-    login_client_secret: Secret | None = None
-    """Secret of the client at the login's provider, where exposure has one: `pulumi config set --secret`."""
 
     @model_validator(mode="after")
     def _one_region(self) -> "AwsStack":
@@ -225,7 +201,3 @@ class AwsStack(WorkloadsSettings):
                     f"add it to cluster.{key}"
                 )
         return self
-
-    @model_validator(mode="after")
-    def _no_file_of_this_machine(self) -> "AwsStack":
-        return refuse_files_of_this_machine(self)

@@ -19,7 +19,7 @@ from infra.kube.substrate import Kubernetes
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
 from infra.substrate import Substrate
 from policies import exemptions, gatekeeper
-from stacks.aws_settings import AwsStack
+from stacks.cluster_settings import ClusterStack
 from stacks.settings import KubernetesStack
 from stacks.surroundings import Surroundings
 
@@ -69,14 +69,14 @@ def substrates(settings: KubernetesStack, surroundings: Surroundings) -> Substra
     )
 
 
-def client_secret(settings: KubernetesStack | AwsStack) -> str | None:
+def client_secret(settings: ClusterStack) -> str | None:
     """Of the client at the login's provider."""
     secret = settings.login_client_secret
     return None if secret is None else secret.get_secret_value()
 
 
 def guarded(
-    settings: KubernetesStack | AwsStack,
+    settings: ClusterStack,
     bare: Kubernetes,
     surroundings: Surroundings,
     nodes: Sequence[pulumi.Resource],
@@ -114,7 +114,7 @@ def _host(settings: PlainClusterSettings, surroundings: Surroundings) -> pulumi.
     return pulumi.ResourceOptions(providers=[HostProvider("host", root=str(surroundings.folder))])
 
 
-def _rules(settings: KubernetesStack | AwsStack, surroundings: Surroundings) -> admission.Rules:
+def _rules(settings: ClusterStack, surroundings: Surroundings) -> admission.Rules:
     """The policies on namespaces of ours."""
     today = surroundings.today or dt.datetime.now(dt.UTC).date()
     return admission.Rules(

@@ -11,30 +11,28 @@ import pulumi
 import yaml
 from pydantic import ValidationError, model_validator
 
-from infra.admission.settings import AdmissionSettings
 from infra.artifact_store.settings import VersitygwOnHostSettings, VersitygwOnKubernetesSettings
 from infra.base import data_paths, images, paths
-from infra.base.settings import Secret, Settings
+from infra.base.settings import Settings
 from infra.base.supply import Supply
 from infra.cluster.settings import PlainClusterSettings
-from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings
-from infra.controllers.settings import ControllersSettings
-from infra.credentials.settings import GeneratedOnHostSettings, RandomCredentialsSettings
+from infra.compute.settings import ComputeOnHostSettings
+from infra.credentials.settings import GeneratedOnHostSettings
 from infra.database.settings import PostgresOnKubernetesSettings, SqliteOnHostSettings
 from infra.exposure.settings import ExposureSettings
-from infra.feature_store.settings import FeastOnHostSettings, FeastOnKubernetesSettings
+from infra.feature_store.settings import FeastOnHostSettings
 from infra.gpu_node_pool.settings import GpuNodePoolSettings
 from infra.identity.settings import StoreKeysSettings
-from infra.monitoring.settings import PrometheusOnHostSettings, PrometheusOnKubernetesSettings
-from infra.namespaces.settings import NamespacesSettings
+from infra.monitoring.settings import PrometheusOnHostSettings
 from infra.online_store.settings import RedisOnHostSettings, RedisOnKubernetesSettings
 from infra.pipelines.settings import KfpInProcessSettings, PipelinesSettings
-from infra.policy_server.settings import OpaOnHostSettings, OpaOnKubernetesSettings
-from infra.serving.settings import KserveOnHostSettings, KserveOnKubernetesSettings
-from infra.tracking.settings import MlflowOnHostSettings, MlflowOnKubernetesSettings
+from infra.policy_server.settings import OpaOnHostSettings
+from infra.serving.settings import KserveOnHostSettings
+from infra.tracking.settings import MlflowOnHostSettings
 from policies.settings import PolicySettings
 from stacks.aws_settings import AwsStack
-from stacks.workload_settings import NO_FILE_FOR_PODS, WorkloadsSettings, refuse_files_of_this_machine, with_blocks
+from stacks.cluster_settings import ClusterStack
+from stacks.workload_settings import NO_FILE_FOR_PODS, WorkloadsSettings, with_blocks
 from workloads.lifecycle.base.settings import STORED, drill_profile
 
 PROJECT = "mlplatform"
@@ -105,35 +103,18 @@ class KubernetesSubstrateSettings(Settings):
     """Where others' images, charts and manifests come from."""
 
 
-class KubernetesStack(WorkloadsSettings):
-    """The stack file of a stack on a Kubernetes cluster: one block per role, one per workload."""
+class KubernetesStack(ClusterStack):
+    """The stack file of a stack on a Kubernetes cluster: what `ClusterStack` holds, and where it stands."""
 
     substrate: KubernetesSubstrateSettings
     cluster: PlainClusterSettings
-    admission: AdmissionSettings
-    controllers: ControllersSettings
-    namespaces: NamespacesSettings
     gpu_node_pool: GpuNodePoolSettings
     exposure: ExposureSettings
     identity: StoreKeysSettings
-    credentials: RandomCredentialsSettings
     database: PostgresOnKubernetesSettings
     artifact_store: VersitygwOnKubernetesSettings
     online_store: RedisOnKubernetesSettings
-    feature_store: FeastOnKubernetesSettings
-    tracking: MlflowOnKubernetesSettings
     pipelines: PipelinesSettings
-    policy_server: OpaOnKubernetesSettings
-    monitoring: PrometheusOnKubernetesSettings
-    compute: ComputeOnKubernetesSettings
-    serving: KserveOnKubernetesSettings
-    policies: PolicySettings = PolicySettings()
-    login_client_secret: Secret | None = None
-    """Secret of the client at the login's provider, where exposure has one: `pulumi config set --secret`."""
-
-    @model_validator(mode="after")
-    def _no_file_of_this_machine(self) -> "KubernetesStack":
-        return refuse_files_of_this_machine(self)
 
 
 StackSettings = LocalStack | KubernetesStack | AwsStack

@@ -5,9 +5,8 @@ from typing import Any
 
 from infra.base import names
 from infra.gpu_node_pool.settings import GpuNodePoolSettings, LabelledNodesSettings, NoGpuNodesSettings
-from stacks.aws_settings import AwsStack
+from stacks.cluster_settings import ClusterStack
 from stacks.commands.kubectl import LABEL, ClusterError, Kubectl
-from stacks.settings import KubernetesStack
 from workloads.lifecycle.operations.doctor.probes import Finding
 
 WEBHOOK = "gatekeeper-validating-webhook-configuration"
@@ -27,7 +26,7 @@ SHOWN = 5
 ENDED = ("Succeeded", "Failed")
 
 
-def admission(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding:
+def admission(cluster: Kubectl, settings: ClusterStack) -> Finding:
     """The webhook answers, refuses what a rule forbids, and is as strict as the stack file says while it is away.
 
     Raises: ClusterError.
@@ -57,7 +56,7 @@ def admission(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding
     )
 
 
-def identity(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding:
+def identity(cluster: Kubectl, settings: ClusterStack) -> Finding:
     """Every workload runs as a service account of its own, and every Secret that it is given is there.
 
     Raises: ClusterError.
@@ -115,7 +114,7 @@ def _values(found: Any, key: str) -> Iterator[Any]:
             yield from _values(each, key)
 
 
-def gpus(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding:
+def gpus(cluster: Kubectl, settings: ClusterStack) -> Finding:
     """What pods ask for, against what the nodes have and what the pool may grow to.
 
     Raises: ClusterError.
