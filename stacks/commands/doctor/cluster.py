@@ -5,8 +5,10 @@ from typing import Any
 
 from infra.base import names
 from infra.gpu_node_pool.settings import GpuNodePoolSettings, LabelledNodesSettings, NoGpuNodesSettings
+from stacks.aws_settings import AwsStack
 from stacks.cluster_settings import ClusterStack
 from stacks.commands.kubectl import LABEL, ClusterError, Kubectl
+from stacks.settings import KubernetesStack
 from workloads.lifecycle.operations.doctor.probes import Finding
 
 WEBHOOK = "gatekeeper-validating-webhook-configuration"
@@ -114,7 +116,7 @@ def _values(found: Any, key: str) -> Iterator[Any]:
             yield from _values(each, key)
 
 
-def gpus(cluster: Kubectl, settings: ClusterStack) -> Finding:
+def gpus(cluster: Kubectl, settings: KubernetesStack | AwsStack) -> Finding:
     """What pods ask for, against what the nodes have and what the pool may grow to.
 
     Raises: ClusterError.
