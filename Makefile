@@ -45,7 +45,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down preflight doctor audit outputs credentials forward env drill retrain status stage rollback rotate-signing-key test soak check wheel lock images bench
+.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down preflight doctor audit outputs credentials forward env drill retrain status stage edge rollback rotate-signing-key test soak check wheel lock images bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 16
@@ -158,6 +158,9 @@ status: ## what the retraining service of the running STACK did and does, as JSO
 
 stage: ## run a command with the variables of a stage of the running STACK: RUN="python -m ..."
 	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- $(RUN)
+
+edge: ## write WORKLOAD's champion to the folder REPORT as files that run without the platform
+	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- python -m workloads.lifecycle.operations.edge "$(abspath $(or $(REPORT),edge))" $(ARGS)
 
 rollback: ## put the previous model version back on the running STACK
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client rollback --outputs -

@@ -40,6 +40,7 @@ EXPECTED = {
     "make status": '"champion"',
     "make outputs": '"alertmanager_url"',
     "make doctor": "found their part at work",
+    "make edge REPORT=path/to/edge": "run.py",
     'make stage RUN="python -m workloads.lifecycle.registry.versions --rollback"': '"version"',
     'make stage RUN="python -m workloads.lifecycle.registry.evidence"': "the chain holds",
     'make stage RUN="python -m workloads.lifecycle.monitoring.check"': '"rows"',
@@ -78,6 +79,7 @@ def written(stack, first_up, tmp_path_factory):
     yield {
         "path/to/uci_credit_card_default.csv": str(data),
         "path/to/mended.csv": str(data),
+        "path/to/edge": str(folder / "edge"),
         "outcomes.json": str(outcomes),
     }
     stack.environ = kept
