@@ -137,6 +137,9 @@ class Lifecycle(pulumi.ComponentResource):
     retrain_token: pulumi.Output[str]
     """An operator's bearer token of the retraining service; secret. Alertmanager and timers have others."""
 
+    view_token: pulumi.Output[str]
+    """Bearer token of the retraining service that reads and changes nothing; secret. The start page's."""
+
     drift_report_url: pulumi.Output[str]
     """The latest drift report; there is none before the first check."""
 
@@ -159,6 +162,7 @@ class Lifecycle(pulumi.ComponentResource):
         self._ledger = args.platform.database.create(f"{name}-retraining-database", self._child)
         self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
         self._alert_token = args.platform.credentials.generate(f"{name}-alert-token", opts=self._child)
+        self.view_token = args.platform.credentials.generate(f"{name}-view-token", opts=self._child)
         self._schedule_token = self._of_schedule()
         retraining = self._retrain(server)
         release = self._release(server, retraining)
@@ -179,6 +183,7 @@ class Lifecycle(pulumi.ComponentResource):
                 "feature_server_url": self.feature_server_url,
                 "retrain_url": self.retrain_url,
                 "retrain_token": self.retrain_token,
+                "view_token": self.view_token,
                 "drift_report_url": self.drift_report_url,
             }
         )
@@ -336,6 +341,7 @@ class Lifecycle(pulumi.ComponentResource):
                     "RETRAIN_DATABASE": self._ledger,
                     "SIGNING_KEY": self._signing_key,
                     "SIGN_TOKEN": self._sign_token,
+                    "VIEW_TOKEN": self.view_token,
                     **self._pushing(),
                 },
                 needs=self._data,

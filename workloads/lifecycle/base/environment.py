@@ -115,6 +115,9 @@ class Environment(BaseModel):
     sign_token: Annotated[str, Field(repr=False)] = ""
     """Bearer token with which a release asks the retraining service, `RETRAIN_URL`, to judge and sign a version."""
 
+    view_token: Annotated[str, Field(repr=False)] = ""
+    """What the start page shows to the retraining service, which lets it read and change nothing."""
+
     retrain_database: str = ""
     """SQLAlchemy URL of the retraining service's ledger; empty keeps a file in `WORK_DIR`."""
 

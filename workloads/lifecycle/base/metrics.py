@@ -14,6 +14,9 @@ PREFIX = "mlplatform_"
 PREDICTIONS = "mlplatform_predictions_total"
 """Counter of scored rows; label `alias` (`champion` or `challenger`) and `version`."""
 
+PROBE_ROWS = "mlplatform_probe_rows_total"
+"""Counter of the scored rows of requests that only try the server, which `PREDICTIONS` counts as well."""
+
 PREDICTION_ERRORS = "mlplatform_prediction_errors_total"
 """Counter of requests that got no prediction; label `reason`."""
 

@@ -24,7 +24,7 @@ from workloads.lifecycle.base.metrics import KIND_OPPORTUNITY, KIND_PARITY
 from workloads.lifecycle.base.scrape import Page
 from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_model_server
 from workloads.lifecycle.base.store import Store
-from workloads.lifecycle.monitoring import outcomes
+from workloads.lifecycle.monitoring import distributions, outcomes
 from workloads.lifecycle.quality.groups import bias_gaps
 from workloads.lifecycle.training import reference
 from workloads.lifecycle.workload import Workload
@@ -36,6 +36,7 @@ REPORTS = "reports"
 LATEST = f"{REPORTS}/latest.json"
 HTML = "drift_report.html"
 RESULT = "result.json"
+DISTRIBUTIONS = "distributions.json"
 _PUSH_SECONDS = 10.0
 
 
@@ -146,6 +147,14 @@ def latest(environment: Environment) -> Checked | None:
     return Store.open(environment).read_model(LATEST, Checked)
 
 
+def latest_distributions(environment: Environment, checked: Checked) -> distributions.Distributions | None:
+    """What lies beside the report of a check; None where a check of an older release wrote none."""
+    if checked.report is None:
+        return None
+    name = f"{checked.report.rpartition('/')[0]}/{DISTRIBUTIONS}"
+    return Store.open(environment).read_model(name, distributions.Distributions)
+
+
 def _in_a_row(environment: Environment, drift: Drift | None, run_id: str, before: Checked | None) -> int:
     """The count goes on through a check with too little data, and begins anew with a new reference."""
     counted = before.in_a_row if before is not None and before.run_id == run_id else 0
@@ -195,7 +204,10 @@ def _drift(environment: Environment, current: "pd.DataFrame", expected: "pd.Data
     with tempfile.TemporaryDirectory(dir=environment.work) as folder:
         html = Path(folder) / HTML
         drift = measure(environment.definition, current, expected, html, environment.settings.alerts.drift_share)
-        Store.open(environment).write(f"{prefix}/{HTML}", html.read_bytes())
+        store = Store.open(environment)
+        store.write(f"{prefix}/{HTML}", html.read_bytes())
+    found = distributions.measure(environment.definition, current, expected)
+    store.write_json(f"{prefix}/{DISTRIBUTIONS}", found.model_dump(mode="json"))
     return drift
 
 

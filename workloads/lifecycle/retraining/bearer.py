@@ -8,8 +8,9 @@ from workloads.lifecycle.base.errors import WorkloadError
 MIN_TOKEN = 16
 """Characters below which a token can be guessed."""
 
-Scope = Literal["operator", "alerts", "schedule", "release"]
-"""What a token is for: a person's commands, Alertmanager's deliveries, a timer's retrain, a version's signature."""
+Scope = Literal["operator", "alerts", "schedule", "release", "viewer"]
+"""What a token is for: a person's commands, Alertmanager's deliveries, a timer's retrain, a version's signature, and
+reading alone, as the start page does."""
 
 
 def tokens(environment: Environment) -> dict[str, Scope]:
@@ -19,6 +20,7 @@ def tokens(environment: Environment) -> dict[str, Scope]:
         "alerts": environment.alert_token,
         "schedule": environment.schedule_token,
         "release": environment.sign_token,
+        "viewer": environment.view_token,
     }
     known = {scope: text for scope, text in given.items() if text}
     if short := [scope for scope, text in known.items() if len(text) < MIN_TOKEN]:

@@ -54,6 +54,7 @@ _AHEAD_SECONDS = 300.0
 
 OPERATORS: tuple[Scope, ...] = ("operator",)
 RELEASES: tuple[Scope, ...] = ("release",)
+READERS: tuple[Scope, ...] = ("operator", "viewer")
 _SHOWN = 20
 _Model = TypeVar("_Model", bound=BaseModel)
 _log = logging.getLogger(__name__)
@@ -177,7 +178,8 @@ class Service:
             Route("/readyz", self.ready),
             Route("/metrics", self.metrics),
             Route("/drift_report.html", self.report),
-            Route("/status", self._guarded(self.status), methods=["GET"]),
+            Route("/status", self._guarded(self.status, scopes=READERS), methods=["GET"]),
+            Route("/drift", self._guarded(self.drift, scopes=READERS), methods=["GET"]),
             Route("/reference", self._guarded(self.snapshot), methods=["GET"]),
             Route("/audit", self._guarded(self.audited.log), methods=["GET"]),
             Route("/audit", self._guarded(self.tell), methods=["POST"]),
@@ -265,6 +267,19 @@ class Service:
             "latest_check": found.model_dump(mode="json") if found else None,
             "trouble": trouble,
         }
+
+    async def drift(self, _request: Request, _body: bytes) -> Response:
+        """The latest check and the distributions of each feature, reference beside current; both null before it."""
+
+        def read() -> dict[str, Any]:
+            checked = check.latest(self._parts.environment)
+            found = None if checked is None else check.latest_distributions(self._parts.environment, checked)
+            return {
+                "check": None if checked is None else checked.model_dump(mode="json"),
+                "features": {} if found is None else found.model_dump(mode="json")["features"],
+            }
+
+        return JSONResponse(await run_in_threadpool(read))
 
     async def snapshot(self, _request: Request, _body: bytes) -> Response:
         """The champion's training rows, the drift reference, as Parquet."""

@@ -24,6 +24,7 @@ from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import RequestError, run_command
 from workloads.lifecycle.base.exposition import COUNTED, show
 from workloads.lifecycle.base.loops import Loop, Loops
+from workloads.lifecycle.base.names import SMOKE
 from workloads.lifecycle.base.settings import LATENCY_BUCKETS, ServingSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.online import FeastLookup, Lookup
@@ -49,6 +50,7 @@ _SCORE_BUCKETS = 10
 _log = logging.getLogger(__name__)
 _VERSIONED = [metrics.LABEL_ALIAS, metrics.LABEL_VERSION]
 _predictions = Counter(metrics.PREDICTIONS.removesuffix("_total"), "Scored rows", _VERSIONED, registry=COUNTED)
+_probed = Counter(metrics.PROBE_ROWS.removesuffix("_total"), "Scored rows of tries", registry=COUNTED)
 _latency = Histogram(
     metrics.PREDICTION_LATENCY,
     "Decoded request to answer",
@@ -179,6 +181,8 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         answered = scores.tolist()
         request_id = _request_id(headers)
         served.rows.inc(len(answered))
+        if request_id.startswith(SMOKE):
+            _probed.inc(len(answered))
         for score in answered:
             served.scores.observe(score)
         if self._capture is not None:

@@ -263,7 +263,7 @@ def _is_down(target: Mapping[str, Any]) -> bool:
 
 
 def _rules(outputs: Mapping[str, str]) -> Finding:
-    rules = _loaded_rules(outputs)
+    rules = loaded_rules(outputs)
     names = {rule["name"] for rule in rules}
     if metrics.ALERT_DATA_DRIFT not in names:
         return Finding(
@@ -283,13 +283,14 @@ def _rules(outputs: Mapping[str, str]) -> Finding:
     return Finding(status="ok", detail=f"{len(names)} alerts, none fires")
 
 
-def _loaded_rules(outputs: Mapping[str, str]) -> list[dict[str, Any]]:
+def loaded_rules(outputs: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Every rule of Prometheus with its state and alerts; raises NoAnswerError."""
     return [rule for group in prometheus(outputs, "rules")["groups"] for rule in group["rules"]]
 
 
 def thresholds(outputs: Mapping[str, str]) -> dict[str, float]:
     """The threshold of every number that an alert rule of Prometheus watches, by the number's PromQL."""
-    notes = [rule.get("annotations", {}) for rule in _loaded_rules(outputs)]
+    notes = [rule.get("annotations", {}) for rule in loaded_rules(outputs)]
     return {note[alerts.MEASURE]: float(note[alerts.THRESHOLD]) for note in notes if alerts.MEASURE in note}
 
 

@@ -1,17 +1,17 @@
-"""`python -m workloads.lifecycle.operations.start_page`: serves the page and `status.json`."""
+"""`python -m workloads.lifecycle.operations.start_page`: serves the page, `status.json` and the form's predictions."""
 
 import argparse
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import uvicorn
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from workloads.lifecycle import discovery
@@ -19,48 +19,91 @@ from workloads.lifecycle.base.command import add_address
 from workloads.lifecycle.base.environment import load
 from workloads.lifecycle.base.errors import WorkloadError, run_command
 from workloads.lifecycle.base.pages import OwnPagesOnly, names_of
+from workloads.lifecycle.operations.start_page import runbooks, view
 from workloads.lifecycle.operations.start_page.door import COOKIE, SESSION_SECONDS, Door
+from workloads.lifecycle.operations.start_page.prediction import MAX_FORM_BYTES, FormError, ask, instance
 from workloads.lifecycle.operations.start_page.status import Status
+from workloads.lifecycle.operations.start_page.view import Rendered, Sent
 
-PAGE = Path(__file__).with_name("index.html")
 CLOSED = "This page is for people who log in: `make credentials` prints a link that opens it once."
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+"""Of every answer. The referrer stays within the page, because a browser sends `Origin: null` with a form without it."""
 
 
 def app(statuses: Mapping[str, Status], default: str, door: Door | None = None) -> Starlette:
     """The ASGI application; `statuses` by name of the workload. Without a `door` it is open."""
 
-    async def page(request: Request) -> Response:
+    def refused(request: Request) -> Response | None:
+        """The answer to a request that may not see the page, or asks for a workload that is not there."""
         if door is not None and not door.admits(request.headers, request.cookies):
-            return PlainTextResponse(f"{CLOSED}\n", 401, headers=HEADERS)
-        return FileResponse(PAGE, headers=HEADERS)
-
-    async def latest(request: Request) -> Response:
-        if door is not None and not door.admits(request.headers, request.cookies):
-            return JSONResponse({"error": CLOSED}, 401, headers=HEADERS)
+            return _error(CLOSED, 401)
         name = request.query_params.get("workload", default)
         if name not in statuses:
-            known = ", ".join(statuses)
-            return JSONResponse({"error": f"workload is {name!r}, which is none of {known}"}, 404, headers=HEADERS)
+            return _error(f"workload is {name!r}, which is none of {', '.join(statuses)}", 404)
+        return None
+
+    def rendered(request: Request, sent: Sent | None = None, status: int = 200) -> Response:
+        chosen = request.query_params.get("workload")
+        found = statuses[chosen or default]
+        return _page(view.page(found, list(statuses), chosen=chosen is not None, sent=sent), status)
+
+    async def page(request: Request) -> Response:
+        return refused(request) or rendered(request)
+
+    async def predict(request: Request) -> Response:
+        """Send the form's prediction; the answer is the page with the score."""
+        if answer := refused(request):
+            return answer
+        try:
+            form = await _form(request)
+        except FormError as error:
+            return _error(str(error), 413)
+        status = statuses[request.query_params.get("workload", default)]
+        if not status.prediction_url:
+            return rendered(request, Sent(form=form, error="this stack has no model server"), 503)
+        try:
+            given = instance(status.workload, form)
+        except FormError as error:
+            return rendered(request, Sent(form=form, error=str(error)), 400)
+        found = await run_in_threadpool(ask, status.prediction_url, given)
+        return rendered(request, Sent(form=form, prediction=found))
+
+    async def latest(request: Request) -> Response:
+        if answer := refused(request):
+            return JSONResponse({"error": bytes(answer.body).decode().strip()}, answer.status_code, headers=HEADERS)
+        name = request.query_params.get("workload", default)
         return JSONResponse({**statuses[name].latest(), "workloads": list(statuses)}, headers=HEADERS)
+
+    async def runbook(request: Request) -> Response:
+        if answer := refused(request):
+            return answer
+        name = request.path_params["name"]
+        text = runbooks.page(name)
+        if text is None:
+            return _error(f"there is no runbook {name!r:.80}", 404)
+        return _page(view.runbook(name, text))
 
     async def health(_request: Request) -> Response:
         broken = [each for status in statuses.values() for each in status.loops.broken()]
         return JSONResponse({"status": "; ".join(broken) or "ok"}, 503 if broken else 200)
 
-    shown = [Route("/", page), Route("/status.json", latest)]
+    shown = [
+        Route("/", page),
+        Route("/predict", predict, methods=["POST"]),
+        Route("/status.json", latest),
+        Route("/runbooks/{name}", runbook),
+    ]
     if door is None:
         return Starlette(routes=[*shown, Route("/healthz", health)])
 
     async def login(request: Request) -> Response:
         if not door.admits_link(request.query_params.get("token", "")):
-            return PlainTextResponse(f"This link was used, or is too old. {CLOSED}\n", 401, headers=HEADERS)
+            return _error(f"This link was used, or is too old. {CLOSED}", 401)
         kept = urlencode([each for each in request.query_params.multi_items() if each[0] != "token"])
         answer = RedirectResponse(f"{door.folder}/?{kept}".rstrip("?"), 303, headers=HEADERS)
         answer.set_cookie(
@@ -71,6 +114,27 @@ def app(statuses: Mapping[str, Status], default: str, door: Door | None = None) 
     return Starlette(
         routes=[Route("/healthz", health), Route("/login", login), Mount(door.folder, routes=shown), *shown]
     )
+
+
+def _page(rendered: Rendered, status: int = 200) -> Response:
+    return HTMLResponse(rendered.html, status, headers=HEADERS | {"Content-Security-Policy": rendered.policy})
+
+
+def _error(text: str, status: int) -> Response:
+    return PlainTextResponse(f"{text}\n", status, headers=HEADERS)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form as a browser sends it, `application/x-www-form-urlencoded`; raises FormError."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_FORM_BYTES:
+            raise FormError(f"the form holds more than {MAX_FORM_BYTES} bytes")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    except ValueError as error:
+        raise FormError(f"the form cannot be read: {error}") from error
 
 
 class _Shown(BaseModel):
@@ -100,8 +164,9 @@ def main() -> None:
     add_address(parser, environment)
     arguments = parser.parse_args()
     logins = json.loads(os.environ.get("LOGINS", "{}"))
+    readers = json.loads(os.environ.get("VIEW_TOKENS", "{}"))
     statuses = {
-        name: Status(discovery.find(each.reference), each.probed | logins, each.links)
+        name: Status(discovery.find(each.reference), each.probed | logins, each.links, readers.get(name, ""))
         for name, each in _shown().items()
     }
     token = os.environ.get("START_TOKEN", "")

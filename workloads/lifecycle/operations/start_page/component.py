@@ -49,6 +49,9 @@ class StartPageArgs:
     logins: Mapping[str, pulumi.Output[str]]
     """Output of the stack (`prometheus_login`, `policy_token`) -> `user:password` or token; secret."""
 
+    view_tokens: Mapping[str, pulumi.Output[str]]
+    """Workload -> token by which its retraining service lets the page read; secret."""
+
     credentials: Credentials | None
     """What draws the token of a page that is closed; None for a page that is open to all who reach it."""
 
@@ -65,6 +68,7 @@ class StartPage(pulumi.ComponentResource):
         super().__init__("mlplatform:index:StartPage", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         secrets = {"LOGINS": pulumi.Output.json_dumps(args.logins)} if args.logins else {}
+        secrets["VIEW_TOKENS"] = pulumi.Output.json_dumps(args.view_tokens)
         if args.credentials is not None:
             secrets["START_TOKEN"] = self.token = args.credentials.generate(f"{name}-token", opts=child)
         service = args.compute.service(
