@@ -43,6 +43,14 @@ def envoy() -> Path:
     return found
 
 
+def axe() -> str:
+    """axe-core's script; skips the test where it is not installed."""
+    found = next(iter(HOME.glob("lib/python*/site-packages/axe_playwright_python/axe.min.js")), None)
+    if found is None:
+        pytest.skip(f"there is no axe-core: {HINT}")
+    return found.read_text(encoding="utf-8")
+
+
 @functools.cache
 def _index(region: str) -> tuple[Path, Mapping[str, str]] | None:
     for folder in HOME.glob("lib/python*/site-packages/cfnlint/data/schemas"):

@@ -11,6 +11,7 @@ FLAGS = (
     "--headless",
     "--no-sandbox",  # CI runs as root
     "--disable-gpu",
+    "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",

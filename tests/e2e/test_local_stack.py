@@ -42,9 +42,9 @@ def test_the_doctor_finds_every_part_at_work(stack):
 def test_start_page_in_a_browser_shows_model_endpoints_and_verdict(stack, outputs, tmp_path):
     wait_until_at_work(f"{outputs['start_url']}/status.json", stack.shown("start"))
     page = browser.document(stack.link())
-    assert re.search(r'<span class="verdict (ok|warning)-text" id="verdict">[^<]+ at work<', page)
+    assert re.search(r'<span class="verdict (ok|warning)" id="verdict">[^<]+ at work<', page)
     assert outputs["mlflow_url"] in page
-    assert 'Release policy</dt><dd class=""><span class="ok-text">allowed' in page
+    assert 'Release gate</dt><dd><span class="ok">allowed' in page
     assert f"curl -s {outputs['prediction_url']}" in page
     browser.screenshot(stack.link(), tmp_path / "start.png")
     assert (tmp_path / "start.png").stat().st_size > 20_000

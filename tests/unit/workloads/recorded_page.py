@@ -4,8 +4,14 @@
 """
 
 import argparse
+import json
 import math
 import random
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import uvicorn
 
@@ -73,8 +79,7 @@ def answers():
             "drift report",
             "warning",
             "no drift was measured yet",
-            'the monitoring job measures it nightly; `make stage RUN="python -m workloads.lifecycle.monitoring.check"` '
-            "measures it now",
+            '`make stage RUN="python -m workloads.lifecycle.monitoring.check"` measures it now',
         ),
         ("online store", "failed", "redis://127.0.0.1:25544: Connection refused", "see the log of the online store"),
     ]
@@ -105,7 +110,7 @@ def model(workload, now):
 def drawn(curve, now):
     level, points = LEVELS.get(curve.title), []
     if level is not None:
-        chance = random.Random(curve.title)  # noqa: S311  a picture
+        chance = random.Random(curve.title)
         begun = now - CURVE_SECONDS * 0.7
         steps = range(int(CURVE_SECONDS * 0.7 / CURVE_STEP_SECONDS))
         points = [
@@ -190,6 +195,42 @@ def retrain(now):
         "hops": [{"name": name, "at": now + at, "detail": detail} for name, at, detail in hops],
         "enabled": True,
     }
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a stand-in was asked."""
+
+    body: Any
+    headers: Any
+
+
+@contextmanager
+def answering(content, headers=None, status=200):
+    """URL of a model server that answers every request with the same JSON, and the requests that it got."""
+    requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            requests.append(Request(json.loads(body), self.headers))
+            answer = json.dumps(content).encode()
+            self.send_response(status)
+            for name, value in {"content-length": str(len(answer)), **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/models/any:predict", requests
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def app(**changes):

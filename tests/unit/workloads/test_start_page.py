@@ -1,4 +1,5 @@
 import json
+import re
 import time
 
 import pytest
@@ -10,7 +11,9 @@ from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings
 from workloads.lifecycle.monitoring import alerts
 from workloads.lifecycle.operations.doctor.http import NoAnswerError
 from workloads.lifecycle.operations.start_page import __main__ as start_page
-from workloads.lifecycle.operations.start_page.status import Status, curves
+from workloads.lifecycle.operations.start_page import status as module
+from workloads.lifecycle.operations.start_page import view
+from workloads.lifecycle.operations.start_page.status import CURVE_SECONDS, Status, curves
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
 from workloads.lifecycle.registry.versions import EVIDENCE_TAG
 from workloads.loan_default.definition import LOAN_DEFAULT
@@ -21,11 +24,25 @@ OUTPUTS = {
     "prometheus_url": "http://prometheus",
     "model_url": "http://model",
     "prediction_url": "http://model:predict",
+    "retrain_url": "http://retraining/retrain",
 }
+RETRAIN = {
+    "id": "1",
+    "status": "promoted",
+    "reason": "DataDriftDetected since 2026-11-30T22:10:00Z",
+    "alert": "abc:2026-11-30T22:10:00+00:00",
+    "version_after": "7",
+    "attempts": 2,
+    "detail": "promoted",
+    "created_at": 1_796_076_612.0,
+    "begun_at": 1_796_076_613.0,
+    "ended_at": 1_796_080_800.0,
+}
+CHECK = {"at": "2026-11-30T22:14:30Z", "version": "7", "rows": 900, "drift": None, "report": None}
 VERSION = {
     "version": "7",
     "run_id": "run",
-    "creation_timestamp": 1_700_000_000_000,
+    "creation_timestamp": 1_796_076_710_000,
     "tags": [
         {"key": VERDICT_TAG, "value": Verdict(allowed=True, reasons=(), bias={}).model_dump_json()},
         {"key": EVIDENCE_TAG, "value": "abc"},
@@ -38,19 +55,35 @@ SERVED = f'{metrics.MODEL_INFO}{{alias="champion",version="7"}} 1.0\n'
 PINNED = f'{metrics.MODEL_PINNED}{{version="7"}} 1.0\n'
 
 
+def rules():
+    """What Prometheus has loaded: the drift alert is about to fire, one of another workload fires."""
+    found = json.loads(alerts.rules(LOAN_DEFAULT, ALERTS, FAIRNESS))
+    drift = found["groups"][0]["rules"][0]
+    drift["alerts"] = [{"state": "pending", "activeAt": "2026-11-30T22:10:00Z", "annotations": {"summary": "25%"}}]
+    other = {**drift, "labels": {"workload": "turbofan"}, "alerts": [{"state": "firing", "annotations": {}}]}
+    found["groups"][0]["rules"].append(other)
+    return found
+
+
+RUN = {
+    "info": {"experiment_id": "1", "start_time": 1_796_076_620_000, "end_time": 1_796_076_700_000},
+    "data": {"metrics": [{"key": "test_auc", "value": 0.76}]},
+}
+ANSWERS = {
+    "/model-versions/get?name=loan-default-model&version=7": {"model_version": VERSION},
+    "/experiments/get-by-name": {"experiment": {"experiment_id": "1"}},
+    "/api/v1/rules": {"data": rules()},
+    "/runs/get": {"run": RUN},
+    "http://retraining/status": {"recent": [RETRAIN], "enabled": True},
+    "http://retraining/drift": {"check": CHECK, "features": {}},
+    "/query_range": {"data": {"result": [{"values": [[1, "0.5"], [2, "NaN"], [3, "0.7"]]}]}},
+}
+
+
 def servers(url, body=None, timeout=0, login="", token=""):
-    del body, timeout, login, token
-    if "/model-versions/get" in url:
-        assert "version=7" in url
-        return {"model_version": VERSION}
-    if "/experiments/get-by-name" in url:
-        return {"experiment": {"experiment_id": "1"}}
-    if "/api/v1/rules" in url:
-        return {"data": json.loads(alerts.rules(LOAN_DEFAULT, ALERTS, FAIRNESS))}
-    if "/runs/get" in url:
-        metrics = [{"key": "test_auc", "value": 0.76}]
-        return {"run": {"info": {"experiment_id": "1"}, "data": {"metrics": metrics}}}
-    return {"data": {"result": [{"values": [[1, "0.5"], [2, "NaN"], [3, "0.7"]]}]}}
+    del body, timeout, login
+    assert (token == "reader") is url.startswith("http://retraining/")
+    return next((answer for part, answer in ANSWERS.items() if part in url), {})
 
 
 @pytest.fixture
@@ -66,8 +99,9 @@ def examined(monkeypatch):
 
         monkeypatch.setattr("workloads.lifecycle.operations.doctor.probes.json_of", servers)
         monkeypatch.setattr("workloads.lifecycle.operations.doctor.probes.text", text)
-        probed = {name: OUTPUTS[name] for name in ("mlflow_url", "prometheus_url", "model_url")}
-        status = Status(LOAN_DEFAULT, probed, OUTPUTS)
+        monkeypatch.setattr(module, "json_of", servers)
+        probed = {name: OUTPUTS[name] for name in ("mlflow_url", "prometheus_url", "model_url", "retrain_url")}
+        status = Status(LOAN_DEFAULT, probed, OUTPUTS, "reader")
         while status.latest()["examined"] is None:
             time.sleep(0.01)
         return status.latest()
@@ -111,7 +145,35 @@ def test_page_knows_the_experiment_of_the_runs(latest):
 
 def test_page_names_the_workload_and_its_registered_model(latest):
     assert (latest["workload"], latest["model"]["name"]) == ("loan-default", "loan-default-model")
-    assert "loan" not in start_page.PAGE.read_text()
+    for file in ("page.html", "page.css", "page.js"):
+        assert "loan" not in (view.FOLDER / file).read_text()
+
+
+def test_alerts_of_the_workload_are_shown_with_a_runbook_that_opens(latest):
+    (alert,) = latest["alerts"]
+    assert (alert["name"], alert["state"], alert["summary"]) == ("DataDriftDetected", "pending", "25%")
+    assert alert["runbook_address"] == "runbooks/DataDriftDetected"
+
+
+def test_last_retrain_is_a_timeline_of_recorded_hops(latest):
+    assert [hop["name"] for hop in latest["retrain"]["hops"]] == [
+        *("Alert fired", "Requested", "Pipeline started", "Training started", "Training ended"),
+        *("Version 7 registered", "Watch passed"),
+    ]
+    assert latest["retrain"]["hops"][2]["detail"] == "attempt 2"
+
+
+def test_last_check_is_shown_beside_the_alert_threshold(latest):
+    assert (latest["drift"]["check"]["rows"], latest["drift"]["threshold"]) == (900, 0.37)
+
+
+def test_curves_cover_the_last_hour_whatever_part_has_points(latest):
+    assert {round(curve["end"] - curve["start"]) for curve in latest["curves"]} == {CURVE_SECONDS}
+
+
+def test_rows_of_own_probes_are_not_counted_as_traffic():
+    (predictions,) = [curve for curve in curves(LOAN_DEFAULT) if curve.title == "Predictions"]
+    assert f"- (sum(rate({metrics.PROBE_ROWS}" in predictions.query
 
 
 def test_points_without_a_value_are_left_out_of_a_curve(latest):
@@ -134,14 +196,24 @@ def test_a_platform_that_does_not_answer_leaves_a_page_that_says_so():
     assert {answer["finding"]["status"] for answer in latest["answers"]} == {"failed"}
 
 
-def test_the_page_runs_nothing_from_elsewhere():
+def test_page_runs_its_own_script_and_nothing_from_elsewhere():
     with TestClient(start_page.app({"loan-default": Status(LOAN_DEFAULT, {}, {})}, "loan-default")) as client:
         page = client.get("/")
         assert page.headers["content-type"].startswith("text/html")
-        assert "default-src 'none'" in page.headers["content-security-policy"]
-        assert "http" not in page.text.replace("http://www.w3.org/2000/svg", "").replace("/^https?:/", "")
+        policy = page.headers["content-security-policy"]
+        nonce = re.search(r"script-src 'nonce-([^']+)'", policy)[1]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert page.text.count(f'<script nonce="{nonce}">') == page.text.count("<script") == 1
+        assert nonce not in client.get("/").text
+        assert "http" not in page.text.replace("curl -s http", "")
         assert client.get("/status.json").json()["answers"] == []
-        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/"])
+def test_head_is_answered_like_get(path):
+    with TestClient(start_page.app({"loan-default": Status(LOAN_DEFAULT, {}, {})}, "loan-default")) as client:
+        assert client.head(path).status_code == 200
 
 
 def test_page_shows_the_workload_that_is_asked_for():

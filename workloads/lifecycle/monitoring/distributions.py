@@ -1,6 +1,7 @@
 """Distribution of each feature in the reference and in the captured rows, over the same bins, for people who look."""
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -66,7 +67,7 @@ def _numbers(expected: "pd.Series[Any]", current: "pd.Series[Any]") -> Distribut
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     counts = [np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] for values in (then, now)]
     return Distribution(
-        bins=tuple(f"{left:.4g} to {right:.4g}" for left, right in zip(edges, edges[1:], strict=False)),
+        bins=tuple(f"{left:.4g} to {right:.4g}" for left, right in pairwise(edges)),
         reference=_shares(counts[0]),
         current=_shares(counts[1]),
         reference_mean=_mean(then),

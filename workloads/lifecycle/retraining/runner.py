@@ -28,7 +28,15 @@ MARK = "RETRAIN_ID"
 """Variable by which the processes of a retrain are found again under any parent: `<id>.<epoch>`."""
 
 SECRETS_OF_THE_SERVICE = (
-    *("SIGNING_KEY", "SIGN_TOKEN", "VIEW_TOKEN", "ALERT_TOKEN", "SCHEDULE_TOKEN", "RETRAIN_TOKEN", "RETRAIN_TOKEN_FILE"),
+    *(
+        "SIGNING_KEY",
+        "SIGN_TOKEN",
+        "VIEW_TOKEN",
+        "ALERT_TOKEN",
+        "SCHEDULE_TOKEN",
+        "RETRAIN_TOKEN",
+        "RETRAIN_TOKEN_FILE",
+    ),
     *("RETRAIN_DATABASE", "PORT"),
 )
 """Variables that no process which it starts has."""

@@ -32,55 +32,48 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every answer. The referrer stays within the page, because a browser sends `Origin: null` with a form without it."""
+"""Of every answer. Without a referrer within the page, a browser would send the form with `Origin: null`."""
 
 
-def app(statuses: Mapping[str, Status], default: str, door: Door | None = None) -> Starlette:
-    """The ASGI application; `statuses` by name of the workload. Without a `door` it is open."""
+class Site:
+    """The start page of all workloads, and who may see it."""
 
-    def refused(request: Request) -> Response | None:
-        """The answer to a request that may not see the page, or asks for a workload that is not there."""
-        if door is not None and not door.admits(request.headers, request.cookies):
-            return _error(CLOSED, 401)
-        name = request.query_params.get("workload", default)
-        if name not in statuses:
-            return _error(f"workload is {name!r}, which is none of {', '.join(statuses)}", 404)
-        return None
+    def __init__(self, statuses: Mapping[str, Status], default: str, door: Door | None) -> None:
+        """`statuses`: by name of the workload; `default`: the one that an address without a name shows."""
+        self._statuses, self._default, self._door = statuses, default, door
 
-    def rendered(request: Request, sent: Sent | None = None, status: int = 200) -> Response:
-        chosen = request.query_params.get("workload")
-        found = statuses[chosen or default]
-        return _page(view.page(found, list(statuses), chosen=chosen is not None, sent=sent), status)
+    async def page(self, request: Request) -> Response:
+        """The page, as a document that needs no script."""
+        return self._refused(request) or self._rendered(request)
 
-    async def page(request: Request) -> Response:
-        return refused(request) or rendered(request)
-
-    async def predict(request: Request) -> Response:
+    async def predict(self, request: Request) -> Response:
         """Send the form's prediction; the answer is the page with the score."""
-        if answer := refused(request):
+        if answer := self._refused(request):
             return answer
         try:
             form = await _form(request)
         except FormError as error:
             return _error(str(error), 413)
-        status = statuses[request.query_params.get("workload", default)]
+        status = self._status(request)
         if not status.prediction_url:
-            return rendered(request, Sent(form=form, error="this stack has no model server"), 503)
+            return self._rendered(request, Sent(form=form, error="this stack has no model server"), 503)
         try:
             given = instance(status.workload, form)
         except FormError as error:
-            return rendered(request, Sent(form=form, error=str(error)), 400)
+            return self._rendered(request, Sent(form=form, error=str(error)), 400)
         found = await run_in_threadpool(ask, status.prediction_url, given)
-        return rendered(request, Sent(form=form, prediction=found))
+        return self._rendered(request, Sent(form=form, prediction=found))
 
-    async def latest(request: Request) -> Response:
-        if answer := refused(request):
+    async def latest(self, request: Request) -> Response:
+        """The state as JSON."""
+        if answer := self._refused(request):
             return JSONResponse({"error": bytes(answer.body).decode().strip()}, answer.status_code, headers=HEADERS)
-        name = request.query_params.get("workload", default)
-        return JSONResponse({**statuses[name].latest(), "workloads": list(statuses)}, headers=HEADERS)
+        found = self._status(request).latest()
+        return JSONResponse({**found, "workloads": list(self._statuses)}, headers=HEADERS)
 
-    async def runbook(request: Request) -> Response:
-        if answer := refused(request):
+    async def runbook(self, request: Request) -> Response:
+        """A runbook of the checkout."""
+        if answer := self._refused(request):
             return answer
         name = request.path_params["name"]
         text = runbooks.page(name)
@@ -88,18 +81,39 @@ def app(statuses: Mapping[str, Status], default: str, door: Door | None = None) 
             return _error(f"there is no runbook {name!r:.80}", 404)
         return _page(view.runbook(name, text))
 
-    async def health(_request: Request) -> Response:
-        broken = [each for status in statuses.values() for each in status.loops.broken()]
+    async def health(self, _request: Request) -> Response:
+        """200 while no background loop is dead or stuck."""
+        broken = [each for status in self._statuses.values() for each in status.loops.broken()]
         return JSONResponse({"status": "; ".join(broken) or "ok"}, 503 if broken else 200)
 
+    def _status(self, request: Request) -> Status:
+        return self._statuses[request.query_params.get("workload", self._default)]
+
+    def _refused(self, request: Request) -> Response | None:
+        """The answer to a request that may not see the page, or asks for a workload that is not there."""
+        if self._door is not None and not self._door.admits(request.headers, request.cookies):
+            return _error(CLOSED, 401)
+        name = request.query_params.get("workload", self._default)
+        if name not in self._statuses:
+            return _error(f"workload is {name!r}, which is none of {', '.join(self._statuses)}", 404)
+        return None
+
+    def _rendered(self, request: Request, sent: Sent | None = None, status: int = 200) -> Response:
+        chosen = "workload" in request.query_params
+        return _page(view.page(self._status(request), list(self._statuses), chosen=chosen, sent=sent), status)
+
+
+def app(statuses: Mapping[str, Status], default: str, door: Door | None = None) -> Starlette:
+    """The ASGI application; `statuses` by name of the workload. Without a `door` it is open."""
+    site = Site(statuses, default, door)
     shown = [
-        Route("/", page),
-        Route("/predict", predict, methods=["POST"]),
-        Route("/status.json", latest),
-        Route("/runbooks/{name}", runbook),
+        Route("/", site.page),
+        Route("/predict", site.predict, methods=["POST"]),
+        Route("/status.json", site.latest),
+        Route("/runbooks/{name}", site.runbook),
     ]
     if door is None:
-        return Starlette(routes=[*shown, Route("/healthz", health)])
+        return Starlette(routes=[*shown, Route("/healthz", site.health)])
 
     async def login(request: Request) -> Response:
         if not door.admits_link(request.query_params.get("token", "")):
@@ -112,7 +126,7 @@ def app(statuses: Mapping[str, Status], default: str, door: Door | None = None) 
         return answer
 
     return Starlette(
-        routes=[Route("/healthz", health), Route("/login", login), Mount(door.folder, routes=shown), *shown]
+        routes=[Route("/healthz", site.health), Route("/login", login), Mount(door.folder, routes=shown), *shown]
     )
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from markdown_it import MarkdownIt
-from markdown_it.common.normalize_url import normalizeLink as normalize_link
+from markdown_it.common import normalize_url
 from markupsafe import Markup
 
 FOLDER = Path(__file__).parents[4] / "docs" / "runbooks"
@@ -31,7 +31,7 @@ def page(name: str, folder: Path = FOLDER) -> Markup | None:
 
 def _beside(link: str) -> str:
     """The page of a runbook that another one links by its file's name."""
-    return normalize_link(link.removesuffix(".md") if "/" not in link else link)
+    return normalize_url.normalizeLink(link.removesuffix(".md") if "/" not in link else link)
 
 
 def _file(name: str, folder: Path) -> Path | None:

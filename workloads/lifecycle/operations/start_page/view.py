@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -197,7 +198,7 @@ def _retrain(retrain: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if retrain is None:
         return None
     hops = [{**each, "detail": each["detail"][:_LONG]} for each in retrain["hops"]]
-    for before, each in zip(hops, hops[1:], strict=False):
+    for before, each in pairwise(hops):
         each["after"] = _duration(each["at"] - before["at"])
     hops[0]["after"] = ""
     return {"status": retrain["status"], "open": retrain["status"] in {"queued", "running", "watching"}, "hops": hops}
@@ -241,9 +242,8 @@ def _requests(workload: Workload, links: Mapping[str, str]) -> list[dict[str, st
     if "model_url" in links and workload.is_numeric:
         vector = workload.example
         tensor = {"name": "features", "shape": [1, len(vector)], "datatype": "FP64", "data": [list(vector)]}
-        answer = (
-            f'{{"model_name":"{workload.name}","outputs":[{{"name":…,"datatype":"FP64","shape":[1],"data":[0.123]}}],…}}'
-        )
+        output = '{"name":…,"datatype":"FP64","shape":[1],"data":[0.123]}'
+        answer = f'{{"model_name":"{workload.name}","outputs":[{output}],…}}'
         infer = f"{links['model_url'].replace('/v1/', '/v2/')}/infer"
         found.append(("v2 (Open Inference Protocol)", infer, {"inputs": [tensor]}, answer))
     return [
