@@ -16,9 +16,9 @@ from pathlib import Path
 from policies import gate
 from policies import report as policy_report
 from policies.model import PolicyError
-from stacks.commands.cost.__main__ import estimated
+from stacks.commands.cost.estimate import estimated
 from stacks.commands.cost.prices import PriceError
-from stacks.commands.cost.report import as_json, as_text
+from stacks.commands.cost.report import as_json, as_text, monthly
 from stacks.commands.preview.__main__ import judged, write
 from stacks.commands.preview.plan import Plan, PreviewError
 from stacks.commands.preview.report import as_markdown
@@ -115,10 +115,7 @@ def cost(plan: Plan, stack: str, base: str, reports: Path) -> Part:
         return _failure("cost", error)
     text = as_json(estimate)
     (reports / "cost.json").write_text(text)
-    told = json.loads(text)
-    total = f"{told['total']['expected']:,.0f} USD a month, at most {told['total']['worst']:,.0f}"
-    if "difference" in told:
-        total = f"{told['difference']['expected']:+,.0f} USD a month, to {total}"
+    total = monthly(estimate)
     table = as_text(estimate).rstrip()
     body = f"<details><summary>cost by role and by workload</summary>\n\n```\n{table}\n```\n\n</details>\n"
     return Part(name="cost", failed=False, verdict=total, body=f"### Cost: {total}\n\n{body}")

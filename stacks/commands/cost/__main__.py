@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stacks.commands.cost.graph import before_and_after
-from stacks.commands.cost.prices import PriceError, load
-from stacks.commands.cost.pricing import lines
-from stacks.commands.cost.report import Estimate, as_json, as_text
-from stacks.commands.cost.shares import by_workload, part_of
+from stacks.commands.cost.estimate import estimated
+from stacks.commands.cost.prices import PriceError
+from stacks.commands.cost.report import as_json, as_text
+from stacks.commands.cost.shares import part_of
 from stacks.commands.preview.__main__ import preview
 from stacks.commands.preview.plan import PreviewError
 
@@ -40,24 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         given.json.write_text(as_json(estimate), encoding="utf-8")
     return 0
-
-
-def estimated(stack: str, told: str, base: str) -> Estimate:
-    """What a stack costs after the preview that `told` is of, and before it if there is a base.
-
-    Raises: PreviewError, PriceError.
-    """
-    prices = load()
-    before, after = before_and_after(told)
-    bill = lines(after, prices)
-    return Estimate(
-        stack=stack,
-        prices=prices,
-        lines=bill,
-        workloads=by_workload(after, bill, prices),
-        base=base,
-        before=lines(before, prices) if base else (),
-    )
 
 
 if __name__ == "__main__":

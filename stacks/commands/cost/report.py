@@ -8,6 +8,9 @@ from stacks.commands.cost.prices import Prices
 from stacks.commands.cost.pricing import Line
 from stacks.commands.cost.shares import Money, total
 
+REVISION_CHARACTERS = 12
+"""Of a revision that an estimate is compared with; words such as `what is deployed` are shown whole."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -88,6 +91,16 @@ def _of_workloads(estimate: Estimate) -> list[str]:
         "The nodes of jobs are shared, as a preview does not say how long jobs run."
     )
     return [f"{'by workload':<24}{'expected':>12}{'worst case':>12}", *rows, "", note]
+
+
+def monthly(estimate: Estimate) -> str:
+    """The total in a few words, with the difference where there is something to compare with."""
+    expected, worst = total(estimate.lines)
+    told = f"{expected:,.0f} USD a month, at most {worst:,.0f}"
+    if not estimate.base:
+        return told
+    base = estimate.base if " " in estimate.base else estimate.base[:REVISION_CHARACTERS]
+    return f"{told} ({expected - total(estimate.before)[0]:+,.0f} USD against {base})"
 
 
 def as_json(estimate: Estimate) -> str:

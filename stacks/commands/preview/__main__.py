@@ -18,6 +18,9 @@ from policies import destruction, exemptions, gate
 from policies import report as policy_report
 from policies.catalogue import PACK, REPORT
 from policies.model import PolicyError
+from stacks.commands.cost.estimate import estimated
+from stacks.commands.cost.prices import PriceError
+from stacks.commands.cost.report import monthly
 from stacks.commands.preview.picture import as_svg
 from stacks.commands.preview.plan import Plan, PreviewError, parse
 from stacks.commands.preview.report import as_json, as_markdown, as_text
@@ -39,10 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (PreviewError, PolicyError) as error:
         sys.stderr.write(f"{title}: the preview failed:\n{error}\n")
         return 1
-    sys.stdout.write(f"{as_text(plan, title)}\n{policy_report.as_text(verdict)}")
+    policies = policy_report.as_text(verdict).splitlines()
+    where = f"{given.reports}/preview.json" if given.reports else ""
+    sys.stdout.write(as_text(plan, title, beside=[policies[-1], _cost(given.stack, plan)], where=where))
+    if policies[:-1]:
+        sys.stdout.write("\n".join(["", "Policies:", *policies, ""]))
     if given.reports:
         write(given.reports, plan, verdict, title)
     return int(verdict.failed)
+
+
+def _cost(stack: str, plan: Plan) -> str:
+    """One line: what a month costs afterwards, or why that is not known."""
+    try:
+        return f"cost: {monthly(estimated(stack, plan.told, ''))}; `make cost STACK={stack}` has it by role"
+    except PriceError as error:
+        return f"cost: not estimated: {error}"
 
 
 def write(folder: Path, plan: Plan, verdict: gate.Report, title: str) -> None:

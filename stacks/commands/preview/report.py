@@ -2,9 +2,11 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from stacks.commands.preview.plan import Change, Plan, Step
+from stacks.commands.preview.values import changed
 
 MARKS: dict[Change, str] = {"create": "+", "update": "~", "replace": "!", "delete": "-"}
 WORDS: dict[str, str] = {"create": "to create", "update": "to change", "replace": "to replace", "delete": "to delete"}
@@ -19,27 +21,42 @@ def verdict(plan: Plan) -> str:
     return f"{', '.join(said) or 'no changes'}; {plan.counts['same']} stay as they are"
 
 
-def as_text(plan: Plan, title: str) -> str:
-    """For a terminal."""
-    rows = [("role", *COLUMNS), *((role, *_cells(counts)) for role, counts in sorted(plan.roles.items()))]
+def as_text(plan: Plan, title: str, *, beside: Sequence[str] = (), where: str = "") -> str:
+    """For a terminal; the first screen has the verdict, the roles that change, what is lost, and `beside`.
+
+    Below it every change. `beside`: lines of other verdicts, such as cost and policies. `where`: what has the changes
+    that are too many to be listed.
+    """
+    differing = [(role, counts) for role, counts in sorted(plan.roles.items()) if set(counts) - {"same"}]
+    rows = [("role", *COLUMNS), *((role, *_cells(counts)) for role, counts in differing)]
     width = max(len(row[0]) for row in rows)
-    table = [f"{row[0]:<{width}}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows]
-    return "\n".join([f"{title}: {verdict(plan)}", "", *table, "", *_lines(plan), *_warnings(plan)]).rstrip() + "\n"
+    table = [f"{row[0]:<{width}}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows] if differing else []
+    left = len(plan.roles) - len(differing)
+    if differing and left:
+        table.append(f"{left} more {'role stays as it is' if left == 1 else 'roles stay as they are'}")
+    if groups := sum(not step.custom for step in plan.steps):
+        table.append(f"{groups} components, which only group resources, are not counted")
+    blocks = [[f"{title}: {verdict(plan)}"], table, _losses(plan), [*beside], _lines(plan, where), _warnings(plan)]
+    return "\n\n".join("\n".join(block) for block in blocks if block).rstrip() + "\n"
 
 
 def as_markdown(plan: Plan, title: str) -> str:
     """For a pull request's comment: verdict, table of the roles that change, and the steps folded away."""
-    changed = {role: counts for role, counts in sorted(plan.roles.items()) if set(counts) - {"same"}}
+    differing = {role: counts for role, counts in sorted(plan.roles.items()) if set(counts) - {"same"}}
     table = [
         f"| role | {' | '.join(COLUMNS)} |",
         f"|---|{'---:|' * len(COLUMNS)}",
-        *(f"| {role} | {' | '.join(_cells(counts))} |" for role, counts in changed.items()),
+        *(f"| {role} | {' | '.join(_cells(counts))} |" for role, counts in differing.items()),
     ]
-    steps = ["<details><summary>every change</summary>", "", "```diff", *_lines(plan), "```", "", "</details>"]
+    steps = [
+        *("<details><summary>every change</summary>", "", "```diff", *_lines(plan, "`preview.json` of the artifacts")),
+        *("```", "", "</details>"),
+    ]
     lines = [f"### `{title}`: {verdict(plan)}", ""]
-    if changed:
-        lines += [*table, "", *steps]
-    return "\n".join([*lines, *_warnings(plan)]).rstrip() + "\n"
+    if differing:
+        lost = _losses(plan)
+        lines += [*table, "", *(["```diff", *lost, "```", ""] if lost else []), *steps]
+    return "\n".join([*lines, "", *_warnings(plan)]).rstrip() + "\n"
 
 
 def as_json(plan: Plan) -> str:
@@ -60,20 +77,33 @@ def _cells(counts: Counter[str]) -> list[str]:
     return [str(counts[column] or ".") for column in COLUMNS]
 
 
-def _lines(plan: Plan) -> list[str]:
-    ordered = sorted(plan.changes, key=lambda step: (step.role, step.name))
+def _losses(plan: Plan) -> list[str]:
+    """Each resource that is replaced or deleted, all of them."""
+    found = [step for step in _ordered(plan) if step.change in {"replace", "delete"}]
+    return ["Replaced or deleted:", *(_line(step) for step in found)] if found else []
+
+
+def _ordered(plan: Plan) -> list[Step]:
+    return sorted(plan.changes, key=lambda step: (step.role, step.name))
+
+
+def _lines(plan: Plan, where: str) -> list[str]:
+    ordered = _ordered(plan)
     lines = [_line(step) for step in ordered[:SHOWN_STEPS]]
     left = len(ordered) - SHOWN_STEPS
-    return [*lines, f"... and {left} more"] if left > 0 else lines
+    found = where or "the file preview.json that REPORT=folder writes"
+    listed = [*lines, f"... and {left} more: see {found}"] if left > 0 else lines
+    return ["Every change:", *listed] if listed else []
 
 
 def _line(step: Step) -> str:
     why = ""
     if step.because and step.change != "create":
-        shown = ", ".join(step.because[:SHOWN_PATHS])
-        why = f"  {shown}{', ...' if len(step.because) > SHOWN_PATHS else ''}"
+        shown = [changed(path, step.old, step.new) for path in step.because[:SHOWN_PATHS]]
+        left = len(step.because) - SHOWN_PATHS
+        why = f"  {', '.join(shown)}{f', and {left} more inputs' if left > 0 else ''}"
     return f"{MARKS[step.change] if step.change else ' '} {step.role}: {step.name} ({step.type}){why}"
 
 
 def _warnings(plan: Plan) -> list[str]:
-    return ["", *(f"warning: {text}" for text in dict.fromkeys(plan.diagnostics))] if plan.diagnostics else []
+    return [f"warning: {text}" for text in dict.fromkeys(plan.diagnostics)]

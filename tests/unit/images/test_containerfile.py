@@ -38,7 +38,7 @@ ENTRY = {
 }
 """What each image is started with."""
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"markdown_it": "markdown-it-py", "sklearn": "scikit-learn"}
 """Modules whose distribution has another name."""
 
 CUDA_ONLY = {"xgboost", "nvidia-nccl-cu12"}

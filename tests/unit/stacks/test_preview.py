@@ -5,7 +5,8 @@ import pytest
 
 from stacks.commands.preview.picture import as_svg
 from stacks.commands.preview.plan import Plan, PreviewError, Step, parse
-from stacks.commands.preview.report import as_json, as_markdown, as_text, verdict
+from stacks.commands.preview.report import SHOWN_STEPS, as_json, as_markdown, as_text, verdict
+from stacks.commands.preview.values import LONGEST, SECRET_KEY, UNKNOWN, changed
 
 ROOT = "urn:pulumi:prod::mlplatform::pulumi:pulumi:Stack::mlplatform-prod"
 
@@ -29,7 +30,7 @@ def step(resource, op, parent=ROOT, **more):
         "custom": "mlplatform:" not in resource.split("::")[2].rpartition("$")[2],
         "parent": parent,
     }
-    state |= {key: more.pop(key) for key in ("dependencies", "propertyDependencies") if key in more}
+    state |= {key: more.pop(key) for key in ("dependencies", "propertyDependencies", "inputs") if key in more}
     side = "oldState" if op in {"delete", "delete-replaced"} else "newState"
     return {"op": op, "urn": resource, side: state, **more}
 
@@ -46,6 +47,8 @@ STEPS = [
         dependencies=[OLD, PROVIDER],
         propertyDependencies={"env": [BUCKET]},
         detailedDiff={"spec.replicas": {}, "metadata.labels": {}},
+        oldState={"inputs": {"spec": {"replicas": 1}, "metadata": {"labels": {"app": "old"}}}},
+        inputs={"spec": {"replicas": 2}, "metadata": {"labels": {"app": "new"}}},
     ),
     step(OLD, "delete", TRACKING),
     step(KEY, "create-replacement", STORE, replaceReasons=["description"]),
@@ -92,10 +95,70 @@ def test_the_verdict_says_how_much_of_what(plan):
 
 def test_the_text_names_each_change_with_the_inputs_that_differ(plan):
     text = as_text(plan, "prod")
-    assert "~ tracking: tracking-server (kubernetes:apps/v1:Deployment)  metadata.labels, spec.replicas" in text
+    assert (
+        "~ tracking: tracking-server (kubernetes:apps/v1:Deployment)  "
+        'metadata.labels: {"app": "old"} -> {"app": "new"}, spec.replicas: 1 -> 2' in text
+    )
     assert "- tracking: tracking-old" in text
     assert "! artifact-store: artifact-store-key" in text
     assert "artifact-store-bucket" not in text
+
+
+def test_first_screen_has_verdict_table_losses_and_other_verdicts(plan):
+    text = as_text(plan, "prod", beside=["cost: 3 USD a month"])
+    first, _, details = text.partition("\nEvery change:\n")
+    assert first.startswith("prod: 1 to create, 1 to change, 1 to replace, 1 to delete")
+    parts = [
+        "role  ",
+        "Replaced or deleted:",
+        "! artifact-store: artifact-store-key",
+        "- tracking: tracking-old",
+        "cost: ",
+    ]
+    places = [first.index(part) for part in parts]
+    assert places == sorted(places)
+    assert len(first.splitlines()) < 24
+    assert "+ stack: main" in details
+    assert "+ stack: main" not in first
+
+
+def test_every_loss_is_shown_and_the_rest_is_never_cut_in_silence():
+    many = [step(urn(f"old-{number}"), "delete") for number in range(SHOWN_STEPS + 50)]
+    text = as_text(parse(printed([STEPS[0], *many])), "prod", where="reports/preview.json")
+    losses, _, details = text.partition("\nEvery change:\n")
+    assert losses.count("- stack: old-") == len(many)
+    assert details.strip().endswith("... and 50 more: see reports/preview.json")
+    assert "preview.json" in as_markdown(parse(printed([STEPS[0], *many])), "prod")
+
+
+def test_counted_are_resources_and_not_the_components_above_them(plan):
+    assert "2 components, which only group resources, are not counted" in as_text(plan, "prod")
+
+
+SECRET = {SECRET_KEY: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:abc"}
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "said"),
+    [
+        ("a", {"a": 1}, {"a": 2}, "a: 1 -> 2"),
+        ("a", {}, {"a": 2}, "a: (none) -> 2"),
+        ("a", {"a": 1}, {}, "a: 1 -> (none)"),
+        ("a", {"a": 1}, {"a": 1}, "a"),
+        ("a[1].b", {"a": [0, {"b": "x"}]}, {"a": [0, {"b": "y"}]}, 'a[1].b: "x" -> "y"'),
+        ('a["b.c"]', {"a": {"b.c": 1}}, {"a": {"b.c": 2}}, 'a["b.c"]: 1 -> 2'),
+        ("a", {"a": SECRET}, {"a": SECRET | {"ciphertext": "v1:d"}}, 'a: "(secret)" -> "(secret)"'),
+        ("a", {"a": {"b": [SECRET]}}, {"a": {"b": [1]}}, 'a: {"b": ["(secret)"]} -> {"b": [1]}'),
+        ("a", {"a": 1}, {"a": UNKNOWN}, 'a: 1 -> "(known after the update)"'),
+    ],
+)
+def test_input_is_shown_before_and_after_and_secrets_never(path, old, new, said):
+    assert changed(path, old, new) == said
+
+
+def test_long_value_ends_in_an_ellipsis():
+    assert len(changed("a", {"a": "x" * 500}, {"a": "y" * 500})) < 2 * LONGEST + 10
+    assert changed("a", {"a": "x" * 500}, {"a": 1}).count("…") == 1
 
 
 def test_the_comment_folds_the_changes_and_leaves_out_roles_without_any(plan):

@@ -50,7 +50,7 @@ def test_the_first_line_is_the_verdict_of_all_three(reviewed, tmp_path):
     assert code == 0
     assert text.splitlines()[0] == (
         "## :white_check_mark: `prod`: preview: 2 create; policies: 0 mandatory and 0 advisory violations; "
-        "cost: +0 USD a month, to 0 USD a month, at most 0"
+        "cost: 0 USD a month, at most 0 (+0 USD against abcdef123456)"
     )
     assert "simulated providers" in text
     assert "`abcdef123456`" in text

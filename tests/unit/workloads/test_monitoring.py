@@ -106,6 +106,18 @@ def test_the_same_people_have_not_drifted(world, gateway):
     assert gateway.value(metrics.DATA_DRIFT_SCORE) == 0.0
 
 
+def test_check_keeps_the_distribution_of_each_feature(world):
+    capture(world, moved(people()))
+    checked = check.check(world)
+    found = check.latest_distributions(world, checked).features
+    assert set(found) == set(FEATURES)
+    income = found["Income"]
+    assert income.current_mean - income.reference_mean == pytest.approx(30)
+    assert (sum(income.reference), sum(income.current)) == (pytest.approx(1, abs=0.01), pytest.approx(1, abs=0.01))
+    assert income.reference != income.current
+    assert len(income.bins) == len(income.reference) == len(income.current)
+
+
 def test_one_moved_column_of_four_is_a_quarter_and_named(world, gateway):
     capture(world, moved(people()))
     checked = check.check(world)

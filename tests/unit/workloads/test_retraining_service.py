@@ -26,6 +26,7 @@ TOKENS = {
     "alerts": "a-token-of-alertmanager",
     "schedule": "a-token-of-the-timers",
     "release": SIGN_TOKEN,
+    "viewer": "a-token-of-the-start-page",
 }
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
 SEED = 7
@@ -132,12 +133,14 @@ ASKED = {
     "a strike": ("POST", "/strike", {"prefix": "a-long-prefix"}),
     "training rows": ("GET", "/reference", None),
     "the status": ("GET", "/status", None),
+    "the last check": ("GET", "/drift", None),
     "the audit log": ("GET", "/audit", None),
 }
 ALLOWED = {
     "operator": {*ASKED} - {"a signature"},
     "alerts": {"a delivery"},
     "schedule": {"a retrain"},
+    "viewer": {"the status", "the last check"},
     "release": {"a signature"},
 }
 

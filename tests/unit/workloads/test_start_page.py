@@ -58,6 +58,8 @@ PINNED = f'{metrics.MODEL_PINNED}{{version="7"}} 1.0\n'
 def rules():
     """What Prometheus has loaded: the drift alert is about to fire, one of another workload fires."""
     found = json.loads(alerts.rules(LOAN_DEFAULT, ALERTS, FAIRNESS))
+    for rule in found["groups"][0]["rules"]:
+        rule["name"] = rule.pop("alert")
     drift = found["groups"][0]["rules"][0]
     drift["alerts"] = [{"state": "pending", "activeAt": "2026-11-30T22:10:00Z", "annotations": {"summary": "25%"}}]
     other = {**drift, "labels": {"workload": "turbofan"}, "alerts": [{"state": "firing", "annotations": {}}]}

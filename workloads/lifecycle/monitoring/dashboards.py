@@ -52,7 +52,10 @@ def _serving(queried: _Queries, settings: AlertSettings) -> list[Row]:
                 Panel(
                     title="Scored rows",
                     unit="cps",
-                    queries=[(queried.rate(metrics.PREDICTIONS, alias, version), _legend(alias, version))],
+                    queries=[
+                        (queried.rate(metrics.PREDICTIONS, alias, version), _legend(alias, version)),
+                        (f"sum(rate({queried.of(metrics.PROBE_ROWS)}{_WINDOW}))", "of them tries and probes"),
+                    ],
                     description="By alias and version: a canary's share shows here.",
                 ),
                 Panel(

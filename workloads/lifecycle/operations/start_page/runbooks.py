@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from markdown_it import MarkdownIt
-from markdown_it.common import normalize_url
 from markupsafe import Markup
 
 FOLDER = Path(__file__).parents[4] / "docs" / "runbooks"
@@ -24,14 +23,15 @@ def page(name: str, folder: Path = FOLDER) -> Markup | None:
     found = _file(name, folder)
     if found is None:
         return None
-    markdown = MarkdownIt("js-default", {"linkify": False})
-    markdown.normalizeLink = _beside  # type: ignore[method-assign]
-    return Markup(markdown.render(found.read_text(encoding="utf-8")))  # noqa: S704  the renderer escapes markup
+    text = found.read_text(encoding="utf-8")
+    return Markup(_Runbook("js-default", {"linkify": False}).render(text))  # noqa: S704  the renderer escapes markup
 
 
-def _beside(link: str) -> str:
-    """The page of a runbook that another one links by its file's name."""
-    return normalize_url.normalizeLink(link.removesuffix(".md") if "/" not in link else link)
+class _Runbook(MarkdownIt):
+    """Leads links to the file of another runbook to its page."""
+
+    def normalizeLink(self, url: str) -> str:  # noqa: N802  the library's name
+        return super().normalizeLink(url.removesuffix(".md") if "/" not in url else url)
 
 
 def _file(name: str, folder: Path) -> Path | None:

@@ -235,16 +235,16 @@ class Status:
 
     def _alerts(self) -> list[dict[str, Any]] | None:
         """The workload's alerts that fire or are about to, firing ones first; None where Prometheus does not answer."""
+        mine = {None, self.workload.name}
         try:
-            rules = loaded_rules(self._probed)
+            found = [
+                _alert(rule, alert)
+                for rule in loaded_rules(self._probed)
+                for alert in rule.get("alerts", [])
+                if rule["labels"].get(metrics.LABEL_WORKLOAD) in mine and alert["state"] in _STATES
+            ]
         except (KeyError, NoAnswerError):
             return None
-        found = [
-            _alert(rule, alert)
-            for rule in rules
-            for alert in rule.get("alerts", [])
-            if rule["labels"].get(metrics.LABEL_WORKLOAD) in {None, self.workload.name} and alert["state"] in _STATES
-        ]
         return sorted(found, key=lambda alert: (_STATES.index(alert["state"]), alert["name"]))
 
     def _drift(self, known: Mapping[str, float]) -> dict[str, Any] | None:
