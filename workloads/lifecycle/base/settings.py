@@ -126,6 +126,58 @@ class XgboostEstimator(_Frozen):
     """Where the trees are grown; `cuda` needs the image `train-gpu` and a GPU, and is refused elsewhere."""
 
 
+class TreesRange(_Frozen):
+    """Boosting rounds from which a search chooses."""
+
+    low: Annotated[int, Field(ge=1)] = 50
+    """Lowest value that is tried, besides the setting's own."""
+
+    high: Annotated[int, Field(ge=1)] = 400
+    """Highest value that is tried, besides the setting's own."""
+
+
+class RateRange(_Frozen):
+    """Learning rates from which a search chooses, on a logarithmic scale."""
+
+    low: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Lowest value that is tried, besides the setting's own."""
+
+    high: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Highest value that is tried, besides the setting's own."""
+
+
+class DepthRange(_Frozen):
+    """Depths of trees from which a search chooses."""
+
+    low: Annotated[int, Field(ge=1, le=16)] = 2
+    """Lowest value that is tried, besides the setting's own."""
+
+    high: Annotated[int, Field(ge=1, le=16)] = 6
+    """Highest value that is tried, besides the setting's own."""
+
+
+class SearchSettings(_Frozen):
+    """A search for trees, rate and depth before each training; the settings' own values are the first trial."""
+
+    trials: Annotated[int, Field(ge=2, le=1_000)] = 20
+    """Models that are fitted and compared on rows that none of them learnt."""
+
+    seconds: Annotated[float, Field(gt=0, le=86_400)] = 900.0
+    """Time after which no further trial begins. A search that time ended is not repeated exactly by the next one."""
+
+    trees: TreesRange = TreesRange()
+    learning_rate: RateRange = RateRange()
+    depth: DepthRange = DepthRange()
+
+    @model_validator(mode="after")
+    def _ranges_go_upwards(self) -> Self:
+        for name in ("trees", "learning_rate", "depth"):
+            span = getattr(self, name)
+            if span.low > span.high:
+                raise ValueError(f"search.{name}: low {span.low} is above high {span.high}: exchange them")
+        return self
+
+
 class TrainingSettings(_Frozen):
     """The model and its split."""
 
@@ -151,6 +203,9 @@ class TrainingSettings(_Frozen):
 
     depth: Annotated[int, Field(ge=1, le=16)] = 3
     """Depth of each tree."""
+
+    search: SearchSettings | None = None
+    """Looks for better trees, learning rate and depth before each training; None: they are what is written here."""
 
 
 def _version_text(value: object) -> object:

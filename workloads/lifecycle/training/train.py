@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import importlib.metadata
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +25,12 @@ from workloads.lifecycle.base.settings import TrainingSettings
 from workloads.lifecycle.features.publication import TrainingSet
 from workloads.lifecycle.features.windows import training_set
 from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
-from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES, measured
+from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES, measured, ranking
 from workloads.lifecycle.training import bundle as bundles
-from workloads.lifecycle.training import estimators, reference, tracking
+from workloads.lifecycle.training import estimators, reference, search, tracking
 from workloads.lifecycle.training.encoding import Columns, Encoding
 from workloads.lifecycle.training.estimators import Estimator
+from workloads.lifecycle.training.search import Trial
 from workloads.lifecycle.workload import Workload
 
 if TYPE_CHECKING:
@@ -106,14 +108,31 @@ def train(environment: Environment, data: TrainingSet | None = None) -> Trained:
     data = data or training_set(environment)
     settings, workload = environment.settings.training, environment.definition
     parts = split(workload, data.frame, settings)
+    settings, trials = _searched(workload, parts.train, settings)
     model = fit(workload, parts.train, settings)
     predictions = model.predict(parts.test)
     twin = estimators.to_onnx(model.estimator)
     ties = check_twin(twin, model, parts.test)
     metrics = held_out(workload, parts.test[workload.outcome.label].to_numpy(), predictions)
-    run_id = _log(environment, _Outcome(data, parts, model, twin, predictions, metrics, ties))
+    run_id = _log(environment, _Outcome(data, parts, settings, trials, model, twin, predictions, metrics, ties))
     reference.save(environment, run_id, data.frame)
     return Trained(run_id=run_id, data_hash=data.ingested.data_hash, metrics=metrics)
+
+
+def _searched(
+    workload: Workload, frame: "pd.DataFrame", settings: TrainingSettings
+) -> tuple[TrainingSettings, Sequence[Trial]]:
+    """The settings to train with, and the trials that led to them; as they are where no search is wanted."""
+    if settings.search is None:
+        return settings, ()
+    # Another seed, so that the rows kept from the trials are not those with the next hashes.
+    inner = split(workload, frame, settings.model_copy(update={"seed": settings.seed + 1}))
+    labels = inner.test[workload.outcome.label].to_numpy()
+
+    def score(tried: TrainingSettings) -> float:
+        return ranking(workload.problem, labels, fit(workload, inner.train, tried).predict(inner.test))
+
+    return search.search(settings, settings.search, score)
 
 
 def split(workload: Workload, frame: "pd.DataFrame", settings: TrainingSettings) -> Split:
@@ -253,6 +272,8 @@ class _Outcome:
 
     data: TrainingSet
     parts: Split
+    settings: TrainingSettings
+    trials: Sequence[Trial]
     model: Model
     twin: bytes
     predictions: "npt.NDArray[Any]"
@@ -265,12 +286,13 @@ def _log(environment: Environment, made: _Outcome) -> str:
     import mlflow  # noqa: PLC0415  three seconds of imports
 
     ended = datetime.now(UTC)
-    settings = environment.settings.training
+    settings = made.settings
     params = (
-        settings.model_dump(exclude={"estimator"})
+        settings.model_dump(exclude={"estimator", "search"})
         | estimators.chosen(made.model.workload, settings).model_dump(exclude={"kind"})
         | {"model": estimators.kind(made.model.estimator), "features": ",".join(made.model.workload.features)}
         | {"train_rows": len(made.parts.train), "test_rows": len(made.parts.test)}
+        | ({"search_trials": len(made.trials)} if made.trials else {})
     )
     ingested = made.data.ingested
     tags = {
@@ -289,6 +311,8 @@ def _log(environment: Environment, made: _Outcome) -> str:
             checksum = _write(Path(folder), made, settings, run_id, ended)
             mlflow.log_artifacts(folder)
             mlflow.set_tag(BUNDLE_TAG, checksum)
+            if made.trials:
+                search.log(run_id, made.trials)
             estimators.log_model(
                 made.model.estimator, run_id, made.model.matrix(made.parts.test.head()), made.model.example
             )
