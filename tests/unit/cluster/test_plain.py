@@ -79,6 +79,64 @@ def test_a_file_that_is_no_kubeconfig_is_refused_in_one_line(pulumi_run, tmp_pat
     assert len(str(error.value).splitlines()) == 1
 
 
+def written(tmp_path, user, **cluster):
+    """A kubeconfig of one context, as a cloud's command line writes it."""
+    path = tmp_path / "config"
+    config = {
+        "contexts": [{"name": "dev", "context": {"cluster": "near", "user": "me"}}],
+        "clusters": [{"name": "near", "cluster": {"server": "https://near", **cluster}}],
+        "users": [{"name": "me", "user": user}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+GKE = {
+    "apiVersion": "client.authentication.k8s.io/v1beta1",
+    "command": "gke-gcloud-auth-plugin",
+    "installHint": "Install gke-gcloud-auth-plugin for use with kubectl by following\n  https://cloud.google.com/kubernetes-engine",
+    "provideClusterInfo": True,
+}
+AKS = {
+    "apiVersion": "client.authentication.k8s.io/v1beta1",
+    "command": "kubelogin",
+    "args": ["get-token", "--login", "azurecli", "--server-id", "6dae42f8-4368-4678-94ff-3960e28e3630"],
+}
+
+
+@pytest.mark.parametrize("login", [GKE, AKS], ids=["gke", "aks"])
+def test_login_program_of_a_cloud_is_kept_as_its_command_line_wrote_it(pulumi_run, tmp_path, monkeypatch, login):
+    program = tmp_path / login["command"]
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    graph = pulumi_run(existing(written(tmp_path, {"exec": login})))
+    assert yaml.safe_load(graph.outputs["kubeconfig"])["users"][0]["user"]["exec"] == login
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        (GKE, "logs in by the program 'gke-gcloud-auth-plugin', which is not here: Install gke-gcloud-auth-plugin for"),
+        (AKS, "logs in by the program 'kubelogin', which is not here: install it, or put it on PATH"),
+    ],
+    ids=["gke", "aks"],
+)
+def test_missing_login_program_is_named_with_its_hint_in_one_line(pulumi_run, tmp_path, monkeypatch, login, said):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(KubeconfigError, match=said) as error:
+        pulumi_run(existing(written(tmp_path, {"exec": login})))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_files_are_looked_for_beside_the_kubeconfig(pulumi_run, tmp_path):
+    user = {"client-certificate": "me.crt", "client-key": "/keys/me.key"}
+    graph = pulumi_run(existing(written(tmp_path, user, **{"certificate-authority": "ca/near.crt"})))
+    chosen = yaml.safe_load(graph.outputs["kubeconfig"])
+    assert chosen["clusters"][0]["cluster"]["certificate-authority"] == str(tmp_path / "ca" / "near.crt")
+    assert chosen["users"][0]["user"] == {"client-certificate": str(tmp_path / "me.crt"), "client-key": "/keys/me.key"}
+
+
 def test_a_context_must_be_named():
     with pytest.raises(ValidationError, match="context"):
         ExistingClusterSettings(kind="existing-cluster")
