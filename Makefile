@@ -20,6 +20,14 @@ SERVER ?=
 PYTHON ?= python3
 export DATA DRILL WORKLOAD
 
+# A shell's own modules must not replace the project's, and no proxy stands before this machine (tools/isolation.py).
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
+COMMA = ,
+ifneq ($(strip $(foreach name,http_proxy https_proxy all_proxy grpc_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY GRPC_PROXY,$($(name)))),)
+export no_proxy := $(addsuffix $(COMMA),$(or $(no_proxy),$(NO_PROXY)))127.0.0.1,localhost,::1
+export NO_PROXY := $(no_proxy)
+endif
+
 # The environment in which a command about the stack runs.
 WITH = $(PYTHON) -m tools.env --stack $(STACK) --
 INFRA = .venv/bin

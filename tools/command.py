@@ -15,6 +15,7 @@ from pathlib import Path
 from infra.base import paths
 from tools import stack_files
 from tools.console import exit_with_errors_in_one_line
+from tools.isolation import unproxied
 
 CONFIG_FILE = "PULUMI_OPTION_CONFIG_FILE"
 
@@ -64,6 +65,7 @@ def created(arguments: Sequence[str]) -> str | None:
 def main() -> int:
     """Become the real CLI."""
     pulumi, arguments = os.environ.pop("MLPLATFORM_PULUMI"), sys.argv[1:]
+    os.environ.update(unproxied(os.environ))
     folder = Path(named(arguments, "--cwd", "-C") or ".").resolve()
     is_free = CONFIG_FILE not in os.environ and named(arguments, "--config-file") is None
     if is_free and arguments and is_of_this_checkout(folder):

@@ -15,6 +15,7 @@ from pathlib import Path
 from infra.base import paths
 from tools import data_memory, pulumi_cli, stack_files, stamps
 from tools.console import ToolError, exit_with_errors_in_one_line
+from tools.isolation import FOREIGN, isolated
 
 PARALLEL = 32
 """Operations at once on stacks that are not on this machine: they wait for servers elsewhere, so that the engine's four
@@ -109,10 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     added = variables(given.stack)
     if not given.command:
+        sys.stdout.write(f"unset {' '.join(FOREIGN)}\n")
         for name, value in (added | {POLICY_PACK: str(paths.CHECKOUT / "policies" / "pack")}).items():
             sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
         return 0
-    environment = {name: value for name, value in os.environ.items() if name != POLICY_PACK} | added
+    environment = {name: value for name, value in isolated(os.environ).items() if name != POLICY_PACK} | added
     try:
         os.execvpe(given.command[0], given.command, environment)  # noqa: S606  like env(1)
     except FileNotFoundError as error:

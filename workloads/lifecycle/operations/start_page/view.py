@@ -36,6 +36,9 @@ MEASURES = {
 }
 """Metric of a run -> what people call it."""
 
+GAPS = {"demographic_parity": "Parity gap", "equal_opportunity": "Opportunity gap"}
+"""Kind of a gap between groups -> what people call it."""
+
 FEATURES_SHOWN = 30
 """Features by distance that have a row of their own; keeps the page of a wide workload below 100 KB."""
 
@@ -136,15 +139,16 @@ def _model(model: Mapping[str, Any] | None, links: Mapping[str, str]) -> dict[st
     return {
         **model,
         "measures": [(words, model["metrics"][name]) for name, words in MEASURES.items() if name in model["metrics"]],
-        "gaps": [
-            (f"{attribute} {kind.replace('_', ' ')}", kinds[kind])
-            for attribute, kinds in gaps.items()
-            for kind in ("demographic_parity", "equal_opportunity")
-            if isinstance(kinds.get(kind), float)
-        ],
+        "gaps": [(words, found) for kind, words in GAPS.items() if (found := _gaps(gaps, kind))],
         "version_url": mlflow and f"{mlflow}/#/models/{quote(model['name'])}/versions/{quote(model['version'])}",
         "run_url": mlflow and f"{mlflow}/#/experiments/{quote(model['experiment_id'])}/runs/{quote(model['run_id'])}",
     }
+
+
+def _gaps(gaps: Mapping[str, Any], kind: str) -> str:
+    """The gap of one kind by attribute, in words; empty where there is none."""
+    found = {attribute: kinds.get(kind) for attribute, kinds in gaps.items() if isinstance(kinds, dict)}
+    return ", ".join(f"{name} {value:.3f}" for name, value in found.items() if isinstance(value, float))
 
 
 def _curve(curve: Mapping[str, Any]) -> dict[str, Any]:
