@@ -55,23 +55,23 @@ POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sari
 .DEFAULT_GOAL := help
 .PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down preflight doctor audit outputs credentials forward env drill retrain status stage edge rollback rotate-signing-key test soak check wheel lock images bench
 
-help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/\$$\$$/$$/g' | expand -t 16
+help: ## [help] list the targets
+	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
 
-install: ## install what STACK needs and this machine lacks, outside the checkout
+install: ## [develop] install what STACK needs and this machine lacks, outside the checkout
 	@$(PYTHON) -m tools.install --stack $(STACK)
 
-workload: ## install a workload of another repository: FROM=folder of its package; REMOVE=package takes one away
+workload: ## [develop] install a workload of another repository: FROM=folder of its package; REMOVE=package takes one away
 	@$(PYTHON) -m tools.workload_packages $(if $(REMOVE),--remove "$(REMOVE)","$(FROM)")
 
-contract: ## what every workload has to pass, for WORKLOAD alone, without a stack
+contract: ## [develop] what every workload has to pass, for WORKLOAD alone, without a stack
 	@$(WITH) "$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads -k "$(WORKLOAD)" tests/unit/workloads/test_workload_contract*.py
 
-up: install ## bring STACK up and show where everything is
+up: install ## [run] bring STACK up and show where everything is
 	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK) $(if $(filter local,$(STACK)),--forget-creations)
 	@$(WITH) pulumi stack select --create $(STACK)
 ifeq ($(STACK),local)
-	@$(WITH) pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS) || $(NOTE_FAILURE)
+	@$(WITH) $(PYTHON) -m tools.progress --stack $(STACK) -- pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS) || $(NOTE_FAILURE)
 else
 	@$(PYTHON) -m tools.image_signing
 	@$(WITH) $(INFRA)/python -m stacks.commands.adopt --stack $(STACK)
@@ -83,7 +83,7 @@ ifeq ($(STACK),local)
 endif
 	@$(WITH) pulumi stack output --json | $(INFRA)/python -m stacks.commands.welcome --stack $(STACK)
 
-preview: install ## show what `up` would change; other stacks than local without any account, since BASE if given
+preview: install ## [review] show what `up` would change; other stacks than local without any account, since BASE if given
 ifeq ($(STACK),local)
 	@$(WITH) pulumi stack select --create $(STACK)
 	@$(WITH) $(INFRA)/python -m policies preview -- $(ARGS)
@@ -91,7 +91,7 @@ else
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.preview --stack $(STACK) $(if $(REPORT),--reports "$(abspath $(REPORT))") -- $(ARGS)
 endif
 
-policy: install ## judge what `up` would make of STACK and lose; REPORT=folder writes JSON and SARIF
+policy: install ## [review] judge what `up` would make of STACK and lose; REPORT=folder writes JSON and SARIF
 ifeq ($(STACK),local)
 	@$(WITH) pulumi stack select --create $(STACK)
 	@$(WITH) $(INFRA)/python -m policies preview $(POLICY_REPORTS) -- $(ARGS)
@@ -99,21 +99,21 @@ else
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m policies preview $(POLICY_REPORTS) -- $(ARGS)
 endif
 
-policy-state: install ## judge what the last `up` made of STACK, without running the program
+policy-state: install ## [review] judge what the last `up` made of STACK, without running the program
 	@$(WITH) $(INFRA)/python -m policies state --stack $(STACK) $(POLICY_REPORTS) -- $(ARGS)
 
-review: install ## what a pull request is told about STACK since BASE: preview, policies, cost; into the folder REPORT
+review: install ## [review] what a pull request is told about STACK since BASE: preview, policies, cost; into the folder REPORT
 	@$(if $(DEPLOYED),$(WITH),$(SIMULATED)) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.review --stack $(STACK) \
 	  $(if $(DEPLOYED),--deployed,$(if $(BASE),--base $(BASE))) --reports "$(abspath $(or $(REPORT),reports))"
 
-cost: install ## what STACK and each workload cost in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
+cost: install ## [review] what STACK and each workload cost in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.cost --stack $(STACK) --workload "$(WORKLOAD)" $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")
 
-drift: ## fail when what STACK consists of was changed behind its back; changes nothing
+drift: ## [review] fail when what STACK consists of was changed behind its back; changes nothing
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 	@$(WITH) pulumi refresh --stack $(STACK) --preview-only --expect-no-changes --non-interactive $(ARGS)
 
-down: ## destroy STACK and what is kept about it; refuses to lose data that LOSE does not name
+down: ## [run] destroy STACK and what is kept about it; refuses to lose data that LOSE does not name
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 ifneq ($(STACK),local)
 	@$(WITH) $(INFRA)/python -m stacks.commands.holdings --stack $(STACK) --lose $(LOSE)
@@ -125,32 +125,32 @@ ifneq ($(STACK),local)
 	@$(INFRA)/python -m stacks.commands.sweep --stack $(STACK)
 endif
 
-preflight: ## ask STACK's account whether its quotas and zones suffice; BLOCKED lines say what to raise
+preflight: ## [review] ask STACK's account whether its quotas and zones suffice; BLOCKED lines say what to raise
 	@$(INFRA)/python -m stacks.commands.preflight --stack $(STACK)
 
-doctor: ## ask every part of STACK whether it does its work; prints cause and fix
+doctor: ## [run] ask every part of STACK whether it does its work; prints cause and fix
 	@$(REACHED) | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.doctor --stack $(STACK) $(ARGS)
 
-audit: ## who did what on STACK, SINCE=2026-11-01 if given; fails when its log was changed; ARGS=--json for lines of JSON
+audit: ## [review] who did what on STACK, SINCE=2026-11-01 if given; fails when its log was changed; ARGS=--json for lines of JSON
 	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit show --stack $(STACK) --since "$(SINCE)" --workload "$(WORKLOAD)" $(ARGS)
 
-access-matrix: ## who may do what on AWS, as the program of STACK declares it
+access-matrix: ## [review] who may do what on AWS, as the program of STACK declares it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud
 	@$(WITH) $(INFRA)/python -m stacks.commands.access_matrix --stack $(STACK)
 
-outputs: ## where everything is, as JSON
+outputs: ## [run] where everything is, as JSON
 	@$(WITH) pulumi stack output --stack $(STACK) --json
 
-credentials: ## who to log in as at the servers of STACK, a link to the start page; SERVER=name for `curl -K -`
+credentials: ## [run] who to log in as at the servers of STACK, a link to the start page; SERVER=name for `curl -K -`
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.credentials --server "$(SERVER)"
 
-forward: ## open loopback ports to the servers of STACK on a cluster, until interrupted
+forward: ## [run] open loopback ports to the servers of STACK on a cluster, until interrupted
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.forward
 
-env: ## shell lines for eval "$$(make -s env)", after which plain `pulumi` works
+env: ## [run] shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)
 
-drill: ## fire drills on STACK: a bad release must go back, drift must lead to a new model, poisoned data must not
+drill: ## [model] fire drills on STACK: a bad release must go back, drift must lead to a new model, poisoned data must not
 	@$(UP) DRILL=1
 	@status=0; \
 	for drill in --bad-release "" --poisoned; do \
@@ -158,26 +158,26 @@ drill: ## fire drills on STACK: a bad release must go back, drift must lead to a
 	done; \
 	$(UP) DRILL= && exit $$status
 
-retrain: ## retrain the model on the running STACK by hand and wait for the outcome
+retrain: ## [model] retrain the model on the running STACK by hand and wait for the outcome
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client retrain --outputs - --wait
 
-status: ## what the retraining service of the running STACK did and does, as JSON
+status: ## [model] what the retraining service of the running STACK did and does, as JSON
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client status --outputs -
 
-stage: ## run a command with the variables of a stage of the running STACK: RUN="python -m ..."
+stage: ## [run] run a command with the variables of a stage of the running STACK: RUN="python -m ..."
 	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- $(RUN)
 
-edge: ## write WORKLOAD's champion to the folder REPORT as files that run without the platform
+edge: ## [model] write WORKLOAD's champion to the folder REPORT as files that run without the platform
 	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- python -m workloads.lifecycle.operations.edge "$(abspath $(or $(REPORT),edge))" $(ARGS)
 
-rollback: ## put the previous model version back on the running STACK
+rollback: ## [model] put the previous model version back on the running STACK
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client rollback --outputs -
 
-rotate-signing-key: ## sign verdicts with a new key: counts it up in the file of STACK, then brings STACK up
+rotate-signing-key: ## [model] sign verdicts with a new key: counts it up in the file of STACK, then brings STACK up
 	@$(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.rotate --stack $(STACK) --workload "$(WORKLOAD)"
 	@$(UP)
 
-check: ## format, lint, types, and which package may import which
+check: ## [develop] format, lint, types, and which package may import which
 	@$(PYTHON) -m tools.install cloud workloads pulumi tools actionlint
 	$(INFRA)/ruff format --check .
 	$(INFRA)/ruff check .
@@ -190,12 +190,12 @@ check: ## format, lint, types, and which package may import which
 	"$(ACTIONLINT)"
 	$(INFRA)/zizmor --offline --quiet .github/workflows
 
-test: ## every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs
+test: ## [develop] every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud validators clients kubernetes kubernetes-provider gatekeeper kserve helm
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
-soak: ## the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
+soak: ## [develop] the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud clients kubernetes kubernetes-provider gatekeeper kserve helm
 	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/e2e tests/engine tests/policy
@@ -203,20 +203,20 @@ soak: ## the long matrices and every tier, then each suite 20 times under load; 
 	$(INFRA)/python -m tests.tiers --record
 	$(WITH) $(INFRA)/python -m tools.suite_rounds
 
-images: ## build the workload's images, push them to REGISTRY, sign them and write stacks/images.json
+images: ## [develop] build the workload's images, push them to REGISTRY, sign them and write stacks/images.json
 	@$(PYTHON) -m tools.install $(if $(filter --unsigned,$(ARGS)),,supply_chain cosign)
 	@$(PYTHON) -m tools.images --registry "$(REGISTRY)" $(ARGS)
 
-bench: ## measure the local stack, a preview of prod, then the model server
+bench: ## [develop] measure the local stack, a preview of prod, then the model server
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud
 	$(INFRA)/python -m tests.bench.local_stack
 	$(WITH) $(INFRA)/python -m tests.bench.prod_preview
 	"$(WORKLOADS)/python" -m tests.bench.serving
 
-wheel: ## build the pytest plugin's wheel into the folder REPORT
+wheel: ## [develop] build the pytest plugin's wheel into the folder REPORT
 	@$(PYTHON) -m tools.install infra
 	$(INFRA)/python -m pip wheel --quiet --no-deps --wheel-dir "$(or $(REPORT),dist)" ./tests/pytest_pulumi
 
-lock: ## renew requirements/*.txt from requirements/*.in
+lock: ## [develop] renew requirements/*.txt from requirements/*.in
 	@$(PYTHON) -m tools.lock

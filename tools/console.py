@@ -1,12 +1,16 @@
 """What the tools say: progress on standard error, and errors that are one line with a way out."""
 
 import errno
+import io
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 HEARTBEAT_SECONDS = 20.0
 """A command that says nothing is reported to be running this often."""
@@ -14,6 +18,57 @@ HEARTBEAT_SECONDS = 20.0
 
 class ToolError(Exception):
     """Something cannot be had; the text says what, why, and how to get it."""
+
+
+class Screen:
+    """Where people read: a terminal gets colours and a line that is renewed, everything else plain lines."""
+
+    def __init__(self, stream: TextIO, environ: Mapping[str, str] = os.environ) -> None:
+        """Colours are off where `environ` has `NO_COLOR` or `TERM=dumb`.
+
+        Source: https://no-color.org
+        """
+        self._stream = stream
+        self.is_terminal = stream.isatty() and environ.get("TERM") != "dumb"
+        """Whether a line can be renewed in place."""
+
+        self.has_colours = self.is_terminal and not environ.get("NO_COLOR")
+        self._status = ""
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; 120 for a file or a pipe."""
+        return shutil.get_terminal_size((WIDTH, 24)).columns if self.is_terminal else WIDTH
+
+    def bold(self, text: str) -> str:
+        """Emphasized text."""
+        return f"\x1b[1m{text}\x1b[0m" if self.has_colours else text
+
+    def line(self, text: str) -> None:
+        """Print one line above the status."""
+        status, self._status = self._status, ""
+        self._stream.write(f"{_CLEARED if status else ''}{text}\n")
+        if status:
+            self.status(status)
+
+    def status(self, text: str) -> None:
+        """Renew the last line of a terminal, cut to its width; empty removes it. Elsewhere nothing is printed."""
+        if not self.is_terminal:
+            return
+        self._stream.write(f"{_CLEARED}{text[: self.width - 1]}")
+        self._stream.flush()
+        self._status = text
+
+
+WIDTH = 120
+_CLEARED = "\r\x1b[K"
+
+
+def line_buffered(stream: TextIO) -> TextIO:
+    """The stream, which prints each line at once also where it is a pipe."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(line_buffering=True)
+    return stream
 
 
 def say(text: str) -> None:

@@ -19,6 +19,9 @@ from typing import Any
 
 from workloads.lifecycle import discovery
 
+ADDRESSES = ("_url", "_uri")
+"""Endings of the outputs that are shown; `make outputs` has the others, `make credentials` the secrets."""
+
 TIMEOUT_SECONDS = 10
 WAIT_SECONDS = 30.0
 """How long the model server of the stack `local` may take to answer: a restarted one is live before it has a model."""
@@ -62,8 +65,8 @@ def examples(outputs: Mapping[str, Any]) -> list[Example]:
 
 
 def lines(outputs: Mapping[str, Any]) -> list[str]:
-    """One line for each output of the default workload and the platform, then for each one of other workloads."""
-    flat = {name: value for name, value in outputs.items() if isinstance(value, str)}
+    """One line for each address of the default workload and the platform, then for each one of other workloads."""
+    flat = {name: value for name, value in outputs.items() if isinstance(value, str) and name.endswith(ADDRESSES)}
     shown = set(flat.values())
     others = {
         f"{workload}.{name}": url
