@@ -53,7 +53,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down preflight doctor audit outputs credentials forward env drill retrain status stage edge rollback rotate-signing-key test soak check wheel lock images bench
+.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge rollback rotate-signing-key test soak check wheel lock images bench
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -124,6 +124,13 @@ endif
 ifneq ($(STACK),local)
 	@$(INFRA)/python -m stacks.commands.sweep --stack $(STACK)
 endif
+
+backup: ## [run] copy what the running local stack must not lose into the new folder REPORT; it holds secrets
+	@$(PYTHON) -m tools.backup save --stack $(STACK) "$(abspath $(or $(REPORT),backup))"
+
+restore: ## [run] bring STACK up as the backup in the folder FROM has it, after a lost machine or a `make down`
+	@$(PYTHON) -m tools.backup restore --stack $(STACK) "$(abspath $(or $(FROM),backup))"
+	@$(UP)
 
 preflight: ## [review] ask STACK's account whether its quotas and zones suffice; BLOCKED lines say what to raise
 	@$(INFRA)/python -m stacks.commands.preflight --stack $(STACK)

@@ -80,6 +80,7 @@ def written(stack, first_up, tmp_path_factory):
         "path/to/uci_credit_card_default.csv": str(data),
         "path/to/mended.csv": str(data),
         "path/to/edge": str(folder / "edge"),
+        "path/to/backup": str(folder / "backup"),
         "outcomes.json": str(outcomes),
     }
     stack.environ = kept
