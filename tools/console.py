@@ -84,6 +84,9 @@ def exit_with_errors_in_one_line(main: Callable[[], int]) -> None:
     except ToolError as error:
         sys.stderr.write(f"error: {error}\n")
         code = 1
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise

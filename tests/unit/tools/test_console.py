@@ -1,4 +1,6 @@
 import errno
+import shlex
+import subprocess
 import sys
 
 import pytest
@@ -69,3 +71,11 @@ def test_full_disk_is_one_line_with_the_file(capsys):
     assert capsys.readouterr().err == (
         "error: No space left on device at /state/backend: free some space, then run the same command again\n"
     )
+
+
+def test_reader_that_has_seen_enough_is_no_error():
+    many = "from tools.console import exit_with_errors_in_one_line as run\n"
+    many += "run(lambda: [print('line') for _ in range(100_000)] and 0)"
+    piped = f"{shlex.quote(sys.executable)} -c {shlex.quote(many)} | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", piped], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "line\n", "")
