@@ -31,6 +31,7 @@ endif
 # The environment in which a command about the stack runs.
 WITH = $(PYTHON) -m tools.env --stack $(STACK) --
 INFRA = .venv/bin
+DOCS = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.environment_dir("docs"))')/bin
 WORKLOADS = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.environment_dir("workloads"))')/bin
 
 ACTIONLINT = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.tools_dir(module="actionlint"))')/bin/actionlint
@@ -53,7 +54,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge rollback rotate-signing-key test soak check wheel lock images bench
+.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge rollback rotate-signing-key test soak check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -199,7 +200,7 @@ check: ## [develop] format, lint, types, and which package may import which
 
 test: ## [develop] every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud validators clients kubernetes kubernetes-provider gatekeeper kserve helm
+	@$(PYTHON) -m tools.install cloud validators clients docs kubernetes kubernetes-provider gatekeeper kserve helm
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
 soak: ## [develop] the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
@@ -220,6 +221,10 @@ bench: ## [develop] measure the local stack, a preview of prod, then the model s
 	$(INFRA)/python -m tests.bench.local_stack
 	$(WITH) $(INFRA)/python -m tests.bench.prod_preview
 	"$(WORKLOADS)/python" -m tests.bench.serving
+
+docs: ## [develop] build the documents as a site, which needs no network, into the folder REPORT
+	@$(PYTHON) -m tools.install docs
+	"$(DOCS)/mkdocs" build --quiet --config-file mkdocs.yml --site-dir "$(abspath $(or $(REPORT),dist/site))"
 
 wheel: ## [develop] build the pytest plugin's wheel into the folder REPORT
 	@$(PYTHON) -m tools.install infra

@@ -21,6 +21,6 @@ def text(file: Path = FILE) -> str:
         if isinstance(metadata, RegoMetadata):
             where = f"preview, CI, {'audit' if metadata.admission == 'audit' else 'admission'}"
             parameters = ", ".join(f"`{name}` {json.dumps(value)}" for name, value in metadata.parameters.items())
-        title = f"[{metadata.title}]({metadata.link})"
+        title = f"[{metadata.title}]({metadata.link.removeprefix('docs/')})"
         lines.append(f"| {rule.id} | {title} | {metadata.severity} | {where} | {controls} | {parameters} |")
     return head + MARK + "\n\n" + "\n".join(lines) + "\n"

@@ -9,7 +9,12 @@ from markdown_it import MarkdownIt
 
 from infra.base.paths import CHECKOUT
 
-DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    CHECKOUT / "README.md",
+    CHECKOUT / "CONTRIBUTING.md",
+    CHECKOUT / "SECURITY.md",
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
+]
 TUTORIAL = CHECKOUT / "docs" / "extending.md"
 """Its commands are about what it lets its reader write; `tests/unit/docs/test_tutorial.py` follows it."""
 _NAMED = re.compile(r"`([\w./-]+)`(, [^:]*)?:")

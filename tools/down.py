@@ -75,7 +75,8 @@ def remove_state(state: Path) -> None:
     for memory in state.glob("*.backend"):
         if memory.read_text() == backend.as_uri():
             memory.unlink()
-    for name in (*OURS, *(f"Pulumi.{stack}.yaml" for stack in stack_files.stacks())):
+    stacks = stack_files.stacks()
+    for name in (*OURS, *(f"Pulumi.{stack}.yaml" for stack in stacks), *(f"up.{stack}.log" for stack in stacks)):
         path = state / name
         if path.is_dir():
             shutil.rmtree(path)

@@ -2,9 +2,10 @@
 
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
-operating system); for images `supply_chain` (lists what is in them) and `cosign`, which signs; for tests: `validators`
-(AWS's resource schemas, Envoy), `clients` (of the prediction API), and built from source `kubernetes` (a control
-plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
+operating system); for images `supply_chain` (lists what is in them) and `cosign`, which signs; `docs` (the site of the
+documents); for tests: `validators` (AWS's resource schemas, Envoy, axe-core), `clients` (of the prediction API), and
+built from source `kubernetes` (a control plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; and
+`actionlint`, which checks workflows.
 """
 
 import argparse
@@ -112,6 +113,7 @@ def parts() -> dict[str, Part]:
         "validators": _environment("validators"),
         "clients": _environment("clients"),
         "supply_chain": _environment("supply_chain"),
+        "docs": _environment("docs"),
         "kubernetes-provider": Part(provider_plugin.is_there, provider_plugin.build),
         "cosign": Part(lambda: image_signing.find() is not None, COSIGN.build),
         "pulumi": Part(lambda: pulumi_cli.chosen() is not None, pulumi_cli.install),

@@ -19,6 +19,7 @@ NAMES = (
     "validators",
     "clients",
     "supply_chain",
+    "docs",
     *(f"images/{target}" for target in IMAGES),
 )
 
