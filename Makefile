@@ -9,6 +9,7 @@
 #   LOSE="role ..."  whose data `down` may delete, on other stacks than local
 #   SUITES="..."     which suites `test` runs, instead of all
 #   SINCE=2026-11-01 from which day on `audit` shows entries, instead of all
+#   KEY=a,b          values of the keys of the entity that `erase` is about; CUSTOMER=1002 where the workload is about customers
 #   SERVER=name      whose login `credentials` prints for curl, e.g. `prometheus`
 #   FROM=folder      where `workload` finds a package
 #   REGISTRY=...     where `images` pushes to, e.g. 127.0.0.1:5001/mlplatform
@@ -18,7 +19,7 @@ ARGS ?=
 REGISTRY ?=
 SERVER ?=
 PYTHON ?= python3
-export DATA DRILL WORKLOAD
+export DATA DRILL WORKLOAD KEY CUSTOMER
 
 # A shell's own modules must not replace the project's, and no proxy stands before this machine (tools/isolation.py).
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
@@ -54,7 +55,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge rollback rotate-signing-key test soak check wheel lock images bench docs
+.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test soak check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -177,6 +178,12 @@ stage: ## [run] run a command with the variables of a stage of the running STACK
 
 edge: ## [model] write WORKLOAD's champion to the folder REPORT as files that run without the platform
 	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- python -m workloads.lifecycle.operations.edge "$(abspath $(or $(REPORT),edge))" $(ARGS)
+
+erase: ## [model] erase CUSTOMER=1002, or KEY=... of any WORKLOAD, from all that keeps rows, and keep the rows of raw data out
+	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- python -m workloads.lifecycle.pipelines.erasure --key "$$KEY" --customer "$$CUSTOMER"
+
+evidence: ## [model] check the chain of evidence of WORKLOAD's promotions
+	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- python -m workloads.lifecycle.registry.evidence
 
 rollback: ## [model] put the previous model version back on the running STACK
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client rollback --outputs -

@@ -36,7 +36,12 @@ def variables(stack: str, workload: str, environ: Mapping[str, str] = os.environ
             f"`kubectl exec --namespace {workload} deploy/{service} -- COMMAND`"
         ) from error
     stages = {name: value for name, value in found.items() if name not in OF_THE_SERVICE}
-    by_hand = {"WORK_DIR": f"{found['WORK_DIR']}/by-hand", "RETRAIN_URL": f"http://127.0.0.1:{found['PORT']}/retrain"}
+    work = Path(found["WORK_DIR"])
+    by_hand = {
+        "WORK_DIR": str(work / "by-hand"),
+        "WORK_DIRS": str(work.parent),
+        "RETRAIN_URL": f"http://127.0.0.1:{found['PORT']}/retrain",
+    }
     return stages | by_hand
 
 

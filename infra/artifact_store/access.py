@@ -17,6 +17,9 @@ WRITE = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListM
 DELETE = ("s3:DeleteObject", "s3:DeleteObjectVersion")
 """What emptying the bucket takes."""
 
+LIST_HISTORY, DELETE_HISTORY = "s3:ListBucketVersions", "s3:DeleteObjectVersion"
+"""What erasing an entity from older versions takes, beside reading them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:

@@ -18,7 +18,7 @@ OBJECTS = (
     "s3:AbortMultipartUpload",
     "s3:ListMultipartUploadParts",
 )
-NAMES = ("s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
+NAMES = ("s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
 
 
 @dataclass(frozen=True, kw_only=True)

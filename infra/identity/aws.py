@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import pulumi
 from pulumi_aws import eks, iam
 
-from infra.artifact_store.access import READ, WRITE, Admission
+from infra.artifact_store.access import DELETE_HISTORY, LIST_HISTORY, READ, WRITE, Admission
 from infra.aws.account import PATH, Account, Statement, pod_trust, policy, role
 from infra.aws.substrate import Bound, EksCluster, PodRoles
 from infra.identity.settings import IrsaSettings
@@ -199,12 +199,12 @@ def _rights(number: int, need: Need, region: str) -> list[Statement]:
     return [
         Statement(
             sid=f"List{number}",
-            actions=["s3:ListBucket"],
+            actions=["s3:ListBucket", *([LIST_HISTORY] if need.history else ())],
             resources=[store.bucket_arn],  # names below other prefixes too: docs/adr/0012
         ),
         Statement(
             sid=f"Objects{number}",
-            actions=[*READ, *(WRITE if writes else ())],
+            actions=[*READ, *(WRITE if writes else ()), *([DELETE_HISTORY] if writes and need.history else ())],
             resources=[pulumi.Output.concat(store.bucket_arn, f"/{need.prefix}*")],
         ),
         Statement(

@@ -20,6 +20,9 @@ class Need:
 
     access: Literal["r", "rw"]
 
+    history: bool = False
+    """Whether older versions of these objects may be listed and, where objects may be written, deleted for good."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:

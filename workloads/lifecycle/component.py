@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -43,6 +43,7 @@ IN_CLUSTER = "k8s://https://kubernetes.default.svc:443"
 """Spark's master for a driver in a pod."""
 RELEASE_SETTINGS = {"ingestion", "features", "training", "fairness", "deployment"}
 SERVER_SETTINGS = {"serving", "deployment"}
+NIGHTLY_SETTINGS = {*RELEASE_SETTINGS, "retention"}
 BATCH_SETTINGS = {"batch", "deployment"}
 MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
 SERVER_CALLS: tuple[Role, ...] = ("database", "online-store", "tracking")
@@ -153,6 +154,7 @@ class Lifecycle(pulumi.ComponentResource):
         self._reader = {**self._features.reader_secrets, **registry}
         self._writer = {**self._features.writer_secrets, **registry, **policy}
         self._data = [self._need("")]
+        self._erased = [replace(self._data[0], history=True)]
 
         self._executors = self._ingesters()
         features = self._features.serve(f"{name}-features", FEATURE_SERVER, self._child)
@@ -277,7 +279,7 @@ class Lifecycle(pulumi.ComponentResource):
         """The nightly run follows the release, so that data whose release failed is not ingested at night."""
         settings = self._args.settings
         for part, module, cron, parts in (
-            ("nightly", "pipelines.nightly", settings.nightly_cron, RELEASE_SETTINGS),
+            ("nightly", "pipelines.nightly", settings.nightly_cron, NIGHTLY_SETTINGS),
             ("batch", "serving.batch", settings.batch_cron, BATCH_SETTINGS),
             ("monitoring", "monitoring.check", settings.monitoring_cron, MONITORING_SETTINGS),
         ):
@@ -291,7 +293,7 @@ class Lifecycle(pulumi.ComponentResource):
                         **(self._writer if part == "nightly" else self._reader),
                         **(self._pushing() if part == "monitoring" else {}),
                     },
-                    needs=self._data,
+                    needs=self._erased if part == "nightly" else self._data,
                     calls=STAGE_CALLS,
                     cron=cron,
                     resources=settings.stage_resources,
@@ -344,7 +346,7 @@ class Lifecycle(pulumi.ComponentResource):
                     "VIEW_TOKEN": self.view_token,
                     **self._pushing(),
                 },
-                needs=self._data,
+                needs=self._erased,
                 calls=STAGE_CALLS,
                 health_path="/healthz",
                 serves="retraining",

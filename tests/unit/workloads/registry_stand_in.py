@@ -61,7 +61,8 @@ class Registry:
             if found is None:
                 return 404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}'
             tags = [{"key": key, "value": value} for key, value in found.items()]
-            return 200, json.dumps({"model_version": {"tags": tags}}).encode()
+            described = {"run_id": f"run-{query['version'][0]}", "tags": tags}
+            return 200, json.dumps({"model_version": described}).encode()
         name = parsed.path.partition("/artifacts/")[2]
         return (200, self.files[name]) if name in self.files else (404, b"{}")
 

@@ -86,14 +86,18 @@ def redis_store(folder):
 
 
 @contextmanager
-def versitygw(folder, *options):
-    """URL of an S3 API with one bucket, `bucket`, and the keys that a client needs; skips when there is none."""
+def versitygw(folder, *options, versioning=None):
+    """URL of an S3 API with one bucket, `bucket`, and the keys that a client needs; skips when there is none.
+
+    `versioning`: folder of older versions, where the bucket may keep any.
+    """
     if shutil.which("versitygw") is None:
         pytest.skip("versitygw is not on PATH; `make test` puts it there")
     address = f"127.0.0.1:{free_port()}"
     (folder / "objects" / "bucket").mkdir(parents=True)
     (folder / "metadata").mkdir()
-    posix = ["posix", "--sidecar", str(folder / "metadata"), str(folder / "objects")]
+    kept = [] if versioning is None else ["--versioning-dir", str(versioning)]
+    posix = ["posix", *kept, "--sidecar", str(folder / "metadata"), str(folder / "objects")]
     command = [
         "versitygw",
         "--port",

@@ -79,6 +79,9 @@ class Environment(BaseModel):
     work_dir: Path | None = None
     """Folder for scratch and local copies; safe to delete between runs."""
 
+    work_dirs: Path | None = None
+    """Folder of the `WORK_DIR` of every process of a local stack: an erasure removes their copies of features."""
+
     ingestion_run: Annotated[str, Field(pattern=r"^(\d{8}T\d{12}Z-[0-9a-f]{12})?$")] = ""
     """Ingestion run that training and validation read; empty reads the published run."""
 

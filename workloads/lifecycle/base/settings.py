@@ -1,5 +1,6 @@
 """What a person may choose about a workload, as blocks of a stack file: one for each stage, and those they share."""
 
+import math
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
@@ -262,6 +263,16 @@ class ServingSettings(_Frozen):
     online_timeout_seconds: Seconds = 0.2
     """Time after which the online store counts as down; time in which the server itself was busy does not count."""
 
+    explain_rows: Annotated[int, Field(ge=1)] = 100
+    """Rows of one request that wants explanations; each costs about a millisecond of the explainer's CPU."""
+
+    explain_seconds: Seconds = 10.0
+    """Time that an explanation may take, its wait included; then the explainer is ended and the request gets 503. The
+    first one starts the explainer, which takes seconds."""
+
+    max_waiting_explanations: Annotated[int, Field(ge=1)] = 8
+    """Requests that wait for an explanation, above which one more gets 503."""
+
     challenger_share: Share = 0.0
     """Share of requests that the alias `challenger` answers, when it is set."""
 
@@ -283,6 +294,20 @@ class BatchSettings(_Frozen):
 
     kept_runs: Annotated[int, Field(ge=1)] = 7
     """Ingestion runs whose scores stay in the artifact store."""
+
+
+class RetentionSettings(_Frozen):
+    """How long rows about entities are kept; the nightly run deletes what is older.
+
+    Ingestion runs and scores go by number (`ingestion.kept_runs`, `batch.kept_runs`), audit log and evidence stay.
+    """
+
+    requests_days: Annotated[int, Field(ge=1, le=3_650)] = 180
+    """Days that captured requests, and outcomes since their delivery, are kept."""
+
+    training_rows_days: Annotated[int, Field(ge=1, le=3_650)] = 365
+    """Days that labelled windows and the training rows of a version are kept; those of a version that an alias of the
+    registry names stay."""
 
 
 class DeploymentSettings(_Frozen):
@@ -458,11 +483,23 @@ class WorkloadSettings(_Frozen):
     training: TrainingSettings = TrainingSettings()
     serving: ServingSettings = ServingSettings()
     batch: BatchSettings = BatchSettings()
+    retention: RetentionSettings = RetentionSettings()
     deployment: DeploymentSettings = DeploymentSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()
     fairness: FairnessSettings = FairnessSettings()
     alerts: AlertSettings = AlertSettings()
+
+    @model_validator(mode="after")
+    def _requests_are_kept_while_they_are_read(self) -> Self:
+        needed = max(self.retraining.labelled_days, self.monitoring.window_hours / 24)
+        if self.retention.requests_days < needed:
+            raise ValueError(
+                f"retention.requests_days is {self.retention.requests_days}, but retrains and drift checks read "
+                f"requests of the last {needed:g} days (retraining.labelled_days, monitoring.window_hours): keep "
+                f"{math.ceil(needed)} days or more, or lower these"
+            )
+        return self
 
 
 DRILL = {

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlparse
@@ -141,6 +142,22 @@ class Store:
                 if info.type is fs.FileType.File and below:
                     newest[name] = max(newest.get(name, 0), info.mtime_ns or 0)
         return sorted(newest, key=lambda name: (newest[name], name), reverse=True)
+
+    def paths(self, prefix: str, since: datetime | None = None) -> list[str]:
+        """Paths of every object below a prefix, at any depth, sorted; `since`: only those written from then on."""
+        root = self._path(prefix)
+        with _named(self.uri):
+            found = self._fs.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+        oldest = 0 if since is None else int(since.timestamp() * 1e9)
+        files = (info for info in found if info.type is fs.FileType.File and (info.mtime_ns or oldest) >= oldest)
+        return sorted(f"{prefix}/{info.path.removeprefix(f'{root}/')}" for info in files)
+
+    def remove(self, path: str) -> None:
+        """Delete one object; none is fine."""
+        full = self._path(path)
+        with _named(self.uri):
+            if self._fs.get_file_info(full).type is fs.FileType.File:
+                self._fs.delete_file(full)
 
     def remove_tree(self, prefix: str) -> None:
         """Delete everything below a prefix."""

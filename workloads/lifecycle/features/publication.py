@@ -25,6 +25,7 @@ from workloads.lifecycle.base.errors import DataError, WorkloadError, run_comman
 from workloads.lifecycle.base.identifiers import ingestion_run
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.ingestion.ingest import CURRENT, EVENT_TIMESTAMP, Ingested, current, published, recorded
+from workloads.lifecycle.ingestion.tombstones import cleaned_mark
 from workloads.lifecycle.schema import Key, View
 from workloads.lifecycle.workload import Workload
 
@@ -39,7 +40,6 @@ _JOINED_ROWS = 2_000
 """Rows of a history that are joined at once: Feast pairs each with every row of its entity before it drops the later
 ones, so the memory of a join grows with this number times the rows of an entity."""
 
-_MISSES_SHOWN = 3
 _TYPES = {"integer": "int64", "number": "double", "string": "string"}
 """Types of Parquet columns."""
 
@@ -147,10 +147,10 @@ def refresh(environment: Environment) -> Refreshed:
             store.materialize(ingested.event_timestamp - timedelta(seconds=1), datetime.now(UTC))
         remaining = parity_misses(workload, store, sample)
         if remaining:
-            shown = ", ".join(str(shortened(key)) for key in remaining[:_MISSES_SHOWN])
-            raise DataError(
-                f"{len(remaining)} of {len(sample)} rows have other values online than offline, "
-                f"e.g. of {', '.join(workload.keys)} {shown}; the online store holds newer rows than run {ingested.run}"
+            raise DataError(  # without keys: outcomes of stages and the ledger keep this text
+                f"{len(remaining)} of {len(sample)} rows have other values online than offline; the online store holds "
+                f"newer rows than run {ingested.run} (`python -m workloads.lifecycle.features.parity` lists their "
+                f"{', '.join(workload.keys)})"
             )
     return Refreshed(run=ingested.run, rows=len(online), parity_checked=len(sample), refilled=bool(misses))
 
@@ -158,14 +158,17 @@ def refresh(environment: Environment) -> Refreshed:
 def pull(environment: Environment) -> Ingested:
     """Copy a run's Parquet files below `WORK_DIR/features`, whole or not at all: `INGESTION_RUN`, or the published run.
 
-    `WORK_DIR/features/current` leads to the published run that was copied last.
+    `WORK_DIR/features/current` leads to the published run that was copied last. A copy from before an erasure is
+    replaced.
     """
     store = Store.open(environment)
     ingested = recorded(store, environment.ingestion_run) if environment.ingestion_run else current(store)
     folder = environment.work / "features"
     target, link = folder / ingested.run, folder / "current"
-    if not target.exists():
+    mark, marked = cleaned_mark(store), folder / f".cleaned-{ingested.run}"
+    if not target.exists() or (marked.read_text() if marked.exists() else "") != mark:
         store.download_tree(ingested.features_prefix, target)
+        marked.write_text(mark)
     if not environment.ingestion_run:
         made = folder / f".current.{os.getpid()}"
         made.unlink(missing_ok=True)
@@ -175,6 +178,7 @@ def pull(environment: Environment) -> Ingested:
     for old in folder.glob("2*"):
         if old.name not in needed:
             shutil.rmtree(old)
+            (folder / f".cleaned-{old.name}").unlink(missing_ok=True)
     return ingested
 
 

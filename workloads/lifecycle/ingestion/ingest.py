@@ -27,8 +27,10 @@ from workloads.lifecycle.base.errors import DataError, WorkloadError, run_comman
 from workloads.lifecycle.base.identifiers import IngestionRun, object_path
 from workloads.lifecycle.base.settings import STORED, IngestionSettings
 from workloads.lifecycle.base.store import Store, fetch
+from workloads.lifecycle.ingestion import tombstones
 from workloads.lifecycle.ingestion.header import check_header
 from workloads.lifecycle.ingestion.spark import files_for, start
+from workloads.lifecycle.ingestion.tombstones import Tombstones
 from workloads.lifecycle.schema import Column, EventTime, Source
 from workloads.lifecycle.workload import Workload
 
@@ -109,7 +111,8 @@ class Ingested(BaseModel):
 def ingest(environment: Environment, session: "SparkSession | None" = None) -> Ingested:
     """Check the raw rows, derive the features and write both as a run; the published run stays the published one.
 
-    Raises DataError when the header is wrong, more than the allowed share of rows is bad, or there are too few rows.
+    Rows of erased entities reach neither the run nor quarantine. Raises DataError when the header is wrong, more than
+    the allowed share of rows is bad, or there are too few rows; WorkloadError when an entity was erased meanwhile.
     Quarantined rows are kept in all cases. Uses `session` when given and leaves it running.
     """
     settings, workload = environment.settings.ingestion, environment.definition
@@ -117,11 +120,12 @@ def ingest(environment: Environment, session: "SparkSession | None" = None) -> I
     scratch = _fresh_folder(environment.work / "ingest")
     source, name = _source(environment, scratch)
     check_header(source, workload.source)
-    now = datetime.now(UTC)
+    now, erased = datetime.now(UTC), Tombstones.read(store)
     files = files_for(settings, store, scratch, f"{now:{_STAMP}}")
     spark = session or start(workload.name, settings, environment.work)
     try:
-        judged = _judge(_fields(files.lines(spark, source), workload.source), workload.source).cache()
+        lines = _judge(_fields(files.lines(spark, source), workload.source), workload.source)
+        judged = (_without(lines, workload, erased) if erased else lines).cache()
         ingested = _summarize(judged, workload, name, now)
         if ingested.quarantined:
             files.write(_bad(judged), ingested.quarantine_prefix)
@@ -131,6 +135,7 @@ def ingest(environment: Environment, session: "SparkSession | None" = None) -> I
     finally:
         if session is None:
             spark.stop()
+    _refuse_new_tombstones(store, erased, ingested)
     store.write_json(_record(ingested.run), ingested.model_dump(mode="json"))
     _forget(store, settings.kept_runs)
     shutil.rmtree(scratch)
@@ -224,6 +229,31 @@ def _judge(lines: "DataFrame", source: Source) -> "DataFrame":
     duplicate = F.when(F.col("repeat") > 1, F.lit(f"{', '.join(source.key)}: duplicate of an earlier row"))
     reason = F.coalesce("own_reason", duplicate)
     return numbered.withColumn("reason", reason).drop("fields", "width", "own_reason", "repeat")
+
+
+def _without(judged: "DataFrame", workload: Workload, erased: Tombstones) -> "DataFrame":
+    """The rows of entities that were not erased.
+
+    A line of another length does not say where its keys are: quarantine then keeps its reason and not its text.
+    """
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    kept = judged.where(~erased.spark_column(workload))
+    is_unclear = F.coalesce(F.col("reason").rlike("^(short|long) line: "), F.lit(False))
+    return kept.withColumn("raw", F.when(~is_unclear, F.col("raw")))
+
+
+def _refuse_new_tombstones(store: Store, before: Tombstones, ingested: Ingested) -> None:
+    """Raise WorkloadError, and remove the run's rows, when an entity was erased while they were written."""
+    if Tombstones.read(store).names == before.names:
+        return
+    for prefix in (ingested.features_prefix, ingested.quarantine_prefix):
+        if store.names(prefix):
+            store.remove_tree(prefix)
+    tombstones.mark_cleaned(store)
+    raise WorkloadError(
+        f"an entity was erased while run {ingested.run} was written, so its rows were removed again; ingest once more"
+    )
 
 
 def _typed(field: "SparkColumn", column: Column) -> "SparkColumn":

@@ -1,11 +1,13 @@
 """The nightly run: ingest and publish again, so that features never outlive the view's ttl of one day.
 
-Publishes what passes the data checks, without a gate: no model comes of it.
+Publishes what passes the data checks, without a gate: no model comes of it. Also deletes what is older than the
+settings `retention` allow, and completes erasures (`erasure.sweep`).
 
 Also the catch-up at a stack's start: with `--max-age-hours` it does nothing while the features are younger.
 """
 
 import argparse
+import sys
 from datetime import UTC, datetime, timedelta
 
 from workloads.lifecycle.base.command import quiet_libraries
@@ -15,13 +17,26 @@ from workloads.lifecycle.base.servers import wait_for_online_store
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.publication import Refreshed, publish, refresh
 from workloads.lifecycle.ingestion.ingest import current, ingest
+from workloads.lifecycle.pipelines import erasure, retention
 
 
 def run(environment: Environment, max_age: timedelta = timedelta()) -> Refreshed:
-    """Ingest and publish, or bring the published run online when it is younger than `max_age`."""
+    """Ingest and publish, or bring the published run online when it is younger than `max_age`; then clean up.
+
+    Erasures that were killed are completed first, so that nothing of theirs is published.
+    """
+    _say("erased", erasure.sweep(environment))
     run = ingest(environment).run if age(environment) >= max_age else None
     wait_for_online_store(environment)
-    return refresh(environment) if run is None else publish(environment, run)
+    done = refresh(environment) if run is None else publish(environment, run)
+    _say("expired", retention.expire(environment))
+    return done
+
+
+def _say(what: str, removed: dict[str, int]) -> None:
+    if removed:
+        counts = ", ".join(f"{count} {name}" for name, count in removed.items())
+        print(f"{what}: {counts}", file=sys.stderr, flush=True)
 
 
 def age(environment: Environment) -> timedelta:

@@ -1,0 +1,93 @@
+"""Deletes rows about entities once they are older than the settings `retention` allow; the nightly run's part.
+
+Leaves out ingestion runs, scores, reports and outcomes of stages, of which a number is kept, and what a bucket itself
+expires (`artifact_store.expire_days`, `noncurrent_days`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from workloads.lifecycle.base.environment import Environment
+from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.names import CAPTURES
+from workloads.lifecycle.base.servers import trust
+from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.features.windows import WINDOWS
+from workloads.lifecycle.monitoring.outcomes import OUTCOMES
+from workloads.lifecycle.training import reference
+
+_DAY = "dt="
+_SECONDS = 5.0
+
+
+def expire(environment: Environment, now: datetime | None = None) -> dict[str, int]:
+    """Delete what is too old; returns how many days, windows and references went.
+
+    Raises WorkloadError when the store or the registry is away; what was deleted stays deleted.
+    """
+    settings, store = environment.settings.retention, Store.open(environment)
+    moment = now or datetime.now(UTC)
+    oldest = (moment - timedelta(days=settings.requests_days)).date()
+    removed: Counter[str] = Counter()
+    for prefix, what in ((CAPTURES, "days of captured requests"), (OUTCOMES, "days of outcomes")):
+        for name in list(_before(store, prefix, oldest)):
+            store.remove_tree(f"{prefix}/{name}")
+            removed[what] += 1
+    old = moment - timedelta(days=settings.training_rows_days)
+    for path in _older(store, WINDOWS, old):
+        store.remove(path)
+        removed["files of labelled windows"] += 1
+    references = _older(store, reference.PREFIX, old)
+    kept = {reference.key(run) for run in _named_runs(environment)} if references else set()
+    for path in references:
+        if path not in kept:
+            store.remove(path)
+            removed["training rows of versions"] += 1
+    return dict(removed)
+
+
+def _before(store: Store, prefix: str, oldest: date) -> Iterator[str]:
+    """Folders `dt=<day>` of days before `oldest`; a name of another form stays."""
+    for name in store.names(prefix):
+        try:
+            day = date.fromisoformat(name.removeprefix(_DAY))
+        except ValueError:
+            continue
+        if name.startswith(_DAY) and day < oldest:
+            yield name
+
+
+def _older(store: Store, prefix: str, than: datetime) -> list[str]:
+    """Objects that were written before a time."""
+    fresh = set(store.paths(prefix, than))
+    return [path for path in store.paths(prefix) if path not in fresh]
+
+
+def _named_runs(environment: Environment) -> set[str]:
+    """MLflow runs of the versions that aliases name; raises WorkloadError when the registry does not answer."""
+    url, model = environment.need("mlflow_tracking_uri").rstrip("/"), environment.definition.model_name
+    found = _ask(environment, url, "registered-models/get", {"name": model}).get("registered_model", {})
+    versions = {alias["version"] for alias in found.get("aliases", ())}
+    answers = [_ask(environment, url, "model-versions/get", {"name": model, "version": each}) for each in versions]
+    return {str(answer["model_version"]["run_id"]) for answer in answers if "model_version" in answer}
+
+
+def _ask(environment: Environment, url: str, what: str, query: dict[str, str]) -> dict[str, Any]:
+    try:
+        answer = httpx.get(
+            f"{url}/api/2.0/mlflow/{what}",
+            params=query,
+            auth=environment.mlflow_login,
+            timeout=_SECONDS,
+            verify=trust(),
+        )
+        body: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise WorkloadError(f"MLflow at {url} does not answer: {error}; no training rows were deleted") from error
+    if answer.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
+        raise WorkloadError(f"MLflow at {url} answers with status {answer.status_code}; no training rows were deleted")
+    return body
