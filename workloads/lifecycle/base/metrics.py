@@ -149,6 +149,9 @@ UNKNOWN_ENTITY = "unknown_entity"
 """Value of the label `reason` where a request names an entity without features. Former metric names show it with the
 names of the entities, e.g. `unknown_customer`."""
 
+NOT_EXPLAINED = "not_explained"
+"""Reason of a request whose explanation could not be had; without one it would be answered."""
+
 ERROR_REASONS = (
     "malformed",
     UNKNOWN_ENTITY,
@@ -156,6 +159,7 @@ ERROR_REASONS = (
     "online_store_down",
     "not_ready",
     "overloaded",
+    NOT_EXPLAINED,
     "internal",
 )
 """Every value of the label `reason`; the counter starts at 0 for each, so that a rate exists before the first error."""

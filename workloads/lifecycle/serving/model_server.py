@@ -30,7 +30,9 @@ from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.online import FeastLookup, Lookup
 from workloads.lifecycle.registry.signature import Trust
 from workloads.lifecycle.schema import Outcome
+from workloads.lifecycle.serving import explanation
 from workloads.lifecycle.serving.capture import Capture, Scored
+from workloads.lifecycle.serving.explainer import Explained, Explainer
 from workloads.lifecycle.serving.openapi import REQUEST_ID_HEADER, VERSION_HEADER, document
 from workloads.lifecycle.serving.payload import Requests
 from workloads.lifecycle.serving.source import Loaded, NoCopyError, RegistryDownError, RegistrySource
@@ -38,6 +40,9 @@ from workloads.lifecycle.serving.transport import build_server
 from workloads.lifecycle.workload import Workload
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+EXPLAIN = explanation.PARAMETER
+"""Header by which the front door says that a v1 request's query asked for explanations."""
+
 _PROCESS = uuid.uuid4().hex
 _numbers = itertools.count(1)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -110,6 +115,7 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         self._settings = settings
         self._lookup = lookup
         self._capture = capture
+        self._explainer = Explainer(settings)
         self._served: dict[str, _Served] = {}
         self._why_not_ready = "the registry was not asked yet"
 
@@ -119,6 +125,7 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
 
     def stop(self) -> None:
         """Keep answering while the server drains, and write the captured rest."""
+        self._explainer.stop()
         if self._capture is not None:
             self._capture.stop()
 
@@ -171,13 +178,16 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         """Answer one request; raises RequestError."""
         started = time.perf_counter()
         if verb is not InferenceVerb.PREDICT:
-            raise RequestError(HTTPStatus.NOT_FOUND, "malformed", "this model has no explainer; use :predict")
+            raise RequestError(HTTPStatus.NOT_FOUND, "malformed", "use :predict?explain=true")
         v2 = isinstance(body, InferRequest)
+        explains = explanation.asked_v2(body.parameters) if v2 else bool(headers) and EXPLAIN in headers
         rows = self._requests.v2(body.inputs) if v2 else self._requests.v1(body)
         vectors = rows.vectors if rows.vectors is not None else await self._lookup.fetch(rows.keys)
         served = self._pick()
         loaded = served.loaded
-        scores = loaded.scorer.score(self._numbers(loaded, vectors))
+        numbers = self._numbers(loaded, vectors)
+        contributions = await self._explain(loaded, numbers) if explains else None
+        scores = loaded.scorer.score(numbers)
         answered = scores.tolist()
         request_id = _request_id(headers)
         served.rows.inc(len(answered))
@@ -191,16 +201,34 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         latency.observe(time.perf_counter() - started)
         return_headers = {REQUEST_ID_HEADER: request_id, VERSION_HEADER: loaded.version}
         if v2:
-            output = InferOutput(self._output, [len(answered)], "FP64", data=answered)
+            outputs = [InferOutput(self._output, [len(answered)], "FP64", data=answered)]
+            if contributions is not None:
+                outputs.append(explanation.v2(self._workload, contributions))
             return InferResponse(
                 body.id or request_id,
                 self.name,
-                [output],
+                outputs,
                 model_version=loaded.version,
                 use_binary_outputs=body.use_binary_outputs,
                 requested_outputs=body.request_outputs,
             ), return_headers
+        if contributions is not None:
+            explained = explanation.v1(self._workload, contributions)
+            return {"predictions": answered, "explanations": explained}, return_headers
         return {"predictions": answered}, return_headers
+
+    async def _explain(self, loaded: Loaded, numbers: Any) -> Any:
+        """Contributions of each row; raises RequestError where there are none, or too many rows."""
+        if len(numbers) > self._settings.explain_rows:
+            text = f"{len(numbers)} rows are too many to explain at once, the limit is {self._settings.explain_rows}"
+            raise RequestError(HTTPStatus.BAD_REQUEST, "malformed", f"{text}; split the request")
+        bundle = loaded.bundle
+        if bundle is None or not bundle.booster:
+            text = (
+                f"version {loaded.version} was trained before models could be explained; retrain, or leave explain out"
+            )
+            raise RequestError(HTTPStatus.NOT_IMPLEMENTED, metrics.NOT_EXPLAINED, text)
+        return await self._explainer.explain(Explained(bundle.manifest.booster_sha256, bundle.booster), numbers)
 
     def _numbers(self, loaded: Loaded, vectors: Any) -> Any:
         """What the model takes: vectors with categories as the codes of its training."""

@@ -1,11 +1,13 @@
 """The OpenAPI document of a model server: what KServe generates has no bodies, no errors, and routes that are refused.
 
-Leaves out the routes of KServe that this server refuses: loading and unloading, versions in the path, explanations.
+Leaves out the routes of KServe that this server refuses: loading and unloading, versions in the path, `:explain`.
 """
 
 from typing import Any
 
 from workloads.lifecycle.schema import Feature
+from workloads.lifecycle.serving.explainer import BASELINE
+from workloads.lifecycle.serving.explanation import OUTPUT, PARAMETER, scale
 from workloads.lifecycle.serving.payload import LARGEST_KEY, LARGEST_VALUE, LONGEST_TEXT
 from workloads.lifecycle.workload import Workload
 
@@ -23,6 +25,7 @@ _ERRORS = {
     "409": "The features of an entity are too old.",
     "413": "The body is too large.",
     "415": "The body is encoded.",
+    "501": "The served version cannot be explained.",
     "503": "No verified model, a store that is down, or too many requests; `Retry-After` says when to come back.",
 }
 _DATATYPES = [
@@ -78,6 +81,7 @@ def document(workload: Workload, max_rows: int, inputs: list[_Schema], outputs: 
 
 _TEXT: _Schema = {"type": "string"}
 _BOOLEAN: _Schema = {"type": "boolean"}
+_NUMBER: _Schema = {"type": "number"}
 
 
 def _v1(workload: Workload, max_rows: int) -> _Schema:
@@ -90,9 +94,28 @@ def _v1(workload: Workload, max_rows: int) -> _Schema:
     }
     key = _object({entity.key: _key(entity.type) for entity in workload.entities}, closed=True)
     instances = {"oneOf": [{**_array(each), "minItems": 1, "maxItems": max_rows} for each in (row, key)]}
-    answered = _object({"predictions": {**_array({"type": "number"}), "minItems": 1, "maxItems": max_rows}})
+    predictions = {**_array({"type": "number"}), "minItems": 1, "maxItems": max_rows}
+    explained = _object(
+        {
+            BASELINE: _NUMBER,
+            "contributions": _object(dict.fromkeys(workload.features, _NUMBER), closed=True),
+            "sum": _NUMBER,
+        }
+    )
+    explanations = _object({"of": {"const": scale(workload)}, "rows": _array(explained)})
+    answered = _object({"predictions": predictions, "explanations": explanations}, required=["predictions"])
     example = {"instances": [list(workload.example)]}
-    return _post("Predict, protocol v1", _object({"instances": instances}), answered, example)
+    found = _post("Predict, protocol v1", _object({"instances": instances}), answered, example)
+    found["parameters"].append(
+        {
+            "name": PARAMETER,
+            "in": "query",
+            "required": False,
+            "description": f"Whether the answer holds contributions, which sum to the {scale(workload)}.",
+            "schema": _BOOLEAN,
+        }
+    )
+    return found
 
 
 def _v2(workload: Workload, max_rows: int, outputs: list[_Schema]) -> _Schema:
@@ -109,7 +132,7 @@ def _v2(workload: Workload, max_rows: int, outputs: list[_Schema]) -> _Schema:
     asked = {
         "inputs": {**_array(tensor), "minItems": 1},
         "id": {"type": ["string", "null"]},
-        "parameters": {"type": ["object", "null"]},
+        "parameters": {"type": ["object", "null"], "properties": {PARAMETER: _BOOLEAN}},
         "outputs": {
             "type": ["array", "null"],
             "items": _object({"name": {"const": name}}),
@@ -123,18 +146,13 @@ def _v2(workload: Workload, max_rows: int, outputs: list[_Schema]) -> _Schema:
             "model_name": {"const": workload.name},
             "model_version": _TEXT,
             "outputs": {
-                **_array(
-                    _object(
-                        {
-                            "name": {"const": name},
-                            "datatype": {"const": "FP64"},
-                            "shape": {**_array({"type": "integer", "minimum": 1}), "minItems": 1, "maxItems": 1},
-                            "data": {**_array({"type": "number"}), "maxItems": max_rows},
-                        }
-                    )
-                ),
+                "type": "array",
+                "prefixItems": [
+                    _tensor(name, 1, max_rows),
+                    _tensor(OUTPUT, 2, max_rows * (len(workload.features) + 1)),
+                ],
                 "minItems": 1,
-                "maxItems": 1,
+                "maxItems": 2,
             },
         }
     )
@@ -148,6 +166,22 @@ def _v2(workload: Workload, max_rows: int, outputs: list[_Schema]) -> _Schema:
         for feature, value in zip(workload.inputs, workload.example, strict=True)
     ]
     return _post("Predict, protocol v2", _object(asked, required=["inputs"]), answered, {"inputs": tensors})
+
+
+def _tensor(name: str, dimensions: int, values: int) -> _Schema:
+    """An output of numbers."""
+    return _object(
+        {
+            "name": {"const": name},
+            "datatype": {"const": "FP64"},
+            "shape": {
+                **_array({"type": "integer", "minimum": 1}),
+                "minItems": dimensions,
+                "maxItems": dimensions,
+            },
+            "data": {**_array({"type": "number"}), "maxItems": values},
+        }
+    )
 
 
 def _post(summary: str, asked: _Schema, answered: _Schema, example: _Schema) -> _Schema:

@@ -26,6 +26,7 @@ from workloads.lifecycle.base.exposition import COUNTED
 from workloads.lifecycle.base.identifiers import IdentifierError, ModelVersion, artifact_path, model_version, sha256_hex
 from workloads.lifecycle.registry.signature import FACTS_FILE, SIGNATURE_TAG, SignatureError, Trust
 from workloads.lifecycle.training.bundle import (
+    BOOSTER_FILE,
     BUNDLE_FOLDER,
     MANIFEST_FILE,
     MODEL_FILE,
@@ -33,6 +34,7 @@ from workloads.lifecycle.training.bundle import (
     BundleError,
     Scorer,
     loss_in,
+    read_manifest,
 )
 from workloads.lifecycle.workload import Workload
 
@@ -47,7 +49,7 @@ _REFUSED_SECONDS = 60.0
 _UNSIGNED_SECONDS = 5.0
 """The same for a version without a valid verdict: after an upgrade, the retraining service may be about to sign it."""
 
-_MAX_BYTES = {MANIFEST_FILE: 1 << 20, MODEL_FILE: 1 << 30, FACTS_FILE: 1 << 20}
+_MAX_BYTES = {MANIFEST_FILE: 1 << 20, MODEL_FILE: 1 << 30, BOOSTER_FILE: 1 << 30, FACTS_FILE: 1 << 20}
 """Largest files of a bundle that are downloaded."""
 
 _BUNDLE_TAG, _URI_TAG = "bundle_sha256", "bundle_uri"
@@ -241,7 +243,10 @@ class RegistrySource:
 
     def _download(self, uri: str, checksum: str) -> Bundle:
         path = _path(uri)
-        return Bundle.check(self._artifact(path, MANIFEST_FILE), self._artifact(path, MODEL_FILE), checksum)
+        manifest = self._artifact(path, MANIFEST_FILE)
+        has_booster = read_manifest(manifest, checksum).booster_sha256 != ""
+        model = self._artifact(path, MODEL_FILE)
+        return Bundle.check(manifest, model, checksum, self._artifact(path, BOOSTER_FILE) if has_booster else b"")
 
     def _artifact(self, path: str, name: str) -> bytes:
         """One file of a bundle; raises BundleError when there is none, RegistryDownError when it does not arrive."""
@@ -275,6 +280,8 @@ class RegistrySource:
             try:
                 (partial / MANIFEST_FILE).write_bytes(bundle.raw_manifest)
                 (partial / MODEL_FILE).write_bytes(bundle.model)
+                if bundle.booster:
+                    (partial / BOOSTER_FILE).write_bytes(bundle.booster)
                 Bundle.read(partial, bundle.checksum)
                 if os.path.lexists(folder):
                     folder.rename(self._cache / f".old-{partial.name}")

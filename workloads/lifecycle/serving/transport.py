@@ -33,6 +33,7 @@ from workloads.lifecycle.base.exposition import COUNTED
 from workloads.lifecycle.base.loops import Loops
 from workloads.lifecycle.base.pages import names_of, refusal
 from workloads.lifecycle.base.settings import ServingSettings
+from workloads.lifecycle.serving import explanation
 from workloads.lifecycle.serving.connections import Connections
 from workloads.lifecycle.serving.openapi import JSON_LENGTH_HEADER, OPENAPI_PATH, REQUEST_ID_HEADER
 from workloads.lifecycle.serving.payload import malformed
@@ -185,7 +186,7 @@ class FrontDoor:
             if scope["method"] != "POST":
                 return None
             if path in self._predicting:
-                return await self._answer(body, headers, v2=path == self._infer)
+                return await self._answer(body, headers, scope["query_string"], v2=path == self._infer)
             return self._refusal(path)
         except Exception as error:  # noqa: BLE001  the last place before the client
             answer = _ANSWERS.get(type(error), _on_bug)(error)
@@ -205,7 +206,7 @@ class FrontDoor:
             return _on_request_error(RequestError(HTTPStatus.NOT_FOUND, "malformed", text))
         return None
 
-    async def _answer(self, body: bytes, headers: dict[bytes, bytes], *, v2: bool) -> Response:
+    async def _answer(self, body: bytes, headers: dict[bytes, bytes], query: bytes, *, v2: bool) -> Response:
         if self._connections.requests > self._most_waiting:
             text = f"more than {self._most_waiting} requests wait; try again"
             raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", text, retry_after_seconds=1)
@@ -217,7 +218,10 @@ class FrontDoor:
         self._model.check(body[:length])
         decoded = _v2(body, length) if v2 else _v1(body)
         request_id = headers.get(_ID_BYTES, b"").decode("latin-1")
-        content, answered = await self._dataplane.infer(self._name, decoded, {REQUEST_ID_HEADER: request_id})
+        said = {REQUEST_ID_HEADER: request_id}
+        if query and not v2 and explanation.asked_v1(query):
+            said[explanation.PARAMETER] = "true"
+        content, answered = await self._dataplane.infer(self._name, decoded, said)
         if isinstance(content, InferResponse):
             content, json_length = content.to_rest()
             if json_length is not None:

@@ -26,6 +26,9 @@ BUNDLE_FOLDER = "serving"
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
+BOOSTER_FILE = "booster.ubj"
+"""The same model for explanations, in XGBoost's format; absent in bundles of before them."""
+
 INPUT = "features"
 """Name of the ONNX model's input, float32, one row per prediction."""
 
@@ -71,6 +74,9 @@ class Manifest(BaseModel):
     categories: dict[str, tuple[str, ...]] = {}
     """Values seen in training of each feature that is a category; see `encoding`."""
 
+    booster_sha256: str = ""
+    """Checksum of the booster, from which predictions are explained; empty in a bundle without one."""
+
     def to_bytes(self) -> bytes:
         """Canonical JSON without defaults; its SHA-256 is what the registry remembers."""
         return json.dumps(self.model_dump(mode="json", exclude_defaults=True), indent=1, sort_keys=True).encode()
@@ -98,23 +104,26 @@ class Bundle:
     model: bytes
     """The ONNX file."""
 
+    booster: bytes = b""
+    """The booster; empty where the manifest names none."""
+
     @classmethod
-    def check(cls, raw_manifest: bytes, model: bytes, manifest_sha256: str) -> Self:
+    def check(cls, raw_manifest: bytes, model: bytes, manifest_sha256: str, booster: bytes = b"") -> Self:
         """Compare content with the registered checksum; raises BundleError, naming the file, when it differs."""
-        if sha256(raw_manifest) != manifest_sha256:
-            raise BundleError(f"{MANIFEST_FILE} does not have the registered checksum {manifest_sha256[:12]}…: refused")
-        try:
-            manifest = Manifest.model_validate_json(raw_manifest)
-        except ValidationError as error:
-            raise BundleError(f"{MANIFEST_FILE} is not a manifest: {error.errors()[0]['msg']}") from error
+        manifest = read_manifest(raw_manifest, manifest_sha256)
         if sha256(model) != manifest.model_sha256:
             raise BundleError(f"{MODEL_FILE} does not have the checksum of its manifest: refused")
-        return cls(manifest, raw_manifest, model)
+        if (sha256(booster) if booster else "") != manifest.booster_sha256:
+            raise BundleError(f"{BOOSTER_FILE} does not have the checksum of its manifest: refused")
+        return cls(manifest, raw_manifest, model, booster)
 
     @classmethod
     def read(cls, folder: Path, manifest_sha256: str) -> Self:
         """Read and compare a folder; raises BundleError when a file is missing or differs."""
-        return cls.check(_content(folder / MANIFEST_FILE), _content(folder / MODEL_FILE), manifest_sha256)
+        raw_manifest, booster = _content(folder / MANIFEST_FILE), folder / BOOSTER_FILE
+        has_booster = read_manifest(raw_manifest, manifest_sha256).booster_sha256 != ""
+        explains = _content(booster) if has_booster else b""
+        return cls.check(raw_manifest, _content(folder / MODEL_FILE), manifest_sha256, explains)
 
     @property
     def checksum(self) -> str:
@@ -187,9 +196,21 @@ def verify(folder: Path, manifest_sha256: str, workload: Workload) -> Manifest:
     return manifest
 
 
-def write(folder: Path, onnx_model: bytes, manifest: Manifest) -> str:
+def read_manifest(content: bytes, manifest_sha256: str) -> Manifest:
+    """The manifest, once it has the registered checksum; raises BundleError."""
+    if sha256(content) != manifest_sha256:
+        raise BundleError(f"{MANIFEST_FILE} does not have the registered checksum {manifest_sha256[:12]}…: refused")
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise BundleError(f"{MANIFEST_FILE} is not a manifest: {error.errors()[0]['msg']}") from error
+
+
+def write(folder: Path, onnx_model: bytes, manifest: Manifest, booster: bytes = b"") -> str:
     """Write a bundle; returns the checksum to register."""
     folder.mkdir(parents=True, exist_ok=True)
+    if booster:
+        (folder / BOOSTER_FILE).write_bytes(booster)
     (folder / MODEL_FILE).write_bytes(onnx_model)
     content = manifest.to_bytes()
     (folder / MANIFEST_FILE).write_bytes(content)

@@ -27,7 +27,7 @@ from workloads.lifecycle.features.windows import training_set
 from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
 from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES, measured, ranking
 from workloads.lifecycle.training import bundle as bundles
-from workloads.lifecycle.training import estimators, reference, search, tracking
+from workloads.lifecycle.training import estimators, explanations, reference, search, tracking
 from workloads.lifecycle.training.encoding import Columns, Encoding
 from workloads.lifecycle.training.estimators import Estimator
 from workloads.lifecycle.training.search import Trial
@@ -113,8 +113,11 @@ def train(environment: Environment, data: TrainingSet | None = None) -> Trained:
     predictions = model.predict(parts.test)
     twin = estimators.to_onnx(model.estimator)
     ties = check_twin(twin, model, parts.test)
+    booster = explanations.booster(model.estimator)
+    explanations.check(booster, workload.problem, model.matrix(parts.test).astype("float32"), predictions)
     metrics = held_out(workload, parts.test[workload.outcome.label].to_numpy(), predictions)
-    run_id = _log(environment, _Outcome(data, parts, settings, trials, model, twin, predictions, metrics, ties))
+    made = _Outcome(data, parts, settings, trials, model, twin, booster, predictions, metrics, ties)
+    run_id = _log(environment, made)
     reference.save(environment, run_id, data.frame)
     return Trained(run_id=run_id, data_hash=data.ingested.data_hash, metrics=metrics)
 
@@ -276,6 +279,7 @@ class _Outcome:
     trials: Sequence[Trial]
     model: Model
     twin: bytes
+    booster: bytes
     predictions: "npt.NDArray[Any]"
     metrics: dict[str, float]
     ties: list[str]
@@ -335,13 +339,14 @@ def _write(folder: Path, made: _Outcome, settings: TrainingSettings, run_id: str
         run_id=run_id,
         problem=model.workload.problem,
         categories=dict(model.encoding.categories),
+        booster_sha256=bundles.sha256(made.booster),
     )
     (folder / "environment.txt").write_text(environment_lock())
     (folder / "onnx_ties.txt").write_text("".join(f"{key}\n" for key in made.ties))
     (folder / MODEL_CARD).write_text(model_card(model.workload, ingested, made.metrics, settings))
     labels = made.parts.test[model.workload.outcome.label].to_numpy()
     plots(folder / "plots", model.workload, labels, made.predictions, estimators.importances(model.estimator))
-    return bundles.write(folder / bundles.BUNDLE_FOLDER, made.twin, manifest)
+    return bundles.write(folder / bundles.BUNDLE_FOLDER, made.twin, manifest, made.booster)
 
 
 def main() -> None:
