@@ -27,11 +27,12 @@ STAGES = (
     *("retraining.__main__", "retraining.service", "retraining.worker", "operations.recovery"),
 )
 ENTRY = {
-    "serve": ["serving.model_server"],
+    "serve": ["serving.model_server", "serving.explainer"],
     "workload": [
         *(*STAGES, "serving.batch", "monitoring.check", "monitoring.outcomes", "registry.evidence"),
         *("pipelines.kubeflow", "pipelines.kubeflow_server", "retraining.scheduled", "operations.start_page.__main__"),
         "features.server",
+        "pipelines.erasure",
     ],
     "ingest": [*STAGES, "retraining.release", "pipelines.nightly", "ingestion.ingest", "ingestion.executor"],
     "train-gpu": [*STAGES, "retraining.release", "ingestion.ingest", "ingestion.executor"],
@@ -167,7 +168,7 @@ def test_spark_is_where_ingestion_is_and_cuda_is_in_one_image_only():
     assert having == {
         "pyspark": {"ingest", "train-gpu"},
         "xgboost": {"train-gpu"},
-        "xgboost-cpu": {"workload", "ingest"},
+        "xgboost-cpu": {"serve", "workload", "ingest"},
         "mlflow": {"workload", "ingest", "train-gpu"},
         "kserve": {"serve"},
     }
@@ -253,6 +254,6 @@ def at_import(tree):
 def lazy(modules, target):
     """What functions import later; the model server calls few of those that it can reach."""
     if target == "serve":
-        return {"feast", "onnxruntime", "psycopg"}
+        return {"feast", "onnxruntime", "psycopg", "xgboost"}
     later = imports(modules, everywhere=True)
     return later if target != "workload" else later - {"pyspark"}

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -94,17 +95,24 @@ def test_manifest_of_before_explanations_has_the_bytes_that_were_signed():
         Bundle.check(raw, b"model", sha256(raw), b"trees")
 
 
-def settings(**changes):
-    return ServingSettings(explain_seconds=SLOW, **changes)
+@asynccontextmanager
+async def explaining(**changes):
+    """An explainer that ends with the test, its pipes too."""
+    explainer = Explainer(ServingSettings(explain_seconds=SLOW, **changes))
+    try:
+        yield explainer
+    finally:
+        process = explainer._process
+        explainer.stop()
+        if process is not None:
+            await process.wait()
+        await asyncio.sleep(0.1)
 
 
 def test_process_explains_as_the_library_does(rows, booster):
     async def ask():
-        explainer = Explainer(settings())
-        try:
+        async with explaining() as explainer:
             return [await explainer.explain(booster, rows[start : start + 3]) for start in (0, 3)]
-        finally:
-            explainer.stop()
 
     found = np.concatenate(asyncio.run(ask()))
     np.testing.assert_array_equal(found, explanations.contributions(booster.content, rows[:6]))
@@ -112,8 +120,7 @@ def test_process_explains_as_the_library_does(rows, booster):
 
 def test_killed_process_is_503_and_the_next_request_starts_another(rows, booster):
     async def ask():
-        explainer = Explainer(settings())
-        try:
+        async with explaining() as explainer:
             await explainer.explain(booster, rows[:1])
             os.kill(explainer._process.pid, signal.SIGSTOP)
             waiting = asyncio.create_task(explainer.explain(booster, rows[:1]))
@@ -123,16 +130,13 @@ def test_killed_process_is_503_and_the_next_request_starts_another(rows, booster
                 await waiting
             assert caught.value.status == 503
             return await explainer.explain(booster, rows[:1])
-        finally:
-            explainer.stop()
 
     assert asyncio.run(ask()).shape == (1, 5)
 
 
 def test_stuck_process_costs_its_request_a_bounded_time(rows, booster):
     async def ask():
-        explainer = Explainer(settings())
-        try:
+        async with explaining() as explainer:
             await explainer.explain(booster, rows[:1])
             stuck = explainer._process
             os.kill(stuck.pid, signal.SIGSTOP)
@@ -143,46 +147,37 @@ def test_stuck_process_costs_its_request_a_bounded_time(rows, booster):
             assert await asyncio.wait_for(stuck.wait(), SLOW) == -signal.SIGKILL
             explainer._seconds = SLOW
             return await explainer.explain(booster, rows[:1])
-        finally:
-            explainer.stop()
 
     assert asyncio.run(ask()).shape == (1, 5)
 
 
 def test_one_request_more_than_may_wait_is_503_at_once(rows, booster):
     async def ask():
-        explainer = Explainer(settings(max_waiting_explanations=2))
-        try:
+        async with explaining(max_waiting_explanations=2) as explainer:
             first = [asyncio.create_task(explainer.explain(booster, rows[:1])) for _ in range(2)]
             await asyncio.sleep(0)
             with pytest.raises(RequestError, match="2 explanations wait"):
                 await explainer.explain(booster, rows[:1])
             return await asyncio.gather(*first)
-        finally:
-            explainer.stop()
 
     assert len(asyncio.run(ask())) == 2
 
 
 def test_booster_that_is_none_is_503_with_the_reason(rows, booster):
     async def ask():
-        explainer = Explainer(settings())
-        try:
+        async with explaining() as explainer:
             with pytest.raises(RequestError, match="the explainer failed"):
                 await explainer.explain(Explained("0" * 64, b"no trees"), rows[:1])
             return await explainer.explain(booster, rows[:1])
-        finally:
-            explainer.stop()
 
     assert asyncio.run(ask()).shape == (1, 5)
 
 
 def test_process_ends_with_the_server(rows, booster):
     async def ask():
-        explainer = Explainer(settings())
-        await explainer.explain(booster, rows[:1])
-        process = explainer._process
-        explainer.stop()
-        return await asyncio.wait_for(process.wait(), SLOW)
+        async with explaining() as explainer:
+            await explainer.explain(booster, rows[:1])
+            process = explainer._process
+        return process.returncode
 
     assert asyncio.run(ask()) == -signal.SIGKILL

@@ -180,7 +180,7 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         if verb is not InferenceVerb.PREDICT:
             raise RequestError(HTTPStatus.NOT_FOUND, "malformed", "use :predict?explain=true")
         v2 = isinstance(body, InferRequest)
-        explains = explanation.asked_v2(body.parameters) if v2 else bool(headers) and EXPLAIN in headers
+        explains = explanation.asked_v2(body.parameters) if v2 else EXPLAIN in (headers or {})
         rows = self._requests.v2(body.inputs) if v2 else self._requests.v1(body)
         vectors = rows.vectors if rows.vectors is not None else await self._lookup.fetch(rows.keys)
         served = self._pick()
