@@ -25,7 +25,7 @@ ACTIONS = {
     "logs": ("CreateLogGroup", "CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "PutLogEvents"),
     "pricing": ("GetProducts",),
     "route53": ("ChangeResourceRecordSets", "List*"),
-    "s3": ("AbortMultipartUpload", "DeleteObject", "Get*", "List*", "PutObject", "Replicate*"),
+    "s3": ("AbortMultipartUpload", "DeleteObject", "DeleteObjectVersion", "Get*", "List*", "PutObject", "Replicate*"),
     "secretsmanager": ("GetSecretValue",),
     "sqs": ("DeleteMessage", "GetQueueUrl", "ReceiveMessage"),
     "ssm": ("GetParameter",),

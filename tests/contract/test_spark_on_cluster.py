@@ -18,7 +18,7 @@ START = """
 import os, sys
 from pathlib import Path
 from pyspark.sql import SparkSession
-from workloads.lifecycle.base.settings import IngestionSettings
+from workloads.lifecycle.base.ingestion_settings import IngestionSettings
 from workloads.lifecycle.ingestion.spark import Driver, options_on_kubernetes
 
 settings = IngestionSettings.model_validate_json(os.environ["INGESTION"])

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from workloads.lifecycle.base.errors import DataError, WorkloadError
-from workloads.lifecycle.base.settings import IngestionSettings
+from workloads.lifecycle.base.ingestion_settings import IngestionSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.publication import publish
 from workloads.lifecycle.ingestion.ingest import Ingested, current, ingest, published, recorded, refuse_few

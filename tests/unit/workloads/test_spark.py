@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, IngestionSettings
+from workloads.lifecycle.base.ingestion_settings import IngestionSettings
+from workloads.lifecycle.base.settings import SETTINGS_VARIABLE
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.ingestion import spark as sparks
 from workloads.lifecycle.ingestion.ingest import Ingested, ingest, recorded

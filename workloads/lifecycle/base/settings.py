@@ -5,120 +5,32 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
     model_validator,
 )
 
+from workloads.lifecycle.base.ingestion_settings import IngestionSettings
+from workloads.lifecycle.base.setting_types import Frozen, Seconds, Share
+
 SETTINGS_VARIABLE = "WORKLOAD_SETTINGS"
 
-Share = Annotated[float, Field(ge=0, le=1)]
-"""A share of a whole, 0 to 1."""
 
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
-
-
-class SparkOnKubernetes(_Frozen):
-    """The executors that Spark starts as pods; the driver is the ingesting pod itself."""
-
-    image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
-    """The image `ingest`, by digest."""
-
-    namespace: Annotated[str, Field(min_length=1)]
-    """Where the executors run; the driver's own."""
-
-    service_account: Annotated[str, Field(min_length=1)]
-    """Of the executors: may reach the artifact store, needs nothing of the cluster."""
-
-    store_secret: str | None = None
-    """Secret with the store's `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; None: the account's identity will do."""
-
-    labels: dict[str, str] = {}
-    """Of the executors' pods: what network policies know them by."""
-
-    executors: Annotated[int, Field(ge=1, le=1_000)] = 2
-    """Executor pods."""
-
-    executor_cores: Annotated[int, Field(ge=1, le=64)] = 1
-    """Tasks that one executor runs at a time; its CPU request."""
-
-    executor_memory_mib: Annotated[int, Field(ge=512)] = 1024
-    """Heap of one executor in MiB."""
-
-    executor_overhead_mib: Annotated[int, Field(ge=384)] = 512
-    """Memory beyond the heap in MiB; Python and Arrow read and write there."""
-
-
-class IngestionSettings(_Frozen):
-    """How the raw CSV is checked and by what it is read."""
-
-    spark_master: Annotated[str, Field(pattern=r"^(local(-cluster)?\[.+\]|local|k8s://https?://\S+)$")] = "local[*]"
-    """Spark master URL: `local[N]` in this process, `k8s://https://<host>:<port>` on a cluster."""
-
-    spark_kubernetes: SparkOnKubernetes | None = None
-    """The executors; needed by a master `k8s://…` and by no other."""
-
-    spark_driver_memory_mib: Annotated[int, Field(ge=512)] = 1024
-    """Heap of the Spark driver in MiB."""
-
-    max_bad_share: Share = 0.01
-    """Share of quarantined rows above which the run stops and the features of the last run stay."""
-
-    min_rows: Annotated[int, Field(ge=1)] = 1_000
-    """Accepted rows below which a run is refused; the release policy refuses a model of fewer than 1,000 as well."""
-
-    max_drop_share: Share = 0.2
-    """Share of the last published run's rows by which a run may be smaller; a larger drop is refused, 1 allows any."""
-
-    kept_runs: Annotated[int, Field(ge=1)] = 7
-    """Newest runs whose features and quarantine stay in the artifact store; the published run stays in any case."""
-
-    generator_rows: Annotated[int, Field(ge=100)] = 30_000
-    """Rows of the seeded generator, used when `DATA` is not set."""
-
-    generator_seed: int = 42
-    """Seed of the generator."""
-
-    @model_validator(mode="after")
-    def _generated_rows_are_enough(self) -> Self:
-        if self.generator_rows < self.min_rows:
-            raise ValueError(
-                f"generator_rows is {self.generator_rows}, fewer than min_rows ({self.min_rows}), so that generated "
-                f"data would be refused: set min_rows to {self.generator_rows} or less, or generate more rows"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _executors_where_the_master_is_a_cluster(self) -> Self:
-        if self.spark_master.startswith("k8s://") != (self.spark_kubernetes is not None):
-            raise ValueError(
-                "spark_kubernetes must be given with a spark_master k8s://… and with no other "
-                f"(it is {self.spark_master})"
-            )
-        return self
-
-
-class FeatureSettings(_Frozen):
+class FeatureSettings(Frozen):
     """How features reach the online store."""
 
     parity_sample: Annotated[int, Field(ge=1)] = 50
     """Entities whose online values are compared with the offline ones after each materialization."""
 
 
-class SklearnEstimator(_Frozen):
+class SklearnEstimator(Frozen):
     """The reference: scikit-learn's `GradientBoostingClassifier`, on one core."""
 
     kind: Literal["sklearn"]
 
 
-class XgboostEstimator(_Frozen):
+class XgboostEstimator(Frozen):
     """XGBoost's `XGBClassifier`, histogram method."""
 
     kind: Literal["xgboost"]
@@ -127,7 +39,7 @@ class XgboostEstimator(_Frozen):
     """Where the trees are grown; `cuda` needs the image `train-gpu` and a GPU, and is refused elsewhere."""
 
 
-class TreesRange(_Frozen):
+class TreesRange(Frozen):
     """Boosting rounds from which a search chooses."""
 
     low: Annotated[int, Field(ge=1)] = 50
@@ -137,7 +49,7 @@ class TreesRange(_Frozen):
     """Highest value that is tried, besides the setting's own."""
 
 
-class RateRange(_Frozen):
+class RateRange(Frozen):
     """Learning rates from which a search chooses, on a logarithmic scale."""
 
     low: Annotated[float, Field(gt=0, le=1)] = 0.01
@@ -147,7 +59,7 @@ class RateRange(_Frozen):
     """Highest value that is tried, besides the setting's own."""
 
 
-class DepthRange(_Frozen):
+class DepthRange(Frozen):
     """Depths of trees from which a search chooses."""
 
     low: Annotated[int, Field(ge=1, le=16)] = 2
@@ -157,7 +69,7 @@ class DepthRange(_Frozen):
     """Highest value that is tried, besides the setting's own."""
 
 
-class SearchSettings(_Frozen):
+class SearchSettings(Frozen):
     """A search for trees, rate and depth before each training; the settings' own values are the first trial."""
 
     trials: Annotated[int, Field(ge=2, le=1_000)] = 20
@@ -179,7 +91,7 @@ class SearchSettings(_Frozen):
         return self
 
 
-class TrainingSettings(_Frozen):
+class TrainingSettings(Frozen):
     """The model and its split."""
 
     estimator: Annotated[SklearnEstimator | XgboostEstimator, Field(discriminator="kind")] | None = None
@@ -223,7 +135,7 @@ Version = Annotated[
 """Version of the registered model; a number or a text in a stack file."""
 
 
-class ServingSettings(_Frozen):
+class ServingSettings(Frozen):
     """How the model server behaves."""
 
     model_version: Version | None = None
@@ -286,7 +198,7 @@ class ServingSettings(_Frozen):
     """Time between two files of captured requests."""
 
 
-class BatchSettings(_Frozen):
+class BatchSettings(Frozen):
     """How batch scoring cuts its work."""
 
     part_rows: Annotated[int, Field(ge=1)] = 10_000
@@ -296,7 +208,7 @@ class BatchSettings(_Frozen):
     """Ingestion runs whose scores stay in the artifact store."""
 
 
-class RetentionSettings(_Frozen):
+class RetentionSettings(Frozen):
     """How long rows about entities are kept; the nightly run deletes what is older.
 
     Ingestion runs and scores go by number (`ingestion.kept_runs`, `batch.kept_runs`), audit log and evidence stay.
@@ -310,7 +222,7 @@ class RetentionSettings(_Frozen):
     registry names stay."""
 
 
-class DeploymentSettings(_Frozen):
+class DeploymentSettings(Frozen):
     """How long each step of a release waits for the servers it needs."""
 
     server_wait_seconds: Seconds = 180.0
@@ -323,7 +235,7 @@ class DeploymentSettings(_Frozen):
     """Time that a release by `up` waits for a retrain that runs, its watch window included."""
 
 
-class MonitoringSettings(_Frozen):
+class MonitoringSettings(Frozen):
     """What the drift and bias job compares."""
 
     window_hours: Annotated[float, Field(gt=0)] = 24.0
@@ -342,7 +254,7 @@ class MonitoringSettings(_Frozen):
     """Checks whose report stays in the artifact store."""
 
 
-class RetrainingSettings(_Frozen):
+class RetrainingSettings(Frozen):
     """When a retrain starts, on what, and when its release goes back."""
 
     enabled: bool = True
@@ -391,7 +303,7 @@ class RetrainingSettings(_Frozen):
     permitting."""
 
 
-class FairnessSettings(_Frozen):
+class FairnessSettings(Frozen):
     """Largest differences between groups of a protected attribute, for the release policy and for the bias alert."""
 
     parity_gap: Share = 0.2
@@ -421,7 +333,7 @@ def _bucket(seconds: float) -> float:
     return seconds
 
 
-class AlertSettings(_Frozen):
+class AlertSettings(Frozen):
     """Thresholds and durations of the alert rules, and how fast they are delivered."""
 
     drift_share: Annotated[float, Field(gt=0, le=1)] = 0.2
@@ -475,7 +387,7 @@ class AlertSettings(_Frozen):
     """Seconds after which an alert that still fires is delivered again."""
 
 
-class WorkloadSettings(_Frozen):
+class WorkloadSettings(Frozen):
     """Everything a person may choose about the workload; every field has a safe default."""
 
     ingestion: IngestionSettings = IngestionSettings()

@@ -25,7 +25,8 @@ from workloads.lifecycle.base import identifiers
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import DataError, WorkloadError, run_command
 from workloads.lifecycle.base.identifiers import IngestionRun, object_path
-from workloads.lifecycle.base.settings import STORED, IngestionSettings
+from workloads.lifecycle.base.ingestion_settings import IngestionSettings
+from workloads.lifecycle.base.settings import STORED
 from workloads.lifecycle.base.store import Store, fetch
 from workloads.lifecycle.ingestion import tombstones
 from workloads.lifecycle.ingestion.header import check_header

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workloads.lifecycle.base.errors import WorkloadError
-from workloads.lifecycle.base.settings import IngestionSettings, SparkOnKubernetes
+from workloads.lifecycle.base.ingestion_settings import IngestionSettings, SparkOnKubernetes
 from workloads.lifecycle.base.store import Store
 
 if TYPE_CHECKING:

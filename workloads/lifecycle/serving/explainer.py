@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from workloads.lifecycle.base import metrics
-from workloads.lifecycle.base.errors import RequestError
+from workloads.lifecycle.base.errors import RequestError, run_command
 from workloads.lifecycle.base.settings import ServingSettings
 
 if TYPE_CHECKING:
@@ -154,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
