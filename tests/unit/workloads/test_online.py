@@ -108,3 +108,92 @@ def test_a_busy_server_does_not_take_the_store_for_dead(lookup):
     lookup._store = Prompt(lookup._store)
     lookup._timeout = 0.3
     assert len(asyncio.run(busy())) == 1
+
+
+class Store:
+    """Answers when it is let: the features of a customer are the customer's number."""
+
+    def __init__(self, workload):
+        self.workload, self.reads, self.error = workload, [], None
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def get_online_features(self, entity_rows, **_):
+        numbers = [row["CustomerID"] for row in entity_rows]
+        self.reads.append(numbers)
+        self.asked.set()
+        assert self.may_answer.wait(10)
+        if self.error:
+            raise self.error
+        return self.Answer(self.workload, numbers)
+
+    class Answer:
+        def __init__(self, workload, numbers):
+            self.workload, self.numbers = workload, numbers
+
+        def to_dict(self, *, include_event_timestamps):
+            assert include_event_timestamps
+            stamps = [0 if number < 0 else int(time.time()) for number in self.numbers]
+            names = self.workload.features
+            return {name: list(map(float, self.numbers)) for name in names} | {f"{name}__ts": stamps for name in names}
+
+
+def together(lookup, store, *requests):
+    """What requests get that come while the store still reads for customer 0."""
+
+    async def asked():
+        first = asyncio.create_task(lookup.fetch(((0,),)))
+        assert await asyncio.to_thread(store.asked.wait, 10)
+        others = [asyncio.create_task(lookup.fetch(tuple((number,) for number in each))) for each in requests]
+        await asyncio.sleep(0)
+        store.may_answer.set()
+        return (await asyncio.gather(first, *others, return_exceptions=True))[1:]
+
+    return asyncio.run(asked())
+
+
+@pytest.fixture
+def store(lookup):
+    lookup._store = Store(LOAN_DEFAULT)
+    return lookup._store
+
+
+def test_requests_that_wait_for_the_store_are_one_read(lookup, store):
+    answers = together(lookup, store, [1], [2, 3], [4])
+    assert store.reads == [[0], [1, 2, 3, 4]]
+    assert [answer[:, 0].tolist() for answer in answers] == [[1], [2, 3], [4]]
+
+
+def test_customer_that_is_unknown_fails_its_own_request_alone(lookup, store):
+    answers = together(lookup, store, [1], [-5], [2])
+    assert (answers[1].status, answers[1].reason) == (404, "unknown_entity")
+    assert [answers[0][0, 0], answers[2][0, 0]] == [1, 2]
+
+
+def test_request_of_many_customers_is_read_beside_the_others(lookup, store):
+    many = list(range(10, 60))
+    answers = together(lookup, store, [1], many)
+    assert sorted(store.reads, key=len) == [[0], [1], many]
+    assert answers[1][:, 0].tolist() == many
+
+
+def test_failed_read_is_told_to_each_of_its_requests(lookup, store):
+    store.error = OSError("no route")
+    answers = together(lookup, store, [1], [2])
+    assert {(each.status, each.reason) for each in answers} == {(503, "online_store_down")}
+
+
+def test_request_that_gave_up_is_not_read_any_more(lookup, store):
+    async def asked():
+        first = asyncio.create_task(lookup.fetch(((0,),)))
+        assert await asyncio.to_thread(store.asked.wait, 10)
+        gone = asyncio.create_task(lookup.fetch(((1,),)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        kept = asyncio.create_task(lookup.fetch(((2,),)))
+        await asyncio.sleep(0)
+        store.may_answer.set()
+        await asyncio.gather(first, kept)
+        return gone.cancelled()
+
+    assert asyncio.run(asked())
+    assert store.reads == [[0], [2]]

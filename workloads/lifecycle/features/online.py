@@ -8,8 +8,10 @@ import asyncio
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -30,6 +32,12 @@ _RETRY_SECONDS = 1.0
 _SLICES = 20
 """Parts of a wait for the store."""
 
+_FEW = 32
+"""Entities of a request above which it is read by itself: others would wait for it."""
+
+_MOST = 256
+"""Entities of one read of several requests."""
+
 _SHOWN = 5
 
 
@@ -49,17 +57,76 @@ class _Found(NamedTuple):
     """By view, when each row was observed, in seconds since 1970; 0 for a missing row."""
 
 
+class _Coalesced:
+    """Requests that come while the store is read are the next read, together: a read costs as much as five entities.
+
+    One read at a time of small requests: two would share one interpreter, and each would hold fewer requests. Belongs
+    to one event loop. A failure is every request's that was read with it.
+    """
+
+    def __init__(self, read: Callable[[tuple[Key, ...]], _Found], pool: ThreadPoolExecutor) -> None:
+        self._read = read
+        self._pool = pool
+        self._waiting: deque[tuple[tuple[Key, ...], asyncio.Future[_Found]]] = deque()
+        self._reading = False
+
+    def submit(self, keys: tuple[Key, ...]) -> "asyncio.Future[_Found]":
+        """What is found for the keys of one request."""
+        loop = asyncio.get_running_loop()
+        if len(keys) > _FEW:
+            return loop.run_in_executor(self._pool, self._read, keys)
+        found: asyncio.Future[_Found] = loop.create_future()
+        self._waiting.append((keys, found))
+        self._start(loop)
+        return found
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._reading:
+            return
+        together: list[tuple[asyncio.Future[_Found], slice]] = []
+        wanted: list[Key] = []
+        while self._waiting and len(wanted) + len(self._waiting[0][0]) <= _MOST:
+            keys, found = self._waiting.popleft()
+            if not found.done():  # else its request has given up
+                together.append((found, slice(len(wanted), len(wanted) + len(keys))))
+                wanted += keys
+        if together:
+            self._reading = True
+            work = loop.run_in_executor(self._pool, self._read, tuple(wanted))
+            work.add_done_callback(partial(self._share, loop, together))
+
+    def _share(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        together: "list[tuple[asyncio.Future[_Found], slice]]",
+        work: "asyncio.Future[_Found]",
+    ) -> None:
+        self._reading = False
+        error = work.exception()
+        for found, place in together:
+            if found.done():
+                continue
+            if error is not None:
+                found.set_exception(error)
+            else:
+                rows, stamps = work.result()
+                found.set_result(_Found(rows[place], [each[place] for each in stamps]))
+        self._start(loop)
+
+
 async def _within(seconds: float, work: "asyncio.Future[_Found]") -> _Found:
     """The result of a lookup; raises TimeoutError when the store took longer.
 
     The wait is cut into slices, and what a slice lasts longer was spent by this process on other requests: it counts
     for nothing, so that their bodies never make a store that answers look as if it were down.
     """
-    for _ in range(_SLICES):
-        done, _pending = await asyncio.wait({work}, timeout=seconds / _SLICES)
-        if done:
-            return work.result()
-    work.cancel()
+    try:
+        for _ in range(_SLICES):
+            done, _pending = await asyncio.wait({work}, timeout=seconds / _SLICES)
+            if done:
+                return work.result()
+    finally:
+        work.cancel()
     raise TimeoutError(f"no answer within {seconds} s")
 
 
@@ -76,7 +143,7 @@ class FeastLookup:
         self._has_strings = any(feature.type == "string" for feature in self._workload.inputs)
         self._ttls = [view.ttl for view in self._workload.views]
         self._timeout = environment.settings.serving.online_timeout_seconds
-        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="online")
+        self._reads = _Coalesced(self._read, ThreadPoolExecutor(max_workers=4, thread_name_prefix="online"))
         self._store: Any = None
         self._references: list[str] = []
         self._down_until = 0.0
@@ -99,10 +166,8 @@ class FeastLookup:
             raise self._down("the feature lookup is still starting")
         if time.monotonic() < self._down_until:
             raise self._down("the online store does not answer")
-        loop = asyncio.get_running_loop()
         try:
-            work = loop.run_in_executor(self._pool, self._read, keys)
-            found = await _within(self._timeout, work)
+            found = await _within(self._timeout, self._reads.submit(keys))
         except RequestError:
             raise
         except Exception as error:
