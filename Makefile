@@ -55,7 +55,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test soak check wheel lock images bench docs
+.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test soak check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -143,6 +143,10 @@ doctor: ## [run] ask every part of STACK whether it does its work; prints cause 
 audit: ## [review] who did what on STACK, SINCE=2026-11-01 if given; fails when its log was changed; ARGS=--json for lines of JSON
 	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit show --stack $(STACK) --since "$(SINCE)" --workload "$(WORKLOAD)" $(ARGS)
 
+validate: ## [review] let validators of others judge what STACK declares, without any account; REPORT=folder for JSON
+	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud judges
+	@$(INFRA)/python -m stacks.commands.validate --stack $(STACK) $(if $(REPORT),--json "$(abspath $(REPORT))/validate.json")
+
 access-matrix: ## [review] who may do what on AWS, as the program of STACK declares it
 	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud
 	@$(WITH) $(INFRA)/python -m stacks.commands.access_matrix --stack $(STACK)
@@ -207,12 +211,12 @@ check: ## [develop] format, lint, types, and which package may import which
 
 test: ## [develop] every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud validators clients docs kubernetes kubernetes-provider gatekeeper kserve helm
+	@$(PYTHON) -m tools.install cloud validators judges clients docs kubernetes kubernetes-provider gatekeeper kserve helm
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
 soak: ## [develop] the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud clients kubernetes kubernetes-provider gatekeeper kserve helm
+	@$(PYTHON) -m tools.install cloud validators judges clients kubernetes kubernetes-provider gatekeeper kserve helm
 	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/e2e tests/engine tests/policy
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
 	$(INFRA)/python -m tests.tiers --record

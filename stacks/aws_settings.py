@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from infra.artifact_store.settings import S3Settings
 from infra.autoscaler.settings import AutoscalerSettings
-from infra.base.aws_types import AccountId, Region, overlaps, region_of
+from infra.base.aws_types import AccountId, Region, overlaps, partition_of, region_of
 from infra.base.names import DnsLabel
 from infra.base.settings import Settings
 from infra.base.supply import Supply
@@ -26,7 +26,7 @@ from infra.pipelines.settings import AwsPipelinesSettings
 from infra.registry.settings import RegistrySettings
 from stacks.cluster_settings import ClusterStack
 
-CI_ROLE = "arn:aws:iam::{account}:role/mlplatform/{name}"
+CI_ROLE = "arn:{partition}:iam::{account}:role/mlplatform/{name}"
 """A role that `ci_access` makes."""
 
 SERVICE_CIDRS = ("172.20.0.0/16", "10.100.0.0/16")
@@ -194,7 +194,8 @@ class AwsStack(ClusterStack):
             ("ci-up", "updates the stack", "admin_role_arns"),
             ("ci-preview", "looks for drift", "viewer_role_arns"),
         ):
-            role = CI_ROLE.format(account=self.substrate.account_id, name=name)
+            partition = partition_of(self.substrate.region)
+            role = CI_ROLE.format(partition=partition, account=self.substrate.account_id, name=name)
             if role not in getattr(self.cluster, key):
                 raise ValueError(
                     f"ci_access makes the role {role}, which {does} but may not enter the cluster: "

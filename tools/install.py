@@ -2,10 +2,10 @@
 
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
-operating system); for images `supply_chain` (lists what is in them) and `cosign`, which signs; `docs` (the site of the
-documents); for tests: `validators` (AWS's resource schemas, Envoy, axe-core), `clients` (of the prediction API), and
-built from source `kubernetes` (a control plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; and
-`actionlint`, which checks workflows.
+operating system); `judges` for `make validate`; for images `supply_chain` (lists what is in them) and `cosign`, which
+signs; `docs` (the site of the documents); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
+`clients` (of the prediction API), and built from source `kubernetes` (a control plane), `kubernetes-provider`,
+`gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
 """
 
 import argparse
@@ -111,6 +111,7 @@ def parts() -> dict[str, Part]:
         "cloud": _cloud(),
         "workloads": _environment("workloads"),
         "validators": _environment("validators"),
+        "judges": _environment("judges"),
         "clients": _environment("clients"),
         "supply_chain": _environment("supply_chain"),
         "docs": _environment("docs"),

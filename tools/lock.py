@@ -17,6 +17,7 @@ NAMES = (
     "cloud",
     "workloads",
     "validators",
+    "judges",
     "clients",
     "supply_chain",
     "docs",

@@ -67,7 +67,7 @@ class PrivateBucket(pulumi.ComponentResource):
             force_destroy=args.protection == "delete",
             opts=protection.options(self, args.protection),
         )
-        self.arn = pulumi.Output.concat("arn:aws:s3:::", bucket.bucket)
+        self.arn = pulumi.Output.concat(f"arn:{args.account.partition}:s3:::", bucket.bucket)
         access = s3.BucketPublicAccessBlock(
             f"{name}-access",
             region=args.region,

@@ -116,12 +116,12 @@ def _rights(args: ReplicaArgs, copy_arn: pulumi.Output[str], copy_key_arn: pulum
             sid="Decrypt",
             actions=["kms:Decrypt"],
             resources=[args.source_key_arn],
-            conditions={"StringEquals": {"kms:ViaService": f"s3.{args.account.region}.amazonaws.com"}},
+            conditions={"StringEquals": {"kms:ViaService": f"s3.{args.account.region}.{args.account.dns_suffix}"}},
         ),
         Statement(
             sid="Encrypt",
             actions=["kms:Encrypt", "kms:GenerateDataKey"],
             resources=[copy_key_arn],
-            conditions={"StringEquals": {"kms:ViaService": f"s3.{args.region}.amazonaws.com"}},
+            conditions={"StringEquals": {"kms:ViaService": f"s3.{args.region}.{args.account.dns_suffix}"}},
         ),
     ]

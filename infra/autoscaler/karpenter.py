@@ -55,7 +55,7 @@ class Karpenter(pulumi.ComponentResource):
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
         account, cluster = args.substrate.account, args.substrate.cluster
-        carried, node_policies = node_role(f"{name}-node-role", self._child)
+        carried, node_policies = node_role(f"{name}-node-role", account, self._child)
         profile = iam.InstanceProfile(f"{name}-node-profile", path=PATH, role=carried.name, opts=self._child)
         entry = eks.AccessEntry(
             f"{name}-nodes",

@@ -48,7 +48,7 @@ def statements(
             sid="StartFromSharedParts",
             actions=["ec2:RunInstances", "ec2:CreateFleet"],
             resources=[
-                *(f"arn:aws:ec2:{account.region}::{part}/*" for part in ("image", "snapshot")),
+                *(f"arn:{account.partition}:ec2:{account.region}::{part}/*" for part in ("image", "snapshot")),
                 *(_ec2(account, part) for part in ("security-group", "subnet", "capacity-reservation")),
             ],
         ),
@@ -103,7 +103,7 @@ def statements(
         Statement(
             sid="ReadImageNames",
             actions=["ssm:GetParameter"],
-            resources=[f"arn:aws:ssm:{account.region}::parameter/aws/service/*"],
+            resources=[f"arn:{account.partition}:ssm:{account.region}::parameter/aws/service/*"],
         ),
         Statement(sid="ReadPrices", actions=["pricing:GetProducts"], resources=["*"]),
         Statement(sid="ReadProfiles", actions=["iam:GetInstanceProfile", "iam:ListInstanceProfiles"], resources=["*"]),
@@ -111,7 +111,7 @@ def statements(
             sid="GiveNodesTheirRole",
             actions=["iam:PassRole"],
             resources=[node_role_arn],
-            conditions={"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
+            conditions={"StringEquals": {"iam:PassedToService": f"ec2.{account.dns_suffix}"}},
         ),
         Statement(
             sid="FindCluster", actions=["eks:DescribeCluster"], resources=[account.arn("eks", f"cluster/{cluster}")]
@@ -126,4 +126,4 @@ def statements(
 
 
 def _ec2(account: Account, part: str) -> str:
-    return f"arn:aws:ec2:{account.region}:*:{part}/*"
+    return f"arn:{account.partition}:ec2:{account.region}:*:{part}/*"

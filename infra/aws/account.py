@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pulumi
 from pulumi_aws import cloudwatch, iam, kms
 
-from infra.base.aws_types import RESOURCE_TAG
+from infra.base.aws_types import RESOURCE_TAG, dns_suffix_of, partition_of
 
 PATH = "/mlplatform/"
 """Path of every role of the platform, so that CI may write roles below it and no others."""
@@ -28,14 +28,32 @@ class Account:
     tags: Mapping[str, str] = field(default_factory=dict)
     """The provider's `default_tags`, for what they do not reach by themselves."""
 
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-cn` or `aws-us-gov`: every ARN of the account begins with it."""
+        return partition_of(self.region)
+
+    @property
+    def dns_suffix(self) -> str:
+        """How names of the region's services end, e.g. `amazonaws.com`."""
+        return dns_suffix_of(self.region)
+
     def arn(self, service: str, resource: str) -> str:
         """ARN of a resource of a regional service."""
-        return f"arn:aws:{service}:{self.region}:{self.id}:{resource}"
+        return f"arn:{self.partition}:{service}:{self.region}:{self.id}:{resource}"
+
+    def iam(self, resource: str) -> str:
+        """ARN of a resource of IAM, which has no region."""
+        return f"arn:{self.partition}:iam::{self.id}:{resource}"
+
+    def managed_policy(self, name: str) -> str:
+        """ARN of a policy that AWS writes, such as `AmazonEKSClusterPolicy` or `job-function/ViewOnlyAccess`."""
+        return f"arn:{self.partition}:iam::aws:policy/{name}"
 
     @property
     def root(self) -> str:
         """Principal that hands the decision on to the account's IAM policies."""
-        return f"arn:aws:iam::{self.id}:root"
+        return self.iam("root")
 
 
 def tag_by_name() -> None:
@@ -154,13 +172,11 @@ def role(
 ) -> tuple[iam.Role, list[pulumi.Resource]]:
     """A role below `PATH`, and its policies, which whoever uses the role depends on.
 
-    `managed`: names of AWS' own policies, such as `AmazonEKSClusterPolicy`.
+    `managed`: ARNs of AWS' own policies, see `Account.managed_policy`.
     """
     made = iam.Role(name, path=PATH, assume_role_policy=trust, opts=opts)
     policies: list[pulumi.Resource] = [
-        iam.RolePolicyAttachment(
-            f"{name}-{each.rsplit('/', 1)[-1]}", role=made.name, policy_arn=f"arn:aws:iam::aws:policy/{each}", opts=opts
-        )
+        iam.RolePolicyAttachment(f"{name}-{each.rsplit('/', 1)[-1]}", role=made.name, policy_arn=each, opts=opts)
         for each in managed
     ]
     if statements:
@@ -208,7 +224,7 @@ def logs_use(account: Account) -> Statement:
         sid="Logs",
         actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
         resources=["*"],
-        principals={"Service": [f"logs.{account.region}.amazonaws.com"]},
+        principals={"Service": [f"logs.{account.region}.{account.dns_suffix}"]},
         conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": account.arn("logs", "log-group:*")}},
     )
 

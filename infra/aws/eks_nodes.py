@@ -14,16 +14,17 @@ NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnl
 """What a node itself may: join, pull images. Pods have roles of their own, the network add-on included."""
 
 
-def node_trust() -> pulumi.Output[str]:
+def node_trust(account: Account) -> pulumi.Output[str]:
     """Trust of a role that EC2 instances carry."""
     return policy(
-        Statement(sid="Node", actions=["sts:AssumeRole"], principals={"Service": ["ec2.amazonaws.com"]}),
+        Statement(sid="Node", actions=["sts:AssumeRole"], principals={"Service": [f"ec2.{account.dns_suffix}"]}),
     )
 
 
-def node_role(name: str, opts: pulumi.ResourceOptions) -> tuple[iam.Role, list[pulumi.Resource]]:
+def node_role(name: str, account: Account, opts: pulumi.ResourceOptions) -> tuple[iam.Role, list[pulumi.Resource]]:
     """The role that nodes carry, and its policies."""
-    return role(name, node_trust(), opts, managed=NODE_POLICIES)
+    managed = [account.managed_policy(each) for each in NODE_POLICIES]
+    return role(name, node_trust(account), opts, managed=managed)
 
 
 def volumes_key(
@@ -38,7 +39,7 @@ def volumes_key(
     Sources: https://docs.aws.amazon.com/autoscaling/ec2/userguide/key-policy-requirements-EBS-encryption.html,
     https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-requests.html
     """
-    who = {"aws:PrincipalArn": f"arn:aws:iam::{account.id}:role/aws-service-role/{linked}"}
+    who = {"aws:PrincipalArn": account.iam(f"role/aws-service-role/{linked}")}
     statements = [
         Statement(
             sid="Starts",
@@ -63,7 +64,7 @@ def volumes_use(key_arn: pulumi.Input[str], account: Account) -> list[Statement]
 
     Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
     """
-    by_ec2 = {"kms:ViaService": f"ec2.{account.region}.amazonaws.com"}
+    by_ec2 = {"kms:ViaService": f"ec2.{account.region}.{account.dns_suffix}"}
     return [
         Statement(
             sid="VolumesKey",

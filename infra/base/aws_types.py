@@ -11,19 +11,23 @@ STACK_TAG = "mlplatform:stack"
 RESOURCE_TAG = "mlplatform:resource"
 """Tag with the logical name of what carries it: what a cut short update made is taken over by it."""
 
-Region = Annotated[str, Field(pattern=r"^(af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-[1-9]$")]
-"""A commercial region, e.g. `eu-west-1`; China and GovCloud are other partitions, which nothing here supports."""
+Region = Annotated[str, Field(pattern=r"^(af|ap|ca|cn|eu|il|me|mx|sa|us|us-gov)-[a-z]+-[1-9]$")]
+"""A region, e.g. `eu-west-1`; its partition follows from it, `aws-cn` in China and `aws-us-gov` in GovCloud."""
 
-Zone = Annotated[str, Field(pattern=r"^(af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-[1-9][a-f]$")]
+Zone = Annotated[str, Field(pattern=r"^(af|ap|ca|cn|eu|il|me|mx|sa|us|us-gov)-[a-z]+-[1-9][a-f]$")]
 """An availability zone of a region, e.g. `eu-west-1a`."""
 
 AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 """Twelve digits, in quotes: YAML would take them for a number."""
 
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@/_-]+$", max_length=600)]
+_OTHER_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+
+RoleArn = Annotated[
+    str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@/_-]+$", max_length=600)
+]
 """E.g. `arn:aws:iam::111122223333:role/admin`."""
 
-KeyArn = Annotated[str, Field(pattern=r"^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]+$")]
+KeyArn = Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]+$")]
 """ARN of a KMS key; aliases move, so they are not accepted."""
 
 SecurityGroupId = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]
@@ -57,6 +61,22 @@ Cidr = Annotated[str, AfterValidator(_network)]
 def overlaps(one: str, other: str) -> bool:
     """Whether two networks share an address."""
     return ipaddress.IPv4Network(one).overlaps(ipaddress.IPv4Network(other))
+
+
+def partition_of(region: str) -> str:
+    """The partition that a region is in, with which every ARN begins: `aws`, `aws-cn` or `aws-us-gov`.
+
+    Source: https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
+    """
+    return next((name for start, name in _OTHER_PARTITIONS.items() if region.startswith(start)), "aws")
+
+
+def dns_suffix_of(region: str) -> str:
+    """How names of the region's services end.
+
+    Source: https://docs.aws.amazon.com/general/latest/gr/rande.html
+    """
+    return "amazonaws.com.cn" if partition_of(region) == "aws-cn" else "amazonaws.com"
 
 
 def region_of(zone: str) -> str:

@@ -18,14 +18,6 @@ from infra.registry.aws import NAMESPACE
 ISSUER = "token.actions.githubusercontent.com"
 PREVIEW, UP, IMAGES = "ci-preview", "ci-up", "ci-images"
 """Names of the roles: fixed, because workflows name them."""
-PASSED_TO = (
-    "ec2.amazonaws.com",
-    "eks.amazonaws.com",
-    "pods.eks.amazonaws.com",
-    "s3.amazonaws.com",
-    "vpc-flow-logs.amazonaws.com",
-)
-"""Services that roles of the platform are handed to."""
 UNREAD = (
     "budgets:ListTagsForResource",
     "budgets:ViewBudget",
@@ -45,6 +37,12 @@ class GithubOidcArgs:
     settings: GithubOidcSettings
 
     account: Account
+
+
+def passed_to(account: Account) -> list[str]:
+    """Services that roles of the platform are handed to."""
+    rest = ("eks.amazonaws.com", "pods.eks.amazonaws.com", "s3.amazonaws.com", "vpc-flow-logs.amazonaws.com")
+    return [f"ec2.{account.dns_suffix}", *rest]
 
 
 class GithubOidc(pulumi.ComponentResource):
@@ -89,11 +87,11 @@ class GithubOidc(pulumi.ComponentResource):
         )
         images = self._role(IMAGES, {"sub": [f"{repository}:ref:{ref}"]}, [], self._pushes())
         limit = iam.Policy(
-            f"{name}-boundary", name=BOUNDARY, path=PATH, policy=policy(*boundary(args.account.id)), opts=self._child
+            f"{name}-boundary", name=BOUNDARY, path=PATH, policy=policy(*boundary(args.account)), opts=self._child
         )
         self.preview_role_arn, self.up_role_arn, self.images_role_arn = preview.arn, up.arn, images.arn
         # Its name is known to previews.
-        self.boundary_arn = limit.name.apply(lambda _: boundary_arn(args.account.id))
+        self.boundary_arn = limit.name.apply(lambda _: boundary_arn(args.account))
         self.register_outputs(
             {
                 "preview_role_arn": self.preview_role_arn,
@@ -124,7 +122,7 @@ class GithubOidc(pulumi.ComponentResource):
             iam.RolePolicyAttachment(
                 f"{name}-{each.rsplit('/', 1)[-1]}",
                 role=made.name,
-                policy_arn=f"arn:aws:iam::aws:policy/{each}",
+                policy_arn=self._args.account.managed_policy(each),
                 opts=self._child,
             )
         iam.RolePolicy(f"{name}-policy", role=made.name, policy=policy(*statements), opts=self._child)
@@ -132,7 +130,7 @@ class GithubOidc(pulumi.ComponentResource):
 
     def _state(self, *, writes: bool) -> list[Statement]:
         """The state, and the key of its secrets. A preview locks nothing, so it writes nothing."""
-        bucket = f"arn:aws:s3:::{self._args.settings.state_bucket}"
+        bucket = f"arn:{self._args.account.partition}:s3:::{self._args.settings.state_bucket}"
         changes = ["s3:PutObject", "s3:DeleteObject"] if writes else []
         return [
             Statement(sid="State", actions=["s3:GetObject", *changes], resources=[f"{bucket}/*"]),
@@ -164,15 +162,14 @@ class GithubOidc(pulumi.ComponentResource):
                     "ecr:PutImage",
                     "ecr:UploadLayerPart",
                 ],
-                resources=[f"arn:aws:ecr:{account.region}:{account.id}:repository/{NAMESPACE}/*"],
+                resources=[account.arn("ecr", f"repository/{NAMESPACE}/*")],
             ),
         ]
 
     def _roles(self) -> list[Statement]:
         """Write roles within the boundary, hand them to the services that carry them, and never touch CI's own."""
         account = self._args.account
-        iam_arn = f"arn:aws:iam::{account.id}"
-        ours = f"{iam_arn}:role{PATH}*"
+        ours = account.iam(f"role{PATH}*")
         return [
             Statement(
                 sid="RolesWithinTheBoundary",
@@ -185,7 +182,7 @@ class GithubOidc(pulumi.ComponentResource):
                     "iam:DeleteRolePolicy",
                 ],
                 resources=[ours],
-                conditions={"StringEquals": {"iam:PermissionsBoundary": boundary_arn(account.id)}},
+                conditions={"StringEquals": {"iam:PermissionsBoundary": boundary_arn(account)}},
             ),
             Statement(
                 sid="Roles",
@@ -208,7 +205,7 @@ class GithubOidc(pulumi.ComponentResource):
                     "iam:TagInstanceProfile",
                     "iam:UntagInstanceProfile",
                 ],
-                resources=[f"{iam_arn}:instance-profile{PATH}*"],
+                resources=[account.iam(f"instance-profile{PATH}*")],
             ),
             Statement(
                 sid="IssuersOfClusters",
@@ -219,19 +216,19 @@ class GithubOidc(pulumi.ComponentResource):
                     "iam:UntagOpenIDConnectProvider",
                     "iam:UpdateOpenIDConnectProviderThumbprint",
                 ],
-                resources=[f"{iam_arn}:oidc-provider/oidc.eks.{account.region}.amazonaws.com/*"],
+                resources=[account.iam(f"oidc-provider/oidc.eks.{account.region}.{account.dns_suffix}/*")],
             ),
             Statement(sid="ReadRoles", actions=["iam:Get*", "iam:List*"], resources=["*"]),
             Statement(
                 sid="PassRoles",
                 actions=["iam:PassRole"],
                 resources=[ours],
-                conditions={"StringEquals": {"iam:PassedToService": list(PASSED_TO)}},
+                conditions={"StringEquals": {"iam:PassedToService": passed_to(account)}},
             ),
             Statement(
                 sid="NotItself",
                 effect="Deny",
                 actions=["iam:Update*", "iam:Put*", "iam:Attach*", "iam:Detach*", "iam:Delete*", "iam:PassRole"],
-                resources=[f"{iam_arn}:role{PATH}{each}" for each in (PREVIEW, UP, IMAGES)],
+                resources=[account.iam(f"role{PATH}{each}") for each in (PREVIEW, UP, IMAGES)],
             ),
         ]

@@ -4,7 +4,7 @@ It names what the platform's parts call, and nothing by which a role could make 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 """
 
-from infra.aws.account import PATH, Statement
+from infra.aws.account import PATH, Account, Statement
 
 BOUNDARY = "boundary"
 """Name of the policy: fixed, because CI's role that writes may make roles with this boundary only."""
@@ -33,12 +33,12 @@ ACTIONS = {
 """Service to what pods, nodes, the cluster, flow logs and S3's replication call there, AWS' own policies included."""
 
 
-def boundary_arn(account_id: str) -> str:
+def boundary_arn(account: Account) -> str:
     """ARN of the boundary."""
-    return f"arn:aws:iam::{account_id}:policy{PATH}{BOUNDARY}"
+    return account.iam(f"policy{PATH}{BOUNDARY}")
 
 
-def boundary(account_id: str) -> list[Statement]:
+def boundary(account: Account) -> list[Statement]:
     """Statements of the boundary; of IAM, only what starting nodes takes."""
     return [
         Statement(
@@ -50,8 +50,8 @@ def boundary(account_id: str) -> list[Statement]:
         Statement(
             sid="NodesRole",
             actions=["iam:PassRole"],
-            resources=[f"arn:aws:iam::{account_id}:role{PATH}*"],
-            conditions={"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
+            resources=[account.iam(f"role{PATH}*")],
+            conditions={"StringEquals": {"iam:PassedToService": f"ec2.{account.dns_suffix}"}},
         ),
         Statement(
             sid="LoadBalancersRole",

@@ -37,7 +37,9 @@ class GithubOidcSettings(Settings):
     secrets_key_arn: KeyArn
     """The key of the stack's secrets provider `awskms://…`."""
 
-    provider_arn: Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:oidc-provider/.+$")] | None = None
+    provider_arn: Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:oidc-provider/.+$")] | None = (
+        None
+    )
     """The account's provider for GitHub's tokens, of which there can be one only; None makes it."""
 
 

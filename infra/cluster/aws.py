@@ -20,8 +20,8 @@ from infra.cluster.settings import EksSettings, ExistingEksSettings
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 """Every log that the control plane has."""
-ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
-VIEW_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAdminViewPolicy"
+ADMIN_POLICY = "AmazonEKSClusterAdminPolicy"
+VIEW_POLICY = "AmazonEKSAdminViewPolicy"
 BEFORE_NODES: tuple[Addon, ...] = ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")
 """Add-ons without which no node becomes ready."""
 AFTER_NODES: tuple[Addon, ...] = ("coredns", "aws-ebs-csi-driver", "metrics-server")
@@ -106,7 +106,7 @@ class Eks(pulumi.ComponentResource):
             f"{name}-role",
             service_trust("eks.amazonaws.com", account),
             self._child,
-            managed=["AmazonEKSClusterPolicy"],
+            managed=[account.managed_policy("AmazonEKSClusterPolicy")],
         )
         return eks.Cluster(
             name,
@@ -135,9 +135,9 @@ class Eks(pulumi.ComponentResource):
         )
 
     def _access(self) -> list[pulumi.Resource]:
-        settings = self._args.settings
+        settings, partition = self._args.settings, self._args.account.partition
         return [
-            self._entry(f"{who}-{part}", arn, access)
+            self._entry(f"{who}-{part}", arn, f"arn:{partition}:eks::aws:cluster-access-policy/{access}")
             for who, arns, access in (
                 ("admin", settings.admin_role_arns, ADMIN_POLICY),
                 ("viewer", settings.viewer_role_arns, VIEW_POLICY),
@@ -216,14 +216,14 @@ class Eks(pulumi.ComponentResource):
             f"{self._name}-{addon}-role",
             trust,
             self._child,
-            managed=[managed],
+            managed=[self._args.account.managed_policy(managed)],
             statements=volumes_use(self._data_key.arn, self._args.account) if addon == "aws-ebs-csi-driver" else (),
         )
         return [{"service_account": account, "role_arn": made.arn}], rights
 
     def _system_nodes(self, network: Sequence[pulumi.Resource]) -> eks.NodeGroup:
         name, settings = f"{self._name}-system", self._args.settings.system_nodes
-        carried, policies = node_role(f"{name}-role", self._child)
+        carried, policies = node_role(f"{name}-role", self._args.account, self._child)
         key: kms.Key = volumes_key(f"{name}-volumes-key", self._args.account, self._child)
         template = launch_template(name, settings.disk_gib, key.arn, self._args.account.tags, self._child)
         return eks.NodeGroup(

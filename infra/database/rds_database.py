@@ -64,7 +64,9 @@ class MasterSecret(pulumi.ComponentResource):
                     sid="Decrypt",
                     actions=["kms:Decrypt"],
                     resources=[args.key_arn],
-                    conditions={"StringEquals": {"kms:ViaService": f"secretsmanager.{account.region}.amazonaws.com"}},
+                    conditions={
+                        "StringEquals": {"kms:ViaService": f"secretsmanager.{account.region}.{account.dns_suffix}"}
+                    },
                 ),
             ],
         )

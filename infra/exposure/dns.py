@@ -99,7 +99,10 @@ def _values(args: ExternalDnsArgs, bound: Bound) -> dict[str, Any]:
 
 def _rights(args: ExternalDnsArgs) -> list[Statement]:
     """Source: https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/specifying-conditions-route53.html."""
-    zone, changed = f"arn:aws:route53:::hostedzone/{args.zone_id}", "route53:ChangeResourceRecordSets"
+    zone, changed = (
+        f"arn:{args.substrate.account.partition}:route53:::hostedzone/{args.zone_id}",
+        "route53:ChangeResourceRecordSets",
+    )
     return [
         Statement(sid="Zones", actions=["route53:ListHostedZones"], resources=["*"]),
         Statement(sid="Records", actions=["route53:ListResourceRecordSets"], resources=[zone]),

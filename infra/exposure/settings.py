@@ -145,7 +145,9 @@ class AcmSettings(Settings):
 
     kind: Literal["acm"]
 
-    arn: Annotated[str, Field(pattern=r"^arn:aws:acm:[a-z0-9-]+:[0-9]{12}:certificate/[a-z0-9-]+$")] | None = None
+    arn: (
+        Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:acm:[a-z0-9-]+:[0-9]{12}:certificate/[a-z0-9-]+$")] | None
+    ) = None
     """Of one for `*.<domain>` that is there; None requests it, and proves the domain in the hosted zone."""
 
 

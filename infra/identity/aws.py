@@ -181,20 +181,20 @@ def store_role(
     name: str, needs: Sequence[Need], trust: pulumi.Input[str], account: Account, opts: pulumi.ResourceOptions | None
 ) -> tuple[iam.Role, list[pulumi.Resource]]:
     """A task's role, and what its pods depend on: its policies, and those of the buckets, which let it in."""
-    statements = rights(needs, account.region)
+    statements = rights(needs, account)
     made, policies = role(f"{name}-identity", trust, opts or pulumi.ResourceOptions(), statements=statements)
-    arn = pulumi.Output.concat(f"arn:aws:iam::{account.id}:role{PATH}", made.name)  # known to previews
+    arn = pulumi.Output.concat(account.iam(f"role{PATH}"), made.name)  # known to previews
     for need in needs:
         _bucket(need).admit(Admission(role_arn=arn, prefix=need.prefix, access=need.access))
     return made, [*policies, *{id(need.store): need.store.ready for need in needs}.values()]
 
 
-def rights(needs: Sequence[Need], region: str) -> list[Statement]:
+def rights(needs: Sequence[Need], account: Account) -> list[Statement]:
     """What a policy lets a task do so that it can do what it said it needs."""
-    return [statement for number, need in enumerate(needs) for statement in _rights(number, need, region)]
+    return [statement for number, need in enumerate(needs) for statement in _rights(number, need, account)]
 
 
-def _rights(number: int, need: Need, region: str) -> list[Statement]:
+def _rights(number: int, need: Need, account: Account) -> list[Statement]:
     store, writes = _bucket(need), need.access == "rw"
     return [
         Statement(
@@ -211,7 +211,7 @@ def _rights(number: int, need: Need, region: str) -> list[Statement]:
             sid=f"Key{number}",
             actions=[*READ_KEY, *(WRITE_KEY if writes else ())],
             resources=[store.key_arn],
-            conditions={"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}},
+            conditions={"StringEquals": {"kms:ViaService": f"s3.{account.region}.{account.dns_suffix}"}},
         ),
     ]
 

@@ -24,7 +24,9 @@ class IrsaSettings(Settings):
 
     kind: Literal["irsa"]
 
-    oidc_provider_arn: Annotated[str, Field(pattern=r"^arn:aws:iam::[0-9]{12}:oidc-provider/.+$")] | None = None
+    oidc_provider_arn: (
+        Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:oidc-provider/.+$")] | None
+    ) = None
     """The cluster's provider in IAM, where somebody else made it; None makes it."""
 
 

@@ -243,9 +243,7 @@ class Vpc(pulumi.ComponentResource):
                     ],
                     resources=[group.arn, pulumi.Output.concat(group.arn, ":*")],
                 ),
-                Statement(
-                    sid="List", actions=["logs:DescribeLogGroups"], resources=[account.arn("logs", "log-group:*")]
-                ),
+                Statement(sid="List", actions=["logs:DescribeLogGroups"], resources=["*"]),
             ],
         )
         ec2.FlowLog(

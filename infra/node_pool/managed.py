@@ -62,7 +62,7 @@ class ManagedNodes(pulumi.ComponentResource):
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
         settings, account = args.settings, args.substrate.account
-        carried, policies = node_role(f"{name}-role", self._child)
+        carried, policies = node_role(f"{name}-role", account, self._child)
         key = volumes_key(f"{name}-volumes-key", account, self._child)
         template = launch_template(
             name,

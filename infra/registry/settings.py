@@ -15,7 +15,8 @@ class UpstreamSettings(Settings):
     """Name of the registry's host, without scheme and path."""
 
     credential_arn: (
-        Annotated[str, Field(pattern=r"^arn:aws:secretsmanager:.+:secret:ecr-pullthroughcache/.+$")] | None
+        Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:secretsmanager:.+:secret:ecr-pullthroughcache/.+$")]
+        | None
     ) = None
     """Secret with user name and token, where the registry wants them; its name starts with `ecr-pullthroughcache/`."""
 

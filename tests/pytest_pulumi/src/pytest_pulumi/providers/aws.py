@@ -19,8 +19,10 @@ from pytest_pulumi.providers.aws_tables import (
     IDS,
     IMMUTABLE,
     NAME_PATTERNS,
+    NAME_PREFIXES,
     NAMES,
     OVERWRITTEN,
+    PARTITIONS,
     PORTS,
 )
 from pytest_pulumi.providers.base import Item, Planned, RefusedError, SimulatedProvider
@@ -74,7 +76,9 @@ class Aws(SimulatedProvider):
             return {}
         kept = old.get(prop) if prop in old.get("__defaults", []) else None
         name = kept or f"{planned.name}-{planned.digest(7)}"
-        return {prop: _fitting(name, planned, limit), "__defaults": [prop]}
+        prefix = NAME_PREFIXES.get(_kind(planned.type), "")
+        fitting = name if kept else prefix + _fitting(name, planned, limit - len(prefix))
+        return {prop: fitting, "__defaults": [prop]}
 
     def claim(self, planned: Planned) -> str:
         """Give the physical name, which is unique per type."""
@@ -129,10 +133,11 @@ class Aws(SimulatedProvider):
         if token in self.answers:
             return super().call(token, args)
         region = args.get("region") or self._region()
+        partition, suffix = _partition(region)
         known: dict[str, dict[str, Any]] = {
             "aws:index/getCallerIdentity:getCallerIdentity": {
                 "accountId": self.account,
-                "arn": f"arn:aws:iam::{self.account}:user/simulated",
+                "arn": f"arn:{partition}:iam::{self.account}:user/simulated",
                 "userId": "AIDASIMULATED",
                 "id": self.account,
             },
@@ -141,13 +146,13 @@ class Aws(SimulatedProvider):
                 "region": region,
                 "id": region,
                 "description": region,
-                "endpoint": f"ec2.{region}.amazonaws.com",
+                "endpoint": f"ec2.{region}.{suffix}",
             },
             "aws:index/getPartition:getPartition": {
-                "partition": "aws",
-                "dnsSuffix": "amazonaws.com",
-                "reverseDnsPrefix": "com.amazonaws",
-                "id": "aws",
+                "partition": partition,
+                "dnsSuffix": suffix,
+                "reverseDnsPrefix": ".".join(reversed(suffix.split("."))),
+                "id": partition,
             },
             "aws:index/getAvailabilityZones:getAvailabilityZones": {
                 "names": [f"{region}{letter}" for letter in "abc"],
@@ -186,14 +191,15 @@ class Aws(SimulatedProvider):
         region = planned.inputs.get("region") or self._region()
         kind = _kind(planned.type)
         service = kind.split("/", 1)[0]
-        host = f"{planned.id or planned.name}.{planned.digest(12)}.{region}.{service}.amazonaws.com"
+        partition, suffix = _partition(region)
+        host = f"{planned.id or planned.name}.{planned.digest(12)}.{region}.{service}.{suffix}"
         plain: dict[str, Any] = {
             "arn": self._arn(planned, kind, service, region),
             "region": region,
             "ownerId": self.account,
             "registryId": self.account,
             "accountId": self.account,
-            "endpoint": f"https://{planned.digest(32).upper()}.gr7.{region}.eks.amazonaws.com"
+            "endpoint": f"https://{planned.digest(32).upper()}.gr7.{region}.eks.{suffix}"
             if kind == "eks/cluster"
             else host,
             "address": host,
@@ -202,9 +208,9 @@ class Aws(SimulatedProvider):
             "primaryEndpointAddress": f"master.{host}",
             "readerEndpointAddress": f"replica.{host}",
             "configurationEndpointAddress": f"clustercfg.{host}",
-            "repositoryUrl": f"{self.account}.dkr.ecr.{region}.amazonaws.com/{self.claim(planned)}",
-            "bucketDomainName": f"{planned.id}.s3.amazonaws.com",
-            "bucketRegionalDomainName": f"{planned.id}.s3.{region}.amazonaws.com",
+            "repositoryUrl": f"{self.account}.dkr.ecr.{region}.{suffix}/{self.claim(planned)}",
+            "bucketDomainName": f"{planned.id}.s3.{suffix}",
+            "bucketRegionalDomainName": f"{planned.id}.s3.{region}.{suffix}",
             "hostedZoneId": "Z3AQBSTGFYJSTF" if kind.startswith("s3/") else f"Z{planned.digest(13).upper()}",
             "keyId": planned.id,
             "targetKeyId": planned.id,
@@ -215,7 +221,7 @@ class Aws(SimulatedProvider):
             "status": "ACTIVE",
             "platformVersion": "eks.1" if kind == "eks/cluster" else None,
             "masterUserSecrets": [
-                {"secretArn": f"arn:aws:secretsmanager:{region}:{self.account}:secret:rds!db-{planned.id}"}
+                {"secretArn": f"arn:{partition}:secretsmanager:{region}:{self.account}:secret:rds!db-{planned.id}"}
             ]
             if planned.inputs.get("manageMasterUserPassword")
             else None,
@@ -236,17 +242,24 @@ class Aws(SimulatedProvider):
             plain["cidrBlocks"] = GATEWAY_CIDRS
             plain["prefixListId"] = f"pl-{planned.digest(8)}"
         if kind == "eks/cluster":
-            issuer = f"https://oidc.eks.{region}.amazonaws.com/id/{planned.digest(32).upper()}"
+            issuer = f"https://oidc.eks.{region}.{suffix}/id/{planned.digest(32).upper()}"
             plain["identities"] = [{"oidcs": [{"issuer": issuer}]}]
             plain["certificateAuthority"] = {"data": "c2ltdWxhdGVk"}
             plain["certificateAuthorities"] = [{"data": "c2ltdWxhdGVk"}]
         return plain.get(name)
 
     def _arn(self, planned: Planned, kind: str, service: str, region: str) -> str:
-        pattern = ARNS.get(kind, "arn:aws:{service}:{region}:{account}:{what}/{id}")
+        pattern = ARNS.get(kind, "arn:{partition}:{service}:{region}:{account}:{what}/{id}")
         what = kind.split("/", 1)[-1].lower()
         name = self.claim(planned) or planned.id
-        return pattern.format(service=service, region=region, account=self.account, what=what, id=planned.id, name=name)
+        known = {"partition": _partition(region)[0], "path": planned.inputs.get("path") or "/"}
+        place = {"service": service, "region": region, "account": self.account, "what": what}
+        return pattern.format(id=planned.id, name=name, **place, **known)
+
+
+def _partition(region: str) -> tuple[str, str]:
+    """Give a region's partition, and the suffix of its services' names."""
+    return next((found for start, found in PARTITIONS.items() if region.startswith(start)), ("aws", "amazonaws.com"))
 
 
 def _proof(domain: str, digest: str) -> dict[str, str]:

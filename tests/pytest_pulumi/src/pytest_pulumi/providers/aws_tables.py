@@ -182,6 +182,7 @@ NAME_PATTERNS: Mapping[str, str] = {
     "iam/role": _IAM,
     "iam/rolePolicy": _IAM,
     "iam/user": _IAM,
+    "kms/alias": "alias/[a-zA-Z0-9:/_-]+",
     "lambda/function": "[a-zA-Z0-9_-]+",
     "rds/cluster": _LETTERS_AND_HYPHENS,
     "rds/instance": _LETTERS_AND_HYPHENS,
@@ -218,39 +219,50 @@ IDS: Mapping[str, str] = {
 """Kind to the prefix of its ids."""
 
 ARNS: Mapping[str, str] = {
-    "cloudwatch/eventRule": "arn:aws:events:{region}:{account}:rule/{name}",
-    "cloudwatch/logGroup": "arn:aws:logs:{region}:{account}:log-group:{name}",
-    "cloudwatch/metricAlarm": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}",
-    "ec2/flowLog": "arn:aws:ec2:{region}:{account}:vpc-flow-log/{id}",
-    "ec2/internetGateway": "arn:aws:ec2:{region}:{account}:internet-gateway/{id}",
-    "ec2/launchTemplate": "arn:aws:ec2:{region}:{account}:launch-template/{id}",
-    "ec2/routeTable": "arn:aws:ec2:{region}:{account}:route-table/{id}",
-    "ec2/securityGroup": "arn:aws:ec2:{region}:{account}:security-group/{id}",
-    "ec2/vpcEndpoint": "arn:aws:ec2:{region}:{account}:vpc-endpoint/{id}",
-    "ecr/repository": "arn:aws:ecr:{region}:{account}:repository/{name}",
-    "eks/cluster": "arn:aws:eks:{region}:{account}:cluster/{name}",
-    "elasticache/parameterGroup": "arn:aws:elasticache:{region}:{account}:parametergroup:{name}",
-    "elasticache/replicationGroup": "arn:aws:elasticache:{region}:{account}:replicationgroup:{name}",
-    "elasticache/subnetGroup": "arn:aws:elasticache:{region}:{account}:subnetgroup:{name}",
-    "iam/instanceProfile": "arn:aws:iam::{account}:instance-profile/{name}",
-    "iam/openIdConnectProvider": "arn:aws:iam::{account}:oidc-provider/{id}",
-    "iam/policy": "arn:aws:iam::{account}:policy/{name}",
-    "iam/role": "arn:aws:iam::{account}:role/{name}",
-    "iam/user": "arn:aws:iam::{account}:user/{name}",
-    "kms/alias": "arn:aws:kms:{region}:{account}:{name}",
-    "kms/key": "arn:aws:kms:{region}:{account}:key/{id}",
-    "lambda/function": "arn:aws:lambda:{region}:{account}:function:{name}",
-    "rds/cluster": "arn:aws:rds:{region}:{account}:cluster:{name}",
-    "rds/instance": "arn:aws:rds:{region}:{account}:db:{name}",
-    "rds/parameterGroup": "arn:aws:rds:{region}:{account}:pg:{name}",
-    "rds/subnetGroup": "arn:aws:rds:{region}:{account}:subgrp:{name}",
-    "s3/bucket": "arn:aws:s3:::{name}",
-    "secretsmanager/secret": "arn:aws:secretsmanager:{region}:{account}:secret:{name}-AbCdEf",
-    "sns/topic": "arn:aws:sns:{region}:{account}:{name}",
-    "sqs/queue": "arn:aws:sqs:{region}:{account}:{name}",
-    "vpc/securityGroupIngressRule": "arn:aws:ec2:{region}:{account}:security-group-rule/{id}",
+    "cloudwatch/eventRule": "arn:{partition}:events:{region}:{account}:rule/{name}",
+    "cloudwatch/logGroup": "arn:{partition}:logs:{region}:{account}:log-group:{name}",
+    "cloudwatch/metricAlarm": "arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}",
+    "ec2/flowLog": "arn:{partition}:ec2:{region}:{account}:vpc-flow-log/{id}",
+    "ec2/internetGateway": "arn:{partition}:ec2:{region}:{account}:internet-gateway/{id}",
+    "ec2/launchTemplate": "arn:{partition}:ec2:{region}:{account}:launch-template/{id}",
+    "ec2/routeTable": "arn:{partition}:ec2:{region}:{account}:route-table/{id}",
+    "ec2/securityGroup": "arn:{partition}:ec2:{region}:{account}:security-group/{id}",
+    "ec2/vpcEndpoint": "arn:{partition}:ec2:{region}:{account}:vpc-endpoint/{id}",
+    "ecr/repository": "arn:{partition}:ecr:{region}:{account}:repository/{name}",
+    "eks/cluster": "arn:{partition}:eks:{region}:{account}:cluster/{name}",
+    "elasticache/parameterGroup": "arn:{partition}:elasticache:{region}:{account}:parametergroup:{name}",
+    "elasticache/replicationGroup": "arn:{partition}:elasticache:{region}:{account}:replicationgroup:{name}",
+    "elasticache/subnetGroup": "arn:{partition}:elasticache:{region}:{account}:subnetgroup:{name}",
+    "iam/instanceProfile": "arn:{partition}:iam::{account}:instance-profile{path}{name}",
+    "iam/openIdConnectProvider": "arn:{partition}:iam::{account}:oidc-provider/{id}",
+    "iam/policy": "arn:{partition}:iam::{account}:policy{path}{name}",
+    "iam/role": "arn:{partition}:iam::{account}:role{path}{name}",
+    "iam/user": "arn:{partition}:iam::{account}:user{path}{name}",
+    "kms/alias": "arn:{partition}:kms:{region}:{account}:{name}",
+    "kms/key": "arn:{partition}:kms:{region}:{account}:key/{id}",
+    "lambda/function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
+    "rds/cluster": "arn:{partition}:rds:{region}:{account}:cluster:{name}",
+    "rds/instance": "arn:{partition}:rds:{region}:{account}:db:{name}",
+    "rds/parameterGroup": "arn:{partition}:rds:{region}:{account}:pg:{name}",
+    "rds/subnetGroup": "arn:{partition}:rds:{region}:{account}:subgrp:{name}",
+    "s3/bucket": "arn:{partition}:s3:::{name}",
+    "secretsmanager/secret": "arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-AbCdEf",
+    "sns/topic": "arn:{partition}:sns:{region}:{account}:{name}",
+    "sqs/queue": "arn:{partition}:sqs:{region}:{account}:{name}",
+    "vpc/securityGroupIngressRule": "arn:{partition}:ec2:{region}:{account}:security-group-rule/{id}",
 }
-"""Kind to its ARN; others get `arn:aws:<service>:<region>:<account>:<kind>/<id>`."""
+"""Kind to its ARN; others get `arn:{partition}:<service>:<region>:<account>:<kind>/<id>`."""
+
+NAME_PREFIXES: Mapping[str, str] = {"kms/alias": "alias/"}
+"""Kind to what the provider puts before a name that it generates.
+Source: https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html"""
+
+PARTITIONS: Mapping[str, tuple[str, str]] = {
+    "cn-": ("aws-cn", "amazonaws.com.cn"),
+    "us-gov-": ("aws-us-gov", "amazonaws.com"),
+}
+"""Start of a region's name to its partition and the suffix of its services' names; others are in `aws`.
+Source: https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html"""
 
 OVERWRITTEN = ("ecr/lifecyclePolicy", "iam/rolePolicyAttachment", "s3/bucket?*", "sqs/queuePolicy")
 """Patterns of kinds that are settings of something else: writing one a second time writes over the first."""

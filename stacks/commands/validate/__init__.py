@@ -1,0 +1,1 @@
+"""What a stack declares, judged by validators of others: AWS's schemas, Kubernetes' schemas, two policy linters."""

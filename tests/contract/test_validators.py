@@ -1,0 +1,55 @@
+"""Two variants of prod before the validators; all of them are in `tests/soak/test_validators.py`."""
+
+import copy
+
+import pytest
+
+from stacks.commands.validate import declared, judging, verdict
+from tests import aws_variants
+from tests.validated import validated
+
+pytestmark = pytest.mark.timeout(600)
+
+SAMPLE = ("prod", "managed")
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_validators_refuse_nothing_beyond_the_exceptions(name):
+    assert verdict.refused(validated(name).findings) == []
+
+
+def test_every_validator_is_given_something():
+    judged = validated("prod").judged
+    assert judged["resources of AWS"] >= 150
+    assert judged["policy documents"] >= 50
+    assert judged["objects of Kubernetes"] >= 150
+
+
+PLANTED = {
+    "aws:rds/parameterGroup:ParameterGroup": ("name", "database-8.4", "E3031"),
+    "aws:sqs/queue:Queue": ("nmae", "interruptions", "UNKNOWN"),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": ("vpcEndpointType", "Gatway", "E3030"),
+    "aws:ec2/subnet:Subnet": ("vpcId", "network", "E1151"),
+    "kubernetes:core/v1:Service": ("sepc", {}, "SCHEMA"),
+}
+"""Type to an input, what it is changed to, and the rule that must refuse it."""
+POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:GetObjekt"], "Resource": ["*"]}]}'
+
+
+def test_each_validator_refuses_what_is_planted():
+    resources = copy.deepcopy(declared.resources(aws_variants.variant("prod"), "prod"))
+    first = {}
+    for each in resources:
+        first.setdefault(each["type"], each)
+    for type_, (name, value, _) in PLANTED.items():
+        first[type_]["inputs"][name] = value
+    first["aws:iam/rolePolicy:RolePolicy"]["inputs"]["policy"] = POLICY
+    first["aws:kms/alias:Alias"]["type"] = "aws:made/up:Up"
+    found, _ = judging.judge(resources, "eu-west-1", "1.36")
+    rules = {(each["rule"], each["where"].partition(" ")[2].partition(":")[0]) for each in verdict.refused(found)}
+    expected = {(rule, first[type_]["name"]) for type_, (_, _, rule) in PLANTED.items()}
+    expected |= {
+        ("UNKNOWN_ACTION", first["aws:iam/rolePolicy:RolePolicy"]["name"]),
+        ("UNKNOWN", first["aws:kms/alias:Alias"]["name"]),
+    }
+    assert expected - rules == set()

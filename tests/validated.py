@@ -1,0 +1,32 @@
+"""Findings of the validators over a variant of prod, made once in a process."""
+
+import functools
+from dataclasses import dataclass
+
+import pytest
+
+from stacks.commands.validate import declared, judging, verdict
+from tests.aws_variants import variant
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What was found of one variant."""
+
+    findings: list[verdict.Finding]
+    judged: dict[str, int]
+    names: frozenset[tuple[str, str]]
+    """Kind and name of what must be unique in an account."""
+
+
+@functools.cache
+def validated(name: str) -> Validated:
+    """Judge a variant; skips the test where the validators are not installed."""
+    try:
+        judging.python()
+    except judging.ValidatorsError as error:
+        pytest.skip(str(error))
+    settings = variant(name)
+    resources = declared.resources(settings, "prod")
+    found, judged = judging.judge(resources, declared.region_of(settings), declared.kubernetes_of(settings))
+    return Validated(found, judged, declared.fixed_names(resources))
