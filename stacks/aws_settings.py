@@ -1,6 +1,6 @@
 """What the stack file of a stack on AWS says, and what of it must fit together before AWS is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -119,6 +119,18 @@ class AwsStack(ClusterStack):
         return self
 
     @model_validator(mode="after")
+    def _arns_are_of_the_partition(self) -> "AwsStack":
+        """An ARN of another partition names nothing that this one knows; AWS says so only in the update."""
+        wanted = partition_of(self.substrate.region)
+        for key, value in _texts(self.model_dump(), ""):
+            if value.startswith("arn:") and value.split(":")[1] != wanted:
+                raise ValueError(
+                    f"{key} {value} is of another partition than substrate.region {self.substrate.region}: "
+                    f"its ARN begins with arn:{wanted}:"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _addresses_are_apart(self) -> "AwsStack":
         if overlaps(self.network.cidr, self.cluster.service_cidr):
             free = next(each for each in SERVICE_CIDRS if not overlaps(self.network.cidr, each))
@@ -202,3 +214,15 @@ class AwsStack(ClusterStack):
                     f"add it to cluster.{key}"
                 )
         return self
+
+
+def _texts(value: object, key: str) -> Iterator[tuple[str, str]]:
+    """Every text in a stack's settings, with its key."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from _texts(each, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _texts(each, key)

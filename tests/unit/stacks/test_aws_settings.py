@@ -113,7 +113,11 @@ def refused(**blocks):
             {"exposure": exposed(certificate="arn:aws:acm:eu-west-1:444455556666:certificate/0a1b")},
             ["exposure.certificate.arn", "of the account 111122223333"],
         ),
-        ({"substrate": {"region": "cn-north-1"}}, ["substrate.region is 'cn-north-1'"]),
+        ({"substrate": {"region": "xx-north-1"}}, ["substrate.region is 'xx-north-1'"]),
+        (
+            {"cluster": {"viewer_role_arns": ["arn:aws-cn:iam::111122223333:role/auditor"]}},
+            ["cluster.viewer_role_arns arn:aws-cn:iam::111122223333:role/auditor", "begins with arn:aws:"],
+        ),
         ({"substrate": {"account_id": 111122223333}}, ["substrate.account_id is 111122223333"]),
         ({"autoscaler": {"kind": "cluster-autoscaler"}}, ["node_pool.kind karpenter-nodes is not resized by"]),
         (
