@@ -111,12 +111,15 @@ def find_uv() -> Path:
     uv = folder / "bin" / "uv"
     if uv.exists() and uv_version(uv) == version:
         return uv
-    say(f"installing uv {version} into {folder}")
-    shutil.rmtree(folder, ignore_errors=True)
-    without_venv = "install the venv module of this Python (Debian, Ubuntu: apt-get install python3-venv)"
-    run([sys.executable, "-m", "venv", folder], without_venv)
-    lock = REQUIREMENTS / "uv.txt"
-    run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock], OFFLINE)
+    with stamps.only_one(paths.cache_dir() / "locks" / "uv.lock", "uv"):
+        if uv.exists() and uv_version(uv) == version:
+            return uv
+        say(f"installing uv {version} into {folder}")
+        shutil.rmtree(folder, ignore_errors=True)
+        without_venv = "install the venv module of this Python (Debian, Ubuntu: apt-get install python3-venv)"
+        run([sys.executable, "-m", "venv", folder], without_venv)
+        lock = REQUIREMENTS / "uv.txt"
+        run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock], OFFLINE)
     return uv
 
 

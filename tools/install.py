@@ -53,6 +53,9 @@ GO_PARTS = {
 }
 """Parts that are built from Go modules, each in the order of need."""
 
+OF_A_CHECKOUT = ("infra", "cloud", "workloads", "validators", "clients", "supply_chain", "docs")
+"""Parts that are Python environments of one checkout."""
+
 COSIGN = Module("cosign", ("cosign", "registry"))
 """Signs images; and a registry in memory, for tests."""
 
@@ -127,8 +130,15 @@ def needed(stack: str) -> list[str]:
     return ["system", "workloads", *everywhere] if stack == "local" else ["cloud", *everywhere]
 
 
+def _lock(name: str) -> Path:
+    """Environments are each checkout's own, and `cloud` extends `infra`; everything else is the machine's."""
+    if name in OF_A_CHECKOUT:
+        return paths.environment_dir("infra" if name == "cloud" else name).with_suffix(".lock")
+    return paths.cache_dir() / "locks" / f"{name}.lock"
+
+
 def install(names: Sequence[str]) -> None:
-    """Get the parts that are not there; only one installer works at a time.
+    """Get the parts that are not there; each is got by one installer at a time, others go on with other parts.
 
     Raises: ToolError for the first part that cannot be had.
     """
@@ -136,8 +146,8 @@ def install(names: Sequence[str]) -> None:
     missing = [name for name in known if name in names and not known[name].is_there()]
     if not missing:
         return
-    with stamps.only_one(paths.cache_dir() / "install.lock"):
-        for name in missing:
+    for name in missing:
+        with stamps.only_one(_lock(name), name):
             if not known[name].is_there():
                 known[name].get()
     say("everything is installed")

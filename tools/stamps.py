@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from infra.base import paths
 from tools.console import ToolError, say
 
 Stamp = dict[str, Any]
@@ -72,18 +73,22 @@ def _unwritable(path: Path, reason: str | None) -> ToolError:
 
 
 @contextlib.contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`; wait for whoever holds it.
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock at `path` while `what` is installed; wait for the process that holds it, and say which one it is.
 
     The system drops the lock of a process that died, but not before the commands that it ran by `console.run` have
     ended: what they still write must not mix with what the next installer does.
     """
     make_folder(path.parent)
-    with path.open("w") as file:
+    with path.open("a+") as file:
         os.set_inheritable(file.fileno(), True)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another installation to end")
+            file.seek(0)
+            say(f"waiting for {file.read() or 'another process'} to install {what}")
             fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} in {paths.CHECKOUT}")
+        file.flush()
         yield

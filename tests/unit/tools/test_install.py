@@ -68,9 +68,18 @@ def test_what_another_installer_got_meanwhile_is_not_got_again(parts, monkeypatc
         def __exit__(self, *_):
             return None
 
-    monkeypatch.setattr(install.stamps, "only_one", lambda _: Waited())
+    monkeypatch.setattr(install.stamps, "only_one", lambda *_: Waited())
     install.main([])
     assert got == ["pulumi", "tools"]
+
+
+def test_checkouts_wait_only_where_they_install_the_same(monkeypatch):
+    locks = {name: install._lock(name) for name in install.parts()}
+    monkeypatch.setattr(paths, "checkout_key", lambda: "another")
+    shared = {name for name, lock in locks.items() if install._lock(name) == lock}
+    assert shared >= {"system", "pulumi", "tools"}
+    assert not shared & set(install.OF_A_CHECKOUT)
+    assert locks["cloud"] == locks["infra"]
 
 
 def test_an_unknown_part_is_refused_with_the_known_ones(parts, capsys):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.base import paths
 from tools import stamps
 from tools.console import ToolError
 
@@ -58,13 +59,12 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
 
 
 def test_a_second_installer_waits_for_the_first_and_says_so(tmp_path):
-    code = (
-        "import sys, pathlib; from tools import stamps\nwith stamps.only_one(pathlib.Path(sys.argv[1])): print('in')\n"
-    )
+    code = "import sys, pathlib; from tools import stamps\nwith stamps.only_one(pathlib.Path(sys.argv[1]), 'uv'): print('in')\n"
     command = [sys.executable, "-c", code, str(tmp_path / "lock")]
-    with stamps.only_one(tmp_path / "lock"):
+    with stamps.only_one(tmp_path / "lock", "uv"):
         second = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert second.stderr.readline() == "==> waiting for another installation to end\n"
+        holder = f"process {os.getpid()} in {paths.CHECKOUT}"
+        assert second.stderr.readline() == f"==> waiting for {holder} to install uv\n"
         assert second.poll() is None
     assert second.communicate(timeout=20) == ("in\n", "")
 
@@ -72,22 +72,22 @@ def test_a_second_installer_waits_for_the_first_and_says_so(tmp_path):
 def test_a_killed_installer_does_not_keep_the_lock(tmp_path):
     code = (
         "import os, sys, pathlib; from tools import stamps\n"
-        "with stamps.only_one(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)\n"
+        "with stamps.only_one(pathlib.Path(sys.argv[1]), 'uv'): os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], check=False)
-    with stamps.only_one(tmp_path / "lock"):
+    with stamps.only_one(tmp_path / "lock", "uv"):
         assert (tmp_path / "lock").exists()
 
 
 def test_what_a_killed_installer_started_keeps_the_lock_until_it_ends(tmp_path):
     code = (
         "import sys, pathlib; from tools import console, stamps\n"
-        "with stamps.only_one(pathlib.Path(sys.argv[1])):\n"
+        "with stamps.only_one(pathlib.Path(sys.argv[1]), 'uv'):\n"
         "    console.run(['/bin/sh', '-c', 'kill -9 $PPID; sleep 1; touch ' + sys.argv[2]])\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock"), str(tmp_path / "late")], check=False)
     assert not (tmp_path / "late").exists()
-    with stamps.only_one(tmp_path / "lock"):
+    with stamps.only_one(tmp_path / "lock", "uv"):
         assert (tmp_path / "late").exists()
 
 
