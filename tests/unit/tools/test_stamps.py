@@ -59,7 +59,8 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):
 
 
 def test_a_second_installer_waits_for_the_first_and_says_so(tmp_path):
-    code = "import sys, pathlib; from tools import stamps\nwith stamps.only_one(pathlib.Path(sys.argv[1]), 'uv'): print('in')\n"
+    code = "import sys; from pathlib import Path; from tools import stamps\n"
+    code += "with stamps.only_one(Path(sys.argv[1]), 'uv'): print('in')\n"
     command = [sys.executable, "-c", code, str(tmp_path / "lock")]
     with stamps.only_one(tmp_path / "lock", "uv"):
         second = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
