@@ -200,6 +200,7 @@ check: ## [develop] format, lint, types, and which package may import which
 	@$(PYTHON) -m tools.install cloud workloads pulumi tools actionlint
 	$(INFRA)/ruff format --check .
 	$(INFRA)/ruff check .
+	$(PYTHON) -m tools.prose
 	$(WITH) opa check --strict policies/lib policies/rules policies/release policies/gate.rego
 	$(WITH) sh -c 'opa fmt --fail --diff $$(git ls-files "policies/*.rego")'
 	$(INFRA)/mypy infra stacks tools policies

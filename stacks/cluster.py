@@ -102,7 +102,7 @@ def guarded(
 
 
 def _within(bare: Kubernetes, args: GuardedNamespaceArgs, opts: pulumi.ResourceOptions) -> Kubernetes:
-    """The cluster, in a namespace of ours."""
+    """The cluster, in a namespace of the stack."""
     made = GuardedNamespace(f"{args.name}-namespace", args, opts)
     return bare.within(made.namespace, made.ready, of_workload=args.of_workload)
 
@@ -115,7 +115,7 @@ def _host(settings: PlainClusterSettings, surroundings: Surroundings) -> pulumi.
 
 
 def _rules(settings: ClusterStack, surroundings: Surroundings) -> admission.Rules:
-    """The policies on namespaces of ours."""
+    """The policies on the stack's namespaces."""
     today = surroundings.today or dt.datetime.now(dt.UTC).date()
     return admission.Rules(
         templates=gatekeeper.templates(),

@@ -1,7 +1,7 @@
-"""What a bucket's policy refuses: its objects to whoever was granted nothing, and to the others what they were not.
+"""What a bucket's policy refuses: to each identity the objects and actions that it was not granted.
 
-It only refuses; what it leaves, IAM must allow. It is about objects, never about the bucket itself, so that whoever
-administers the account can always change it: nobody is locked out for good.
+It only refuses; what it leaves, IAM must allow. It is about objects, never about the bucket itself, so that an
+administrator of the account can always change it: nobody is locked out for good.
 """
 
 from collections.abc import Mapping, Sequence

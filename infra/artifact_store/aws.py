@@ -1,6 +1,6 @@
 """Artifact store on AWS: one private, versioned S3 bucket with a key of its own.
 
-Who may read or write, IAM says, and the role identity; the bucket's policy refuses whoever was granted nothing.
+Who may read or write, IAM says, and the role identity; the bucket's policy refuses identities without a grant.
 """
 
 from collections.abc import Mapping, Sequence

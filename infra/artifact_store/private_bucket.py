@@ -1,4 +1,4 @@
-"""What every S3 bucket of ours has; which bucket it is, its owner says."""
+"""What every S3 bucket of a stack has; its owner gives the name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

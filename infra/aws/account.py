@@ -1,4 +1,4 @@
-"""What resources of ours on AWS have in common: the account, policies, roles, encryption keys, log groups.
+"""What the AWS resources of a stack have in common: the account, policies, roles, encryption keys, log groups.
 
 Needs the AWS SDK, which `local` does not have: only realizations on AWS import this module.
 """
@@ -170,7 +170,7 @@ def role(
     managed: Sequence[str] = (),
     statements: Sequence[Statement] = (),
 ) -> tuple[iam.Role, list[pulumi.Resource]]:
-    """A role below `PATH`, and its policies, which whoever uses the role depends on.
+    """A role below `PATH`, and its policies, on which the users of the role depend.
 
     `managed`: ARNs of AWS' own policies, see `Account.managed_policy`.
     """

@@ -60,7 +60,7 @@ def volumes_key(
 
 
 def volumes_use(key_arn: pulumi.Input[str], account: Account) -> list[Statement]:
-    """Lets whoever makes volumes or starts instances use their key, by way of EC2 only.
+    """Lets identities that make volumes or start instances use their key, by way of EC2 only.
 
     Source: https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html
     """

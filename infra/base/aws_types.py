@@ -9,7 +9,7 @@ STACK_TAG = "mlplatform:stack"
 """Tag that tells what belongs to a stack: bills are split and leftovers found by it."""
 
 RESOURCE_TAG = "mlplatform:resource"
-"""Tag with the logical name of what carries it: what a cut short update made is taken over by it."""
+"""Tag with the logical name of what carries it: by it `adopt` imports what an interrupted update made."""
 
 Region = Annotated[str, Field(pattern=r"^(af|ap|ca|cn|eu|il|me|mx|sa|us|us-gov)-[a-z]+-[1-9]$")]
 """A region, e.g. `eu-west-1`; its partition follows from it, `aws-cn` in China and `aws-us-gov` in GovCloud."""

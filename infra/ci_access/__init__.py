@@ -20,7 +20,7 @@ class CiAccess(Protocol):
     up_role_arn: pulumi.Output[str]
 
     boundary_arn: pulumi.Output[str]
-    """What every other role of the stack carries, so that none can do more, whoever wrote its policies."""
+    """What every other role of the stack carries, so that none can do more than it allows."""
 
 
 def build(

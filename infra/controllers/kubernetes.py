@@ -186,7 +186,7 @@ class OfficialCharts(pulumi.ComponentResource):
         )
 
     def _open_proxies(self, name: str, substrate: Kubernetes) -> None:
-        """Gateways' proxies take connections from anybody and pass them on to pods of ours."""
+        """Gateways' proxies take connections from anybody and pass them on to the stack's pods."""
         network_policy(
             name,
             substrate.namespace,

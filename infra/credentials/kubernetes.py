@@ -1,4 +1,4 @@
-"""Credentials for clusters, whoever runs them: random texts that live in the engine's encrypted state."""
+"""Credentials for clusters of any kind: random texts that live in the engine's encrypted state."""
 
 import pulumi
 import pulumi_random

@@ -1,4 +1,4 @@
-"""A database and a role of its own on a Postgres server that a cluster reaches, whoever runs the server."""
+"""A database and a role of its own on any Postgres server that a cluster reaches."""
 
 from dataclasses import dataclass
 

@@ -119,8 +119,8 @@ class RdsPostgresSettings(RdsSettings):
     """Size of the instance, and of its standby."""
 
     root_certificate: Annotated[str, Field(pattern=r"^[\w-][\w./-]*\.pem$")] | None = None
-    """File of the checkout with the region's certificates of RDS, which whoever connects gets, to check whom it talks
-    to (`sslmode=verify-full`). None: connections are encrypted and unchecked (`sslmode=require`).
+    """File of the checkout with the region's certificates of RDS, which clients get, to verify the server
+    (`sslmode=verify-full`). None: connections are encrypted and unchecked (`sslmode=require`).
     Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html"""
 
 

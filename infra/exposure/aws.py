@@ -90,7 +90,7 @@ class AwsGateway(pulumi.ComponentResource):
         return self._gateway.hosts(name)
 
     def forwards(self) -> list[Forward]:
-        """Past the login, for programs of whoever has the kubeconfig."""
+        """Past the login, for programs of people who have the kubeconfig."""
         return self._gateway.forwards()
 
     def _certificate(self) -> tuple[Issuer, Mapping[str, pulumi.Input[str]]]:

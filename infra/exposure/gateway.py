@@ -58,7 +58,7 @@ class GatewayExposureArgs:
     listener with a hostname Envoy resets such a connection."""
 
     login: Login | None = None
-    """None: whoever reaches the gateway reaches every server."""
+    """None: everybody who reaches the gateway reaches every server."""
 
     model_access: ModelAccessSettings | None = None
 
@@ -158,7 +158,7 @@ class GatewayExposure(pulumi.ComponentResource):
         return [host, f"{host}:{self._args.port or HTTPS}"]
 
     def forwards(self) -> list[Forward]:
-        """Past a login, which programs of whoever has the kubeconfig do not meet; none where there is none."""
+        """Past a login, which programs of people who have the kubeconfig do not meet; none where there is none."""
         return [] if self._args.login is None else list(self._exposed.values())
 
     def _host(self, name: str) -> str:

@@ -50,7 +50,7 @@ class OidcSettings(Settings):
 
 
 class NoLoginSettings(Settings):
-    """Whoever reaches the gateway reaches every server."""
+    """Everybody who reaches the gateway reaches every server."""
 
     kind: Literal["none"]
 

@@ -67,4 +67,4 @@ class LabelledNodes(pulumi.ComponentResource):
         self.register_outputs({})
 
     def watch(self, monitoring: Monitoring) -> None:
-        """Left to whoever owns the nodes."""
+        """Left to the owner of the nodes."""

@@ -1,4 +1,4 @@
-"""What objects of ours on a cluster have in common: labels, security contexts, variables, placement, open paths.
+"""What the objects of a stack on a cluster have in common: labels, security contexts, variables, placement, open paths.
 
 Needs the Kubernetes SDK, which `local` does not have: only realizations on clusters import this module.
 """
@@ -25,7 +25,7 @@ GPU = "nvidia.com/gpu"
 """Resource, node label and taint of GPUs.
 Source: https://github.com/NVIDIA/k8s-device-plugin"""
 USER = 65532
-"""User and group of every container of ours: the `nonroot` of distroless images."""
+"""User and group of every container of a stack: the `nonroot` of distroless images."""
 
 
 def labels(name: str, *, serves: str | None = None, calls: Sequence[str] = ()) -> dict[str, str]:

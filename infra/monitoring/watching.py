@@ -97,7 +97,7 @@ def matcher(text: str) -> Mapping[str, str]:
 
 
 def reach(name: str, substrate: Kubernetes, parent: pulumi.Resource) -> networking.v1.NetworkPolicy:
-    """Let monitoring's pods connect to every pod of ours that lets them in, and to kubelets."""
+    """Let monitoring's pods connect to every pod of the stack that lets them in, and to kubelets."""
     return network_policy(
         name,
         substrate.namespace,

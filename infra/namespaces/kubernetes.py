@@ -33,7 +33,7 @@ class GuardedNamespaceArgs:
     """Whether it is a workload's, to whose servers the pods of other workloads have no way."""
 
     judged: bool = True
-    """Whether the policies judge what is in it; others' pods, such as Argo's, meet Pod Security and not all of ours."""
+    """Whether the policies judge what is in it; others' pods, such as Argo's, meet Pod Security, not every policy."""
 
 
 class GuardedNamespace(pulumi.ComponentResource):

@@ -1,7 +1,7 @@
 """Network on AWS: a VPC over three or more zones, or one that is there already.
 
 Each zone has a public subnet (NAT and load balancers), a private one (nodes and pods) and one for data, without any
-route out. Left out: peerings, VPN and transit gateways, which belong to whoever owns both ends.
+route out. Left out: peerings, VPN and transit gateways, which belong to the owner of both ends.
 """
 
 import ipaddress

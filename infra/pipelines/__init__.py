@@ -47,8 +47,8 @@ class Pipelines(Protocol):
     """Base URL of its pages, which pass the API's requests on; None where there is no server."""
 
     client_env: Mapping[str, pulumi.Output[str]]
-    """`KFP_HOST` and the stages' images (`INGEST_IMAGE`, `WORKLOAD_IMAGE`) where there is a server; without it whoever
-    starts a pipeline runs it by `kfp.local`."""
+    """`KFP_HOST` and the stages' images (`INGEST_IMAGE`, `WORKLOAD_IMAGE`) where there is a server; else the process
+    that starts a pipeline runs it by `kfp.local`."""
 
     def provide(
         self,
@@ -60,7 +60,7 @@ class Pipelines(Protocol):
     ) -> None:
         """Give the pipeline `name` variables, in a ConfigMap and a Secret, and a service account, all of that name.
 
-        The account, which every stage runs as, reaches `needs`. Does nothing where stages are processes of whoever
+        The account, which every stage runs as, reaches `needs`. Does nothing where stages are processes of the one that
         starts them.
         """
 

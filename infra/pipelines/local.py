@@ -33,4 +33,4 @@ class KfpInProcess(pulumi.ComponentResource):
         needs: Sequence[Need],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Nothing: stages have the variables of whoever starts them."""
+        """Nothing: stages have the variables of the process that starts them."""

@@ -10,7 +10,7 @@ from infra.namespaces.settings import Quota
 
 
 class KfpInProcessSettings(Settings):
-    """`kfp.local`: whoever starts a pipeline runs it, in processes of its own; there is no server."""
+    """`kfp.local`: the process that starts a pipeline runs its stages as child processes; there is no server."""
 
     kind: Literal["kfp-in-process"]
 

@@ -16,7 +16,7 @@ from infra.base.images import Target
 from infra.registry.settings import EcrSettings
 
 NAMESPACE = "mlplatform"
-"""First part of every repository's name; the names are an interface to whoever builds images."""
+"""First part of every repository's name; the names are an interface to the builders of images."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ class KserveOnKubernetesArgs(TaskOnKubernetesArgs):
 
 
 class ModelServerOnKubernetes(pulumi.ComponentResource):
-    """An InferenceService, and a Service of ours before its pods, whose address is known before KServe has seen it.
+    """An InferenceService, and a Service before its pods, whose address is known before KServe has seen it.
 
     Realizes `infra.serving.ModelServer`. Pods count as ready once they are live: before the first release there is no
     model to serve, and the release asks the server.

@@ -65,7 +65,7 @@ def public_api_is_limited(cluster: Props, _stack: Stack) -> Iterator[Problem]:
 @BOOK.rule(
     "AWS-03",
     types.EKS_CLUSTER,
-    title="Kubernetes secrets are encrypted with a key of ours",
+    title="Kubernetes secrets are encrypted with a customer-managed key",
     severity="high",
     frameworks={"CIS EKS": "5.3.1", "Trivy": "AWS-0039", "Checkov": "CKV_AWS_58"},
     fix="Set `encryption_config` with a KMS key and the resource `secrets`.",
@@ -140,7 +140,7 @@ def nodes_have_no_ssh(nodes: Props, _stack: Stack) -> Iterator[Problem]:
     link="https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html",
 )
 def metadata_needs_a_token(machine: Props, _stack: Stack) -> Iterator[Problem]:
-    """IMDSv1 gives the node's role to whoever can make it send one request."""
+    """IMDSv1 gives the node's role to anybody who can make it send one request."""
     options = machine_of(machine).child("metadataOptions")
     if options.text("httpTokens") != "required":
         yield options.problem("httpTokens", "must be required")

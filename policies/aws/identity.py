@@ -138,7 +138,7 @@ def _subject(statement: dict[str, Any]) -> bool:
     link="https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html",
 )
 def roles_are_passed_by_name(policy: Props, _stack: Stack) -> Iterator[Problem]:
-    """Whoever may pass every role may become every role."""
+    """An identity that may pass every role may become every role."""
     for document in [policy, *policy.children("inlinePolicies")]:
         for statement in allowed(document.statements("policy")):
             if does(statement, "iam:passrole") and _is_any_role(statement):

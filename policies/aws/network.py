@@ -109,7 +109,7 @@ def traffic_is_recorded(network: Props, stack: Stack) -> Iterator[Problem]:
     link="https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html",
 )
 def defaults_are_closed(network: Props, stack: Stack) -> Iterator[Problem]:
-    """Whoever forgets to name a security group gets the default one."""
+    """An instance without a named security group gets the default one."""
     if network.resource.type == types.EC2_DEFAULT_VPC:
         yield Problem((), "uses the account's default network")
     elif network.resource.type == types.EC2_DEFAULT_SECURITY_GROUP:

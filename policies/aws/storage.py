@@ -43,7 +43,7 @@ for _id, _flag, _trivy, _checkov in PUBLIC_ACCESS:
 @BOOK.rule(
     "S3-05",
     types.S3_BUCKET,
-    title="Buckets are encrypted with a key of ours",
+    title="Buckets are encrypted with a customer-managed key",
     severity="high",
     frameworks={"Trivy": "AWS-0088 AWS-0132", "Checkov": "CKV_AWS_145"},
     fix="Give the bucket a `s3.BucketServerSideEncryptionConfiguration` with `aws:kms` and a `kms_master_key_id`.",
@@ -278,7 +278,7 @@ def database_is_saved(database: Props, _stack: Stack) -> Iterator[Problem]:
 @BOOK.rule(
     "LOG-01",
     types.CLOUDWATCH_LOG_GROUP,
-    title="Logs are encrypted with a key of ours and end some day",
+    title="Logs are encrypted with a customer-managed key and end some day",
     severity="low",
     frameworks={"Checkov": "CKV_AWS_66 CKV_AWS_158 CKV_AWS_338", "Trivy": "AWS-0017"},
     fix="Set `retention_in_days` and `kms_key_id`.",
@@ -295,7 +295,7 @@ def logs_end(group: Props, _stack: Stack) -> Iterator[Problem]:
 @BOOK.rule(
     "SEC-01",
     types.SECRETSMANAGER_SECRET,
-    title="Stored secrets are encrypted with a key of ours",
+    title="Stored secrets are encrypted with a customer-managed key",
     severity="low",
     frameworks={"Trivy": "AWS-0098", "Checkov": "CKV_AWS_149"},
     fix="Set `kms_key_id`.",

@@ -1,7 +1,7 @@
-"""Takes over what a cut short update made on AWS and the state does not know.
+"""Imports AWS resources that an interrupted update created but did not record.
 
 Run as `python -m stacks.commands.adopt --stack NAME`.
-Runs before `up`, which would make everything of it a second time. What carries the stack's tag says its logical name by
+Runs before `up`, which would create each of them again. What carries the stack's tag says its logical name by
 another; a resource of that name that the state lacks is put into it by its id, and the engine's own refresh reads the
 rest. Routes and associations of route tables, which carry no tags and cannot be made twice, are asked for. Creations
 that left nothing behind are forgotten, so that `up` begins them again. (`pulumi refresh --import-pending-creates` of
@@ -32,7 +32,7 @@ Pulumi = Callable[[Sequence[str]], str]
 
 
 class AdoptionError(Exception):
-    """Something is left that cannot be taken over; one line."""
+    """A leftover resource cannot be imported; one line."""
 
 
 def _after(separator: str) -> Callable[[str], str]:
@@ -228,7 +228,7 @@ def _planned(stack: str) -> list[State]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit with 0 when nothing is left, or all of it was taken over; with 2 when not."""
+    """Exit with 0 when nothing is left, or all of it was imported; with 2 when not."""
     parser = argparse.ArgumentParser(prog="python -m stacks.commands.adopt", description=__doc__)
     parser.add_argument("--stack", required=True)
     stack = parser.parse_args(arguments).stack
@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     for name in taken:
-        sys.stdout.write(f"taken over from an update that was cut short: {name}\n")
+        sys.stdout.write(f"imported from an interrupted update: {name}\n")
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 LABEL = "app.kubernetes.io/part-of=mlplatform"
-"""On everything of ours, controllers' namespaces included."""
+"""On every object of the stack, controllers' namespaces included."""
 SECONDS = 60
 
 

@@ -152,7 +152,7 @@ TASKS = {
 }
 """Logical names of what runs the tasks."""
 KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-"""What a store with keys of its own gives to whoever needs it; on AWS a role stands for them."""
+"""What a store with keys of its own gives to its users; on AWS a role stands for them."""
 
 
 def variables(graph, stack):

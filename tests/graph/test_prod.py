@@ -99,7 +99,7 @@ def test_no_container_is_refused_by_its_namespaces_limits(graph):
 
 
 def accounts(graph):
-    """Namespace and name of the service account of every pod of ours, to its logical name."""
+    """Namespace and name of the service account of every pod of the stack, to its logical name."""
     found = {}
     for name, pod in pods(graph).items():
         owner = next(each for each in graph.resources if each.name == name and "spec" in (each.inputs or {}))
@@ -347,7 +347,7 @@ def trusting(graph, principal):
 
 
 def announced(graph):
-    """Service accounts that say which role they stand for: objects of ours, and of charts by their values."""
+    """Service accounts that say which role they stand for: objects of the program, and of charts by their values."""
     found = {
         f"{each.inputs['metadata']['namespace']}/{each.inputs['metadata']['name']}"
         for each in graph.all("kubernetes:core/v1:ServiceAccount")

@@ -33,7 +33,7 @@ def main(version):
     for stack in STACKS:
         script = "pulumi up --yes --skip-preview >&2; pulumi stack export --show-secrets"
         state = json.loads(simulated(stack, script))
-        del state["deployment"]["secrets_providers"]  # whoever imports it has a passphrase of its own
+        del state["deployment"]["secrets_providers"]  # the importer has another passphrase
         write(folder / f"{stack}.json.gz", state)
 
 

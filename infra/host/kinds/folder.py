@@ -16,7 +16,7 @@ class FolderKind:
     replace_on = frozenset({"path"})
 
     def create(self, host: Host, request: Request[FolderInputs]) -> Outputs:
-        """Make it; one that is there already is taken over with what is in it."""
+        """Make it; one that is there already is adopted with its content."""
         path = inside(host.root, request.inputs.path)
         make_folder(path)
         return {"absolute_path": str(path)}

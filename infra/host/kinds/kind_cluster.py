@@ -12,7 +12,7 @@ INSTALL = "install kind (https://kind.sigs.k8s.io) and Docker, or name an `exist
 
 
 class KindClusterKind:
-    """Realizes `Kind` by one cluster among this machine's; one of the same name that is there already is taken over."""
+    """Realizes `Kind` by one cluster among this machine's; one of the same name that is there already is adopted."""
 
     model = KindClusterInputs
     replace_on = frozenset({"cluster_name", "node_image", "configuration"})

@@ -10,7 +10,7 @@ reading := {"get", "list", "watch", "patch", "update"} # the answer to a change 
 
 writing := {"create", "update", "patch", "delete", "deletecollection"}
 
-# Whoever may write these takes rights that nobody granted: tokens of other accounts, roles, what sees every request.
+# An account that may write these takes rights that nobody granted: tokens of other accounts, roles, what sees every request.
 powerful := {
 	"serviceaccounts/token", "certificatesigningrequests/approval", "nodes/proxy",
 	"roles", "rolebindings", "clusterroles", "clusterrolebindings",

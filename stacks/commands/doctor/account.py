@@ -56,7 +56,7 @@ def annotated(cluster: Kubectl) -> frozenset[str]:
 
 
 def cluster_name(kubeconfig: str) -> str:
-    """Name of the EKS cluster that a kubeconfig of ours gets tokens for."""
+    """Name of the EKS cluster that the stack's kubeconfig gets tokens for."""
     user: Mapping[str, Mapping[str, list[str]]] = yaml.safe_load(kubeconfig)["users"][0]["user"]
     arguments = user["exec"]["args"]
     return arguments[arguments.index("--cluster-name") + 1]

@@ -176,7 +176,7 @@ def with_command(tmp_path, script):
 
 def test_a_token_comes_from_the_command_that_a_kubeconfig_names(tmp_path):
     said = 'printf \'{"status": {"token": "%s of %s"}}\' "$1" "$PROFILE"'
-    assert connect(with_command(tmp_path, said)).token == "token of ours"
+    assert connect(with_command(tmp_path, said)).token == "token of the test"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 ELSEWHERE = {"cluster.kind kind-cluster", "pipelines.kind kfp-in-process"}
 """Edits that leave this cluster, or KFP with all that it knows."""
 OF_CHART = "monitoring.volume.size_gib"
-"""The size of a volume that no claim of ours is for."""
+"""The size of a volume that no claim of the stack is for."""
 MIRROR = "substrate.supply."
 """Edits that need a mirror with every chart in it."""
 

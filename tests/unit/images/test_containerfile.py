@@ -76,7 +76,7 @@ def containerfile():
 
 
 def lineage(stages, name):
-    """A stage and the stages of ours that it is built on."""
+    """A stage and the project's stages that it is built on."""
     while name in stages:
         yield stages[name]
         name = stages[name].base
@@ -223,7 +223,7 @@ def names(requirements):
 
 
 def imports(modules, *, everywhere=False):
-    """Foreign top-level modules that modules of ours import on being imported, with all that they import of ours."""
+    """Foreign top-level modules that the project's modules import when imported, through each other too."""
     todo, seen, foreign = [f"{LIBRARY}.{module}" for module in modules], set(), set()
     while todo:
         module = todo.pop()

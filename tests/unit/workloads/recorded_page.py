@@ -234,7 +234,7 @@ def answering(content, headers=None, status=200):
 
 
 def app(**changes):
-    """The page of two workloads, open to whoever asks."""
+    """The page of two workloads, open to everybody."""
     statuses = {each.name: Recorded(each, **changes) for each in (LOAN_DEFAULT, TURBOFAN)}
     return OwnPagesOnly(start_page.app(statuses, LOAN_DEFAULT.name), names_of("127.0.0.1"))
 

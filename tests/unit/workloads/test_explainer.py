@@ -87,7 +87,7 @@ def test_manifest_covers_the_booster():
             Bundle.check(raw, b"model", sha256(raw), other)
 
 
-def test_manifest_of_before_explanations_has_the_bytes_that_were_signed():
+def test_manifest_before_explanations_has_the_bytes_that_were_signed():
     raw = manifest().to_bytes()
     assert b"booster" not in raw
     assert Bundle.check(raw, b"model", sha256(raw)).booster == b""

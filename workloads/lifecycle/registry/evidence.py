@@ -1,7 +1,7 @@
 """Evidence of every promotion, chained by hash: who allowed which model on which data, and why.
 
 Records are objects `evidence/<number>-<hash>.json`, each holding its predecessor's hash, so that a changed, missing or
-inserted record shows. Whoever can write the store can rewrite the whole chain; verdicts are signed (`signature`).
+inserted record shows. A person who can write the store can rewrite the whole chain; verdicts are signed (`signature`).
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Signs verdicts, in the one process that has the private key; every other process asks it, by `POST /sign`.
 
 The signer believes nobody: it asks OPA itself about the recorded measurements, with the workload's contract and limits
-as it knows them, and signs only what the policy in force allows. It does believe the measurements: whoever can change
+as it knows them, and signs only what the policy in force allows. It believes the measurements: a person who can change
 what the gate records, before it is signed, decides what is judged.
 """
 

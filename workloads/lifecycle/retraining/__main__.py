@@ -84,7 +84,7 @@ def silence_seconds(settings: WorkloadSettings) -> float:
 def hide(environ: MutableMapping[str, str]) -> None:
     """Keep the key from what this process starts, and on clusters from everything else of the same user.
 
-    A local stack finds its processes by their environment, and whoever owns it can read its state anyway.
+    A local stack finds its processes by their environment, and its owner can read its state anyway.
     """
     environ.pop("SIGNING_KEY", None)
     if "MLPLATFORM_STACK_FOLDER" not in environ:

@@ -1,4 +1,4 @@
-"""The bearer tokens that the retraining service asks for, as its own process and whoever calls it read them."""
+"""Loads the bearer tokens of the retraining service, for the service and its clients."""
 
 from typing import Literal
 

@@ -95,7 +95,7 @@ class LocalRunner:
         self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
     ) -> Outcome:
         """Run the pipeline's command; a timeout ends all of its processes."""
-        del handle, noted  # a process cannot be gone on with
+        del handle, noted  # a process cannot be resumed
         self._folder.mkdir(parents=True, exist_ok=True)
         name = retrain_id(_parts(retrain)[0])
         log, run = self._folder / f"{name}.log", new_run(self._read.definition.name)
@@ -228,7 +228,7 @@ class KfpRunner:
         return Outcome("failed", "the service was stopped")
 
     def clear(self, retrain: str) -> None:
-        """Nothing: the run is gone on with by its handle."""
+        """Nothing: the run is resumed by its handle."""
 
 
 def make(environment: Environment) -> Runner:

@@ -1,6 +1,6 @@
 """Hands a finished training to MLflow as one run, whatever happens to the server in between.
 
-A run is known by the training's own id, which is a tag of it: after an outage the same run is gone on with, never a
+A run is known by the training's own id, which is a tag of it: after an outage the same run is resumed, never a
 second one made. What a run says is computed before and given again as it was, so repeating it changes nothing.
 """
 

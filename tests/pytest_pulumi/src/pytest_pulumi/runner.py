@@ -104,7 +104,7 @@ class _InlineExecutor(ThreadPoolExecutor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  (an executor hands every failure to whoever waits)
+        except Exception as error:  # noqa: BLE001  (an executor hands every failure to the waiting caller)
             future.set_exception(error)
         return future
 

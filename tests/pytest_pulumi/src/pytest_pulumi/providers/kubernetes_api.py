@@ -38,7 +38,7 @@ _RETRY_SECONDS = (0.5, 1, 2, 4)
 
 _MANAGER = "__fieldManager"
 _MEMBERS = "__members"
-"""Outputs of ours: who owns an object's fields, and what a release consists of."""
+"""Outputs that the plugin adds: who owns an object's fields, and what a release consists of."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONFLICTS = (
