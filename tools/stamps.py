@@ -73,13 +73,8 @@ def _unwritable(path: Path, reason: str | None) -> ToolError:
 
 
 @contextlib.contextmanager
-<<<<<<< HEAD
 def only_one(path: Path, what: str) -> Iterator[None]:
     """Hold the lock at `path` while `what` is installed; wait for the process that holds it, and say which one it is.
-=======
-def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`; wait for its holder.
->>>>>>> e5339d4 (Check prose, names of tests and subjects of commits in make check)
 
     The system drops the lock of a process that died, but not before the commands that it ran by `console.run` have
     ended: what they still write must not mix with what the next installer does.
