@@ -40,6 +40,7 @@ RELEASED = {
     "network.deletion_protection": False,
     "online_store.protection": "delete",
     "pipelines.mysql.protection": "delete",
+    "registry.protection": "delete",
 }
 """What docs/prod.md says to change before the stack is taken down; and definitions, which it keeps, go too."""
 

@@ -12,6 +12,7 @@ import pulumi
 from pulumi_aws import ecr
 
 from infra.aws.account import Account, encryption_key
+from infra.base import protection
 from infra.base.images import Target
 from infra.registry.settings import EcrSettings
 
@@ -50,8 +51,9 @@ class Ecr(pulumi.ComponentResource):
                 image_tag_mutability="IMMUTABLE",
                 image_scanning_configuration={"scan_on_push": True},
                 encryption_configurations=[{"encryption_type": "KMS", "kms_key": key.arn}],
-                force_delete=False,
-                opts=child,
+                # Source: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeleteRepository.html
+                force_delete=args.settings.protection == "delete",
+                opts=protection.options(self, args.settings.protection),
             )
             ecr.LifecyclePolicy(f"{name}-{target}-lifecycle", repository=made.name, policy=lifecycle, opts=child)
             repositories[target] = made.repository_url

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.base.protection import Protection
 from infra.base.settings import Settings
 
 
@@ -25,6 +26,10 @@ class EcrSettings(Settings):
     """Repositories in ECR, one for each image target."""
 
     kind: Literal["ecr"]
+
+    protection: Protection = "protect"
+    """What becomes of the images when the repositories are to be deleted; ECR refuses to delete one that has any,
+    unless this is `delete`."""
 
     keep_images: Annotated[int, Field(ge=2, le=1000)] = 30
     """Images that a repository keeps; older ones are deleted, so it must cover every release that may come back."""

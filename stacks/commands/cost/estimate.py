@@ -19,6 +19,7 @@ def estimated(stack: str, told: str, base: str) -> Estimate:
         stack=stack,
         prices=prices,
         lines=bill,
+        region=after.region or "",
         workloads=by_workload(after, bill, prices),
         base=base,
         before=lines(before, prices) if base else (),

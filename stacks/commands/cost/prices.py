@@ -23,6 +23,10 @@ class PriceError(Exception):
     """The cost cannot be told; the text is for people and names what is missing."""
 
 
+class UnpricedError(PriceError):
+    """The file has no price of one thing; the text names the thing."""
+
+
 class Source(Settings):
     """Where prices are from."""
 
@@ -168,20 +172,20 @@ class Prices(Settings):
         return next((reason for pattern, reason in self.free.items() if fnmatchcase(type_, pattern)), None)
 
     def instance(self, name: str) -> MachinePrice:
-        """Price of an hour of a type of EC2; raises PriceError."""
+        """Price of an hour of a type of EC2; raises UnpricedError."""
         return self._found("instances", self.instances, name)
 
     def database(self, name: str) -> MachinePrice:
-        """Price of an hour of a class of RDS; raises PriceError."""
+        """Price of an hour of a class of RDS; raises UnpricedError."""
         return self._found("databases", self.databases, name)
 
     def cache(self, name: str) -> Price:
-        """Price of an hour of a node of ElastiCache; raises PriceError."""
+        """Price of an hour of a node of ElastiCache; raises UnpricedError."""
         return self._found("caches", self.caches, name)
 
     def _found(self, table: str, known: Mapping[str, _Priced], name: str) -> _Priced:
         if name not in known:
-            raise PriceError(
+            raise UnpricedError(
                 f"{FILE.name}: {table} has no price of {name} in {self.region}: add it with its source, "
                 "or choose a type that has one (some types are not sold in every region)"
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks.commands.cost.graph import Graph, Resource
-from stacks.commands.cost.prices import MachinePrice, Price, PriceError, Prices
+from stacks.commands.cost.prices import MachinePrice, Price, PriceError, Prices, UnpricedError
 
 GIB = re.compile(r"(\d+)\s*Gi")
 
@@ -29,6 +29,9 @@ class Line:
 
     sources: frozenset[str]
 
+    note: str = ""
+    """Why there is no price, where there is none: the amounts are zero then."""
+
 
 Costs = Iterator[tuple[str, float, float, Price]]
 """What is billed, how much of its unit as expected and at worst, and the price of a unit."""
@@ -37,42 +40,45 @@ Pricer = Callable[[Resource, Graph, Prices], Costs]
 
 
 def lines(graph: Graph, prices: Prices) -> list[Line]:
-    """The bill of a stack; one without an account's provider has none.
+    """The bill of a stack; one without an account's provider has none. What has no price is a line with a note.
 
-    Raises: PriceError naming every type of AWS that is neither priced nor said to be free, or a machine without price.
+    Raises: PriceError for a quantity that cannot be read.
     """
     if graph.region is None:
         return []
-    if graph.region != prices.region:
-        raise PriceError(
-            f"the stack is in {graph.region}, the prices are of {prices.region}: write a file for its region"
-        )
-    unknown = sorted(
-        {
-            each.type
-            for each in graph.resources
-            if each.type.startswith("aws:") and each.type not in PRICED and prices.reason_to_be_free(each.type) is None
-        }
-    )
-    if unknown:
-        raise PriceError(
-            f"nobody says what {', '.join(unknown)} costs: price it in stacks/commands/cost/pricing.py, "
-            "or say in stacks/commands/cost/prices.yaml why it is free"
-        )
     return [line for each in graph.resources for line in _bill(each, graph, prices)]
 
 
 def _bill(resource: Resource, graph: Graph, prices: Prices) -> Iterator[Line]:
+    if _is_unknown(resource, prices):
+        yield _unpriced(
+            resource,
+            f"{resource.type} is neither priced in stacks/commands/cost/pricing.py nor said to be free in prices.yaml",
+        )
     for pricer in _pricers(resource):
-        for what, expected, worst, price in pricer(resource, graph, prices):
-            yield Line(
-                role=resource.role,
-                name=resource.name,
-                what=what,
-                expected=expected * price.usd,
-                worst=worst * price.usd,
-                sources=frozenset({price.source}),
-            )
+        try:
+            for what, expected, worst, price in pricer(resource, graph, prices):
+                yield Line(
+                    role=resource.role,
+                    name=resource.name,
+                    what=what,
+                    expected=expected * price.usd,
+                    worst=worst * price.usd,
+                    sources=frozenset({price.source}),
+                )
+        except UnpricedError as error:
+            yield _unpriced(resource, str(error))
+
+
+def _is_unknown(resource: Resource, prices: Prices) -> bool:
+    priced = resource.type in PRICED or prices.reason_to_be_free(resource.type) is not None
+    return resource.type.startswith("aws:") and not priced
+
+
+def _unpriced(resource: Resource, note: str) -> Line:
+    return Line(
+        role=resource.role, name=resource.name, what="no price", expected=0, worst=0, sources=frozenset(), note=note
+    )
 
 
 def _pricers(resource: Resource) -> Sequence[Pricer]:

@@ -22,6 +22,9 @@ class Estimate:
 
     lines: Sequence[Line]
 
+    region: str = ""
+    """Where the stack is; empty for none. In another region than the prices' the amounts are a guide."""
+
     base: str = ""
     """What it is compared with; empty for nothing."""
 
@@ -37,10 +40,27 @@ def by_role(lines: Sequence[Line]) -> dict[str, Money]:
 
 
 def unconfirmed(estimate: Estimate) -> float:
-    """Share of the expected total that rests on prices which nobody confirmed."""
+    """Share of the expected total that rests on prices which nobody confirmed: all of it in another region."""
+    if _is_elsewhere(estimate):
+        return 1.0
     open_ = [x for x in estimate.lines if not all(estimate.prices.sources[each].confirmed for each in x.sources)]
     whole = total(estimate.lines)[0]
     return total(open_)[0] / whole if whole else 0.0
+
+
+def notes(estimate: Estimate) -> list[str]:
+    """What the sum leaves out, by the resource's name, and of which region the prices are."""
+    prices = estimate.prices
+    elsewhere = (
+        [f"NOTE: the stack is in {estimate.region}; amounts are those of {prices.region}, as a guide"]
+        if _is_elsewhere(estimate)
+        else []
+    )
+    return elsewhere + [f"NOTE: {each.name} is not in the sum: {each.note}" for each in estimate.lines if each.note]
+
+
+def _is_elsewhere(estimate: Estimate) -> bool:
+    return estimate.region not in ("", estimate.prices.region)
 
 
 def as_text(estimate: Estimate) -> str:
@@ -66,6 +86,7 @@ def as_text(estimate: Estimate) -> str:
             header,
             *table,
             "",
+            *notes(estimate),
             *_of_workloads(estimate),
             (
                 f"Expected: CPU pools at {usage.cpu_pool_share:.0%} of their limits and GPU pools at "
@@ -97,6 +118,8 @@ def monthly(estimate: Estimate) -> str:
     """The total in a few words, with the difference where there is something to compare with."""
     expected, worst = total(estimate.lines)
     told = f"{expected:,.0f} USD a month, at most {worst:,.0f}"
+    if missing := len(notes(estimate)):
+        told += f" ({missing} note(s) on prices)"
     if not estimate.base:
         return told
     base = estimate.base if " " in estimate.base else estimate.base[:REVISION_CHARACTERS]
@@ -115,6 +138,7 @@ def as_json(estimate: Estimate) -> str:
         "roles": roles,
         "workloads": {name: _money(money) for name, money in estimate.workloads.items()},
         "unconfirmed_share": round(unconfirmed(estimate), 3),
+        "notes": notes(estimate),
         "lines": [
             {
                 "role": each.role,

@@ -12,7 +12,7 @@ from stacks.commands.cost import prices as file_of_prices
 from stacks.commands.cost.graph import before_and_after
 from stacks.commands.cost.prices import PriceError, Prices, load
 from stacks.commands.cost.pricing import PRICED, lines
-from stacks.commands.cost.report import Estimate, as_json, as_text, total, unconfirmed
+from stacks.commands.cost.report import Estimate, as_json, as_text, monthly, notes, total, unconfirmed
 
 HOURS = 730
 STACK = "urn:pulumi:prod::mlplatform::pulumi:pulumi:Stack::mlplatform-prod"
@@ -172,20 +172,28 @@ def test_a_load_balancer_that_a_gateways_controller_makes_is_billed(prices, kind
     assert ("load balancer" in found) is billed
 
 
-def test_a_type_that_nobody_prices_is_named_and_not_skipped(prices):
-    with pytest.raises(PriceError, match="nobody says what aws:redshift/cluster:Cluster costs"):
-        bill(prices, step("aws:redshift/cluster:Cluster", {}))
+def noted(prices, *steps, region="eu-west-1"):
+    """An estimate's notes on prices, its unconfirmed share, and its total in words."""
+    _, after = before_and_after(preview(step("pulumi:providers:aws", {"region": region}, "aws", "same"), *steps))
+    made = Estimate(stack="prod", prices=prices, lines=lines(after, prices), region=region)
+    return notes(made), unconfirmed(made), monthly(made)
 
 
-def test_a_machine_that_is_not_sold_there_is_named(prices):
-    with pytest.raises(PriceError, match=r"instances has no price of g6\.xlarge in eu-west-1"):
-        bill(prices, *pool(["g6.xlarge"], {"nvidia.com/gpu": "4"}))
+def test_a_type_without_price_is_a_note_with_the_resource_name(prices):
+    [note], _, told = noted(prices, step("aws:redshift/cluster:Cluster", {}))
+    assert "is not in the sum: aws:redshift/cluster:Cluster is neither priced" in note
+    assert told.endswith("(1 note(s) on prices)")
 
 
-def test_prices_of_another_region_are_not_used(prices):
-    provider = step("pulumi:providers:aws", {"region": "us-east-1"})
-    with pytest.raises(PriceError, match="the stack is in us-east-1, the prices are of eu-west-1"):
-        bill(prices, provider)
+def test_a_machine_without_price_is_a_note_with_its_type(prices):
+    found, _, _ = noted(prices, *pool(["g6.xlarge"], {"nvidia.com/gpu": "4"}))
+    assert [each for each in found if "instances has no price of g6.xlarge in eu-west-1" in each]
+
+
+def test_amounts_of_another_region_are_a_guide_that_nobody_confirmed(prices):
+    found, share, _ = noted(prices, step("aws:eks/cluster:Cluster", {}), region="us-east-1")
+    assert found == ["NOTE: the stack is in us-east-1; amounts are those of eu-west-1, as a guide"]
+    assert share == 1.0
 
 
 def test_volumes_of_a_cluster_that_is_not_in_an_account_cost_nothing_there(prices):
