@@ -48,6 +48,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_champion_loss": (0, 0.5),
     "max_error_loss": (0, 1),
     "max_known_loss": (0, 0.5),
+    "max_known_error_loss": (0, 1),
+    "ranking_tolerance": (0.001, 0.5),
+    "error_tolerance": (0.001, 1),
+    "calibration_tolerance": (0.001, 1),
+    "min_group_share": (0, 0.5),
     "max_group_ranking_gap": (0, 0.5),
     "max_latency_p99_ms": (0, 60_000),
     "min_rows": (1, 1e12),
@@ -65,6 +70,16 @@ _COMMON = (
     Threshold(limit="max_champion_loss", value=0.01, reason="two standard errors of an AUC on 6,000 rows are 0.012"),
     Threshold(limit="max_known_loss", value=0.05, reason="drift costs up to 0.04, labels that lie 0.1 and more"),
     Threshold(limit="max_group_ranking_gap", value=0.1, reason="four standard errors of an AUC on 500 rows"),
+    Threshold(
+        limit="ranking_tolerance",
+        value=0.02,
+        reason="how far bounds may reach beyond a limit of ranking: half their width is 0.015 at 6,000 held-out rows",
+    ),
+    Threshold(
+        limit="min_group_share",
+        value=0.01,
+        reason="a group of fewer rows counts against a model when its gap is shown, never by its point estimate",
+    ),
     Threshold(limit="max_latency_p99_ms", value=5, reason="a tenth of the 50 ms in which a request is to be answered"),
     Threshold(
         limit="min_rows", value=1_000, reason="fewer rows leave 200 to judge by, whose AUC has a standard error of 0.04"
@@ -81,6 +96,14 @@ THRESHOLDS: dict[Problem, tuple[Threshold, ...]] = {
         Threshold(
             limit="max_calibration_error", value=0.05, reason="five points of probability, averaged over deciles"
         ),
+        Threshold(
+            limit="error_tolerance", value=0.02, reason="bounds of a Brier score reach as far at 400 held-out rows"
+        ),
+        Threshold(
+            limit="calibration_tolerance",
+            value=0.03,
+            reason="bounds of a calibration error reach as far at 1,000 held-out rows",
+        ),
     ),
     "regression": (
         *_COMMON,
@@ -91,6 +114,15 @@ THRESHOLDS: dict[Problem, tuple[Threshold, ...]] = {
         Threshold(
             limit="max_error_loss", value=0.05, reason="a twentieth of a standard deviation more than the champion"
         ),
+        Threshold(
+            limit="max_known_error_loss",
+            value=0.2,
+            reason="a fifth of a standard deviation: drift costs up to 0.1, outcomes of others 0.4 and more",
+        ),
+        Threshold(
+            limit="error_tolerance", value=0.1, reason="bounds reach as far with the rows of 20 held-out entities"
+        ),
+        Threshold(limit="calibration_tolerance", value=0.15, reason="the same, for the error averaged over deciles"),
     ),
 }
 """The release policy's limits for each problem, where a definition gives no other value."""

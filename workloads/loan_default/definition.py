@@ -89,7 +89,11 @@ LOAN_DEFAULT = Workload(
     former=Former(component="mlplatform:index:LoanDefault", registry="feature-store-registry", metrics="loan_default_"),
     personal=("ID", "SEX", "EDUCATION", "MARRIAGE", "AGE"),
     gate=(
-        Threshold(limit="min_ranking", value=0.75, reason="the reference reaches 0.76 on the real data"),
+        Threshold(
+            limit="min_ranking",
+            value=0.75,
+            reason="the reference reaches 0.76 on the real data; bounds of a release may reach ranking_tolerance below",
+        ),
         Threshold(
             limit="max_ranking", value=0.85, reason="all 23 raw columns reach 0.78: more means that the label leaked"
         ),

@@ -1,14 +1,34 @@
 package promotion.rel_06
 
+import data.release.bounds
 import data.release.problem
 
-reasons contains sprintf("%s is %.4f lower than the champion's on the same rows", [problem.name, loss]) if {
-	loss := input.champion[problem.ranking] - input.candidate[problem.ranking]
-	loss > input.limits.max_champion_loss
+# Per fact that is compared: how it is said, the largest loss, and how far bounds may reach beyond it.
+compared[problem.ranking] := [said, input.limits.max_champion_loss, input.limits.ranking_tolerance] if {
+	said := sprintf("%s falls by", [problem.name])
 }
 
-reasons contains sprintf("the error is %.4f standard deviations larger than the champion's on the same rows", [loss]) if {
-	some fact, limit in problem.losses
-	loss := input.candidate[fact] - input.champion[fact]
-	loss > input.limits[limit]
+compared[fact] := [said, input.limits[limit], input.limits.error_tolerance] if {
+	some fact, [name, limit, _] in problem.losses
+	said := sprintf("%s, in standard deviations of the outcome, grows by", [name])
+}
+
+against := "against the champion on the same rows,"
+
+worse[fact] := sprintf("%s %s %s more than %.3f", [said, bounds.shown(bound), against, limit]) if {
+	some fact, [said, limit, _] in compared
+	bound := input.bounds.champion[fact]
+	bounds.above(bound, limit)
+}
+
+reasons contains reason if some reason in worse
+
+reasons contains reason if some [reason, _] in lacking
+
+lacking contains [reason, bounds.behind] if some reason in worse
+
+lacking contains [sprintf("%s %s %s which may be more than %.3f", [said, bounds.shown(bound), against, limit]), rows] if {
+	some fact, [said, limit, tolerance] in compared
+	bound := input.bounds.champion[fact]
+	rows := bounds.open_ceiling(bound, limit, tolerance)
 }

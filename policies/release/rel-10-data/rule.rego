@@ -7,10 +7,12 @@ min_rows := input.limits.min_rows
 
 reasons contains sprintf("feature %s is constant", [name]) if some name in input.data.constant_features
 
-reasons contains sprintf("%d rows are fewer than %v", [input.data.rows, min_rows]) if {
-	not input.data.rows >= min_rows
-}
+reasons contains reason if some [reason, _] in lacking
 
 reasons contains sprintf("%.3f of the rows were quarantined", [input.data.quarantined_share]) if {
 	not input.data.quarantined_share <= max_quarantined_share
+}
+
+lacking contains [sprintf("%d rows are fewer than %v", [input.data.rows, min_rows]), min_rows - input.data.rows] if {
+	not input.data.rows >= min_rows
 }

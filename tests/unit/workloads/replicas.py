@@ -27,7 +27,7 @@ from workloads.lifecycle.training import reference
 from workloads.lifecycle.training.reference import Champion
 
 WAIT_SECONDS = 60
-ENDED = {"promoted", "refused", "failed", "rolled_back", "superseded"}
+ENDED = {"promoted", "refused", "insufficient", "failed", "rolled_back", "superseded"}
 
 
 def wait_for(reached, what):

@@ -21,7 +21,7 @@ from workloads.lifecycle.retraining.worker import Worker
 from workloads.lifecycle.training import reference
 from workloads.lifecycle.training.reference import Champion
 
-ENDED = {"promoted", "refused", "failed", "rolled_back", "superseded"}
+ENDED = {"promoted", "refused", "insufficient", "failed", "rolled_back", "superseded"}
 
 
 class Registry:

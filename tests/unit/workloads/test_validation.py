@@ -74,6 +74,7 @@ def test_policy_gets_the_limits_and_the_contract_of_the_definition(opa):
         "problem": "binary",
         "features": list(LOAN_DEFAULT.features),
         "groups": ["SEX", "EDUCATION", "AGE"],
+        "waived": {},
     }
 
 
@@ -100,7 +101,7 @@ def test_equal_groups_have_no_gap_and_one_flagged_group_has_the_whole():
     assert bias_gaps(LOAN_DEFAULT, frame, even)["SEX"] == {
         "demographic_parity": 0,
         "equal_opportunity": 0,
-        "ranking": 0,
+        "ranking": None,
         "groups": 2,
     }
     unfair = np.repeat([0.1, 0.9], 200) + np.linspace(0, 1e-6, 400)

@@ -37,6 +37,10 @@ class GateError(WorkloadError):
     is_final = True
 
 
+class InsufficientError(GateError):
+    """The rows are too few for the release policy to decide about a model; the champion stays and more rows help."""
+
+
 class AliasMovedError(WorkloadError):
     """The registry's alias was moved by another process; nothing was moved here."""
 

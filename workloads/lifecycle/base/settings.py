@@ -318,6 +318,13 @@ class FairnessSettings(Frozen):
     """The same on requests with known outcome: above it the alert fires. It is wider than `opportunity_gap` because
     live groups are smaller: five fair groups of 100 payers differ by 0.15 in 2 % of all checks, by 0.2 in 0.04 %."""
 
+    waived: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z_]\w*\.(demographic_parity|equal_opportunity|ranking)$")],
+        Annotated[str, Field(min_length=1)],
+    ] = {}
+    """Gaps that the release policy need not see measured, as `ATTRIBUTE.kind`, each with the reason. Without an entry,
+    a gap for which too few groups have enough rows leaves the verdict open (`insufficient`)."""
+
 
 STORED = "s3://"
 """How the address of a file in the artifact store begins."""

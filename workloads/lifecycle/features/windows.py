@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import replace
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
@@ -35,10 +36,18 @@ class Window(BaseModel):
     old_share: float
     """Share of ingested rows to add in training."""
 
+    since: datetime | None = None
+    """Begin of the time in which the rows were requests; None of a window of before it was kept."""
+
 
 def learnt_columns(workload: Workload) -> list[str]:
     """Columns of the rows to learn from."""
     return [*workload.kept, *([EVENT_TIMESTAMP] if workload.time else [])]
+
+
+def window_of(environment: Environment, name: str) -> Window | None:
+    """The record of a window; None when it is gone."""
+    return Store.open(environment).read_model(f"{WINDOWS}/{window_name(name, 'the window')}.json", Window)
 
 
 def training_set(environment: Environment) -> TrainingSet:

@@ -230,14 +230,18 @@ def bias(
         found = bias_gaps(
             workload, seen.assign(**{label: _standing(workload, seen, expected)}), seen["score"].to_numpy()
         )
-        gaps = {attribute: {KIND_PARITY: values[KIND_PARITY]} for attribute, values in found.items()}
+        gaps = {attribute: _compared(values, KIND_PARITY) for attribute, values in found.items()}
     judged = known.dropna(subset=keys).merge(attributes, on=keys)
     if len(judged) >= settings.min_labelled_rows and len(set(judged[label])) > 1:
         found = bias_gaps(workload, judged, judged["score"].to_numpy())
         for attribute, values in found.items():
-            gaps.setdefault(attribute, {})[KIND_OPPORTUNITY] = values[KIND_OPPORTUNITY]
-            gaps[attribute].setdefault(KIND_PARITY, values[KIND_PARITY])
+            gaps[attribute] = _compared(values, KIND_PARITY, KIND_OPPORTUNITY) | gaps.get(attribute, {})
     return gaps
+
+
+def _compared(values: dict[str, float | None], *kinds: str) -> dict[str, float]:
+    """The gaps for which groups were large enough to compare."""
+    return {kind: value for kind in kinds if (value := values[kind]) is not None}
 
 
 def _standing(workload: Workload, seen: "pd.DataFrame", expected: "pd.DataFrame") -> Any:

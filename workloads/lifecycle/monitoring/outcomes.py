@@ -199,8 +199,10 @@ def label_type(workload: Workload) -> str:
     return "int64" if workload.problem == "binary" else "float64"
 
 
-def window(environment: Environment, attributes: "pd.DataFrame") -> Window | None:
+def window(environment: Environment, attributes: "pd.DataFrame", since: datetime | None = None) -> Window | None:
     """Write the labelled rows of the last days as a window; None when there are too few.
+
+    `since`: where an earlier window began that was not enough to decide by; this one begins no later.
 
     `attributes` holds the protected attributes, one row for each entity; rows of other entities cannot be checked for
     bias and are left out. Where the workload has histories, a row was observed when it was captured. Raises DataError
@@ -209,7 +211,9 @@ def window(environment: Environment, attributes: "pd.DataFrame") -> Window | Non
     """
     settings, workload = environment.settings.retraining, environment.definition
     keys, label = list(workload.keys), workload.outcome.label
-    rows = labelled(environment, captured(environment, timedelta(days=settings.labelled_days)))
+    now, length = datetime.now(UTC), timedelta(days=settings.labelled_days)
+    length = max(length, now - since) if since is not None else length
+    rows = labelled(environment, captured(environment, length))
     frame = rows.dropna(subset=keys)
     if workload.attributes:
         frame = frame.merge(attributes[[*keys, *workload.attributes]], on=keys, validate="m:1")
@@ -237,7 +241,7 @@ def window(environment: Environment, attributes: "pd.DataFrame") -> Window | Non
     buffer = io.BytesIO()
     ordered.to_parquet(buffer, index=False)
     name = hashlib.sha256(buffer.getvalue()).hexdigest()[:32]
-    made = Window(name=name, rows=len(ordered), champion_auc=auc, old_share=settings.old_share)
+    made = Window(name=name, rows=len(ordered), champion_auc=auc, old_share=settings.old_share, since=now - length)
     store = Store.open(environment)
     store.write(f"{WINDOWS}/{name}.parquet", buffer.getvalue())
     store.write_json(f"{WINDOWS}/{name}.json", made.model_dump(mode="json"))

@@ -3,7 +3,6 @@
 What a stage imports, it imports when it runs: an image holds only what its stages need.
 """
 
-from workloads.lifecycle.base.errors import GateError
 from workloads.lifecycle.base.servers import wait_for_online_store
 from workloads.lifecycle.pipelines.stages import Done, Session
 
@@ -28,16 +27,12 @@ def train(session: Session, ingestion_run: str, labelled_window: str) -> Done:
 
 
 def validate(session: Session, run_id: str, ingestion_run: str, labelled_window: str) -> Done:
-    """Asks the release policy; raises GateError when it refuses the model."""
+    """Asks the release policy; raises GateError when it refuses the model, or has too few rows to decide."""
     from workloads.lifecycle.validation import gate as stage  # noqa: PLC0415
 
     environment = session.reading(ingestion_run, labelled_window)
     verdict = stage.validate(environment, run_id, session.training_set(environment))
-    if not verdict.allowed:
-        raise GateError(
-            f"run {run_id} was refused by the release policy: {'; '.join(verdict.reasons)}; "
-            "the champion and the published features stay"
-        )
+    stage.require(verdict, run_id)
     return Done(run_id, "allowed by the release policy", verdict.model_dump(mode="json"))
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workloads.lifecycle.base import identifiers
 from workloads.lifecycle.base.environment import Environment
-from workloads.lifecycle.base.errors import WorkloadError, cause
+from workloads.lifecycle.base.errors import InsufficientError, WorkloadError, cause
 from workloads.lifecycle.base.store import Store
 
 RUNS = "runs"
@@ -42,8 +42,9 @@ class StageOutcome(BaseModel):
 
     stage: str
 
-    ended: Literal["succeeded", "refused", "failed"]
-    """`refused` is final, the data or the model is at fault; `failed` may go better another time."""
+    ended: Literal["succeeded", "refused", "insufficient", "failed"]
+    """`refused` is final, the data or the model is at fault; `insufficient` ends the run for want of rows; `failed` may
+    go better another time."""
 
     answer: str = ""
     """What later stages take: the name of a run or a version."""
@@ -61,7 +62,11 @@ class StageOutcome(BaseModel):
     @classmethod
     def of_error(cls, stage: str, error: BaseException) -> "StageOutcome":
         """Outcome of a stage that an error ended."""
-        ended: Literal["refused", "failed"] = "refused" if getattr(error, "is_final", False) else "failed"
+        ended: Literal["refused", "insufficient", "failed"] = (
+            "refused" if getattr(error, "is_final", False) else "failed"
+        )
+        if isinstance(error, InsufficientError):
+            ended = "insufficient"
         found = StageError(kind=type(error).__name__, text=cause(error))
         return cls(stage=stage, ended=ended, reason=found.text, error=found, ended_at=datetime.now(UTC))
 

@@ -93,15 +93,17 @@ def _regression(labels: "npt.NDArray[Any]", predictions: "npt.NDArray[Any]") -> 
 
     deviation = float(labels.std())
     error = float(root_mean_squared_error(labels, predictions))
+    mean_error = float(mean_absolute_error(labels, predictions))
     calibration = calibration_error(labels, predictions)
     return {
         "rmse": error,
-        "mae": float(mean_absolute_error(labels, predictions)),
+        "mae": mean_error,
         "concordance": concordance(labels, predictions),
         "calibration_error": calibration,
         "mean_error": float(predictions.mean() - labels.mean()),
         "mean_outcome": float(labels.mean()),
         "relative_error": error / deviation,
+        "relative_mean_error": mean_error / deviation,
         "relative_calibration_error": calibration / deviation,
     }
 

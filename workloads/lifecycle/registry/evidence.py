@@ -56,7 +56,7 @@ class Promotion(BaseModel):
     metrics: dict[str, float]
     """Quality on held-out rows."""
 
-    bias: dict[str, dict[str, float]]
+    bias: dict[str, dict[str, float | None]]
     """Gap per protected attribute and kind."""
 
     allowed: bool

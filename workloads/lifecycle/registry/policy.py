@@ -4,10 +4,10 @@ The gate asks about what it has measured, and the signer once more about what th
 `policies/release/release.rego` does, in OPA.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
@@ -26,6 +26,12 @@ class Decision(BaseModel):
     reasons: tuple[str, ...]
     """Why not; empty when it may be promoted."""
 
+    insufficient: StrictBool = False
+    """Whether the rows are too few to decide, and nothing that they show speaks against the model."""
+
+    more_rows: Annotated[int, Field(ge=0)] = 0
+    """Labelled rows that are missing, by estimate."""
+
     policy_sha256: str = ""
     """Digest of the policy that decided, as the server that holds it was told; empty when it was told nothing."""
 
@@ -40,6 +46,7 @@ def question(environment: Environment, facts: dict[str, Any]) -> dict[str, Any]:
         "problem": workload.problem,
         "features": list(workload.features),
         "groups": [group.attribute for group in workload.groups],
+        "waived": dict(settings.fairness.waived),
     }
     limits = workload.thresholds | {
         "parity_gap": settings.fairness.parity_gap,

@@ -5,6 +5,7 @@ as it knows them, and signs only what the policy in force allows. It believes th
 what the gate records, before it is signed, decides what is judged.
 """
 
+import copy
 import json
 import time
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from typing import Any
 import httpx
 
 from workloads.lifecycle.base.environment import Environment
-from workloads.lifecycle.base.errors import GateError, WorkloadError
+from workloads.lifecycle.base.errors import GateError, InsufficientError, WorkloadError
 from workloads.lifecycle.base.servers import wait_for_retraining
+from workloads.lifecycle.quality.measures import RANKING
 from workloads.lifecycle.registry import policy
 from workloads.lifecycle.registry.signature import FACTS_FILE, Approval, seal
+from workloads.lifecycle.thresholds import Problem
 from workloads.lifecycle.training.bundle import sha256
 from workloads.lifecycle.training.train import BUNDLE_TAG
 
-_MEASURED = ("candidate", "train", "champion", "known", "bias", "latency_p99_ms", "data")
+_MEASURED = ("candidate", "train", "champion", "known", "bounds", "bias", "latency_p99_ms", "data")
 """What the signer takes from the record; contract and limits are its own."""
 
 _PAUSE_SECONDS = 1.0
@@ -59,7 +62,10 @@ def sign(
     if named != recorded.bundle_sha256 and not (of_before and named is None):
         raise GateError(f"run {recorded.run_id}: {FACTS_FILE} is about another bundle; validate the run again")
     in_force = environment.need("release_policy_sha256")
-    asked = policy.question(environment, {name: facts[name] for name in _MEASURED if name in facts})
+    measured = {name: facts[name] for name in _MEASURED if name in facts}
+    if before is not None or of_before:
+        measured = _with_bounds(environment.definition.problem, measured)
+    asked = policy.question(environment, measured)
     decision = policy.ask(environment, asked)
     if decision.policy_sha256 != in_force:
         found = decision.policy_sha256[:12] or "one that it does not name"
@@ -67,7 +73,10 @@ def sign(
             f"OPA judges by the policy {found}, this stack's is {in_force[:12]}; nothing was signed, the champion stays"
         )
     if not decision.allow and before is None:
-        raise GateError(f"run {recorded.run_id} is refused by the release policy: {'; '.join(decision.reasons)}")
+        why = "; ".join(decision.reasons)
+        if decision.insufficient:
+            raise InsufficientError(f"there is not enough evidence to decide about run {recorded.run_id}: {why}")
+        raise GateError(f"run {recorded.run_id} is refused by the release policy: {why}")
     approval = Approval(
         stack=environment.need("stack"),
         workload=environment.definition.name,
@@ -113,6 +122,57 @@ def ask_signer(environment: Environment, run_id: str) -> None:
         if time.monotonic() > deadline:
             raise WorkloadError(f"{url}: {said}")
         time.sleep(_PAUSE_SECONDS)
+
+
+def _with_bounds(problem: Problem, facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a run; where it was judged before bounds were recorded, each number is its own bounds.
+
+    The policy names what else is missing of facts that are not whole.
+    """
+    if "bounds" in facts:
+        return facts
+    try:
+        return _point_bounds(problem, facts)
+    except (KeyError, TypeError, AttributeError):
+        return facts
+
+
+def _point_bounds(problem: Problem, facts: dict[str, Any]) -> dict[str, Any]:
+    facts = copy.deepcopy(facts)
+    parts: dict[str, Any] = {part: facts.get(part) for part in ("candidate", "train", "champion")}
+    for found in (*parts.values(), *(facts.get("known") or {}).values()):
+        if isinstance(found, dict) and found.get("test_rmse"):
+            found.setdefault(
+                "test_relative_mean_error", found["test_mae"] * found["test_relative_error"] / found["test_rmse"]
+            )
+
+    def point(value: float) -> dict[str, float]:
+        return {"value": value, "low": value, "high": value}
+
+    def loss(better: dict[str, float] | None, worse: dict[str, float]) -> dict[str, Any] | None:
+        if better is None:
+            return None
+        gaps = {name: worse[name] - better[name] for name in worse if name in better}
+        return {name: point(-gap if name == ranked else gap) for name, gap in gaps.items()}
+
+    ranked, candidate = f"test_{RANKING[problem]}", parts["candidate"]
+    known, rows = facts.get("known") or {}, facts["data"]["rows"]
+    kinds = ("demographic_parity", "equal_opportunity", "ranking")
+    bounds = {
+        **dict.fromkeys(("rows", "learnt_rows", "judged_rows", "known_rows"), rows),
+        "candidate": {name: point(value) for name, value in candidate.items()},
+        "train_gap": point(parts["train"][ranked] - candidate[ranked]),
+        "champion": loss(parts["champion"], candidate),
+        "known": loss(known.get("champion"), known["candidate"]) if known else None,
+        "groups": {
+            attribute: {
+                kind: [{"groups": "its groups", "share": 1.0, **point(gaps[kind])}] if gaps["groups"] > 1 else []
+                for kind in kinds
+            }
+            for attribute, gaps in facts["bias"].items()
+        },
+    }
+    return facts | {"bounds": bounds}
 
 
 def _facts(recorded: Recorded) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workloads.lifecycle.base import identifiers
 from workloads.lifecycle.base.environment import Environment, load
-from workloads.lifecycle.base.errors import AliasMovedError, GateError, WorkloadError, run_command
+from workloads.lifecycle.base.errors import AliasMovedError, GateError, InsufficientError, WorkloadError, run_command
 from workloads.lifecycle.base.servers import wait_for_mlflow
 from workloads.lifecycle.registry import evidence
 from workloads.lifecycle.registry.audit import Journal
@@ -289,7 +289,7 @@ def approved(environment: Environment, client: "MlflowClient", found: Recorded, 
 
 def prove(
     environment: Environment, client: "MlflowClient", version: str
-) -> tuple[Approval, dict[str, dict[str, float]]]:
+) -> tuple[Approval, dict[str, dict[str, float | None]]]:
     """What was signed about a version, and the gaps between groups that were judged; raises BundleError."""
     with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
         found = recorded(environment, client, version, Path(scratch))
@@ -357,6 +357,11 @@ def _candidate(client: "MlflowClient", environment: Environment, run_id: str) ->
         verdict = Verdict.model_validate_json(raw)
     except ValidationError as error:
         raise GateError(f"run {run_id} has a verdict that the release did not write: validate it again") from error
+    if verdict.insufficient:
+        raise InsufficientError(
+            f"there is not enough evidence to decide about run {run_id}: {'; '.join(verdict.reasons)}; about "
+            f"{verdict.more_rows} more labelled rows are needed"
+        )
     if not verdict.allowed:
         raise GateError(f"run {run_id} was refused by the release policy: {'; '.join(verdict.reasons)}")
     with tempfile.TemporaryDirectory(dir=environment.work) as scratch:

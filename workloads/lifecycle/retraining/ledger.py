@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -25,17 +25,24 @@ from workloads.lifecycle.retraining import database, migrations
 from workloads.lifecycle.retraining.database import RETRAINS, LeaseLostError, clock, down, outages_named
 from workloads.lifecycle.retraining.lease import Lease
 
-Status = Literal["queued", "running", "watching", "promoted", "refused", "failed", "rolled_back", "superseded"]
-STATUSES: tuple[Status, ...] = (
-    *("queued", "running", "watching"),
-    *("promoted", "refused", "failed", "rolled_back", "superseded"),
-)
+Status = Literal[
+    "queued",
+    "running",
+    "watching",
+    "promoted",
+    "refused",
+    "insufficient",
+    "failed",
+    "rolled_back",
+    "superseded",
+]
+STATUSES: tuple[Status, ...] = get_args(Status)
 Submitted = Literal["accepted", "duplicate", "cooldown", "queue_full"]
 LEGACY_SECONDS = 3 * 3600.0
 """How long a row of a replica of schema 0003, which has no lease, may stay unchanged before its worker is dead."""
 
-_COOLING = ("promoted", "refused", "failed", "rolled_back")
-_IN_VAIN = ("refused", "failed", "rolled_back")
+_COOLING = ("promoted", "refused", "insufficient", "failed", "rolled_back")
+_IN_VAIN = ("refused", "insufficient", "failed", "rolled_back")
 _PAUSE_SECONDS = 0.5
 _SHIELD = 4_102_444_800.0
 """`lease_until` of a running retrain, the year 2100: a replica of schema 0003 takes the row for a release that lives,
@@ -344,6 +351,16 @@ class Ledger:
             query = sa.select(RETRAINS.c.status, sa.func.count()).where(_is_retrain).group_by(RETRAINS.c.status)
             found = {str(row[0]): int(row[1]) for row in connection.execute(query)}
         return {status: found.get(status, 0) for status in STATUSES}
+
+    def left_open(self) -> list[Retrain]:
+        """Retrains without enough evidence since the last promotion, newest first: their windows grow."""
+        with outages_named(), self.engine.connect() as connection:
+            promoted = sa.select(sa.func.max(RETRAINS.c.created_at)).where(RETRAINS.c.status == "promoted")
+            last = connection.execute(promoted).scalar() or 0.0
+            query = sa.select(*_columns).where(RETRAINS.c.status == "insufficient", RETRAINS.c.created_at > last)
+            return [
+                _retrain(row) for row in connection.execute(query.order_by(RETRAINS.c.created_at.desc())).mappings()
+            ]
 
     def last_failed(self) -> bool:
         """Whether the last finished retrain failed, or its release went back."""

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from workloads.lifecycle.base.command import quiet_libraries
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import WorkloadError, cause, run_command
+from workloads.lifecycle.pipelines import outcome as outcomes
 from workloads.lifecycle.pipelines.release import Promote, release
 from workloads.lifecycle.registry.audit import Journal
 from workloads.lifecycle.registry.audit_entry import Action
@@ -57,7 +58,7 @@ def main() -> None:
         with alone(environment) as promote:
             release(environment, promote)
     except BaseException as error:
-        outcome = "refused" if isinstance(error, WorkloadError) and error.is_final else "failed"
+        outcome = outcomes.StageOutcome.of_error("release", error).ended
         journal.record(Action.RELEASE, environment.data or "generated data", outcome, cause(error))
         raise
     journal.record(Action.RELEASE, environment.data or "generated data", "done")

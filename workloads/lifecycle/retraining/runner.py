@@ -48,7 +48,7 @@ _SHOWN = 500
 _OUTPUT_SECONDS = 5.0
 """How long the rest of the output may take once the run has ended."""
 
-Ended = Literal["succeeded", "refused", "failed"]
+Ended = Literal["succeeded", "refused", "insufficient", "failed"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Outcome:
     """How one run of the pipeline ended."""
 
     ended: Ended
-    """`refused` is final: the data or the model is at fault. `failed` may go better another time."""
+    """`refused` is final: the data or the model is at fault. `insufficient`: the rows are too few to decide. `failed`
+    may go better another time."""
 
     detail: str
     """Which stage ended the run, and why."""

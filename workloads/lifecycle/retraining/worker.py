@@ -9,19 +9,21 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from workloads.lifecycle.base.environment import Environment
-from workloads.lifecycle.base.errors import AliasMovedError, DataError, GateError, WorkloadError
+from workloads.lifecycle.base.errors import AliasMovedError, DataError, GateError, InsufficientError, WorkloadError
 from workloads.lifecycle.base.loops import Loop
 from workloads.lifecycle.base.servers import wait_for_store
+from workloads.lifecycle.features.windows import window_of
 from workloads.lifecycle.monitoring import outcomes
 from workloads.lifecycle.retraining.champion import ChampionAlias, preload
 from workloads.lifecycle.retraining.database import LeaseLostError
 from workloads.lifecycle.retraining.ledger import Ledger, Retrain, Status
-from workloads.lifecycle.retraining.runner import Outcome, Runner, mark
+from workloads.lifecycle.retraining.runner import Ended, Outcome, Runner, mark
 from workloads.lifecycle.retraining.watch import Watch
 from workloads.lifecycle.training import reference
 
@@ -36,6 +38,9 @@ _IDLE_SECONDS = 0.5
 _CHAMPION_SECONDS = 1.0
 _ASK_SECONDS = 60.0
 """Duration of one question to the registry beyond which it is stuck."""
+
+_FINAL: Mapping[Ended, Status] = {"refused": "refused", "insufficient": "insufficient"}
+"""Ends of a run after which another attempt would end alike, with the status of their retrain."""
 
 _GOING_BACK = "going back: "
 """Beginning of the detail of a retrain whose release was found worse."""
@@ -124,6 +129,8 @@ class Worker:
             self._end(retrain, "superseded", str(error))
         except DataError as error:
             self._end(retrain, "refused", str(error))
+        except InsufficientError as error:
+            self._end(retrain, "insufficient", str(error))
         except WorkloadError as error:
             self._end(retrain, "failed", str(error))
         except LeaseLostError:
@@ -149,8 +156,8 @@ class Worker:
             if promoted is not None:
                 self._watch(self._ledger.note(retrain, version_after=promoted, status="watching"))
                 return
-            if outcome.ended == "refused":
-                self._end(retrain, "refused", outcome.detail)
+            if outcome.ended in _FINAL:
+                self._end(retrain, _FINAL[outcome.ended], outcome.detail)
                 return
             if retrain.handle is None and retrain.attempts >= self._settings.attempts:
                 raise WorkloadError(f"{retrain.attempts} attempts failed, the last: {outcome.detail}")
@@ -169,10 +176,11 @@ class Worker:
         try:
             promoted = self._patiently(partial(self._promoted, retrain))
         except GateError as error:  # the signer judges a candidate again
-            return None, Outcome("refused", str(error))
+            ended: Ended = "insufficient" if isinstance(error, InsufficientError) else "refused"
+            return None, Outcome(ended, str(error))
         except WorkloadError as error:
-            return None, outcome if outcome.ended == "refused" else Outcome("failed", f"{outcome.detail} ({error})")
-        if promoted is None and outcome.ended != "refused":
+            return None, outcome if outcome.ended in _FINAL else Outcome("failed", f"{outcome.detail} ({error})")
+        if promoted is None and outcome.ended not in _FINAL:
             _log.warning("retrain %s, attempt %s: %s", retrain.id, retrain.attempts, outcome.detail)
             self._stopping.wait(self._settings.retry_pause_seconds)
         return promoted, outcome
@@ -184,7 +192,7 @@ class Worker:
         try:
             if not retrain.labelled_window and retrain.handle is None:
                 wait_for_store(self._environment)
-                found = outcomes.window(self._environment, self._attributes())
+                found = outcomes.window(self._environment, self._attributes(), self._left_open_since())
                 retrain = self._ledger.note(retrain, labelled_window=found.name if found else "")
             begun = time.monotonic()
             outcome = self._runner.run(
@@ -202,6 +210,13 @@ class Worker:
         if not self._stopping.is_set():
             self._ledger.note(retrain, handle=None)
         return outcome
+
+    def _left_open_since(self) -> datetime | None:
+        """Begin of the window that left the last verdict open; the next window begins there too, and is larger."""
+        for retrain in self._ledger.left_open():
+            if retrain.labelled_window and (taken := window_of(self._environment, retrain.labelled_window)) is not None:
+                return taken.since
+        return None
 
     def _remember(self, retrain: Retrain, handle: str) -> None:
         self._ledger.note(retrain, handle=handle)

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 BUNDLE_TAG = "bundle_sha256"
 """Tag of the run, and later of the model version, with the checksum of the bundle's manifest."""
 
+LEARNT_ROWS = "train_rows"
+"""Parameter of a run: the rows that its model learnt from."""
+
 MODEL_CARD = "model_card.md"
 """Artifact of a run; the description of its version."""
 
@@ -295,7 +298,7 @@ def _log(environment: Environment, made: _Outcome) -> str:
         settings.model_dump(exclude={"estimator", "search"})
         | estimators.chosen(made.model.workload, settings).model_dump(exclude={"kind"})
         | {"model": estimators.kind(made.model.estimator), "features": ",".join(made.model.workload.features)}
-        | {"train_rows": len(made.parts.train), "test_rows": len(made.parts.test)}
+        | {LEARNT_ROWS: len(made.parts.train), "test_rows": len(made.parts.test)}
         | ({"search_trials": len(made.trials)} if made.trials else {})
     )
     ingested = made.data.ingested

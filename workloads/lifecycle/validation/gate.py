@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workloads.lifecycle.base.environment import Environment, load
-from workloads.lifecycle.base.errors import GateError, run_command
+from workloads.lifecycle.base.errors import GateError, InsufficientError, run_command
 from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_opa
 from workloads.lifecycle.features.publication import TrainingSet
 from workloads.lifecycle.features.windows import training_set
@@ -23,7 +23,8 @@ from workloads.lifecycle.registry.signature import FACTS_FILE
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
 from workloads.lifecycle.registry.versions import CHAMPION, alias_version, download_bundle, mlflow_client, unusable
 from workloads.lifecycle.training.bundle import Scorer
-from workloads.lifecycle.training.train import BUNDLE_TAG, Split, held_out, split
+from workloads.lifecycle.training.train import BUNDLE_TAG, LEARNT_ROWS, Split, held_out, split
+from workloads.lifecycle.validation.bounds import losses, measured_bounds
 from workloads.lifecycle.workload import Workload
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def validate(environment: Environment, run_id: str, data: TrainingSet | None = N
     candidate_scorer, checksum = _scorer(environment, run_id)
     champion_scorer = _champion_scorer(client, environment, champion) if champion else None
     known = None if data.known is None else split(workload, data.known, settings).test
-    facts = measure(workload, parts, data, candidate_scorer, champion_scorer, known=known)
+    learnt = _learnt_rows(client, environment, champion) if champion_scorer is not None else None
+    facts = measure(workload, parts, data, candidate_scorer, champion_scorer, known=known, champion_rows=learnt)
     verdict = decide(environment, facts)
     recorded = {BUNDLE_TAG: checksum, **policy.question(environment, facts)}
     client.log_dict(run_id, recorded, FACTS_FILE)
@@ -66,24 +68,34 @@ def measure(
     champion: Scorer | None,
     *,
     known: "pd.DataFrame | None" = None,
+    champion_rows: int | None = None,
 ) -> dict[str, Any]:
     """Everything the policy may look at, as plain JSON.
 
-    `known`: held-out ingested rows, when the rows of `parts` are labelled requests.
+    `known`: held-out ingested rows, when the rows of `parts` are labelled requests. `champion_rows`: rows that the
+    champion learnt from, None where its run does not say.
     """
-    scores = _score(candidate, parts.test)
+    scores, learnt = _score(candidate, parts.test), _score(candidate, parts.train)
+    theirs = None if champion is None else _score(champion, parts.test)
+    bounds = measured_bounds(
+        workload, parts, learnt=learnt, candidate=scores, champion=theirs, champion_rows=champion_rows
+    )
+    both_known = None
+    if known is not None and champion is not None:
+        both_known = losses(workload, known, _score(candidate, known), _score(champion, known))
     quarantined = sum(data.ingested.quarantined.values())
     ingested = len(data.frame if data.known is None else data.known)  # a window's rows were not ingested
     return {
-        "candidate": _quality(workload, parts.test, candidate) | {"distinct_scores": len(set(scores.tolist()))},
-        "train": _quality(workload, parts.train, candidate),
-        "champion": None if champion is None else _quality(workload, parts.test, champion),
+        "candidate": _quality(workload, parts.test, scores) | {"distinct_scores": len(set(scores.tolist()))},
+        "train": _quality(workload, parts.train, learnt),
+        "champion": None if theirs is None else _quality(workload, parts.test, theirs),
         "known": None
         if known is None
         else {
-            "candidate": _quality(workload, known, candidate),
-            "champion": champion and _quality(workload, known, champion),
+            "candidate": _quality(workload, known, _score(candidate, known)),
+            "champion": champion and _quality(workload, known, _score(champion, known)),
         },
+        "bounds": bounds | {"known": both_known, "known_rows": None if known is None else len(known)},
         "bias": bias_gaps(workload, parts.test, scores),
         "latency_p99_ms": latency_p99_ms(workload, candidate),
         "data": {
@@ -98,15 +110,36 @@ def measure(
     }
 
 
-def _quality(workload: Workload, frame: "pd.DataFrame", scorer: Scorer) -> dict[str, float]:
-    return held_out(workload, frame[workload.outcome.label].to_numpy(), _score(scorer, frame))
+def _quality(workload: Workload, frame: "pd.DataFrame", scores: "npt.NDArray[Any]") -> dict[str, float]:
+    return held_out(workload, frame[workload.outcome.label].to_numpy(), scores)
 
 
 def decide(environment: Environment, facts: dict[str, Any]) -> Verdict:
     """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy."""
     decision = policy.ask(environment, policy.question(environment, facts))
     bias = {attribute: dict(gaps) for attribute, gaps in facts["bias"].items()}
-    return Verdict(allowed=decision.allow, reasons=decision.reasons, bias=bias)
+    return Verdict(
+        allowed=decision.allow,
+        reasons=decision.reasons,
+        bias=bias,
+        insufficient=decision.insufficient and not decision.allow,
+        more_rows=decision.more_rows if decision.insufficient else 0,
+    )
+
+
+def require(verdict: Verdict, run_id: str) -> None:
+    """Raise GateError when the policy refused a run, InsufficientError when the rows are too few to decide."""
+    if verdict.allowed:
+        return
+    why = "; ".join(verdict.reasons)
+    if verdict.insufficient:
+        raise InsufficientError(
+            f"there is not enough evidence to decide about run {run_id}: {why}; about {verdict.more_rows} more "
+            "labelled rows are needed; the champion and the published features stay"
+        )
+    raise GateError(
+        f"run {run_id} was refused by the release policy: {why}; the champion and the published features stay"
+    )
 
 
 def constant_features(workload: Workload, frame: "pd.DataFrame") -> list[str]:
@@ -178,14 +211,21 @@ def _champion_scorer(client: "MlflowClient", environment: Environment, version: 
     return _scorer(environment, str(client.get_model_version(environment.definition.model_name, version).run_id))[0]
 
 
+def _learnt_rows(client: "MlflowClient", environment: Environment, version: str | None) -> int | None:
+    """Rows that a version learnt from, as its run says."""
+    run_id = str(client.get_model_version(environment.definition.model_name, str(version)).run_id)
+    noted = client.get_run(run_id).data.params.get(LEARNT_ROWS, "")
+    return int(noted) if noted.isdecimal() else None
+
+
 def main() -> None:
-    """Command: judge a run; exit status 1 when the policy refuses it."""
+    """Command: judge a run; exit status 1 unless the policy allows it."""
     parser = argparse.ArgumentParser(prog="python -m workloads.lifecycle.validation.gate", description=__doc__)
     parser.add_argument("run_id", help="MLflow run to judge")
-    verdict = validate(load(), parser.parse_args().run_id)
+    verdict_of = parser.parse_args().run_id
+    verdict = validate(load(), verdict_of)
     print(verdict.model_dump_json(indent=1))
-    if not verdict.allowed:
-        raise GateError(f"refused by the release policy: {'; '.join(verdict.reasons)}")
+    require(verdict, verdict_of)
 
 
 if __name__ == "__main__":
