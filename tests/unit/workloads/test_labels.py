@@ -102,6 +102,15 @@ def test_only_the_window_is_read_and_a_row_captured_twice_counts_once(small):
     assert sorted(found["request_id"]) == [f"new{index}" for index in range(5)]
 
 
+def test_window_that_left_a_verdict_open_grows_beyond_its_days(small):
+    for request, at in (("old", NOW - timedelta(days=40)), ("new", NOW)):
+        rows = capture(small, 200, request, at)
+        deliver(small, rows, rows["truth"])
+    first = outcomes.window(small, attributes(200))
+    assert (first.rows, (NOW - first.since).days) == (200, 30)
+    assert outcomes.window(small, attributes(200), NOW - timedelta(days=41)).rows == 400
+
+
 def test_struck_requests_and_our_own_probes_do_not_count(small):
     for request in ("drill-1-", "drill-2-", SMOKE, "real-"):
         capture(small, 5, request)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from workloads.lifecycle.base.errors import DataError, GateError, WorkloadError
+from workloads.lifecycle.base.errors import DataError, GateError, InsufficientError, WorkloadError
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.windows import Window
 from workloads.lifecycle.monitoring import outcomes
@@ -186,6 +186,24 @@ def test_a_refused_model_is_final_and_the_champion_stays(make, registry):
     worker = make(REFUSED)
     ended = done(worker, submitted(worker))
     assert (ended.status, ended.attempts, registry.champion.version) == ("refused", 1, "1")
+
+
+def test_open_verdict_leaves_the_champion_and_the_next_window_begins_where_this_one_did(make, registry, monkeypatch):
+    since, asked = datetime(2026, 11, 1, tzinfo=UTC), []
+
+    def window(environment, _attributes, begins=None):
+        asked.append(begins)
+        made = Window(name="ab" * 16, rows=2_000, champion_auc=0.7, old_share=0, since=since)
+        Store.open(environment).write_json(f"labels/windows/{made.name}.json", made.model_dump(mode="json"))
+        return made
+
+    monkeypatch.setattr(outcomes, "window", window)
+    worker = make(Outcome("insufficient", "AUC may be below 0.75"), SUCCEEDED)
+    ended = done(worker, submitted(worker))
+    assert (ended.status, ended.attempts, registry.champion.version) == ("insufficient", 1, "1")
+    assert done(worker, submitted(worker)).status == "promoted"  # the same alert asks again
+    assert asked == [None, since]
+    assert worker.fakes[0].left_open() == []
 
 
 def test_an_outage_is_tried_again_within_the_attempts(make):
@@ -375,6 +393,12 @@ def stage_outcome(stage, error=None):
 def test_refusal_of_the_gate_is_final(left):
     assert left(None, None, GateError("AUC 0.5825 is below 0.75")) == Outcome(
         "refused", "stage validate: AUC 0.5825 is below 0.75"
+    )
+
+
+def test_gate_that_has_too_few_rows_ends_the_run_by_that_name(left):
+    assert left(None, None, InsufficientError("AUC may be below 0.75")) == Outcome(
+        "insufficient", "stage validate: AUC may be below 0.75"
     )
 
 

@@ -212,8 +212,9 @@ def window(environment: Environment, attributes: "pd.DataFrame", since: datetime
     settings, workload = environment.settings.retraining, environment.definition
     keys, label = list(workload.keys), workload.outcome.label
     now, length = datetime.now(UTC), timedelta(days=settings.labelled_days)
-    length = max(length, now - since) if since is not None else length
-    rows = labelled(environment, captured(environment, length))
+    begins = (now - length).replace(hour=0, minute=0, second=0, microsecond=0)
+    begins = min(begins, since) if since is not None else begins
+    rows = labelled(environment, captured(environment, now - begins))
     frame = rows.dropna(subset=keys)
     if workload.attributes:
         frame = frame.merge(attributes[[*keys, *workload.attributes]], on=keys, validate="m:1")
@@ -241,7 +242,7 @@ def window(environment: Environment, attributes: "pd.DataFrame", since: datetime
     buffer = io.BytesIO()
     ordered.to_parquet(buffer, index=False)
     name = hashlib.sha256(buffer.getvalue()).hexdigest()[:32]
-    made = Window(name=name, rows=len(ordered), champion_auc=auc, old_share=settings.old_share, since=now - length)
+    made = Window(name=name, rows=len(ordered), champion_auc=auc, old_share=settings.old_share, since=begins)
     store = Store.open(environment)
     store.write(f"{WINDOWS}/{name}.parquet", buffer.getvalue())
     store.write_json(f"{WINDOWS}/{name}.json", made.model_dump(mode="json"))
