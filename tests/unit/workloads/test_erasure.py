@@ -10,11 +10,14 @@ import boto3
 import pandas as pd
 import pytest
 
+from workloads.lifecycle import discovery
 from workloads.lifecycle.base.errors import DataError, WorkloadError
 from workloads.lifecycle.base.settings import WorkloadSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.publication import pull
+from workloads.lifecycle.ingestion import ingest as ingestion
 from workloads.lifecycle.ingestion import tombstones
+from workloads.lifecycle.ingestion.ingest import published
 from workloads.lifecycle.pipelines import erasure, retention
 from workloads.lifecycle.training import reference
 from workloads.loan_default.definition import LOAN_DEFAULT
@@ -171,6 +174,46 @@ def test_references_stay_while_the_registry_is_away(environment):
 def test_requests_are_kept_as_long_as_they_are_read():
     with pytest.raises(ValueError, match=r"keep 90 days or more"):
         WorkloadSettings.model_validate({"retention": {"requests_days": 30}, "retraining": {"labelled_days": 90}})
+
+
+def test_run_that_was_written_beside_an_erasure_is_removed_again(copy, spark, monkeypatch):
+    store, before = Store.open(copy), Store.open(copy).names("features")
+    refuse = ingestion._refuse
+
+    def erased_meanwhile(*arguments):
+        name, buried = tombstones.with_key(store, (1001,))
+        tombstones.write(store, name, tombstones.Tombstone(at=NOW, done=NOW), buried.salts)
+        refuse(*arguments)
+
+    monkeypatch.setattr(ingestion, "_refuse", erased_meanwhile)
+    with pytest.raises(WorkloadError, match="ingest once more"):
+        ingestion.ingest(copy, spark)
+    assert store.names("features") == before
+    monkeypatch.undo()
+    run = ingestion.ingest(copy, spark)
+    found = pd.read_parquet(f"{store.uri.removeprefix('file://')}/{run.features_prefix}")
+    assert len(found) == run.rows
+    assert 1001 not in set(found["CustomerID"])
+
+
+def test_line_of_an_erased_entity_reaches_no_quarantine_either(copy, spark, tmp_path):
+    columns = [column.name for column in LOAN_DEFAULT.source.columns]
+    good = published(Store.open(copy))
+    raw = tmp_path / "raw.csv"
+    discovery.load(LOAN_DEFAULT.generator, "generator")(raw, good.rows, 7)
+    lines = raw.read_text().splitlines()
+    victim = lines[5].split(",")[columns.index("ID")]
+    bad = lines[5].split(",")
+    bad[columns.index("LIMIT_BAL")] = "-1"
+    raw.write_text("\n".join([*lines, ",".join(bad), f"{victim},1"]) + "\n")
+    store = Store.open(copy)
+    name, buried = tombstones.with_key(store, (int(victim),))
+    tombstones.write(store, name, tombstones.Tombstone(at=NOW, done=NOW), buried.salts)
+    run = ingestion.ingest(copy.model_copy(update={"data": str(raw)}), spark)
+    assert run.rows == good.rows - 1
+    assert run.quarantined == {"short line: 2 fields": 1}
+    (kept,) = pd.read_parquet(f"{store.uri.removeprefix('file://')}/{run.quarantine_prefix}")["raw"]
+    assert kept is None
 
 
 def test_local_copy_from_before_an_erasure_is_replaced(copy):

@@ -6,6 +6,8 @@ import io
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +242,16 @@ def test_killed_erasure_is_completed(planted, monkeypatch, step, how):
     assert rows_about(environment, other) == kept
     assert captured(environment, "by-vector") == {1}
     assert not is_online(environment, victim)
+    assert erasure.sweep(environment) == {}
+
+
+def test_two_erasures_at_once_bring_nothing_back(planted):
+    environment, *both = planted
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(partial(erasure.erase, environment), both))
+    assert [rows_about(environment, key) for key in both] == [{}, {}]
+    assert [is_online(environment, key) for key in both] == [False, False]
+    assert len({report.entity for report in reports}) == 2
     assert erasure.sweep(environment) == {}
 
 
