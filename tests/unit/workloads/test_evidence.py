@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from workloads.lifecycle.base import identity
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.registry.chain import digest
 from workloads.lifecycle.registry.evidence import EvidenceError, Promotion, append, check
@@ -49,6 +50,17 @@ def test_the_same_promotion_again_is_written_once(chain):
     assert check(environment) == 3
     append(environment, promotion("2", kind="rollback"))
     assert check(environment) == 4
+
+
+def test_record_names_who_acted_and_not_only_what_allowed_it(environment):
+    with identity.asked_by("token:operator by user:anna@laptop"):
+        append(environment, promotion("1", kind="rollback"))
+    append(environment, promotion("1", kind="rollback"))  # a replica that repeats it for her
+    append(environment, promotion("2"))
+    store = Store.open(environment)
+    actors = [store.read_json(f"evidence/{name}")["actor"] for name in store.names("evidence")]
+    assert actors == ["token:operator by user:anna@laptop", identity.actor()]
+    assert check(environment) == 2
 
 
 def test_a_changed_record_is_named(chain):

@@ -1,8 +1,10 @@
 import pytest
 
+from workloads.lifecycle.base import identity
 from workloads.lifecycle.base.errors import WorkloadError
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.registry.audit_entry import troubles
+from workloads.lifecycle.retraining.champion import RolledBack
 
 from .test_retraining_service import HEADERS, World, alert, delivery
 
@@ -40,6 +42,14 @@ def test_who_asked_for_what_and_why_is_in_the_log(world):
     ]
     assert {entry["actor"] for entry in found} == {"token:operator by user:anna@laptop"}
     assert {(entry["stack"], entry["workload"]) for entry in found} == {("local", "loan-default")}
+
+
+def test_caller_is_who_acts_in_the_thread_that_serves_the_request(world):
+    acting = []
+    world.alias.go_back = lambda: acting.append(identity.acting()) or RolledBack("1", 0.5)
+    world.post({}, "/rollback", headers=ANNA)
+    assert acting == ["token:operator by user:anna@laptop"]
+    assert identity.acting() == identity.actor()
 
 
 def test_an_alert_that_starts_a_retrain_is_noted_once(world):

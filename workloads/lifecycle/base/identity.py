@@ -1,17 +1,40 @@
-"""Who runs this process, for the audit log: as the machine knows it, and not as a variable claims."""
+"""Who acts, for the audit log and the evidence: who asked a server by a token, else who runs this process.
+
+A process is named as the machine knows it, and not as a variable claims.
+"""
 
 import base64
 import json
 import os
 import pwd
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 _TOKENS = (
     "/var/run/secrets/kubernetes.io/serviceaccount/token",
     "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
 )
+
+
+_asking: ContextVar[str] = ContextVar("asking", default="")
+
+
+@contextmanager
+def asked_by(caller: str) -> Iterator[None]:
+    """Attribute to a caller what is done inside, in threads that this context starts too."""
+    token = _asking.set(caller)
+    try:
+        yield
+    finally:
+        _asking.reset(token)
+
+
+def acting() -> str:
+    """Who is acting: the caller of `asked_by`, else `actor`."""
+    return _asking.get() or actor()
 
 
 def actor(environ: Mapping[str, str] = os.environ, tokens: tuple[str, ...] = _TOKENS) -> str:

@@ -45,7 +45,7 @@ class Journal:
         event = Event(
             id=uuid.uuid4().hex,
             time=datetime.now(UTC),
-            actor=(actor or identity.actor())[:_LONGEST],
+            actor=(actor or identity.acting())[:_LONGEST],
             action=action,
             stack=self._environment.stack,
             workload=self._environment.definition.name,

@@ -1,7 +1,8 @@
 """Evidence of every promotion, chained by hash: who allowed which model on which data, and why.
 
 Records are objects `evidence/<number>-<hash>.json`, each holding its predecessor's hash, so that a changed, missing or
-inserted record shows. A person who can write the store can rewrite the whole chain; verdicts are signed (`signature`).
+inserted record shows, and who acted. A person who can write the store can rewrite the whole chain; verdicts are signed
+(`signature`).
 """
 
 import argparse
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from workloads.lifecycle.base import identity
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import WorkloadError, run_command
 from workloads.lifecycle.base.store import Store
@@ -66,7 +68,7 @@ class Promotion(BaseModel):
     """What the policy said."""
 
     approver: str
-    """Who answers for the promotion."""
+    """What allowed the promotion: a policy, or who vouches for it by `APPROVER`; the record says who acted."""
 
 
 def append(environment: Environment, promotion: Promotion) -> str:
@@ -82,6 +84,7 @@ def append(environment: Environment, promotion: Promotion) -> str:
         "number": len(names) + 1,
         "before": chain.hash_in(last) if last else FIRST,
         "at": datetime.now(UTC).isoformat(),
+        "actor": identity.acting(),
         "promotion": promotion.model_dump(mode="json"),
     }
     digest = chain.digest(record)

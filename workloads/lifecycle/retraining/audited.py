@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from workloads.lifecycle.base import identity
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
 from workloads.lifecycle.registry import audit
@@ -62,7 +63,8 @@ class Audited:
         async def handle(request: Request, body: bytes) -> Response:
             reason = _reason(body)
             try:
-                answer = await endpoint(request, body)
+                with identity.asked_by(_caller(request)):
+                    answer = await endpoint(request, body)
             except Exception as error:
                 await self._note(request, action, "", "refused", reason=f"{reason}: {error}" if reason else str(error))
                 raise
