@@ -205,7 +205,7 @@ def test_line_of_an_erased_entity_reaches_no_quarantine_either(copy, spark, tmp_
     victim = lines[5].split(",")[columns.index("ID")]
     bad = lines[5].split(",")
     bad[columns.index("LIMIT_BAL")] = "-1"
-    raw.write_text("\n".join([*lines, ",".join(bad), f"{victim},1"]) + "\n")
+    raw.write_text("\n".join([*lines, ",".join(bad), f"{victim},1", f"999999,{victim}"]) + "\n")
     store = Store.open(copy)
     name, buried = tombstones.with_key(store, (int(victim),))
     tombstones.write(store, name, tombstones.Tombstone(at=NOW, done=NOW), buried.salts)

@@ -148,8 +148,10 @@ class Store:
         root = self._path(prefix)
         with _named(self.uri):
             found = self._fs.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
-        oldest = 0 if since is None else int(since.timestamp() * 1e9)
-        files = (info for info in found if info.type is fs.FileType.File and (info.mtime_ns or oldest) >= oldest)
+        files = [info for info in found if info.type is fs.FileType.File]
+        if since is not None:
+            oldest = int(since.timestamp() * 1e9)
+            files = [info for info in files if info.mtime_ns is None or info.mtime_ns >= oldest]
         return sorted(f"{prefix}/{info.path.removeprefix(f'{root}/')}" for info in files)
 
     def remove(self, path: str) -> None:
