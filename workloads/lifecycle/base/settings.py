@@ -321,7 +321,7 @@ class FairnessSettings(Frozen):
     waived: dict[
         Annotated[str, Field(pattern=r"^[A-Za-z_]\w*\.(demographic_parity|equal_opportunity|ranking)$")],
         Annotated[str, Field(min_length=1)],
-    ] = {}
+    ] = {}  # noqa: RUF012  pydantic copies it
     """Gaps that the release policy need not see measured, as `ATTRIBUTE.kind`, each with the reason. Without an entry,
     a gap for which too few groups have enough rows leaves the verdict open (`insufficient`)."""
 
