@@ -163,6 +163,19 @@ def test_v2_reads_and_writes_binary_tensors(http):
     assert np.frombuffer(answer.content[size:], "<f8").tolist() == expected
 
 
+@pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/v1/models/loan-default", "/metrics"])
+def test_head_is_answered_like_get_without_a_body(http, path):
+    answer = http.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_output_that_the_model_does_not_have_is_refused(http):
+    tensor = {"name": "features", "shape": [1, 4], "datatype": "FP64", "data": VECTOR}
+    answer = post(http, INFER, {"inputs": [tensor], "outputs": [{"name": "unknown"}]})
+    assert answer.status_code == 400
+    assert "unknown" in answer.json()["error"]
+
+
 def test_compressed_bodies_are_refused_by_name(http):
     answer = post(http, INFER, b"\x1f\x8b", **{"content-encoding": "gzip"})
     assert answer.status_code == 415

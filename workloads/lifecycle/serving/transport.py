@@ -166,7 +166,8 @@ class FrontDoor:
             if scope["path"] == OPENAPI_PATH:
                 await Response(self._document, media_type="application/json")(scope, receive, send)
             else:
-                await self._app(scope, receive, send)
+                # KServe's routes know GET alone; the server itself sends no body to a HEAD.
+                await self._app({**scope, "method": "GET"}, receive, send)
         else:
             answer = await self._take(scope, headers, receive)
             await (answer or self._app)(scope, _no_body, send)
