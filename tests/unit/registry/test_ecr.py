@@ -62,7 +62,7 @@ def test_a_wrong_registry_is_refused(wrong):
 
 
 @pytest.mark.parametrize(("protection", "forced"), [("protect", False), ("retain", False), ("delete", True)])
-def test_images_go_with_their_repository_only_where_the_settings_say_so(graph, protection, forced):
+def test_images_go_with_their_repository_only_where_settings_say_so(graph, protection, forced):
     made = graph(protection=protection).all(ecr.Repository)
     assert {each.get("forceDelete") for each in made} == {forced}
     assert {each.protect for each in made} == {protection == "protect"}

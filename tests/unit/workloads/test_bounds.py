@@ -89,7 +89,7 @@ def test_concordance_of_binary_outcomes_has_the_bounds_of_the_auc(rng):
     assert concordant.reach() == pytest.approx(auc.reach(), rel=1e-6)
 
 
-def test_errors_of_a_regression_have_the_measures_value_and_hold_the_truth(rng):
+def test_regression_errors_have_the_measures_value_and_hold_truth(rng):
     held = 0
     for _ in range(SAMPLES):
         labels = rng.random(500)
@@ -108,7 +108,7 @@ def test_bounds_are_wider_for_the_largest_of_several_gaps(rng):
     assert estimate.reach(10) > 1.3 * estimate.reach()
 
 
-def test_small_group_with_another_auc_is_named_with_its_size_and_bounds(people, rng):
+def test_small_group_with_another_auc_is_named_with_size_and_bounds(people, rng):
     labels = np.tile([0, 0, 0, 1], 5_000)
     scores = np.clip(labels * 0.2 + rng.normal(0.3, 0.2, 20_000), 0, 1)
     small = np.arange(20_000) < 260

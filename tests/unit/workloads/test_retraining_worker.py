@@ -188,7 +188,7 @@ def test_a_refused_model_is_final_and_the_champion_stays(make, registry):
     assert (ended.status, ended.attempts, registry.champion.version) == ("refused", 1, "1")
 
 
-def test_open_verdict_leaves_the_champion_and_the_next_window_begins_where_this_one_did(make, registry, monkeypatch):
+def test_open_verdict_keeps_the_champion_and_the_window_start(make, registry, monkeypatch):
     since, asked = datetime(2026, 11, 1, tzinfo=UTC), []
 
     def window(environment, _attributes, begins=None):

@@ -3,6 +3,7 @@
 import functools
 import socket
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,8 @@ from workloads.lifecycle.base.errors import WorkloadError
 
 _PAUSE_SECONDS = 0.25
 _PROBE_SECONDS = 2.0
+_TOLD_SECONDS = 10.0
+"""How often a waiting process names what it waits for."""
 
 
 @functools.cache
@@ -25,11 +28,19 @@ def trust() -> ssl.SSLContext:
 
 
 def wait_for(what: str, where: str, ready: Callable[[], bool], seconds: float) -> None:
-    """Return once `ready()` is true; raises WorkloadError that names the server after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Return once `ready()` is true; standard error names the server meanwhile, every few seconds.
+
+    Raises: WorkloadError that names the server after `seconds`.
+    """
+    begun = told = time.monotonic()
     while not ready():
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now - begun > seconds:
             raise WorkloadError(f"{what} at {where} did not answer within {seconds:.0f} s; is it running? see its log")
+        if now - told >= _TOLD_SECONDS:
+            told = now
+            sys.stderr.write(f"waiting for {what} at {where}: {now - begun:.0f} s of {seconds:.0f} s\n")
+            sys.stderr.flush()
         time.sleep(_PAUSE_SECONDS)
 
 
