@@ -14,7 +14,8 @@ from workloads.lifecycle.operations.start_page import runbooks
 from workloads.lifecycle.operations.start_page.door import Door, link
 from workloads.lifecycle.operations.start_page.markup import bars, described, line, number
 from workloads.lifecycle.operations.start_page.prediction import FormError, instance
-from workloads.lifecycle.operations.start_page.retrain import timeline
+from workloads.lifecycle.operations.start_page.retrain import ENDINGS, timeline
+from workloads.lifecycle.retraining.ledger import STATUSES
 from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.turbofan.definition import TURBOFAN
 
@@ -125,6 +126,28 @@ def test_text_of_other_servers_is_no_markup():
     page = opened(alerts=alerts).get("/").text
     assert page.count("<script") == 1
     assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [
+        (None, "no verdict"),
+        ({"allowed": True}, "allowed"),
+        ({"allowed": False, "reasons": ["AUC is 0.5", "ECE is 1"]}, "not allowed: AUC is 0.5; ECE is 1"),
+        ({"allowed": "yes", "reasons": 7, "bias": []}, "not allowed"),
+        ("allowed", "no verdict"),
+        ([True], "no verdict"),
+    ],
+)
+def test_gate_is_shown_whatever_the_tag_holds(verdict, text):
+    model = {**Recorded().latest()["model"], "verdict": verdict}
+    page = opened(model=model).get("/")
+    assert page.status_code == 200
+    assert re.search(rf"Release gate</dt><dd><span class=\"\w+\">{text}</span>", page.text)
+
+
+def test_every_status_of_a_retrain_that_is_over_has_words():
+    assert set(ENDINGS) == set(STATUSES) - {"queued", "running", "watching"}
 
 
 def test_page_before_the_first_examination_says_so():

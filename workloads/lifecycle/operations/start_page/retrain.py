@@ -8,6 +8,7 @@ from typing import Any
 ENDINGS = {
     "promoted": "Watch passed",
     "refused": "Refused by the release policy",
+    "insufficient": "Not enough evidence to release",
     "failed": "Failed",
     "rolled_back": "Rolled back",
     "superseded": "Replaced by a newer request",

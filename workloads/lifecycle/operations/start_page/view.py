@@ -135,14 +135,28 @@ def _model(model: Mapping[str, Any] | None, links: Mapping[str, str]) -> dict[st
     if model is None:
         return None
     mlflow = links.get("mlflow_url", "").rstrip("/")
-    gaps = (model["verdict"] or {}).get("bias", {}) if isinstance(model["verdict"], dict) else {}
+    verdict = model["verdict"] if isinstance(model["verdict"], dict) else {}
+    bias = verdict.get("bias")
+    gaps: Mapping[str, Any] = bias if isinstance(bias, dict) else {}
     return {
         **model,
+        "gate": _gate(verdict),
         "measures": [(words, model["metrics"][name]) for name, words in MEASURES.items() if name in model["metrics"]],
         "gaps": [(words, found) for kind, words in GAPS.items() if (found := _gaps(gaps, kind))],
         "version_url": mlflow and f"{mlflow}/#/models/{quote(model['name'])}/versions/{quote(model['version'])}",
         "run_url": mlflow and f"{mlflow}/#/experiments/{quote(model['experiment_id'])}/runs/{quote(model['run_id'])}",
     }
+
+
+def _gate(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """The release gate's verdict in words; the tag may hold anything, as everybody with access to MLflow writes it."""
+    if not verdict:
+        return {"status": "warning", "text": "no verdict"}
+    if verdict.get("allowed") is True:
+        return {"status": "ok", "text": "allowed"}
+    reasons = verdict.get("reasons")
+    said = "; ".join(map(str, reasons)) if isinstance(reasons, list) else ""
+    return {"status": "failed", "text": f"not allowed: {said}" if said else "not allowed"}
 
 
 def _gaps(gaps: Mapping[str, Any], kind: str) -> str:
@@ -238,8 +252,8 @@ def _requests(workload: Workload, links: Mapping[str, str]) -> list[dict[str, st
     url = links.get("prediction_url")
     if not url:
         return []
-    v1 = {"instances": [list(workload.example)]}
-    found = [("v1, by values", url, v1, '{"predictions":[0.123]}')]
+    v1: dict[str, Any] = {"instances": [list(workload.example)]}
+    found: list[tuple[str, str, dict[str, Any], str]] = [("v1, by values", url, v1, '{"predictions":[0.123]}')]
     if workload.example_keys:
         keys = dict(zip(workload.keys, workload.example_keys, strict=True))
         found.append((f"v1, by {', '.join(workload.keys)}", url, {"instances": [keys]}, '{"predictions":[0.123]}'))
