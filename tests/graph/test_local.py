@@ -12,6 +12,7 @@ from stacks import composition
 from stacks.settings import parse
 from stacks.surroundings import Surroundings
 
+STACK_FILE = Path(__file__).with_name("local_stack.yaml")
 SEARCH_PATH = "/tools/bin:/usr/bin"
 
 
@@ -19,7 +20,7 @@ def program(**blocks):
     """The local stack's program with blocks of its stack file replaced."""
 
     def run():
-        config = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
+        config = yaml.safe_load(STACK_FILE.read_text())["config"]
         config |= {f"mlplatform:{key}": value for key, value in blocks.items()}
         settings = parse({key: json.dumps(value) for key, value in config.items()}, "local")
         composition.declare(settings, Surroundings(stack="local", folder=Path("/stack"), path=lambda: SEARCH_PATH))
