@@ -1,4 +1,5 @@
 import dataclasses
+import runpy
 
 import fakes
 import pulumi
@@ -88,6 +89,18 @@ def test_secret_exports_are_named(pulumi_run):
     graph = pulumi_run(program)
     assert graph.outputs == {"token": "t"}
     assert graph.secret_outputs == {"token"}
+
+
+def test_module_level_program_runs_by_runpy(pulumi_run, tmp_path):
+    file = tmp_path / "__main__.py"
+    file.write_text(
+        "import fakes, pulumi\n"
+        "main = fakes.Provider('main')\n"
+        "bucket = fakes.Bucket('b', pulumi.ResourceOptions(provider=main))\n"
+        "pulumi.export('id', bucket.id)\n"
+    )
+    for _ in range(2):  # each run executes the module anew
+        assert pulumi_run(lambda: runpy.run_path(str(file))).outputs == {"id": "b-id"}
 
 
 def test_assets_and_references_become_plain_records(pulumi_run):
