@@ -39,8 +39,8 @@ def test_the_files_are_found():
 @needs_aws
 def test_the_examples_without_an_engine_pass(pytester):
     run(pytester, "test_store.py", "test_facts.py")
-    pytester.runpytest_subprocess("--pulumi-update").assert_outcomes(passed=5)
-    pytester.runpytest_subprocess().assert_outcomes(passed=5)
+    pytester.runpytest_subprocess("--pulumi-update").assert_outcomes(passed=6)
+    pytester.runpytest_subprocess().assert_outcomes(passed=6)
 
 
 @needs_aws
