@@ -66,6 +66,24 @@ def test_an_update_creates_everything_and_a_second_one_changes_nothing(pulumi_st
     assert stack.up().counts == {}
 
 
+def test_assets_and_archives_change_only_with_their_content(pulumi_stack, fake, tmp_path):
+    (tmp_path / "page.html").write_text("hello")
+    given = {"text": "one"}
+
+    def program():
+        files = pulumi.AssetArchive({"a": pulumi.StringAsset(given["text"])})
+        page = pulumi.FileAsset(str(tmp_path / "page.html"))
+        explicit = pulumi.ResourceOptions(provider=fakes.Provider("main"))
+        fakes.Bucket("b", explicit, text=pulumi.StringAsset(given["text"]), files=files, page=page)
+
+    stack = pulumi_stack(program, providers=[fake])
+    stack.up()
+    stack.assert_no_changes()
+    assert stack.up().counts == {}
+    given["text"] = "two"
+    assert stack.up().counts == {"update": 1}
+
+
 def test_destroy_leaves_nothing_and_each_operation_is_one_command(pulumi_stack, fake, monkeypatch):
     ran, run = [], Command.run
     monkeypatch.setattr(Command, "run", lambda self, args, *rest: ran.append(args[0]) or run(self, args, *rest))

@@ -7,7 +7,7 @@ Keys stay in the wire's spelling (`blockPublicAcls`). Secrets are unwrapped and 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -44,9 +44,18 @@ class Asset:
     """`asset` or `archive`."""
 
     source: str
-    """`path`, `text`, `uri` or `assets`."""
+    """`path`, `text`, `uri` or `assets`; `hash` where the engine's state has kept nothing but that."""
 
     value: Any
+
+    hash: str = field(default="", compare=False)
+    """SHA-256 of the content, where the engine gave it; empty in a graph, which no engine has seen."""
+
+    def is_same(self, other: Asset) -> bool:
+        """Whether the content is the same: by hash where both have one, else by what was given."""
+        if self.kind == other.kind and self.hash and other.hash:
+            return self.hash == other.hash
+        return self == other
 
 
 @dataclass(frozen=True)
@@ -102,10 +111,14 @@ def _decode_struct(struct: Struct, path: str, secrets: set[str]) -> Any:
         return _decode(fields["value"], path, secrets) if "value" in fields else UNKNOWN
     if signature == REFERENCE:
         return Reference(fields["urn"].string_value, fields["id"].string_value if "id" in fields else None)
-    for source in ("path", "text", "uri", "assets"):
-        if source in fields:
-            kind = "archive" if signature == ARCHIVE else "asset"
-            return Asset(kind, source, _decode(fields[source], f"{path}.{source}", secrets))
+    if signature in {ASSET, ARCHIVE}:
+        kind, digest = (
+            "archive" if signature == ARCHIVE else "asset",
+            fields["hash"].string_value if "hash" in fields else "",
+        )
+        for source in ("path", "text", "uri", "assets", "hash"):
+            if source in fields:
+                return Asset(kind, source, _decode(fields[source], f"{path}.{source}", secrets), digest)
     raise ValueError(f"{path}: a value with the unknown signature {signature}")
 
 
@@ -144,7 +157,8 @@ def _signed(value: SecretValue | Reference | Asset) -> dict[str, Any]:
         return {SIGNATURE: SECRET, "value": value.value}
     if isinstance(value, Reference):
         return {SIGNATURE: REFERENCE, "urn": value.urn} | ({} if value.id is None else {"id": value.id})
-    return {SIGNATURE: ARCHIVE if value.kind == "archive" else ASSET, value.source: value.value}
+    digest = {"hash": value.hash} if value.hash else {}
+    return {SIGNATURE: ARCHIVE if value.kind == "archive" else ASSET, **digest, value.source: value.value}
 
 
 def encode_bag(values: dict[str, Any]) -> Struct:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pytest_pulumi.values import Asset
+
 
 def compare(old: Any, new: Any, ignored: tuple[str, ...] = (), path: str = "") -> dict[str, str]:
     """Give path -> `ADD`, `DELETE` or `UPDATE` for every leaf that differs; internal keys (`__…`) are left out."""
@@ -24,6 +26,8 @@ def compare(old: Any, new: Any, ignored: tuple[str, ...] = (), path: str = "") -
             after = new[index] if index < len(new) else None
             changed |= _compare_entry(before, after, ignored, f"{path}[{index}]")
         return changed
+    if isinstance(old, Asset) and isinstance(new, Asset):
+        return {} if old.is_same(new) else {path: "UPDATE"}
     return {} if old == new else {path: "UPDATE"}
 
 
