@@ -215,7 +215,11 @@ def test_unknown_entity_is_one_sentence_and_changes_nothing(planted):
     assert tree(environment) == before
 
 
-@pytest.mark.parametrize("step", [0, 1, 2, 4, 7])
+STEPS = [1, 4, *(pytest.param(step, marks=pytest.mark.soak) for step in (0, 2, 3, 5, 7, 9))]
+"""Writes to the store after which an erasure is killed: before the tombstone, and within places."""
+
+
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("how", ["again", "by night"])
 def test_killed_erasure_is_completed(planted, monkeypatch, step, how):
     environment, victim, other = planted
