@@ -47,8 +47,8 @@ WORKLOADS = {
     **{point.name: point.name for point in metadata.entry_points(group=discovery.ENTRY_POINTS)},
 }
 ROOT = Path(__file__).parents[3]
-ROWS = 6_000
-"""As few as pass the release policy: of fewer, a model learns single rows, and its quality is noise."""
+ROWS = 9_000
+"""As few as the release policy decides on for every workload: of 6,000 rows, loan-default's AUC may be below its floor."""
 
 REQUEST_ROWS = 500
 WAIT_SECONDS = 60
