@@ -48,7 +48,7 @@ WORKLOADS = {
 }
 ROOT = Path(__file__).parents[3]
 ROWS = 9_000
-"""As few as the release policy decides on for every workload: of 6,000 rows, loan-default's AUC may be below its floor."""
+"""As few as the policy decides on for every workload: of 6,000 rows, loan-default's AUC may be below its floor."""
 
 REQUEST_ROWS = 500
 WAIT_SECONDS = 60
