@@ -303,3 +303,8 @@ def test_a_run_without_an_engine_gets_what_the_provider_would_compute(pulumi_run
         pulumi.export("arn", role.arn)
 
     assert pulumi_run(program).outputs["arn"].startswith("arn:aws:iam::111122223333:role/worker-")
+
+
+def test_queue_has_its_url():
+    outputs = Aws(region="eu-west-1").compute(planned("aws:sqs/queue:Queue", name="jobs"))
+    assert outputs["url"] == "https://sqs.eu-west-1.amazonaws.com/123456789012/jobs"

@@ -202,6 +202,9 @@ class Aws(SimulatedProvider):
             "endpoint": f"https://{planned.digest(32).upper()}.gr7.{region}.eks.{suffix}"
             if kind == "eks/cluster"
             else host,
+            "url": f"https://sqs.{region}.{suffix}/{self.account}/{self.claim(planned)}"
+            if kind == "sqs/queue"
+            else None,
             "address": host,
             "dnsName": host,
             "domainName": host,
