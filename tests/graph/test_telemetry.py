@@ -12,6 +12,8 @@ from tests.graph.test_local import program as local
 from workloads.lifecycle.base.errors import TELEMETRY_OFF
 
 WORKLOADS = paths.CHECKOUT / "workloads"
+RUNNERS = ("run.py",)
+"""Leave the platform with a model (`make edge`); they import onnxruntime and numpy alone."""
 
 
 def test_mlflow_on_this_machine_sends_no_usage_statistics(pulumi_run):
@@ -57,7 +59,9 @@ def test_commands_and_images_of_the_workload_turn_the_same_statistics_off():
 
 
 def test_every_command_of_the_workload_runs_without_usage_statistics():
-    commands = [path for path in WORKLOADS.rglob("*.py") if "if __name__ ==" in path.read_text()]
+    commands = [
+        path for path in WORKLOADS.rglob("*.py") if "if __name__ ==" in path.read_text() and path.name not in RUNNERS
+    ]
     assert len(commands) > 15
     assert [
         path.name for path in commands if not re.search(r"^    run_command\(", path.read_text(), re.MULTILINE)
