@@ -39,6 +39,16 @@ def test_the_graph_is_the_golden_one(graph, pulumi_golden):
     pulumi_golden.hashed(re.sub("[0-9a-f]{64}", "<sha256>", text))
 
 
+def test_rights_in_the_store_are_the_golden_ones(graph, pulumi_golden):
+    """In full: `tests/unit/workloads/test_store_rights.py` puts them before an S3 API."""
+    found = {
+        each.name: json.loads(each.get("policy"))
+        for each in graph.resources
+        if each.name.endswith("-identity-policy") or each.name == "artifact-store-objects-policy"
+    }
+    pulumi_golden(json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+
 def test_everything_on_aws_carries_the_stacks_tag_and_no_other_account_is_touched(graph):
     provider = graph.one("pulumi:providers:aws")
     assert json.loads(provider.get("defaultTags")) == {"tags": {"mlplatform:stack": "prod"}}

@@ -16,7 +16,11 @@ from workloads.lifecycle.base.store import Store
 
 from . import servers
 
-GOLDEN = Path(__file__).parents[2] / "graph" / "golden" / "test_prod" / "test_the_graph_is_the_golden_one.txt"
+GOLDEN = (
+    Path(__file__).parents[2] / "graph" / "golden" / "test_prod" / "test_rights_in_the_store_are_the_golden_ones.txt"
+)
+"""Policies of the prod stack by resource, in JSON."""
+
 WITHIN = ("OnlyGranted", "NoPlainHttp")
 """Statements of the bucket's own policy that this API can enforce; it knows no `NotResource`, TLS version, or role."""
 WORKLOAD = "workloads.loan_default.definition:LOAN_DEFAULT"
@@ -25,8 +29,7 @@ TASK = {"access_key": "task", "secret": secrets.token_hex(16)}
 
 def rights(task):
     """The statements about objects in the policy that the prod stack binds to a task, for the bucket of the test."""
-    found = re.search(rf"/{task}-identity-policy\n.*?\n    policy: (\".*?\")\n", GOLDEN.read_text(), re.DOTALL)
-    statements = json.loads(json.loads(found[1]))["Statement"]
+    statements = json.loads(GOLDEN.read_text())[f"{task}-identity-policy"]["Statement"]
     text = json.dumps([each for each in statements if each["Sid"].startswith(("List", "Objects"))])
     return [
         {**each, "Principal": {"AWS": [TASK["access_key"]]}}
@@ -36,8 +39,8 @@ def rights(task):
 
 def refusals(sid):
     """A statement of the bucket's own policy, for a principal that was granted nothing."""
-    found = re.search(r"/artifact-store-objects-policy\n.*?\n    policy: (\".*?\")\n", GOLDEN.read_text(), re.DOTALL)
-    (statement,) = (each for each in json.loads(json.loads(found[1]))["Statement"] if each["Sid"] == sid)
+    statements = json.loads(GOLDEN.read_text())["artifact-store-objects-policy"]["Statement"]
+    (statement,) = (each for each in statements if each["Sid"] == sid)
     conditions = {test: keys for test, keys in statement["Condition"].items() if "aws:SecureTransport" in keys}
     text = json.dumps({**statement, "Principal": {"AWS": [TASK["access_key"]]}, "Condition": conditions})
     return json.loads(re.sub(r"arn:aws:s3:::[\w-]+", "arn:aws:s3:::bucket", text))
