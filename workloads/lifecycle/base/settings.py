@@ -347,7 +347,7 @@ class AlertSettings(Frozen):
     """Share of drifted columns from which on a check counts as drift: in the report, the alert, dashboards, start page
     and doctor alike."""
 
-    drift_checks: Annotated[int, Field(ge=1)] = 2
+    drift_checks: Annotated[int, Field(ge=1)] = 3
     """Checks in a row that must show drift."""
 
     drift_for_seconds: Annotated[int, Field(ge=0)] = 900

@@ -67,7 +67,7 @@ class _Rules:
             settings.drift_for_seconds,
             "critical",
             f"{{{{ $value | humanizePercentage }}}} of the {self._name} columns drifted from the training data, "
-            f"threshold {settings.drift_share * 100:g}%",
+            f"threshold {settings.drift_share * 100:g}%, in at least {settings.drift_checks} checks in a row",
             measured=(score, settings.drift_share),
         )
 
