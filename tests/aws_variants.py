@@ -58,9 +58,8 @@ def variant(name: str) -> AwsStack:
 
 def in_region(region: str) -> AwsStack:
     """The prod stack moved to another region, with all ARNs and zones of the stack file."""
-    start = edits.edited({}).model_dump(mode="json")
-    moved = _moved(start, region)
-    return AwsStack.model_validate(moved)
+    start = edits.edited({})
+    return type(start).model_validate(_moved(start.model_dump(mode="json"), region))
 
 
 _ARN = re.compile(r"^arn:aws:([a-z0-9-]*):([a-z0-9-]*):")

@@ -30,7 +30,7 @@ SAMPLE = {
     "database.storage_gib": "update aws:rds/instance:Instance",
     "loan_default.alerts.drift_share": "update kubernetes:",
     "network.nat": "delete aws:ec2/eip:Eip, aws:ec2/natGateway:NatGateway",
-    "online_store.engine": "update aws:elasticache/replicationGroup:ReplicationGroup",
+    "online_store.engine": "stopped: ",
 }
 """Edits and a part of what they do; all of them are in `tests/soak/test_prod_edits.py`."""
 ALWAYS = ("cluster.name", "database.storage_gib")

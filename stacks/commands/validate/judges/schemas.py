@@ -52,7 +52,7 @@ class Schemas:
 
     def property(self, schema: Mapping[str, Any], name: str, token: str, *, top: str | None) -> str | None:
         """The property that a name of `pulumi_aws` means; None where none or several do."""
-        there = {_plain(each): each for each in schema.get("properties", {})}
+        there: dict[str, str] = {_plain(each): each for each in schema.get("properties", {})}
         about = {_plain(token.rsplit(":", 1)[-1]), _plain((top or "").rsplit("::", 1)[-1])}
         for guess in _guesses(_plain(name), about):
             if guess in there:

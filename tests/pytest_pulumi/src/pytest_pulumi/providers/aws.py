@@ -21,6 +21,7 @@ from pytest_pulumi.providers.aws_tables import (
     NAME_PATTERNS,
     NAME_PREFIXES,
     NAMES,
+    NEWER,
     OVERWRITTEN,
     PARTITIONS,
     PORTS,
@@ -28,7 +29,7 @@ from pytest_pulumi.providers.aws_tables import (
 from pytest_pulumi.providers.base import Item, Planned, RefusedError, SimulatedProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from google.protobuf.struct_pb2 import Struct
 
@@ -117,6 +118,10 @@ class Aws(SimulatedProvider):
         if "tagsAll" in outputs:
             given["tagsAll"] = self._default_tags() | (planned.inputs.get("tags") or {})
         return given | dict(self.computed.get(planned.type, {}))
+
+    def replaces(self, planned: Planned) -> Iterable[str]:
+        """Give also what only a step backwards replaces: an older engine, or an older version of the same one."""
+        return [*super().replaces(planned), *_steps_backwards(planned)]
 
     def create(self, planned: Planned, inputs: Struct) -> Item:
         """Make an object; refuses what the service refuses."""
@@ -274,6 +279,21 @@ def _proof(domain: str, digest: str) -> dict[str, str]:
         "resourceRecordType": "CNAME",
         "resourceRecordValue": f"_{digest}.acm-validations.aws.",
     }
+
+
+def _steps_backwards(planned: Planned) -> list[str]:
+    engines = NEWER.get(_kind(planned.type), ())
+    old, new = planned.old_inputs, planned.inputs
+    before, after = old.get("engine"), new.get("engine")
+    if before not in engines or after not in engines:
+        return []
+    if before != after:
+        return ["engine"] if engines.index(after) < engines.index(before) else []
+    return ["engineVersion"] if _version(new.get("engineVersion")) < _version(old.get("engineVersion")) else []
+
+
+def _version(text: Any) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", str(text or "")))
 
 
 def _refuse_scaling(planned: Planned) -> None:

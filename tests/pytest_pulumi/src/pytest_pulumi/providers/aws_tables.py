@@ -15,15 +15,30 @@ if TYPE_CHECKING:
 
 IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "aws:*": ("region",),
+    "aws:acm/certificate:Certificate": (
+        "certificateAuthorityArn",
+        "domainName",
+        "keyAlgorithm",
+        "subjectAlternativeNames",
+        "validationOptions",
+    ),
     "aws:budgets/budget:Budget": ("accountId", "budgetType", "name", "namePrefix"),
+    "aws:cloudwatch/eventRule:EventRule": ("name", "namePrefix"),
     "aws:cloudwatch/logGroup:LogGroup": ("name", "namePrefix", "logGroupClass"),
     "aws:cloudwatch/metricAlarm:MetricAlarm": ("name",),
     "aws:dynamodb/table:Table": ("hashKey", "name", "rangeKey", "localSecondaryIndexes"),
-    "aws:ec2/eip:Eip": ("domain", "publicIpv4Pool", "networkBorderGroup"),
+    "aws:ec2/eip:Eip": ("address", "domain", "ipamPoolId", "publicIpv4Pool", "networkBorderGroup"),
     "aws:ec2/flowLog:FlowLog": ("*",),
     "aws:ec2/instance:Instance": ("ami", "availabilityZone", "keyName", "subnetId", "placementGroup"),
     "aws:ec2/launchTemplate:LaunchTemplate": ("name", "namePrefix"),
-    "aws:ec2/natGateway:NatGateway": ("allocationId", "connectivityType", "privateIp", "subnetId"),
+    "aws:ec2/natGateway:NatGateway": (
+        "allocationId",
+        "availabilityMode",
+        "connectivityType",
+        "privateIp",
+        "subnetId",
+        "vpcId",
+    ),
     "aws:ec2/route:Route": (
         "destinationCidrBlock",
         "destinationIpv6CidrBlock",
@@ -45,15 +60,34 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
         "toPort",
         "type",
     ),
-    "aws:ec2/subnet:Subnet": ("availabilityZone", "availabilityZoneId", "cidrBlock", "outpostArn", "vpcId"),
+    "aws:ec2/subnet:Subnet": (
+        "availabilityZone",
+        "availabilityZoneId",
+        "cidrBlock",
+        "ipv4IpamPoolId",
+        "ipv4NetmaskLength",
+        "ipv6IpamPoolId",
+        "ipv6Native",
+        "ipv6NetmaskLength",
+        "outpostArn",
+        "vpcId",
+    ),
     "aws:ec2/vpc:Vpc": ("cidrBlock", "ipv4IpamPoolId", "ipv4NetmaskLength"),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": ("serviceName", "vpcEndpointType", "vpcId"),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": (
+        "resourceConfigurationArn",
+        "serviceName",
+        "serviceNetworkArn",
+        "serviceRegion",
+        "vpcEndpointType",
+        "vpcId",
+    ),
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": ("repository",),
     "aws:ecr/repository:Repository": ("encryptionConfigurations", "name"),
     "aws:eks/accessEntry:AccessEntry": ("clusterName", "principalArn", "type"),
     "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": ("*",),
-    "aws:eks/addon:Addon": ("addonName", "clusterName"),
+    "aws:eks/addon:Addon": ("addonName", "clusterName", "namespaceConfig"),
     "aws:eks/cluster:Cluster": (
+        "accessConfig.bootstrapClusterCreatorAdminPermissions",
         "bootstrapSelfManagedAddons",
         "kubernetesNetworkConfig.ipFamily",
         "kubernetesNetworkConfig.serviceIpv4Cidr",
@@ -68,6 +102,8 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
         "clusterName",
         "diskSize",
         "instanceTypes",
+        "launchTemplate.id",
+        "launchTemplate.name",
         "nodeGroupName",
         "nodeGroupNamePrefix",
         "nodeRoleArn",
@@ -78,7 +114,9 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "aws:elasticache/replicationGroup:ReplicationGroup": (
         "atRestEncryptionEnabled",
         "dataTieringEnabled",
+        "globalReplicationGroupId",
         "kmsKeyId",
+        "networkType",
         "port",
         "replicationGroupId",
         "snapshotArns",
@@ -108,10 +146,13 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     ),
     "aws:rds/instance:Instance": (
         "availabilityZone",
+        "backupTarget",
         "characterSetName",
+        "customIamInstanceProfile",
         "dbName",
         "engine",
         "kmsKeyId",
+        "ncharCharacterSetName",
         "snapshotIdentifier",
         "storageEncrypted",
         "timezone",
@@ -119,6 +160,7 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     ),
     "aws:rds/parameterGroup:ParameterGroup": ("description", "family", "name", "namePrefix"),
     "aws:rds/subnetGroup:SubnetGroup": ("name", "namePrefix"),
+    "aws:route53/record:Record": ("name", "type", "zoneId"),
     "aws:s3/bucket:Bucket": ("bucketPrefix", "objectLockEnabled", "bucketNamespace"),
     "aws:s3/bucket*:*": ("bucket", "expectedBucketOwner"),
     "aws:s3/bucketObjectv2:BucketObjectv2": ("key",),
@@ -263,6 +305,10 @@ PARTITIONS: Mapping[str, tuple[str, str]] = {
 }
 """Start of a region's name to its partition and the suffix of its services' names; others are in `aws`.
 Source: https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html"""
+
+NEWER: Mapping[str, tuple[str, ...]] = {"elasticache/replicationGroup": ("redis", "valkey")}
+"""Kind to its engines, from the older to the newer: it moves to the newer one in place and back by replacement only.
+Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/VersionManagement.html"""
 
 OVERWRITTEN = ("ecr/lifecyclePolicy", "iam/rolePolicyAttachment", "s3/bucket?*", "sqs/queuePolicy")
 """Patterns of kinds that are settings of something else: writing one a second time writes over the first."""
