@@ -11,7 +11,7 @@ from infra.base.aws_types import AccountId, Region, overlaps, partition_of, regi
 from infra.base.names import DnsLabel
 from infra.base.settings import Settings
 from infra.base.supply import Supply
-from infra.budget.settings import BudgetSettings
+from infra.budget.settings import AwsBudgetSettings, BudgetSettings
 from infra.ci_access.settings import CiAccessSettings, GithubOidcSettings
 from infra.cluster.settings import EksClusterSettings, EksSettings
 from infra.database.settings import RdsPostgresSettings
@@ -115,6 +115,16 @@ class AwsStack(ClusterStack):
             raise ValueError(
                 f"gpu_node_pool.instance_types names {', '.join(missing)}, which AWS does not sell in {region}: "
                 f"give some of {', '.join(sold)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _services_are_in_the_partition(self) -> "AwsStack":
+        """Source: https://docs.aws.amazon.com/govcloud-us/latest/UserGuide/using-services.html."""
+        if partition_of(self.substrate.region) == "aws-us-gov" and isinstance(self.budget, AwsBudgetSettings):
+            raise ValueError(
+                f"budget.kind aws-budget is not offered in {self.substrate.region}: give `budget: {{kind: none}}`, "
+                "and watch costs in the commercial account that pays for this one"
             )
         return self
 

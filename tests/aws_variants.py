@@ -47,8 +47,13 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 }
 """What differs from the stack file, by name; keys with dots."""
 
-REGIONS = ("eu-central-1", "cn-north-1", "us-gov-west-1")
-"""Other regions that the whole stack is judged in: one of the same partition, one of each other one."""
+REGIONS: Mapping[str, Mapping[str, Any]] = {
+    "eu-central-1": {},
+    "cn-north-1": {},
+    "us-gov-west-1": {"budget": {"kind": "none"}, "database.instance_class": "db.r7g.large"},
+}
+"""Other regions that the whole stack is judged in, one of the same partition and one of each other one, with what must
+differ there."""
 
 
 def variant(name: str) -> AwsStack:
@@ -56,9 +61,9 @@ def variant(name: str) -> AwsStack:
     return in_region(name) if name in REGIONS else edits.edited(VARIANTS[name])
 
 
-def in_region(region: str) -> AwsStack:
-    """The prod stack moved to another region, with all ARNs and zones of the stack file."""
-    start = edits.edited({})
+def in_region(region: str, changes: Mapping[str, Any] | None = None) -> AwsStack:
+    """The prod stack moved to another region, with all ARNs and zones of the stack file; raises ValidationError."""
+    start = edits.edited(REGIONS[region] if changes is None else changes)
     return type(start).model_validate(_moved(start.model_dump(mode="json"), region))
 
 

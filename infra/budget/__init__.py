@@ -1,10 +1,10 @@
 """Budget: what a month may cost, and who is told when it costs more."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 import pulumi
 
-from infra.budget.settings import BudgetSettings
+from infra.budget.settings import AwsBudgetSettings, BudgetSettings, NoBudgetSettings
 
 if TYPE_CHECKING:
     from infra.aws.account import Account
@@ -21,8 +21,14 @@ class Budget(Protocol):
 
 def build(
     name: str, settings: BudgetSettings, account: "Account", opts: pulumi.ResourceOptions | None = None
-) -> Budget:
-    """Make the realization that the stack file names."""
-    from infra.budget.aws import AwsBudget, AwsBudgetArgs
+) -> Budget | None:
+    """Make the realization that the stack file names; None where nobody is told."""
+    match settings:
+        case NoBudgetSettings():
+            return None
+        case AwsBudgetSettings():
+            from infra.budget.aws import AwsBudget, AwsBudgetArgs
 
-    return AwsBudget(name, AwsBudgetArgs(settings=settings, account=account), opts)
+            return AwsBudget(name, AwsBudgetArgs(settings=settings, account=account), opts)
+        case _:
+            assert_never(settings)

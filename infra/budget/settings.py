@@ -11,6 +11,12 @@ Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=5
 """Source: https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_budgets_Subscriber.html"""
 
 
+class NoBudgetSettings(Settings):
+    """No budget: AWS Budgets is not offered in GovCloud, or another account pays the bill and watches it."""
+
+    kind: Literal["none"]
+
+
 class AwsBudgetSettings(Settings):
     """A monthly budget in AWS Budgets."""
 
@@ -33,4 +39,4 @@ class AwsBudgetSettings(Settings):
     after something first carried it: use `stack` from the second day on."""
 
 
-BudgetSettings = AwsBudgetSettings
+BudgetSettings = Annotated[NoBudgetSettings | AwsBudgetSettings, Field(discriminator="kind")]

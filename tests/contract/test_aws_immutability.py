@@ -50,7 +50,7 @@ def create_only(token, schemas):
             yield name
 
 
-def test_simulated_aws_replaces_by_every_input_that_aws_takes_at_creation_only(schemas):
+def test_every_input_of_creation_alone_replaces_its_resource(schemas):
     cloud, missing = Aws(), []
     for token in sorted({each.type for each in prod.whole().resources if each.type.startswith("aws:")}):
         rules = list(cloud.replaces(Planned(f"urn:pulumi:stack::project::{token}::it", {})))

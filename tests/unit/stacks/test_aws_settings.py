@@ -4,9 +4,11 @@ import json
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from infra.base.paths import CHECKOUT
 from stacks.settings import StackFileError, parse
+from tests import aws_variants
 
 GPU = {"kind": "karpenter-gpu-nodes", "instance_types": ["g6.xlarge"], "gpus_max": 4}
 
@@ -160,3 +162,10 @@ def test_an_existing_vpc_and_cluster_are_named_instead_of_made():
     config["mlplatform:cluster"] = {"kind": "existing-eks", "name": "theirs"}
     settings = parse({key: json.dumps(value) for key, value in config.items()}, "prod")
     assert settings.network.zones == ("eu-west-1a", "eu-west-1b", "eu-west-1c")
+
+
+def test_a_budget_of_aws_is_refused_in_govcloud():
+    with pytest.raises(
+        ValidationError, match=r"aws-budget is not offered in us-gov-west-1: give `budget: {kind: none}`"
+    ):
+        aws_variants.in_region("us-gov-west-1", {})
