@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from infra.artifact_store.folders import PIPELINES
+from infra.base.aws_types import dns_suffix_of
 from infra.kube.objects import LABEL_PREFIX
 
 SECRET = "pipelines-store"  # noqa: S105  a name
@@ -45,7 +46,7 @@ class Store:
     @classmethod
     def of(cls, uri: str, region: str, endpoint: str | None, *, keys: bool) -> "Store":
         """From `s3://bucket`, a region, and the URL of the S3 API, which AWS has none of."""
-        url = urlsplit(endpoint or f"https://s3.{region}.amazonaws.com")
+        url = urlsplit(endpoint or f"https://s3.{region}.{dns_suffix_of(region)}")
         return cls(
             bucket=uri.removeprefix("s3://").rstrip("/"),
             endpoint=url.netloc,

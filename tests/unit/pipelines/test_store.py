@@ -73,3 +73,7 @@ def test_a_database_is_told_to_the_store_of_metadata_in_parts_and_as_encrypted_a
         "database": "runs",
         "sslmode": mode,
     }
+
+
+def test_a_store_in_china_has_the_endpoint_of_its_partition():
+    assert Store.of("s3://objects", "cn-north-1", None, keys=False).endpoint == "s3.cn-north-1.amazonaws.com.cn"
