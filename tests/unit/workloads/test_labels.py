@@ -195,6 +195,7 @@ def test_training_takes_new_and_old_rows_by_setting(make_environment, share, old
     mixed = windows.with_window(pinned, base(1000))
     assert len(mixed.frame) == 300 + old
     assert mixed.ingested.data_hash != "hash"
+    assert mixed.ingested.source.startswith(f"window {name} of 300 labelled requests, and {old} rows of ")
     assert len(mixed.known) == 1000
     assert mixed.frame.equals(windows.with_window(pinned, base(1000)).frame)
 

@@ -75,5 +75,6 @@ def with_window(environment: Environment, base: TrainingSet) -> TrainingSet:
     frame = pd.concat([old, fresh], ignore_index=True)[learnt_columns(workload)]
     frame = frame.sort_values(list(workload.keys), kind="stable")
     mixed = hashlib.sha256(f"{base.ingested.data_hash}:{name}:{taken.old_share}".encode()).hexdigest()
-    ingested = base.ingested.model_copy(update={"data_hash": mixed, "rows": len(frame)})
+    source = f"window {name} of {taken.rows} labelled requests, and {len(old)} rows of {base.ingested.source}"
+    ingested = base.ingested.model_copy(update={"data_hash": mixed, "rows": len(frame), "source": source})
     return replace(base, ingested=ingested, frame=frame.reset_index(drop=True), known=base.frame)

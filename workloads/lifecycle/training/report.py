@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DECISION_THRESHOLD = 0.5
 GENERATED = "generator("
-"""Begins the source of data that ingestion generated."""
+"""Stands in the source of data that ingestion generated."""
 
 
 def model_card(workload: Workload, data: Ingested, metrics: dict[str, float], settings: TrainingSettings) -> str:
@@ -51,7 +51,7 @@ def _groups(workload: Workload) -> str:
 
 
 def _limits(workload: Workload, data: Ingested) -> str:
-    if data.source.startswith(GENERATED):
+    if GENERATED in data.source:
         return (
             "Limits: the rows are generated and describe nothing real. The model shows that the platform works; its\n"
             "metrics say nothing about the real world. Not for any decision."
