@@ -243,12 +243,20 @@ def test_an_old_champion_fires(tmp_path):
     assert fired(tmp_path, healthy(), 13 * HOUR, "5m", settings) == {metrics.ALERT_MODEL_AGE}
 
 
+def test_features_near_their_ttl_fire_before_requests_are_refused(tmp_path):
+    series = healthy() | {metrics.FEATURES_TIMESTAMP: "0x400"}
+    settings = SETTINGS.model_copy(update={"feature_age_share": 0.25})  # of two days
+    assert fired(tmp_path, series, 11 * HOUR, "5m", settings) == set()
+    assert fired(tmp_path, series, 13 * HOUR, "5m", settings) == {metrics.ALERT_FEATURE_AGE}
+
+
 def test_every_alert_has_a_test_that_makes_it_fire():
     elsewhere = {
         metrics.ALERT_DATA_DRIFT,
         metrics.ALERT_DRIFT_NOT_MEASURED,
         metrics.ALERT_DRIFT_JOB_MISSING,
         metrics.ALERT_NOT_SERVING,
+        metrics.ALERT_FEATURE_AGE,
         metrics.ALERT_MODEL_AGE,
         metrics.ALERT_RETRAINING_DOWN,
     }

@@ -203,7 +203,7 @@ class View(Part):
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
 
     ttl: Annotated[timedelta, Field(gt=timedelta(0))]
-    """Age at which a feature is too old to answer a request."""
+    """Age at which a feature is too old to answer a request: longer than two nights, so that one may fail."""
 
 
 class Outcome(Part):

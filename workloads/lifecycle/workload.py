@@ -7,6 +7,7 @@ Code that needs numpy, Spark, Feast or MLflow is named by a reference `module:at
 import math
 from collections import Counter
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -106,6 +107,11 @@ class Workload(Part):
     def features(self) -> tuple[str, ...]:
         """Names of the model's inputs, in the order of a request's vector."""
         return tuple(feature.name for feature in self.inputs)
+
+    @property
+    def shortest_ttl(self) -> timedelta:
+        """Age of the published features from which requests by key are refused."""
+        return min(view.ttl for view in self.views)
 
     @property
     def references(self) -> dict[str, str]:

@@ -54,7 +54,7 @@ LOAN_DEFAULT = Workload(
     views=(
         View(
             name="customer_features",
-            ttl=timedelta(days=1),
+            ttl=timedelta(days=2),  # a night whose run fails leaves a day to mend it
             features=(
                 Feature(name="Age", type="integer", description="Years"),
                 Feature(name="Income", type="number", description="Estimated NT dollars a month"),

@@ -1,6 +1,7 @@
 import io
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -294,6 +295,14 @@ def test_every_pushed_name_and_label_is_a_defined_one(world, gateway):
     former = metrics.former("loan_default_")
     assert {former.get(name, name) for name, *_ in gateway.kept} <= known
     assert {label for _, *labels in gateway.kept for label, _ in labels} <= known
+
+
+def test_age_of_the_published_features_is_pushed(world, gateway, monkeypatch):
+    capture(world, people())
+    ingested = datetime(2026, 11, 30, 3, tzinfo=UTC)
+    monkeypatch.setattr(check, "published", lambda _: SimpleNamespace(event_timestamp=ingested))
+    check.check(world)
+    assert gateway.value(metrics.FEATURES_TIMESTAMP) == ingested.timestamp()
 
 
 def test_old_reports_are_removed_and_the_latest_kept(world, monkeypatch):

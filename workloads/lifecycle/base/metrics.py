@@ -75,6 +75,9 @@ LOOP_BROKEN = "mlplatform_loop_broken"
 CAPTURE_ROWS = "mlplatform_capture_rows_total"
 """Counter of captured rows; label `outcome` (`stored` or `dropped`)."""
 
+FEATURES_TIMESTAMP = "mlplatform_features_timestamp_seconds"
+"""Gauge of the UNIX time at which the published features were ingested; requests by key fail past their ttl."""
+
 DATA_DRIFT_SCORE = "evidently_data_drift_score"
 """Gauge of the share of drifted columns, 0 to 1."""
 
@@ -176,6 +179,7 @@ ALERT_DRIFT_NOT_MEASURED = "DriftNotMeasured"
 ALERT_CAPTURE = "CaptureMissing"
 ALERT_BIAS = "BiasGap"
 ALERT_MODEL_AGE = "ModelAge"
+ALERT_FEATURE_AGE = "FeatureAge"
 ALERT_LIVE_QUALITY = "LiveQuality"
 ALERT_RETRAIN_FAILED = "RetrainFailed"
 ALERT_RETRAINING_DOWN = "RetrainingDown"

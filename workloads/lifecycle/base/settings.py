@@ -377,6 +377,9 @@ class AlertSettings(Frozen):
     model_age_days: Annotated[float, Field(gt=0)] = 90
     """Age of the champion."""
 
+    feature_age_share: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """Age of the published features, as a share of the shortest ttl of a view: past the ttl, requests by key fail."""
+
     live_auc: Share = 0.7
     """Live AUC, or concordance of a regression, below which the model no longer ranks well enough."""
 

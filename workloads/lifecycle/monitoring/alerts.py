@@ -54,7 +54,7 @@ class _Rules:
         return [
             *(self._drift(), self._not_measured(), *self._job(), self._capture()),
             *(self._errors(), self._absent(), self._latency()),
-            *(*self._bias(fairness), self._age(), *self._live_quality(), *self._retraining()),
+            *(*self._bias(fairness), self._age(), self._feature_age(), *self._live_quality(), *self._retraining()),
             *(*self._served(), self._loops()),
         ]
 
@@ -215,6 +215,17 @@ class _Rules:
             self._settings.for_seconds,
             "warning",
             f"The {self._name} champion was trained more than {days:g} days ago",
+        )
+
+    def _feature_age(self) -> dict[str, Any]:
+        ttl = self._workload.shortest_ttl.total_seconds()
+        return self._alert(
+            metrics.ALERT_FEATURE_AGE,
+            f"time() - {self._of(metrics.FEATURES_TIMESTAMP)} > {self._settings.feature_age_share * ttl:.0f}",
+            self._settings.for_seconds,
+            "critical",
+            f"The {self._name} features are {{{{ $value | humanizeDuration }}}} old; from {ttl / 3600:g} h on, "
+            "requests by key are refused",
         )
 
     def _live_quality(self) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from workloads.lifecycle.base.metrics import KIND_OPPORTUNITY, KIND_PARITY
 from workloads.lifecycle.base.scrape import Page
 from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_model_server
 from workloads.lifecycle.base.store import Store
+from workloads.lifecycle.ingestion.ingest import published
 from workloads.lifecycle.monitoring import distributions, outcomes
 from workloads.lifecycle.quality.groups import bias_gaps
 from workloads.lifecycle.training import reference
@@ -274,6 +275,8 @@ def _push(environment: Environment, checked: Checked) -> None:
     registry = CollectorRegistry()
     _gauge(registry, metrics.DRIFT_JOB_OK, 1)
     _gauge(registry, metrics.DRIFT_JOB_TIMESTAMP, checked.at.timestamp())
+    if (features := published(Store.open(environment))) is not None:
+        _gauge(registry, metrics.FEATURES_TIMESTAMP, features.event_timestamp.timestamp())
     _gauge(registry, metrics.DRIFT_ROWS, checked.rows)
     _gauge(registry, metrics.DRIFT_MEASURED, int(checked.drift is not None))
     _gauge(registry, metrics.DRIFT_CHECKS_IN_A_ROW, checked.in_a_row)

@@ -28,6 +28,7 @@ class _Queries:
         self.workload = workload.name
         self.problem = workload.problem
         self.span = workload.outcome.highest - workload.outcome.lowest
+        self.ttl_hours = workload.shortest_ttl.total_seconds() / 3600
         self.unit = "percentunit" if workload.problem == "binary" else "short"
 
     def of(self, metric: str) -> str:
@@ -111,6 +112,13 @@ def _serving(queried: _Queries, settings: AlertSettings) -> list[Row]:
                     unit="d",
                     queries=[(f"(time() - {queried.of(metrics.MODEL_LOADED_TIMESTAMP)}) / 86400", _legend(version))],
                     limit=settings.model_age_days,
+                ),
+                Panel(
+                    title="Age of the features",
+                    unit="h",
+                    queries=[(f"(time() - {queried.of(metrics.FEATURES_TIMESTAMP)}) / 3600", "published run")],
+                    limit=settings.feature_age_share * queried.ttl_hours,
+                    description="Requests by key are refused once the features are older than their view's ttl.",
                 ),
                 Panel(
                     title="Mean score",

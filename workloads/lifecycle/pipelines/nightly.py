@@ -1,4 +1,4 @@
-"""The nightly run: ingest and publish again, so that features never outlive the view's ttl of one day.
+"""The nightly run: ingest and publish again, so that features never outlive their view's ttl.
 
 Publishes what passes the data checks, without a gate: no model comes of it. Also deletes what is older than the
 settings `retention` allow, and completes erasures (`erasure.sweep`).
