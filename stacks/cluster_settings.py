@@ -16,10 +16,11 @@ from infra.policy_server.settings import OpaOnKubernetesSettings
 from infra.serving.settings import KserveOnKubernetesSettings
 from infra.tracking.settings import MlflowOnKubernetesSettings
 from policies.settings import PolicySettings
-from stacks.workload_settings import WorkloadsSettings, refuse_files_of_this_machine
+from stacks.alert_settings import AlertsSettings
+from stacks.workload_settings import refuse_files_of_this_machine
 
 
-class ClusterStack(WorkloadsSettings):
+class ClusterStack(AlertsSettings):
     """One block per role whose realization runs in the cluster, and one per workload."""
 
     admission: AdmissionSettings

@@ -208,7 +208,7 @@ def _platform(
             opts,
         ),
         policy_server=policy_server.build("policy-server", settings.policy_server, substrate, opts),
-        monitoring=monitoring.build("monitoring", settings.monitoring, substrate, opts),
+        monitoring=monitoring.build("monitoring", settings.monitoring, substrate, opts, settings.secrets_of_receivers),
         compute=compute.build("compute", settings.compute, workloads, identities, opts),
         serving=serving.build("serving", settings.serving, workloads, identities, opts),
     )

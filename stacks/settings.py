@@ -30,9 +30,10 @@ from infra.policy_server.settings import OpaOnHostSettings
 from infra.serving.settings import KserveOnHostSettings
 from infra.tracking.settings import MlflowOnHostSettings
 from policies.settings import PolicySettings
+from stacks.alert_settings import ALERT_SECRETS, AlertsSettings
 from stacks.aws_settings import AwsStack
 from stacks.cluster_settings import ClusterStack
-from stacks.workload_settings import NO_FILE_FOR_PODS, WorkloadsSettings, with_blocks
+from stacks.workload_settings import NO_FILE_FOR_PODS, with_blocks
 from workloads.lifecycle.base.settings import STORED, drill_profile
 
 PROJECT = "mlplatform"
@@ -61,7 +62,7 @@ class LocalSubstrateSettings(Settings):
     """Whether `make down` leaves the stores' data (objects, runs, features, samples) for the next `make up`."""
 
 
-class LocalStack(WorkloadsSettings):
+class LocalStack(AlertsSettings):
     """The stack file of a stack on this machine: one block per role, one per workload."""
 
     substrate: LocalSubstrateSettings
@@ -162,7 +163,9 @@ def with_made_up_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
     """A stack file's configuration with every secret that it needs, made up where nobody could read it."""
     login = config.get(f"{PROJECT}:exposure", {}).get("login", {})
     needed = {f"{PROJECT}:{LOGIN_CLIENT_SECRET}": "made-up"} if login.get("kind") == "oidc" else {}
-    return {**needed, **config}
+    receivers = config.get(f"{PROJECT}:monitoring", {}).get("receivers", ())
+    alerts = {f"{PROJECT}:{ALERT_SECRETS}": {each["name"]: "made-up" for each in receivers}} if receivers else {}
+    return {**needed, **config, **alerts}
 
 
 def _model(substrate: Any, stack: str) -> StackModel:

@@ -1,6 +1,7 @@
 """Monitoring: Prometheus, its alerts, and a gateway that batch jobs push metrics to."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol, assert_never
 
 import pulumi
@@ -43,17 +44,23 @@ class Monitoring(Protocol):
 
 
 def build(
-    name: str, settings: MonitoringSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
+    name: str,
+    settings: MonitoringSettings,
+    substrate: Substrate,
+    opts: pulumi.ResourceOptions | None = None,
+    secrets: Mapping[str, str] = MappingProxyType({}),
 ) -> Monitoring:
-    """Make the realization that the stack file names."""
+    """Make the realization that the stack file names; `secrets`: of its receivers, by name."""
     match settings:
         case PrometheusOnHostSettings():
-            host = PrometheusOnHostArgs(settings=settings, substrate=narrow(substrate, Local))
+            host = PrometheusOnHostArgs(settings=settings, substrate=narrow(substrate, Local), secrets=secrets)
             return PrometheusOnHost(name, host, opts)
         case PrometheusOnKubernetesSettings():
             from infra.monitoring.kubernetes import PrometheusOnKubernetes, PrometheusOnKubernetesArgs
 
-            args = PrometheusOnKubernetesArgs(settings=settings, substrate=narrow(substrate, Kubernetes))
+            args = PrometheusOnKubernetesArgs(
+                settings=settings, substrate=narrow(substrate, Kubernetes), secrets=secrets
+            )
             return PrometheusOnKubernetes(name, args, opts)
         case _:
             assert_never(settings)

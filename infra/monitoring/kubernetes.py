@@ -4,8 +4,8 @@ Leaves out the chart's node exporter, which needs more of a node than the platfo
 webhook: rules come from programs whose tests let promtool judge them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -15,24 +15,35 @@ from pulumi_kubernetes import apiextensions, core, meta
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra.base import names
+from infra.base.ports import HTTPS
 from infra.base.resources import Resources
 from infra.kube import charts
-from infra.kube.network_policies import open_to_callers
+from infra.kube.network_policies import Egress, network_policy, open_to_callers, tcp
 from infra.kube.objects import labels
 from infra.kube.pod import Serving, http_health
 from infra.kube.server import Data, Server, ServerArgs
 from infra.kube.substrate import Kubernetes
 from infra.monitoring import dashboards
 from infra.monitoring.opencost import opencost
+from infra.monitoring.receivers import EmailReceiver, HeartbeatReceiver, Receiver, heartbeat_rules
 from infra.monitoring.settings import PrometheusOnKubernetesSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 from infra.monitoring.stack_values import ALERTMANAGER_PORT, GRAFANA_PORT, METRICS_PORTS, PROMETHEUS_PORT, stack_values
-from infra.monitoring.watching import alertmanager_config, open_to_monitoring, prometheus_rule, reach, scrape_config
+from infra.monitoring.watching import (
+    alertmanager_config,
+    open_to_monitoring,
+    prometheus_rule,
+    reach,
+    receivers_config,
+    scrape_config,
+)
 from infra.namespaces.kubernetes import GuardedNamespace, GuardedNamespaceArgs
 
 PUSHGATEWAY_PORT = 9091
 DATA = "/data"
 ROLE = "monitoring"
+ALERTMANAGER = {"app.kubernetes.io/name": "alertmanager"}
+"""Label that the operator gives Alertmanager's pods."""
 DASHBOARD_LABEL = {"grafana_dashboard": "1"}
 """Label by which Grafana's sidecar finds dashboards."""
 
@@ -44,6 +55,9 @@ class PrometheusOnKubernetesArgs:
     settings: PrometheusOnKubernetesSettings
 
     substrate: Kubernetes
+
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Of the settings' receivers, by name."""
 
 
 class PrometheusOnKubernetes(pulumi.ComponentResource):
@@ -68,7 +82,7 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PrometheusOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrometheusOnKubernetes", name, None, opts)
-        self._name, self._settings = name, args.settings
+        self._name, self._settings, self._secrets = name, args.settings, args.secrets
         self._webhooks: dict[str, Webhook] = {}
         substrate = self._substrate = self._namespace(args)
 
@@ -122,6 +136,31 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
             open_to_monitoring(
                 f"{self._name}-{name}-alerts", pulumi.Output.from_input(webhook.url), self._substrate, self
             )
+
+        if self._settings.receivers:
+            self._tell_people(self._settings.receivers)
+
+    def _tell_people(self, people: Sequence[Receiver]) -> None:
+        """People's receivers, their secrets, and the way out of the namespace to them."""
+        child = self._substrate.child(self)
+        kept = core.v1.Secret(
+            f"{self._name}-receivers",
+            metadata=meta.v1.ObjectMetaArgs(namespace=self._substrate.namespace, labels=labels(self._name)),
+            string_data={each.name: pulumi.Output.secret(self._secrets[each.name]) for each in people},
+            immutable=True,
+            opts=child,
+        )
+        self._custom(f"{self._name}-people", receivers_config(people, kept.metadata.name), self)
+        ports = {HTTPS, *(int(each.smarthost.split(":")[1]) for each in people if isinstance(each, EmailReceiver))}
+        network_policy(
+            f"{self._name}-people",
+            self._substrate.namespace,
+            child,
+            pods=ALERTMANAGER,
+            egress=[Egress(ports=tcp(*sorted(ports)))],
+        )
+        if any(isinstance(each, HeartbeatReceiver) for each in people):
+            self._custom(f"{self._name}-heartbeat", prometheus_rule(heartbeat_rules()), self)
 
     def _namespace(self, args: PrometheusOnKubernetesArgs) -> Kubernetes:
         """A namespace of its own: the operator's pods meet Pod Security, and not all of our policies."""

@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import pulumi
 
 from infra.base.login import USER, bcrypt
 from infra.host import File, Folder, HealthCheckDict, Port, Process, Secret
 from infra.host.substrate import LOOPBACK, Local
+from infra.monitoring import receivers
 from infra.monitoring.settings import PrometheusOnHostSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 
@@ -23,6 +25,9 @@ class PrometheusOnHostArgs:
     settings: PrometheusOnHostSettings
 
     substrate: Local
+
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Of the settings' receivers, by name."""
 
 
 class PrometheusOnHost(pulumi.ComponentResource):
@@ -93,10 +98,22 @@ class PrometheusOnHost(pulumi.ComponentResource):
         configuration = File(
             f"{self._name}-alertmanager-configuration",
             path=f"{self.folder}/alertmanager.yml",
-            content=pulumi.Output.json_dumps(alertmanager_configuration(self._webhooks, tokens), indent=1),
+            content=pulumi.Output.json_dumps(
+                alertmanager_configuration(self._webhooks, tokens, self._args.settings.receivers, self._args.secrets),
+                indent=1,
+            ),
             check=["amtool", "check-config", "{path}"],
             opts=child,
         )
+        if any(isinstance(each, receivers.HeartbeatReceiver) for each in self._args.settings.receivers):
+            File(
+                f"{self._name}-heartbeat-rules",
+                path=f"{self.folder}/rules/heartbeat.yml",
+                content=receivers.heartbeat_rules(),
+                check=["promtool", "check", "rules", "{path}"],
+                reload=self.process,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[self.ready]),
+            )
         data = self._data("alertmanager")
         Process(
             f"{self._name}-alertmanager",
@@ -252,11 +269,17 @@ class _WatchOnHost(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def alertmanager_configuration(webhooks: Mapping[str, Webhook], tokens: Mapping[str, File]) -> dict[str, object]:
-    """`alertmanager.yml`: each webhook gets its alerts; the rest is shown on Alertmanager's page only.
+def alertmanager_configuration(
+    webhooks: Mapping[str, Webhook],
+    tokens: Mapping[str, File],
+    people: Sequence[receivers.Receiver] = (),
+    secrets: Mapping[str, pulumi.Input[str]] = MappingProxyType({}),
+) -> dict[str, object]:
+    """`alertmanager.yml`: webhooks and people get their alerts; the rest is shown on Alertmanager's page only.
 
     Source: https://prometheus.io/docs/alerting/latest/configuration/
     """
+    goes_on = {"continue": True} if people else {}  # else an alert that starts a retrain would be told to nobody
     routes = [
         {
             "receiver": name,
@@ -265,10 +288,21 @@ def alertmanager_configuration(webhooks: Mapping[str, Webhook], tokens: Mapping[
             "group_wait": f"{hook.group_wait_seconds}s",
             "group_interval": f"{hook.group_wait_seconds}s",
             "repeat_interval": f"{hook.repeat_seconds}s",
+            **goes_on,
         }
         for name, hook in webhooks.items()
     ]
-    receivers = [
+    told = [
+        {
+            "receiver": f"to-{each.name}",
+            "matchers": receivers.alerts_of(each),
+            "group_by": ["alertname", "workload"],
+            **receivers.timing(each),
+            "continue": True,
+        }
+        for each in people
+    ]
+    called = [
         {
             "name": name,
             "webhook_configs": [
@@ -283,7 +317,19 @@ def alertmanager_configuration(webhooks: Mapping[str, Webhook], tokens: Mapping[
         }
         for name, hook in webhooks.items()
     ]
-    return {"route": {"receiver": "page", "routes": routes}, "receivers": [{"name": "page"}, *receivers]}
+    persons = [
+        {"name": f"to-{each.name}", **receivers.integration(each, pulumi.Output.secret(secrets[each.name]))}
+        for each in people
+    ]
+    inhibited = [
+        {"source_matchers": each["source"], "target_matchers": each["target"], "equal": each["equal"]}
+        for each in receivers.inhibitions(str)
+    ]
+    return {
+        "route": {"receiver": "page", "routes": [*routes, *told]},
+        "receivers": [{"name": "page"}, *called, *persons],
+        **({"inhibit_rules": inhibited} if people else {}),
+    }
 
 
 def prometheus_configuration(

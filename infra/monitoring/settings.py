@@ -9,10 +9,11 @@ from infra.base.names import DnsLabel
 from infra.base.settings import HttpsUrl, LoopbackPort, Settings
 from infra.base.supply import ImageReference
 from infra.base.volume import Volume
+from infra.monitoring.receivers import Alerting
 from infra.namespaces.settings import Quota
 
 
-class PrometheusOnHostSettings(Settings):
+class PrometheusOnHostSettings(Alerting):
     """What a stack file says about monitoring on this machine."""
 
     kind: Literal["prometheus-on-host"]
@@ -43,7 +44,7 @@ class RemoteWriteSettings(Settings):
     """Secret in the namespace `monitoring` whose key `token` is sent as bearer token; None sends none."""
 
 
-class PrometheusOnKubernetesSettings(Settings):
+class PrometheusOnKubernetesSettings(Alerting):
     """What a stack file says about monitoring on a cluster: the chart kube-prometheus-stack, and a Pushgateway."""
 
     kind: Literal["prometheus-on-kubernetes"]

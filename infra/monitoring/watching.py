@@ -4,7 +4,7 @@ Source: https://prometheus-operator.dev/docs/api-reference/api/
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -15,6 +15,7 @@ from infra.exposure.spec import Address
 from infra.kube.network_policies import Egress, Ingress, network_policy, of_the_platform, peer, tcp
 from infra.kube.objects import LABEL_PREFIX, OURS
 from infra.kube.substrate import Kubernetes
+from infra.monitoring import receivers
 from infra.monitoring.spec import Webhook
 
 MONITORING = {f"{LABEL_PREFIX}/serves": "monitoring"}
@@ -83,6 +84,36 @@ def alertmanager_config(name: str, webhook: Webhook, secret: pulumi.Output[str])
                     ],
                 }
             ],
+        },
+    }
+
+
+def receivers_config(people: Sequence[receivers.Receiver], secret: pulumi.Output[str]) -> dict[str, Any]:
+    """Tell people of alerts; each one's secret is in a Secret, under the receiver's name."""
+    routes = [
+        {
+            "receiver": f"to-{each.name}",
+            "matchers": [matcher(text) for text in receivers.alerts_of(each)],
+            "groupBy": ["alertname", "workload"],
+            **receivers.camel_timing(each),
+            "continue": True,
+        }
+        for each in people
+    ]
+    made = [
+        {"name": f"to-{each.name}", **receivers.operators(each, {"name": secret, "key": each.name})} for each in people
+    ]
+    inhibited = [
+        {"sourceMatch": each["source"], "targetMatch": each["target"], "equal": each["equal"]}
+        for each in receivers.inhibitions(matcher)
+    ]
+    return {
+        "apiVersion": "monitoring.coreos.com/v1alpha1",
+        "kind": "AlertmanagerConfig",
+        "spec": {
+            "route": {"receiver": "page", "routes": routes},
+            "receivers": [{"name": "page"}, *made],
+            "inhibitRules": inhibited,
         },
     }
 
