@@ -77,8 +77,11 @@ PREFIXES = {
 TOGETHER = {("online_store", "engine"): {"engine_version": "7.1"}}
 """Settings that only go together with an edited one."""
 
+REFUSED = {("online_store", "engine"): "online-store-nodes"}
+"""Edits that only another store can bring, which protection refuses: ElastiCache turns no Valkey into Redis.
+Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/VersionManagement.HowTo.html"""
+
 REPLACED = {
-    ("online_store", "engine"): {"online-store-parameters"},
     ("online_store", "token_generation"): {"online-store-token"},
     ("database", "password_generation"): {
         "tracking-database-password",
@@ -138,7 +141,7 @@ def test_every_setting_is_edited_once_and_nothing_that_holds_data_is_replaced(st
     }
     replaced, untouched = {}, []
     for edits in zip_longest(*([(role, key) for key in edits] for role, edits in EDITS.items())):
-        made = [edit for edit in edits if edit]
+        made = [edit for edit in edits if edit and edit not in REFUSED]
         stack.program = stores(**{role: {key: EDITS[role][key], **TOGETHER.get((role, key), {})} for role, key in made})
         changes = [step for step in stack.preview().steps if step.op not in ("same", "read")]
         for role, key in made:
@@ -151,6 +154,14 @@ def test_every_setting_is_edited_once_and_nothing_that_holds_data_is_replaced(st
             assert not [step for step in changed if step.name in made_anew and step.type in (*DATA, KEY)]
     assert untouched == []
     assert replaced == REPLACED
+
+
+@pytest.mark.parametrize("edit", REFUSED, ids=".".join)
+def test_edit_that_only_another_store_can_bring_is_refused(stack, edit):
+    role, key = edit
+    stack.program = stores(**{role: {key: EDITS[role][key], **TOGETHER.get(edit, {})}})
+    with pytest.raises(EngineError, match=rf"(?s)unable to replace resource .*{REFUSED[edit]}.*marked for protection"):
+        stack.preview()
 
 
 def test_a_change_that_would_replace_a_protected_store_is_refused(stack, monkeypatch):

@@ -55,8 +55,14 @@ def write(file, state):
 
 
 def read(file):
-    """What `write` wrote."""
-    return json.loads(gzip.decompress(file.read_bytes()))
+    """What `write` wrote, with the ARNs that AWS would have given: the simulator of 0.1.0 left the path of roles out."""
+    text = gzip.decompress(file.read_bytes()).decode()
+    for role in json.loads(text)["deployment"]["resources"]:
+        path = role["inputs"].get("path", "/") if role["type"] == "aws:iam/role:Role" else "/"
+        if path != "/":
+            name = role["outputs"]["name"]
+            text = text.replace(f":role/{name}", f":role{path}{name}")
+    return json.loads(text)
 
 
 if __name__ == "__main__":

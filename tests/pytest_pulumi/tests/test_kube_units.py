@@ -170,7 +170,7 @@ def with_command(tmp_path, script):
     command.chmod(0o700)
     config = json.loads(write("https://127.0.0.1:6443", "certificate", {"admin": "token"}, "admin"))
     asked = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": str(command), "args": ["token"]}
-    config["users"][0]["user"] = {"exec": {**asked, "env": [{"name": "PROFILE", "value": "ours"}]}}
+    config["users"][0]["user"] = {"exec": {**asked, "env": [{"name": "PROFILE", "value": "the test"}]}}
     return json.dumps(config)
 
 

@@ -55,7 +55,12 @@ WAIT_SECONDS = 60
 SETTINGS = {
     "ingestion": {"generator_rows": ROWS},
     "training": {"trees": 60},
-    "serving": {"poll_seconds": 0.1, "capture_flush_seconds": 0.1, "online_timeout_seconds": 10},
+    "serving": {
+        "poll_seconds": 0.1,
+        "capture_flush_seconds": 0.1,
+        "online_timeout_seconds": 10,
+        "explain_rows": 50,
+    },
     "batch": {"part_rows": 50},
     "retraining": {"min_labelled_rows": 1_000, "attempts": 1, "cooldown_seconds": 0, "watch_seconds": 0},
 }

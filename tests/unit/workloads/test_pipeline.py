@@ -121,6 +121,7 @@ def test_every_stage_gets_every_variable_and_secrets_only_from_the_secret(spec):
     known = {name.upper() for name in Environment.model_fields} - {
         "SETTINGS",
         "WORK_DIR",
+        "WORK_DIRS",
         "APPROVER",
         "PORT",
         "LISTEN_ADDRESS",

@@ -175,7 +175,7 @@ class ServingSettings(Frozen):
     online_timeout_seconds: Seconds = 0.2
     """Time after which the online store counts as down; time in which the server itself was busy does not count."""
 
-    explain_rows: Annotated[int, Field(ge=1)] = 100
+    explain_rows: Annotated[int, Field(ge=1)] = 1_000
     """Rows of one request that wants explanations; each costs about a millisecond of the explainer's CPU."""
 
     explain_seconds: Seconds = 10.0

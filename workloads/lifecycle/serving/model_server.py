@@ -227,7 +227,7 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
             text = (
                 f"version {loaded.version} was trained before models could be explained; retrain, or leave explain out"
             )
-            raise RequestError(HTTPStatus.NOT_IMPLEMENTED, metrics.NOT_EXPLAINED, text)
+            raise RequestError(HTTPStatus.CONFLICT, metrics.NOT_EXPLAINED, text)
         return await self._explainer.explain(Explained(bundle.manifest.booster_sha256, bundle.booster), numbers)
 
     def _numbers(self, loaded: Loaded, vectors: Any) -> Any:

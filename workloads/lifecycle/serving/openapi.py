@@ -22,10 +22,9 @@ _ERRORS = {
     "400": "The request breaks the schema; the sentence says where.",
     "404": "The store holds no features for an entity.",
     "408": "The body did not come in time.",
-    "409": "The features of an entity are too old.",
+    "409": "The features of an entity are too old, or the served version cannot be explained.",
     "413": "The body is too large.",
     "415": "The body is encoded.",
-    "501": "The served version cannot be explained.",
     "503": "No verified model, a store that is down, or too many requests; `Retry-After` says when to come back.",
 }
 _DATATYPES = [
@@ -147,10 +146,12 @@ def _v2(workload: Workload, max_rows: int, outputs: list[_Schema]) -> _Schema:
             "model_version": _TEXT,
             "outputs": {
                 "type": "array",
-                "prefixItems": [
-                    _tensor(name, 1, max_rows),
-                    _tensor(OUTPUT, 2, max_rows * (len(workload.features) + 1)),
-                ],
+                "items": {
+                    "anyOf": [
+                        _tensor(name, 1, max_rows),
+                        _tensor(OUTPUT, 2, max_rows * (len(workload.features) + 1)),
+                    ]
+                },
                 "minItems": 1,
                 "maxItems": 2,
             },
