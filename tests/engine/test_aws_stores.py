@@ -77,8 +77,11 @@ PREFIXES = {
 TOGETHER = {("online_store", "engine"): {"engine_version": "7.1"}}
 """Settings that only go together with an edited one."""
 
-REFUSED = {("online_store", "engine"): "online-store-nodes"}
-"""Edits that only another store can bring, which protection refuses: ElastiCache turns no Valkey into Redis.
+REFUSED = {
+    ("online_store", "engine"): "online-store-nodes",
+    ("online_store", "engine_version"): "online-store-nodes",
+}
+"""Edits that only another store can bring, which protection refuses: from Valkey to Redis, and to an older version.
 Source: https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/VersionManagement.HowTo.html"""
 
 REPLACED = {

@@ -55,7 +55,7 @@ def write(file, state):
 
 
 def read(file):
-    """What `write` wrote, with the ARNs that AWS would have given: the simulator of 0.1.0 left the path of roles out."""
+    """What `write` wrote, with ARNs as AWS gives them: the simulator of 0.1.0 left the paths of roles out."""
     text = gzip.decompress(file.read_bytes()).decode()
     for role in json.loads(text)["deployment"]["resources"]:
         path = role["inputs"].get("path", "/") if role["type"] == "aws:iam/role:Role" else "/"
