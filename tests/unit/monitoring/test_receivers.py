@@ -104,7 +104,7 @@ def graph(pulumi_run):
     return pulumi_run(program(FOLDER, **given()))
 
 
-def test_cluster_keeps_the_secrets_in_a_secret_and_names_them_in_the_object(graph):
+def test_cluster_names_the_key_of_a_secret_and_shows_no_secret(graph):
     secret = graph.one("Secret", "monitoring-receivers")
     assert set(secret.get("stringData")) == {"oncall", "snitch"}
     spec = graph.one("AlertmanagerConfig", "monitoring-people").get("spec")
