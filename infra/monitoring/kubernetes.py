@@ -25,7 +25,7 @@ from infra.kube.server import Data, Server, ServerArgs
 from infra.kube.substrate import Kubernetes
 from infra.monitoring import dashboards
 from infra.monitoring.opencost import opencost
-from infra.monitoring.receivers import EmailReceiver, HeartbeatReceiver, Receiver, heartbeat_rules
+from infra.monitoring.receivers import EmailReceiver, HeartbeatReceiver, Receiver, heartbeat_rules, linked
 from infra.monitoring.settings import PrometheusOnKubernetesSettings
 from infra.monitoring.spec import WatchSpec, Webhook
 from infra.monitoring.stack_values import ALERTMANAGER_PORT, GRAFANA_PORT, METRICS_PORTS, PROMETHEUS_PORT, stack_values
@@ -83,6 +83,7 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
     def __init__(self, name: str, args: PrometheusOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrometheusOnKubernetes", name, None, opts)
         self._name, self._settings, self._secrets = name, args.settings, args.secrets
+        self.documents = args.settings.documents
         self._webhooks: dict[str, Webhook] = {}
         substrate = self._substrate = self._namespace(args)
 
@@ -218,7 +219,8 @@ class _WatchOnKubernetes(pulumi.ComponentResource):
             known = pulumi.Output.from_input(target)
             monitoring._custom(f"{name}-{job}-scrape", scrape_config(job, known), self)  # noqa: SLF001
             open_to_monitoring(f"{name}-{job}-scrape", known, substrate, self)
-        monitoring._custom(f"{name}-rules", prometheus_rule(spec.rules), self)  # noqa: SLF001
+        rules = linked(spec.rules, monitoring.documents)
+        monitoring._custom(f"{name}-rules", prometheus_rule(rules), self)  # noqa: SLF001
         for dashboard, text in spec.dashboards.items():
             _dashboard(f"{name}-{dashboard}", text, substrate, self)
 

@@ -62,6 +62,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
     def __init__(self, name: str, args: PrometheusOnHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrometheusOnHost", name, None, opts)
         self._name, self._args = name, args
+        self.documents = args.settings.documents
         self.folder, self.process = f"config/{name}", f"{name}-prometheus"
 
         self._webhooks: dict[str, Webhook] = {}
@@ -259,7 +260,7 @@ class _WatchOnHost(pulumi.ComponentResource):
         File(
             f"{name}-rules",
             path=f"{monitoring.folder}/rules/{name}.yml",
-            content=spec.rules,
+            content=receivers.linked(spec.rules, monitoring.documents),
             check=["promtool", "check", "rules", "{path}"],
             reload=monitoring.process,
             # Prometheus watches the targets' folder from the reload on; one that is made later waits for five minutes.

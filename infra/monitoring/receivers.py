@@ -9,10 +9,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import Field
 
 from infra.base.names import DnsLabel
-from infra.base.settings import Settings
+from infra.base.settings import HttpsUrl, Settings
 
 HEARTBEAT = "Heartbeat"
 """Alert that always fires, for services that tell people when it stops coming."""
@@ -104,6 +105,10 @@ class Alerting(Settings):
     receivers: tuple[Receiver, ...] = ()
     """Who is told of alerts, in any order; nobody by default: alerts are then on Alertmanager's and the start page."""
 
+    documents: HttpsUrl | None = None
+    """Where people read this repository, e.g. `https://github.com/example/mlplatform/blob/main`: alerts link to their
+    runbooks there. None leaves the links relative to the checkout."""
+
 
 def without_secret(receivers: Sequence[Receiver], secrets: Mapping[str, Any]) -> list[str]:
     """Names of receivers that have no secret."""
@@ -184,6 +189,18 @@ def inhibitions(spell: Callable[[str], Any]) -> list[dict[str, Any]]:
         }
         for cause, following in CAUSES.items()
     ]
+
+
+def linked(rules: str, documents: str | None) -> str:
+    """A rule file whose alerts link to their runbooks below `documents`; as it is where there is no such place."""
+    if documents is None:
+        return rules
+    content = yaml.safe_load(rules)
+    for rule in (rule for group in content["groups"] for rule in group["rules"]):
+        notes = rule.get("annotations", {})
+        if "runbook_url" in notes and "://" not in notes["runbook_url"]:
+            notes["runbook_url"] = f"{documents.rstrip('/')}/{notes['runbook_url']}"
+    return json.dumps(content, indent=1)
 
 
 def heartbeat_rules() -> str:

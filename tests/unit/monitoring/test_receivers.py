@@ -174,3 +174,19 @@ def test_two_receivers_of_one_name_are_refused():
 def test_receiver_that_cannot_work_is_refused(receiver):
     with pytest.raises(ValidationError):
         TypeAdapter(receivers.Receiver).validate_python(receiver)
+
+
+BASE = "https://git.example.org/ml/platform/blob/main"
+
+
+def test_alerts_link_to_their_runbooks_where_people_read_them(pulumi_run):
+    monitoring = settings().monitoring.model_dump() | {"documents": f"{BASE}/"}
+    graph = pulumi_run(program(FOLDER, monitoring=monitoring))
+    groups = [group for each in graph.all("PrometheusRule") for group in each.get("spec.groups")]
+    links = {rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"]}
+    assert f"{BASE}/docs/runbooks/DataDriftDetected.md" in links
+    assert {link for link in links if not link.startswith(f"{BASE}/docs/runbooks/")} == set()
+
+
+def test_links_stay_relative_and_rules_untouched_without_such_a_place():
+    assert receivers.linked("groups: []  # as written", None) == "groups: []  # as written"
