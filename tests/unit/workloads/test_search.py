@@ -59,13 +59,15 @@ def test_range_that_goes_downwards_is_refused_by_name():
 
 
 @pytest.fixture(scope="module")
-def searched(world):
-    """A training with a search, on the world's rows."""
+def searched(world, tmp_path_factory):
+    """A training with a search, on the world's rows; MLflow puts artifacts below the current folder."""
     settings = OWN.model_copy(update={"search": SearchSettings(trials=3, trees={"low": 10, "high": 30})})
     environment = world.environment.model_copy(
         update={"settings": world.environment.settings.model_copy(update={"training": settings})}
     )
-    return environment, training.train(environment, world.data)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path_factory.mktemp("search"))
+        return environment, training.train(environment, world.data)
 
 
 def trials_of(client, run_id):
