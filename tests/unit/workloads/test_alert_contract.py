@@ -23,6 +23,7 @@ PUSHED = {
     metrics.DRIFT_MEASURED: set(),
     metrics.DRIFT_JOB_OK: set(),
     metrics.DRIFT_JOB_TIMESTAMP: set(),
+    metrics.FEATURES_TIMESTAMP: set(),
     metrics.BIAS_GAP: {metrics.LABEL_ATTRIBUTE, metrics.LABEL_KIND},
     metrics.LIVE_AUC: {metrics.LABEL_VERSION},
 }

@@ -1,5 +1,6 @@
 import shutil
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -133,4 +134,4 @@ def test_older_run_does_not_replace_a_newer_published_one(copy, world, candidate
 def test_the_view_serves_exactly_the_models_features(world):
     view = feature_store(world.environment).get_feature_view("customer_features")
     assert [field.name for field in view.features] == list(LOAN_DEFAULT.features)
-    assert view.ttl.total_seconds() == 86_400
+    assert view.ttl == LOAN_DEFAULT.shortest_ttl > timedelta(days=1)

@@ -7,6 +7,7 @@ never shows half a run. Leaves out versioning, locking and deletion of anything 
 import json
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -68,7 +69,7 @@ class Store:
         Raises IdentifierError, and leaves the folder as it was, when an object's name leads out of the prefix.
         """
         root = self._path(prefix)
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        partial = _partial(target)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
@@ -91,7 +92,7 @@ class Store:
             if isinstance(self._fs, fs.LocalFileSystem):
                 target = Path(full)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                partial = target.with_name(f".{target.name}.{os.getpid()}")
+                partial = _partial(target)
                 partial.write_bytes(content)
                 partial.replace(target)
             else:
@@ -182,6 +183,11 @@ def fetch(environment: Environment, uri: str, target: Path) -> None:
     """Copy one object `s3://bucket/key` to a local file; raises WorkloadError that names it."""
     with _named(uri):
         fs.copy_files(uri.removeprefix("s3://"), str(target), source_filesystem=_s3(environment.aws_endpoint_url_s3))
+
+
+def _partial(target: Path) -> Path:
+    """Where this thread writes what will take the place of `target`."""
+    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
 
 
 def _is_below(path: str, root: str) -> bool:
