@@ -68,8 +68,10 @@ class EmailReceiver(_Receiver):
     kind: Literal["email"]
 
     to: Address
+    """Mailbox that gets the alerts."""
 
     sender: Address
+    """Address that they come from."""
 
     smarthost: Annotated[str, Field(pattern=r"^[a-z0-9.-]+:\d{2,5}$")]
     """Mail server that takes it, e.g. `smtp.example.org:587`."""
