@@ -1,1 +1,1 @@
-"""What every role on AWS shares: policies, roles, tags, nodes. Needs the AWS SDK, which `local` lacks."""
+"""What every role on AWS shares: policies, roles, tags, nodes. All but `substrate` needs the AWS SDK."""

@@ -1,1 +1,1 @@
-"""What every role on a cluster shares: pods, servers, charts. Needs the Kubernetes SDK, which `local` lacks."""
+"""What every role on a cluster shares: pods, servers, charts. All but `substrate` needs the Kubernetes SDK."""
