@@ -205,7 +205,7 @@ check: ## [develop] format, lint, types, and which package may import which
 	$(WITH) sh -c 'opa fmt --fail --diff $$(git ls-files "policies/*.rego")'
 	$(INFRA)/mypy infra stacks tools policies
 	MYPYPATH=tests/pytest_pulumi/src $(INFRA)/mypy -p pytest_pulumi
-	"$(WORKLOADS)/mypy" workloads --exclude '(component|dashboards)\.py'  # the first line has checked it, where Pulumi's SDK is
+	"$(WORKLOADS)/mypy" workloads --exclude '(component|stack_settings|dashboards)\.py'  # the first line has checked it, where Pulumi's SDK is
 	$(INFRA)/lint-imports
 	"$(ACTIONLINT)"
 	$(INFRA)/zizmor --offline --quiet .github/workflows

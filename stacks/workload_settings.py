@@ -8,7 +8,7 @@ from pydantic import Field, create_model, model_validator
 from infra.base.settings import Settings
 from workloads.lifecycle import discovery
 from workloads.lifecycle.base.settings import STORED
-from workloads.lifecycle.component import WorkloadStackSettings
+from workloads.lifecycle.stack_settings import WorkloadStackSettings
 from workloads.lifecycle.workload import Workload, check_together
 
 OWN = {

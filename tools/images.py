@@ -28,7 +28,7 @@ PACKAGES = "packages"
 
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_IGNORED = shutil.ignore_patterns("__pycache__", "component.py")
+_IGNORED = shutil.ignore_patterns("__pycache__", "component.py", "stack_settings.py")
 _NO_BASE = (
     "its last lines are above; if a base image cannot be pulled, name one that can: "
     "`make images ARGS='--python-image … --java-image …'`"

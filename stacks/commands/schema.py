@@ -10,7 +10,7 @@ from typing import Any
 from stacks.commands import reference
 from stacks.settings import PROJECT, STACKS, StackModel
 from stacks.workload_settings import INSTALLED
-from workloads.lifecycle.component import WorkloadStackSettings
+from workloads.lifecycle.stack_settings import WorkloadStackSettings
 
 PATH = Path(__file__).parents[1] / "schema.json"
 

@@ -5,20 +5,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 import pulumi
-from pydantic import Field, model_validator
 
-from infra.base.images import Target
 from infra.base.paths import CHECKOUT
 from infra.compute import (
-    CronExpression,
     Executors,
     Job,
     JobSpec,
     Need,
-    Resources,
     Role,
     ScheduleSpec,
     Service,
@@ -31,6 +27,7 @@ from workloads.lifecycle.base.names import CAPTURES
 from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, STORED, WorkloadSettings
 from workloads.lifecycle.monitoring import alerts, dashboards
 from workloads.lifecycle.registry.keys import verifying_key
+from workloads.lifecycle.stack_settings import WorkloadStackSettings
 from workloads.lifecycle.workload import Workload
 
 FEATURE_REPOSITORY = "workloads/lifecycle/features/repository"
@@ -49,53 +46,6 @@ MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
 SERVER_CALLS: tuple[Role, ...] = ("database", "online-store", "tracking")
 STAGE_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "pipelines", "policy-server", "pushgateway")
 RETRAINING_SETTINGS = {*RELEASE_SETTINGS, *MONITORING_SETTINGS, "retraining"}
-
-
-class WorkloadStackSettings(WorkloadSettings):
-    """What a stack file says about the workload."""
-
-    data: str | None = None
-    """The raw CSV: a path on this machine (for `local`), or `s3://bucket/key` in the artifact store, on clusters
-    with a key below `<workload>/`; None takes the project's seeded generator, which has the same columns."""
-
-    nightly_cron: CronExpression = "0 3 * * *"
-    """When features are ingested and refreshed again, in UTC; requests by key fail once features are older than
-    their view's ttl."""
-
-    batch_cron: CronExpression = "0 4 * * *"
-    """When every entity is scored offline, in UTC; after `nightly_cron`, so that it scores the night's features."""
-
-    monitoring_cron: CronExpression = "30 4 * * *"
-    """When drift, bias and live quality are measured, in UTC."""
-
-    pipeline_cron: CronExpression = "0 2 * * *"
-    """When a retrain is asked for, in UTC, where there is a pipelines' server and `retraining.enabled`; elsewhere only
-    alerts start one."""
-
-    signing_generation: Annotated[int, Field(ge=1, le=1_000)] = 1
-    """Number of the key that signs verdicts; one more rotates it (`make rotate-signing-key`), never one less."""
-
-    release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
-    """Seconds that a release may take, from the CSV to the served model."""
-
-    spark_executors: Annotated[int, Field(ge=0, le=1_000)] = 0
-    """Pods beside the ingesting one that Spark spreads its work over, where there is a cluster; 0: it works alone."""
-
-    server_resources: Resources = Resources(cpu_millicores=500, memory_mib=1024)
-    """Of one pod of the model server."""
-
-    stage_resources: Resources = Resources(cpu_millicores=1000, memory_mib=4096, ephemeral_storage_mib=4096)
-    """Of each task that runs stages: releases, schedules, the retraining service. Training on CUDA adds a GPU."""
-
-    @model_validator(mode="after")
-    def _a_pinned_version_is_not_retrained(self) -> Self:
-        if self.serving.model_version is not None and self.retraining.enabled:
-            raise ValueError(
-                f"serving.model_version pins version {self.serving.model_version}, which a retrain could not replace; "
-                f"a pin needs both `serving: {{model_version: {self.serving.model_version}}}` and "
-                "`retraining: {enabled: false}`, so that alerts notify and start no retrain"
-            )
-        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +185,7 @@ class Lifecycle(pulumi.ComponentResource):
         return self._args.platform.compute.job(
             f"{self._name}-release",
             JobSpec(
-                image=_image_of_all_stages(settings),
+                image=settings.image_of_all_stages,
                 command=["python", "-m", "workloads.lifecycle.retraining.release"],
                 environment={
                     **self._stage_environment(RELEASE_SETTINGS, server),
@@ -248,7 +198,7 @@ class Lifecycle(pulumi.ComponentResource):
                 check=[*_recovering(settings.serving.model_version), "--check"],
                 repair=_recovering(settings.serving.model_version),
                 timeout_seconds=settings.release_timeout_seconds,
-                resources=_resources_of_all_stages(settings),
+                resources=settings.resources_of_all_stages,
                 executors=self._executors,
             ),
             self._child,
@@ -263,7 +213,7 @@ class Lifecycle(pulumi.ComponentResource):
         self._args.platform.compute.job(
             f"{self._name}-pinned",
             JobSpec(
-                image=_image_of_all_stages(settings),
+                image=settings.image_of_all_stages,
                 command=["python", "-m", "workloads.lifecycle.pipelines.deployment", version],
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
                 secrets=self._reader,
@@ -327,7 +277,7 @@ class Lifecycle(pulumi.ComponentResource):
         return self._args.platform.compute.service(
             f"{self._name}-retraining",
             ServiceSpec(
-                image=_image_of_all_stages(self._args.settings),
+                image=self._args.settings.image_of_all_stages,
                 command=["python", "-m", "workloads.lifecycle.retraining"],
                 environment={
                     **self._stage_environment(RETRAINING_SETTINGS, server),
@@ -350,7 +300,7 @@ class Lifecycle(pulumi.ComponentResource):
                 calls=STAGE_CALLS,
                 health_path="/healthz",
                 serves="retraining",
-                resources=_resources_of_all_stages(self._args.settings),
+                resources=self._args.settings.resources_of_all_stages,
                 executors=self._executors,
             ),
             self._child,
@@ -465,17 +415,6 @@ def _with_former(workload: Workload, opts: pulumi.ResourceOptions | None) -> pul
 def _dump(settings: WorkloadSettings, parts: set[str]) -> dict[str, Any]:
     """What was chosen in the parts that a process reads, so that neither others nor new defaults concern it."""
     return settings.model_dump(mode="json", include=parts, exclude_defaults=True)
-
-
-def _image_of_all_stages(settings: WorkloadSettings) -> Target:
-    """Where one process runs every stage, Spark's included: `train-gpu` is `ingest` with CUDA."""
-    return "train-gpu" if settings.training.on_gpu else "ingest"
-
-
-def _resources_of_all_stages(settings: WorkloadStackSettings) -> Resources:
-    """Those of the stages, with a GPU where one trains."""
-    gpus = 1 if _image_of_all_stages(settings) == "train-gpu" else 0
-    return settings.stage_resources.model_copy(update={"gpus": max(gpus, settings.stage_resources.gpus)})
 
 
 def _recovering(version: str | None) -> list[str]:
