@@ -33,6 +33,10 @@ _SLOW_IMPORTS = (
     "skl2onnx",
     "onnxruntime",
     "matplotlib.figure",
+    "skops.io",
+    "workloads.lifecycle.features.windows",
+    "workloads.lifecycle.training.train",
+    "workloads.lifecycle.validation.gate",
 )
 
 
