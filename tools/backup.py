@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.base import orphans, paths
+from infra.base.sqlite_files import DATABASE, damage
 from tools import backends, data_memory, stack_files, stamps, state_repair
 from tools.console import ToolError, exit_with_errors_in_one_line, say
 
@@ -30,7 +31,6 @@ MADE_AGAIN = ("online-store", "monitoring")
 """Folders of `data` that are left out."""
 
 CACHES = "*-model-service"
-DATABASE = ".db"
 OF_A_DATABASE = ("-wal", "-shm", "-journal")
 """Files beside a SQLite database that its backup does not need."""
 
@@ -175,11 +175,11 @@ def _copy(path: Path, target: Path) -> None:
             contextlib.closing(sqlite3.connect(target)) as copy,
         ):
             source.backup(copy)
-            (answer,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        reason = damage(target)
     except sqlite3.DatabaseError as error:
-        answer = str(error)
-    if answer != "ok":
-        raise ToolError(f"the database {path} is damaged ({answer}): restore the last copy, docs/operations.md")
+        reason = str(error)
+    if reason:
+        raise ToolError(f"the database {path} is damaged ({reason}): restore the last copy, docs/operations.md")
     target.chmod(0o600)
 
 

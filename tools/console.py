@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,9 @@ class Screen:
 
 WIDTH = 120
 _CLEARED = "\r\x1b[K"
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_LINK = re.compile(r"^(?:Caused by: |[├╰]─▶ )")
+"""Of a chain of causes, as uv and other programs print it."""
 
 
 def line_buffered(stream: TextIO) -> TextIO:
@@ -140,7 +144,7 @@ def run(
     if code is None:
         raise ToolError(f"{name} did not end within {timeout_seconds:.0f} s{way_out}")
     if code != 0:
-        raise ToolError(f"{name} failed ({_last_line(complaint + written) or f'exit code {code}'}){way_out}")
+        raise ToolError(f"{name} failed ({_cause(complaint + written) or f'exit code {code}'}){way_out}")
     return written
 
 
@@ -156,6 +160,12 @@ def _wait(process: subprocess.Popen[bytes], started: float, timeout_seconds: flo
             sys.stderr.write(f"    ... {time.monotonic() - started:.0f} s\n")
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _cause(text: str) -> str:
+    """What a command said last, but hints; with the first error where a chain of causes leads from it, as uv's does."""
+    lines = [found for line in text.splitlines() if (found := line.strip(" \t│"))]
+    lines = [line for line in lines if not line.lower().startswith(("hint:", "help:"))]
+    first = next((line for line in lines if line.startswith(("error:", f"{_TIMES} "))), "")
+    if not first or not _LINK.match(lines[-1]):
+        return lines[-1] if lines else ""
+    begun = first.removeprefix("error:").strip(f" {_TIMES}")
+    return f"{begun}: {_LINK.sub('', lines[-1])}"

@@ -13,8 +13,9 @@ import os
 import subprocess
 from collections.abc import Sequence
 
+from infra.base.sqlite_files import damaged
 from tools import backends
-from tools.console import exit_with_errors_in_one_line, run, say
+from tools.console import ToolError, exit_with_errors_in_one_line, run, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,11 +27,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     backend = os.environ["PULUMI_BACKEND_URL"]
     backends.repair(backend, given.stack)
     backends.note(backend, given.stack)
+    refuse_damaged_databases(given.stack)
     if given.forget_creations and (unfinished := pending_creations(given.stack)):
         say(f"a run was cut short while it created {', '.join(unfinished)}: creating again")
         command = ["pulumi", "refresh", "--stack", given.stack, "--yes", "--skip-preview", "--clear-pending-creates"]
         run(command, "run `pulumi refresh` to see what is the matter")
     return 0
+
+
+def refuse_damaged_databases(stack: str) -> None:
+    """Raise ToolError that names a database of a local stack that cannot be read, and the ways out.
+
+    A server that opens one fails with a stack trace, again and again, and names neither file nor remedy.
+    """
+    for file, reason in damaged(backends.stack_folder(stack) / "data"):
+        raise ToolError(
+            f"the database {file} is damaged ({reason}): `make down STACK={stack}`, then `make restore FROM=...` "
+            f"brings back the last backup; without one, `mv '{file}' '{file}.damaged'` and run this again: `make up` "
+            "makes a new one, and what was in it is lost (docs/operations.md)"
+        )
 
 
 def pending_creations(stack: str) -> list[str]:

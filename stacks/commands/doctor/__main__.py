@@ -10,12 +10,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
+from infra.base.paths import state_dir
 from infra.cluster.kubeconfig import KubeconfigError
 from stacks.aws_settings import AwsStack
 from stacks.commands.aws_account import AccountError, AwsCli
-from stacks.commands.doctor import account, cluster, stores
+from stacks.commands.doctor import account, cluster, host, receivers, stores
 from stacks.commands.kubectl import ClusterError, Kubectl
 from stacks.settings import KubernetesStack, LocalStack, StackFileError, StackSettings, read, workload_named
 from workloads.lifecycle.operations.doctor.probes import Answer, Finding, Probe, examine, missing
@@ -34,9 +36,13 @@ def probes(
     """Everything that can be asked of a stack and one of its workloads; a kubeconfig goes into `folder`."""
     of_servers, workload = server_probes(definition), definition.name
     if isinstance(settings, LocalStack):
+        here = state_dir() / stack
         return (
             *of_servers,
             _probe("offline and online", ("mlflow_url",), lambda: stores.parity(stack, workload, None)),
+            _probe("artifact store", ("mlflow_url",), lambda: stores.objects(stack, workload, None)),
+            _probe("disk", ("mlflow_url",), lambda: host.room(here)),
+            _probe("databases", ("mlflow_url",), lambda: host.databases(here / "data")),
         )
     asked = Kubectl(outputs.get(KUBECONFIG, ""), folder)
     on_cluster = (
@@ -44,6 +50,7 @@ def probes(
         _probe("identity", (KUBECONFIG,), lambda: cluster.identity(asked, settings)),
         _probe("GPUs", (KUBECONFIG,), lambda: cluster.gpus(asked, settings)),
         _probe("offline and online", (KUBECONFIG,), lambda: stores.parity(stack, workload, asked)),
+        _probe("artifact store", (KUBECONFIG,), lambda: stores.objects(stack, workload, asked)),
     )
     if isinstance(settings, KubernetesStack):
         return (*of_servers, *on_cluster)
@@ -107,6 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", required=True)
     parser.add_argument("--outputs", default="-", metavar="FILE", help="the stack's outputs (default: standard input)")
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument(
+        "--send-test-alert", action="store_true", help="send everybody in monitoring.receivers an alert, up to 50 s"
+    )
     given = parser.parse_args(arguments)
     try:
         settings = read(given.stack)
@@ -124,6 +134,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="mlp-doctor-") as folder:
         known = probes(given.stack, workload, settings, outputs, Path(folder))
+        if given.send_test_alert:
+            people = settings.monitoring.receivers
+            tell = partial(receivers.tell, outputs, people, workload.name)
+            known = (*known, _probe("receivers", ("alertmanager_url",), tell))
         answers = examine(outputs, known)
     unasked = [
         f"{probe.name}: the stack has no {', '.join(missing(probe, outputs))}"

@@ -1,30 +1,26 @@
-"""A probe of the stores: features online are those offline. It runs where a stage runs, which knows both."""
+"""Probes of the stores, which run where a stage runs: they take objects, and features online are those offline."""
 
 import json
 import subprocess
 import sys
+from typing import Any
 
 from infra.base.paths import CHECKOUT
 from stacks.commands.kubectl import Kubectl
 from workloads.lifecycle.operations.doctor.http import NoAnswerError
 from workloads.lifecycle.operations.doctor.probes import Finding
 
-COMMAND = ("python", "-m", "workloads.lifecycle.features.parity")
+PARITY, OBJECTS = "workloads.lifecycle.features.parity", "workloads.lifecycle.operations.stores"
 SECONDS = 120
 SHOWN = 5
 
 
 def parity(stack: str, workload: str, cluster: Kubectl | None) -> Finding:
-    """Ask where a stage of the workload runs: on a cluster in its retraining service.
+    """Compare the features of sampled entities.
 
     Raises: NoAnswerError, ClusterError, ValueError for an answer that is none.
     """
-    if cluster is None:
-        said = _here([sys.executable, "-m", "tools.stage", "--stack", stack, "--workload", workload, "--", *COMMAND])
-    else:
-        service = f"deployment/{workload}-retraining"
-        said = cluster.run("exec", f"--namespace={workload}", service, "--", *COMMAND, seconds=SECONDS)
-    found = json.loads(said.strip().splitlines()[-1])
+    found = _asked(PARITY, stack, workload, cluster)
     differ = found["differ"]
     if differ:
         shown = ", ".join(map(str, differ[:SHOWN])) + (", ..." if len(differ) > SHOWN else "")
@@ -34,6 +30,29 @@ def parity(stack: str, workload: str, cluster: Kubectl | None) -> Finding:
             fix="run the nightly job: ingestion and materialization (docs/runbooks/data-quality.md)",
         )
     return Finding(status="ok", detail=f"{found['entities']} entities have the features of run {found['run']} online")
+
+
+def objects(stack: str, workload: str, cluster: Kubectl | None) -> Finding:
+    """Write and read an object, and verify the champion's bundle; raises what `parity` raises."""
+    found = _asked(OBJECTS, stack, workload, cluster)
+    if found["champion"]:
+        return Finding(
+            status="failed",
+            detail=str(found["champion"]),
+            fix="`make up` releases a model again, `make rollback` serves the one before (docs/runbooks/rollback.md)",
+        )
+    return Finding(status="ok", detail=f"{found['store']} takes objects; the champion's bundle is what was signed")
+
+
+def _asked(module: str, stack: str, workload: str, cluster: Kubectl | None) -> dict[str, Any]:
+    """The JSON that a module prints where a stage of the workload runs: on a cluster in its retraining service."""
+    command = ("python", "-m", module)
+    if cluster is None:
+        said = _here([sys.executable, "-m", "tools.stage", "--stack", stack, "--workload", workload, "--", *command])
+    else:
+        service = f"deployment/{workload}-retraining"
+        said = cluster.run("exec", f"--namespace={workload}", service, "--", *command, seconds=SECONDS)
+    return dict(json.loads(said.strip().splitlines()[-1]))
 
 
 def _here(command: list[str]) -> str:
@@ -48,7 +67,7 @@ def _here(command: list[str]) -> str:
             timeout=SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise NoAnswerError(f"`{' '.join(COMMAND)}` took longer than {SECONDS} s") from None
+        raise NoAnswerError(f"`{' '.join(command)}` took longer than {SECONDS} s") from None
     if done.returncode != 0:
         raise NoAnswerError((done.stderr.strip() or done.stdout.strip()).splitlines()[-1])
     return done.stdout

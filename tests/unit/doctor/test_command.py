@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from infra.base.paths import state_dir
 from stacks.commands.doctor import __main__ as doctor
 from stacks.commands.doctor import stores
 from stacks.commands.kubectl import ClusterError
@@ -15,14 +16,19 @@ from workloads.loan_default.definition import LOAN_DEFAULT
 
 PROBES = probes(LOAN_DEFAULT)
 SERVERS = len(PROBES)
+OF_LOCAL = 4
+"""Probes of this machine and of its stores, beside those of the servers."""
 AGREE = '{"run": "20260101T000000", "entities": 50, "differ": []}'
+OBJECTS = '{"store": "s3://mlplatform", "champion": ""}'
 
 
 @pytest.fixture
-def agreeing(monkeypatch):
-    """Stores whose answer a test may change."""
-    said = {"text": AGREE}
-    monkeypatch.setattr(stores, "_here", lambda _command: said["text"])
+def agreeing(monkeypatch, tmp_path):
+    """Stores whose answer a test may change, and a stack with a folder."""
+    said = {"text": AGREE, "objects": OBJECTS}
+    monkeypatch.setattr(stores, "_here", lambda command: said["objects" if command[-1] == stores.OBJECTS else "text"])
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (state_dir() / "local").mkdir(parents=True)
     return said
 
 
@@ -43,7 +49,7 @@ def run(tmp_path, agreeing, capsys):
 def test_a_healthy_platform_exits_with_zero(run, platform):
     code, printed = run(platform() | {"count": 3})
     assert code == 0
-    assert f"all {SERVERS + 1} probes found their part at work" in printed
+    assert f"all {SERVERS + OF_LOCAL} probes found their part at work" in printed
     assert "50 entities have the features of run 20260101T000000 online" in printed
 
 
@@ -51,7 +57,7 @@ def test_one_that_failed_exits_with_one(run, platform):
     code, printed = run(platform(policy={}))
     assert code == 1
     assert "FAIL  release policy" in printed
-    assert f"{SERVERS} of {SERVERS + 1} probes found their part at work, 1 failed" in printed
+    assert f"{SERVERS + OF_LOCAL - 1} of {SERVERS + OF_LOCAL} probes found their part at work, 1 failed" in printed
     assert printed.startswith("FAIL")
 
 
@@ -61,6 +67,20 @@ def test_entities_with_other_features_online_are_named(run, platform, agreeing):
     assert code == 1
     assert "2 of 50 entities have other features online than offline: 7, 1001" in printed
     assert "docs/runbooks/data-quality.md" in printed
+
+
+def test_champion_that_cannot_be_served_is_named(run, platform, agreeing):
+    agreeing["objects"] = '{"store": "s3://mlplatform", "champion": "the champion, version 3, has no bundle"}'
+    code, printed = run(platform())
+    assert code == 1
+    assert "the champion, version 3, has no bundle" in printed
+    assert "docs/runbooks/rollback.md" in printed
+
+
+def test_test_alert_that_nobody_would_get_is_a_warning(run, platform):
+    code, printed = run(platform(), "--send-test-alert")
+    assert code == 0
+    assert "nobody is told of alerts" in printed
 
 
 def test_stores_that_cannot_be_compared_say_why(monkeypatch):
@@ -76,7 +96,7 @@ def test_a_part_that_the_stack_has_no_server_for_is_said_and_not_asked(run, plat
     code, printed = run(outputs)
     assert code == 0
     assert "-     pipelines: the stack has no pipelines_url" in printed
-    assert f"all {SERVERS} probes" in printed
+    assert f"all {SERVERS + OF_LOCAL - 1} probes" in printed
 
 
 def test_a_cluster_that_cannot_be_asked_is_unknown_and_no_success(run, platform, monkeypatch):
@@ -88,7 +108,7 @@ def test_a_cluster_that_cannot_be_asked_is_unknown_and_no_success(run, platform,
     assert code == 1
     assert "????  admission" in printed
     assert "Unable to connect to the server: EOF" in printed
-    assert "4 could not be asked" in printed
+    assert "5 could not be asked" in printed
 
 
 def test_the_command_speaks_json(run, platform):
@@ -114,6 +134,6 @@ def test_every_stack_is_asked_of_what_it_stands_on(tmp_path):
         - {p.name for p in PROBES}
         for stack in ("local", "dev", "prod")
     }
-    assert names["local"] == {"offline and online"}
-    assert names["dev"] == names["local"] | {"admission", "identity", "GPUs"}
+    assert names["local"] == {"offline and online", "artifact store", "disk", "databases"}
+    assert names["dev"] == names["local"] - {"disk", "databases"} | {"admission", "identity", "GPUs"}
     assert names["prod"] == names["dev"] | {"roles of pods", "quotas"}

@@ -23,6 +23,35 @@ def test_a_failure_names_the_command_its_last_line_and_the_way_out():
         run(failing, "set a proxy", name="the download")
 
 
+UV = """error: Request failed after 3 retries
+  Caused by: Failed to fetch: `https://example.org/simple/feast/`
+  Caused by: client error (Connect)
+  Caused by: invalid peer certificate: UnknownIssuer
+
+hint: consider `--system-certs`
+"""
+RESOLUTION = """  \N{MULTIPLICATION SIGN} Failed to build `numpy==1.0`
+  ├─▶ The build backend returned an error
+  ╰─▶ gcc: not found
+      help: `numpy` was included because of `feast`
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (UV, "Request failed after 3 retries: invalid peer certificate: UnknownIssuer"),
+        (RESOLUTION, "Failed to build `numpy==1.0`: gcc: not found"),
+        ("error: no such file\nhint: look again", "error: no such file"),
+        ("hint: look again", "exit code 1"),
+    ],
+)
+def test_failure_shows_the_cause_and_not_the_hint_behind_it(said, cause):
+    with pytest.raises(ToolError) as raised:
+        console.run([sys.executable, "-c", f"import sys; sys.stderr.write({said!r}); sys.exit(1)"], name="uv")
+    assert str(raised.value) == f"uv failed ({cause})"
+
+
 def test_a_silent_failure_is_told_by_its_exit_code():
     with pytest.raises(ToolError, match=r"failed \(exit code 7\)$"):
         run(python("raise SystemExit(7)"))

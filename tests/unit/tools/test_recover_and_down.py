@@ -242,3 +242,18 @@ def test_down_forgets_the_backend_once_the_stack_is_gone(state, monkeypatch):
     stacks(state, "local")
     down.main(["--stack", "local"])
     assert not (state / "local.backend").exists()
+
+
+def test_damaged_database_stops_the_update_with_both_ways_out(state):
+    stacks(state, "local")
+    pending(state)
+    file = state / "local" / "data" / "database" / "tracking-database" / "tracking-database.db"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"\xff" * 4096)
+    with pytest.raises(ToolError) as refused:
+        recover.main(["--stack", "local", "--forget-creations"])
+    assert f"the database {file} is damaged (file is not a database)" in str(refused.value)
+    assert "make restore" in str(refused.value)
+    assert f"mv '{file}'" in str(refused.value)
+    file.unlink()
+    assert recover.main(["--stack", "local", "--forget-creations"]) == 0

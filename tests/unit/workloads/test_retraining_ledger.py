@@ -231,3 +231,10 @@ def test_a_release_that_was_killed_loses_the_place(url, ledger, monkeypatch):
 def test_a_database_that_is_down_is_one_line_that_names_the_variable(tmp_path):
     with pytest.raises(WorkloadError, match="RETRAIN_DATABASE"):
         Ledger(f"sqlite:///{tmp_path}/missing/retraining.db")
+
+
+def test_damaged_ledger_is_told_from_one_that_does_not_answer(tmp_path):
+    file = tmp_path / "retraining.db"
+    file.write_bytes(b"\xff" * 4096)
+    with pytest.raises(WorkloadError, match=r"is damaged: .*file is not a database; `make doctor` names the file"):
+        Ledger(f"sqlite:///{file}")

@@ -26,6 +26,9 @@ BUSY_SECONDS = 10
 """How long a statement waits for a lock. Postgres also ends a session that stays idle in a transaction for as long:
 a replica that is suspended there must not keep its locks."""
 
+_DAMAGED = ("file is not a database", "database disk image is malformed")
+"""What SQLite says. Source: https://www.sqlite.org/rescode.html"""
+
 _METADATA = sa.MetaData()
 
 RETRAINS = sa.Table(
@@ -135,8 +138,14 @@ def outages_named() -> Iterator[None]:
 
 
 def down(error: SQLAlchemyError) -> WorkloadError:
-    """One sentence about a database that does not answer."""
-    return WorkloadError(f"the retraining ledger (RETRAIN_DATABASE) does not answer: {str(error).splitlines()[0]}")
+    """One sentence about a database that does not answer, or that is damaged."""
+    said = str(error).splitlines()[0]
+    if any(text in said for text in _DAMAGED):
+        return WorkloadError(
+            f"the retraining ledger (RETRAIN_DATABASE) is damaged: {said}; `make doctor` names the file, "
+            "docs/operations.md says how it is restored"
+        )
+    return WorkloadError(f"the retraining ledger (RETRAIN_DATABASE) does not answer: {said}")
 
 
 def _fast_sqlite(connection: Any, _record: object) -> None:
