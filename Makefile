@@ -37,6 +37,9 @@ WORKLOADS = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.envi
 
 ACTIONLINT = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.tools_dir(module="actionlint"))')/bin/actionlint
 
+# Distributions of their own in this repository: simulated providers and pytest plugins.
+DISTRIBUTIONS = simulated_pulumi pytest_pulumi pytest_pulumi_kubernetes
+
 # Runs a command about STACK on the real engine with simulated providers; BASE=revision compares with that one.
 SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.simulated --stack $(STACK) $(if $(BASE),--base $(BASE)) --
 
@@ -204,7 +207,7 @@ check: ## [develop] format, lint, types, and which package may import which
 	$(WITH) opa check --strict policies/lib policies/rules policies/release policies/gate.rego
 	$(WITH) sh -c 'opa fmt --fail --diff $$(git ls-files "policies/*.rego")'
 	$(INFRA)/mypy infra stacks tools policies
-	MYPYPATH=tests/pytest_pulumi/src $(INFRA)/mypy -p pytest_pulumi
+	MYPYPATH=tools/simulated_pulumi/src:tests/pytest_pulumi/src:tests/pytest_pulumi_kubernetes/src $(INFRA)/mypy $(DISTRIBUTIONS:%=-p %)
 	"$(WORKLOADS)/mypy" workloads --exclude '(component|stack_settings|dashboards)\.py'  # the first line has checked it, where Pulumi's SDK is
 	$(INFRA)/lint-imports
 	"$(ACTIONLINT)"
@@ -238,9 +241,9 @@ docs: ## [develop] build the documents as a site, which needs no network, into t
 	@$(PYTHON) -m tools.install docs
 	"$(DOCS)/mkdocs" build --quiet --config-file mkdocs.yml --site-dir "$(abspath $(or $(REPORT),dist/site))"
 
-wheel: ## [develop] build the pytest plugin's wheel into the folder REPORT
+wheel: ## [develop] build the wheels of the pytest plugins and of the simulated providers into the folder REPORT
 	@$(PYTHON) -m tools.install infra
-	$(INFRA)/python -m pip wheel --quiet --no-deps --wheel-dir "$(or $(REPORT),dist)" ./tests/pytest_pulumi
+	$(INFRA)/python -m pip wheel --quiet --no-deps --wheel-dir "$(or $(REPORT),dist)" ./tools/simulated_pulumi ./tests/pytest_pulumi ./tests/pytest_pulumi_kubernetes
 
 lock: ## [develop] renew requirements/*.txt from requirements/*.in
 	@$(PYTHON) -m tools.lock

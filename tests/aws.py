@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 from pytest_pulumi import SecretValue
-from pytest_pulumi.providers import Aws, Computed, Kubernetes, Random
+from simulated_pulumi.providers import Aws, Computed, Kubernetes, Random
 
 from infra.aws.account import Account
 

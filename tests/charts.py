@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_pulumi.graph import Graph
-from pytest_pulumi.kube import KubeTools
-from pytest_pulumi.kube.crds import CRDS, Archived, load
+from pytest_pulumi_kubernetes import KubeTools
+from pytest_pulumi_kubernetes.crds import CRDS, Archived, load
+from simulated_pulumi.graph import Graph
 
 from infra.kube import charts
 from infra.kube.charts import Chart

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from pytest_pulumi import SecretValue
-from pytest_pulumi.facts import Facts
-from pytest_pulumi.kube import KubeTools
+from pytest_pulumi_kubernetes import KubeTools
+from simulated_pulumi.facts import Facts
 
 from infra.base import paths
 from tools import install

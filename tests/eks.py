@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from pytest_pulumi.kube import ControlPlane, KubeTools
-from pytest_pulumi.kube.client import ApiError, Object, UnreachableError
-from pytest_pulumi.kube.cloud import PROVISIONER
-from pytest_pulumi.kube.control_plane import Options
-from pytest_pulumi.kube.nodes import GPU, Node
-from pytest_pulumi.providers import Aws
+from pytest_pulumi_kubernetes import ControlPlane, KubeTools
+from pytest_pulumi_kubernetes.client import ApiError, Object, UnreachableError
+from pytest_pulumi_kubernetes.cloud import PROVISIONER
+from pytest_pulumi_kubernetes.control_plane import Options
+from pytest_pulumi_kubernetes.nodes import GPU, Node
+from simulated_pulumi.providers import Aws
 
 from infra.gpu_node_pool.gpu_types import GPU_TYPES
 from stacks.commands.preflight import vcpus

@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 from pytest_pulumi.engine import Stack
-from pytest_pulumi.providers import Aws, Kubernetes, SimulatedProvider
-from pytest_pulumi.providers.faults import CHANGES
 from pytest_pulumi.result import OperationError
+from simulated_pulumi.providers import Aws, Kubernetes, SimulatedProvider
+from simulated_pulumi.providers.faults import CHANGES
 
 from infra.base.aws_types import STACK_TAG
 from stacks.commands import adopt

@@ -4,8 +4,8 @@ import subprocess
 from typing import Any
 
 import yaml
-from pytest_pulumi.kube import KubeTools
-from pytest_pulumi.kube.gatekeeper import MODULE, NAMESPACE
+from pytest_pulumi_kubernetes import KubeTools
+from pytest_pulumi_kubernetes.gatekeeper import MODULE, NAMESPACE
 
 from infra.admission.kubernetes import values
 from infra.admission.settings import GatekeeperSettings

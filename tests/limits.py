@@ -7,7 +7,7 @@ Source: https://kubernetes.io/docs/concepts/policy/limit-range/
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_pulumi.graph import Graph
+from simulated_pulumi.graph import Graph
 
 from tests.clusters import POD_OWNERS
 

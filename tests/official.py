@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pytest_pulumi.engine import Stack
-from pytest_pulumi.providers import SimulatedProvider
+from simulated_pulumi.providers import SimulatedProvider
 
 from tools import provider_plugin
 

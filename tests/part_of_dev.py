@@ -8,8 +8,8 @@ import pulumi
 import pulumi_kubernetes
 import pulumi_random
 from pytest_pulumi.engine import Stack
-from pytest_pulumi.kube import ControlPlane, KServe
-from pytest_pulumi.providers import KubernetesApi, Random
+from pytest_pulumi_kubernetes import ControlPlane, KServe, KubernetesApi
+from simulated_pulumi.providers import Random
 
 from infra import cluster, online_store, serving
 from infra.base.paths import CHECKOUT

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pytest_pulumi import runner
-from pytest_pulumi.facts import Facts
-from pytest_pulumi.graph import Graph
+from simulated_pulumi import runner
+from simulated_pulumi.facts import Facts
+from simulated_pulumi.graph import Graph
 
 from infra.base.paths import CHECKOUT
 from stacks import composition

@@ -7,8 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pytest_pulumi.providers import Kubernetes, Random, SimulatedProvider
 from pytest_pulumi.result import Result
+from simulated_pulumi.providers import Kubernetes, Random, SimulatedProvider
 
 KEPT_BY_AWS = {
     ("aws:elasticache/user:User", "passwords"),

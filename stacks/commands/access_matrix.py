@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 from pulumi_aws import iam
-from pytest_pulumi.facts import Facts
-from pytest_pulumi.graph import Graph, Resource
-from pytest_pulumi.providers import Aws, Computed, Kubernetes, Random
-from pytest_pulumi.runner import run
+from simulated_pulumi.facts import Facts
+from simulated_pulumi.graph import Graph, Resource
+from simulated_pulumi.providers import Aws, Computed, Kubernetes, Random
+from simulated_pulumi.runner import run
 
 from infra.base import images
 from infra.base.paths import CHECKOUT

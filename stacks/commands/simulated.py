@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pytest_pulumi import SecretValue
-from pytest_pulumi.backend import TemporaryBackend
-from pytest_pulumi.project import copy_project
-from pytest_pulumi.providers import Aws, Kubernetes, Random, SimulatedProvider, simulate
-from pytest_pulumi.providers.base import Planned
+from simulated_pulumi import SecretValue
+from simulated_pulumi.backend import TemporaryBackend
+from simulated_pulumi.project import copy_project
+from simulated_pulumi.providers import Aws, Kubernetes, Random, SimulatedProvider, simulate
+from simulated_pulumi.providers.base import Planned
 
 from infra.base import images
 from infra.base.paths import CHECKOUT

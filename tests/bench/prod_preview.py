@@ -33,8 +33,8 @@ def declared():
     """CPU seconds of the program's own thread while it declares the stack, its imports done."""
     from functools import partial
 
-    from pytest_pulumi import runner
-    from pytest_pulumi.facts import Facts
+    from simulated_pulumi import runner
+    from simulated_pulumi.facts import Facts
 
     from stacks import composition
     from tests import prod

@@ -1,8 +1,8 @@
 """The simulated AWS against `createOnlyProperties` of AWS's resource schemas: a change of which input replaces."""
 
 import pytest
-from pytest_pulumi.providers import Aws, diff, schema
-from pytest_pulumi.providers.base import Planned
+from simulated_pulumi.providers import Aws, diff, schema
+from simulated_pulumi.providers.base import Planned
 
 from stacks.commands.validate import judging
 from stacks.commands.validate.judges import translate

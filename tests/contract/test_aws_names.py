@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from pytest_pulumi.providers.aws_tables import NAME_PATTERNS
+from simulated_pulumi.providers.aws_tables import NAME_PATTERNS
 
 from tests.validators import NAME_PROPERTIES, name_rule
 

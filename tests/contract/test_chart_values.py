@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from pytest_pulumi.kube.crds import CRDS, Archived
+from pytest_pulumi_kubernetes.crds import CRDS, Archived
 
 from tests.charts import SOURCES, releases, unpacked
 

@@ -1,7 +1,7 @@
 """Official charts, rendered with the values of dev and prod, at a real API server in namespaces as the stacks make."""
 
 import pytest
-from pytest_pulumi.kube.client import ApiError
+from pytest_pulumi_kubernetes.client import ApiError
 
 from infra.controllers.namespace import CONTAINER
 from tests.charts import SOURCES, releases, rendered

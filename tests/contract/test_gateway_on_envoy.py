@@ -13,7 +13,7 @@ import time
 import urllib.request
 
 import pytest
-from pytest_pulumi.kube.certificates import Authority
+from pytest_pulumi_kubernetes.certificates import Authority
 
 from tests import prod
 from tests.gateways import aws_gateway

@@ -9,8 +9,8 @@ import tomllib
 import pulumi
 import pulumi_kubernetes as k8s
 import pytest
-from pytest_pulumi.providers import KubernetesApi
 from pytest_pulumi.result import OperationError
+from pytest_pulumi_kubernetes import KubernetesApi
 
 from infra.base.paths import CHECKOUT
 from tests import official

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 import yaml
-from pytest_pulumi.kube.crds import CRDS
+from pytest_pulumi_kubernetes.crds import CRDS
 
 from infra import controllers
 from infra.controllers.settings import OfficialChartsSettings

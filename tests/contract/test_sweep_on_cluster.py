@@ -5,7 +5,7 @@ import os
 
 import pytest
 import yaml
-from pytest_pulumi.kube.crds import is_established
+from pytest_pulumi_kubernetes.crds import is_established
 
 from infra.base.paths import CHECKOUT
 from stacks.commands.sweep import on_cluster

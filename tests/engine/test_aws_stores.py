@@ -7,10 +7,10 @@ from itertools import zip_longest
 
 import pytest
 from pytest_pulumi import EngineError
-from pytest_pulumi.backend import TemporaryBackend
 from pytest_pulumi.command import NoEngineError, find_cli
 from pytest_pulumi.engine import Stack
-from pytest_pulumi.providers import Kubernetes, Random
+from simulated_pulumi.backend import TemporaryBackend
+from simulated_pulumi.providers import Kubernetes, Random
 
 from infra.artifact_store.settings import S3Settings
 from infra.database.settings import RdsPostgresSettings

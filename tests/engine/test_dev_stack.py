@@ -1,7 +1,7 @@
 """The dev stack on the real engine, its cluster simulated in memory: from the first `up` to the last deletion."""
 
 import pytest
-from pytest_pulumi.providers import Kubernetes, Random, SimulatedProvider
+from simulated_pulumi.providers import Kubernetes, Random, SimulatedProvider
 
 from tests import dev, edits, prod
 from tests.dev import program

@@ -3,8 +3,8 @@
 import pulumi
 import pulumi_kubernetes
 import pytest
-from pytest_pulumi.providers import KubernetesApi
 from pytest_pulumi.result import OperationError
+from pytest_pulumi_kubernetes import KubernetesApi
 
 from infra import compute
 from infra.base.paths import CHECKOUT

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 import yaml
-from pytest_pulumi.backend import TemporaryBackend
-from pytest_pulumi.providers import Aws, simulate
+from simulated_pulumi.backend import TemporaryBackend
+from simulated_pulumi.providers import Aws, simulate
 
 from policies.catalogue import FOLDER, PACK
 

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from pytest_pulumi.backend import TemporaryBackend
 from pytest_pulumi.command import NoEngineError, find_cli
 from pytest_pulumi.engine import Stack
-from pytest_pulumi.providers import Kubernetes, Random
 from pytest_pulumi.result import OperationError
+from simulated_pulumi.backend import TemporaryBackend
+from simulated_pulumi.providers import Kubernetes, Random
 
 from policies import catalogue
 from stacks.commands.holdings import holdings, refusals

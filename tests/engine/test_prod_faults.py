@@ -1,7 +1,7 @@
 """A run that was cut short on AWS is mended by the next `make up`; the whole matrix is in `tests/soak`."""
 
 import pytest
-from pytest_pulumi.providers import Kubernetes, Random
+from simulated_pulumi.providers import Kubernetes, Random
 
 from tests import faults
 from tests.aws import simulated

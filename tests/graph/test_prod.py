@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 from pulumi_aws import ec2, eks, iam, kms, rds, s3, vpc
-from pytest_pulumi.providers.aws_tables import NAMES
+from simulated_pulumi.providers.aws_tables import NAMES
 
 from infra.base import paths
 from infra.identity.aws import ROLE_ANNOTATION

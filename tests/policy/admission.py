@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pytest_pulumi.kube import ApiError, Client, ControlPlane, Gatekeeper
-from pytest_pulumi.kube.kubeconfig import tls
+from pytest_pulumi_kubernetes import ApiError, Client, ControlPlane, Gatekeeper
+from pytest_pulumi_kubernetes.kubeconfig import tls
 
 from infra.admission.settings import GatekeeperSettings
 from infra.kube.objects import JUDGED

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from pytest_pulumi.kube import MissingToolError
+from pytest_pulumi_kubernetes import MissingToolError
 
 from infra.base import paths
 from policies import catalogue, interpreter, samples

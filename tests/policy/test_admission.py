@@ -1,7 +1,7 @@
 """Samples at the real Gatekeeper, through a real API server; those of every rule are tried by `make soak`."""
 
 import pytest
-from pytest_pulumi.kube import MissingToolError
+from pytest_pulumi_kubernetes import MissingToolError
 
 from infra.kube.objects import UNJUDGED
 

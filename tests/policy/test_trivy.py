@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from pytest_pulumi.kube import MissingToolError
+from pytest_pulumi_kubernetes import MissingToolError
 
 from infra.base.paths import CHECKOUT
 from policies import catalogue, kinds, opa

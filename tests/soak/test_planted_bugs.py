@@ -32,6 +32,9 @@ def copy(tmp_path_factory):
     return folder
 
 
+DISTRIBUTIONS = ("tools/simulated_pulumi", "tests/pytest_pulumi", "tests/pytest_pulumi_kubernetes")
+
+
 def run(folder, tests):
     """The exit code of pytest for tests of a copy, and what it printed."""
     workloads = tests[0].startswith("tests/unit/workloads")
@@ -40,7 +43,7 @@ def run(folder, tests):
     root = folder / plugin if tests[0].startswith(plugin) else folder
     confined = ["--confcutdir", "tests/unit/workloads"] if workloads else []
     environ = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(folder), str(folder / plugin / "src")]),
+        "PYTHONPATH": os.pathsep.join(map(str, (folder, *(folder / each / "src" for each in DISTRIBUTIONS)))),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     environ.pop("MLPLATFORM_STRICT", None)

@@ -1,7 +1,7 @@
 """The whole prod stack comes up, is released and goes, on the real engine; AWS and the cluster are simulated."""
 
 import pytest
-from pytest_pulumi.providers import Kubernetes, Random
+from simulated_pulumi.providers import Kubernetes, Random
 
 from stacks.commands.holdings import holdings, refusals
 from tests import edits, prod

@@ -7,7 +7,7 @@ printed, one line for each edit.
 import sys
 
 import pytest
-from pytest_pulumi.providers import Kubernetes, Random
+from simulated_pulumi.providers import Kubernetes, Random
 
 from tests import edits, prod
 from tests.aws import simulated

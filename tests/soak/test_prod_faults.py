@@ -7,7 +7,7 @@ one while it is changed; after each, one `make up` must leave neither orphans no
 import random
 
 import pytest
-from pytest_pulumi.providers import Kubernetes, Random
+from simulated_pulumi.providers import Kubernetes, Random
 
 from tests import faults
 from tests.aws import simulated

@@ -8,7 +8,7 @@ import json
 import sys
 
 import pytest
-from pytest_pulumi.providers import Aws, Kubernetes, Random
+from simulated_pulumi.providers import Aws, Kubernetes, Random
 
 from stacks.commands import simulated
 from tests import prod, secrets

@@ -4,7 +4,8 @@ from graphlib import CycleError, TopologicalSorter
 
 import grimp
 
-PACKAGES = ("infra", "policies", "stacks", "tools", "workloads")
+PLUGINS = ("pytest_pulumi", "pytest_pulumi_kubernetes", "simulated_pulumi")
+PACKAGES = ("infra", "policies", "stacks", "tools", "workloads", *PLUGINS)
 
 
 def circle(graph: grimp.ImportGraph) -> list[str]:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_pulumi import SecretValue, runner
-from pytest_pulumi.facts import Asked, Facts, Outputs
-from pytest_pulumi.providers import Aws, Kubernetes, Random, SimulatedProvider
-from pytest_pulumi.providers.base import Planned
+from simulated_pulumi import SecretValue, runner
+from simulated_pulumi.facts import Asked, Facts, Outputs
+from simulated_pulumi.providers import Aws, Kubernetes, Random, SimulatedProvider
+from simulated_pulumi.providers.base import Planned
 
 from infra.base.aws_types import dns_suffix_of, partition_of
 from stacks import composition

@@ -34,8 +34,8 @@ def program():
         last = Bucket(f"b{number}", options, tags={"n": str(number)}, source=last.id if last and number % 5 else None)
 
 def with_plugin():
-    from pytest_pulumi.facts import Facts
-    from pytest_pulumi.runner import run
+    from simulated_pulumi.facts import Facts
+    from simulated_pulumi.runner import run
     facts = Facts(timeout_seconds=300)
     def once():
         assert len(run(program, facts).resources) == COUNT

@@ -9,11 +9,11 @@ from typing import ClassVar
 import fakes
 import pulumi
 import pytest
+from simulated_pulumi.project import plain_config
+from simulated_pulumi.providers import Planned, SimulatedProvider
 
 from pytest_pulumi import SecretValue
 from pytest_pulumi.command import HOST, Command, find_cli
-from pytest_pulumi.project import plain_config
-from pytest_pulumi.providers import Planned, SimulatedProvider
 from pytest_pulumi.result import OperationError
 
 pytestmark = pytest.mark.engine

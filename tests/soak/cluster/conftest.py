@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_pulumi.kube import Gatekeeper, KServe
-from pytest_pulumi.providers import KubernetesApi, Random
+from pytest_pulumi_kubernetes import Gatekeeper, KServe, KubernetesApi
+from simulated_pulumi.providers import Random
 
 from stacks.settings import StackSettings
 from tests import dev as dev_stack

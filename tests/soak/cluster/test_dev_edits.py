@@ -4,9 +4,9 @@ Edits that can stand together are one `up`, so that it is not told of each alone
 """
 
 import pytest
-from pytest_pulumi.kube import kubeconfig
-from pytest_pulumi.kube.cloud import STORAGE_CLASSES
 from pytest_pulumi.result import OperationError
+from pytest_pulumi_kubernetes import kubeconfig
+from pytest_pulumi_kubernetes.cloud import STORAGE_CLASSES
 
 from tests import dev as dev_stack
 from tests import edits

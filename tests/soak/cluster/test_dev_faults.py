@@ -5,9 +5,8 @@ import time
 
 import pytest
 from pytest_pulumi import EngineError
-from pytest_pulumi.kube import ControlPlane
-from pytest_pulumi.providers import objects
 from pytest_pulumi.result import OperationError
+from pytest_pulumi_kubernetes import ControlPlane, objects
 
 from infra.namespaces.settings import Quota
 from tests.part_of_dev import kserve, program, stack

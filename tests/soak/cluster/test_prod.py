@@ -6,8 +6,8 @@ Charts are recorded and their insides unproven; of Kubeflow Pipelines there is w
 import sys
 
 import pytest
-from pytest_pulumi.kube import Gatekeeper, KServe
-from pytest_pulumi.providers import KubernetesApi, Random
+from pytest_pulumi_kubernetes import Gatekeeper, KServe, KubernetesApi
+from simulated_pulumi.providers import Random
 
 from infra.cluster.settings import ExistingClusterSettings
 from stacks.commands.sweep import Cluster

@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 import yaml
-from pytest_pulumi.kube import MissingToolError
+from pytest_pulumi_kubernetes import MissingToolError
 
 from infra import admission
 from infra.admission.settings import GatekeeperSettings

@@ -41,8 +41,8 @@ LEFT_OUT = (
 
 GRAPH = """
 import json, sys
-from pytest_pulumi.facts import Facts
-from pytest_pulumi.runner import run
+from simulated_pulumi.facts import Facts
+from simulated_pulumi.runner import run
 from stacks.commands import reference, schema
 from tests import conftest, dev
 from tests.graph import test_local

@@ -57,7 +57,7 @@ def test_every_test_belongs_to_exactly_one_suite():
 def test_folders_left_out_of_a_suite_have_a_suite_of_their_own():
     table = suites.load(TABLE)
     ignored = {each.partition("=")[2] for suite in table for each in suite.arguments if each.startswith("--ignore=")}
-    own = {os.path.normpath(f"{suite.folder}/{suite.arguments[-1]}") for suite in table}
+    own = {os.path.normpath(f"{suite.folder}/{each}") for suite in table for each in suite.arguments}
     assert {folder for folder in ignored if not {folder, f"{folder}/tests"} & own} == set()
 
 

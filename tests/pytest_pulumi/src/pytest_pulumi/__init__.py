@@ -9,34 +9,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_pulumi.errors import (
+    from simulated_pulumi.errors import (
         CheckError,
-        EngineError,
-        GoldenError,
         HungError,
         PulumiTestError,
         SelectionError,
         UnknownInvokeError,
     )
-    from pytest_pulumi.facts import CHECKS, Asked, Facts
-    from pytest_pulumi.graph import Graph, Invoke, Resource
+    from simulated_pulumi.facts import CHECKS, Asked, Facts
+    from simulated_pulumi.graph import Graph, Invoke, Resource
+    from simulated_pulumi.values import UNKNOWN, Asset, Reference, SecretValue
+
+    from pytest_pulumi.engine import Stack
+    from pytest_pulumi.errors import EngineError, GoldenError
     from pytest_pulumi.plugin import Runner
-    from pytest_pulumi.values import UNKNOWN, Asset, Reference, SecretValue
+    from pytest_pulumi.result import OperationError, Result, Step
 
 _HOMES = {
-    "errors": (
+    "pytest_pulumi.engine": ("Stack",),
+    "pytest_pulumi.errors": ("EngineError", "GoldenError"),
+    "pytest_pulumi.plugin": ("Runner",),
+    "pytest_pulumi.result": ("OperationError", "Result", "Step"),
+    "simulated_pulumi": (
+        "CHECKS",
+        "UNKNOWN",
+        "Asked",
+        "Asset",
         "CheckError",
-        "EngineError",
-        "GoldenError",
+        "Facts",
+        "Graph",
         "HungError",
+        "Invoke",
         "PulumiTestError",
+        "Reference",
+        "Resource",
+        "SecretValue",
         "SelectionError",
         "UnknownInvokeError",
     ),
-    "facts": ("CHECKS", "Asked", "Facts"),
-    "graph": ("Graph", "Invoke", "Resource"),
-    "plugin": ("Runner",),
-    "values": ("UNKNOWN", "Asset", "Reference", "SecretValue"),
 }
 
 __all__ = [
@@ -51,12 +61,16 @@ __all__ = [
     "Graph",
     "HungError",
     "Invoke",
+    "OperationError",
     "PulumiTestError",
     "Reference",
     "Resource",
+    "Result",
     "Runner",
     "SecretValue",
     "SelectionError",
+    "Stack",
+    "Step",
     "UnknownInvokeError",
 ]
 
@@ -64,5 +78,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for module, names in _HOMES.items():
         if name in names:
-            return getattr(importlib.import_module(f"pytest_pulumi.{module}"), name)
+            return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'pytest_pulumi' has no attribute {name!r}")

@@ -18,7 +18,7 @@ from semver import VersionInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pytest_pulumi.backend import TemporaryBackend
+    from simulated_pulumi.backend import TemporaryBackend
 
 HOST: Final = "pulumi-language-python"
 _PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV")

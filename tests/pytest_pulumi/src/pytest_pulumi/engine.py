@@ -16,21 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pulumi import automation
+from simulated_pulumi.errors import PulumiTestError
+from simulated_pulumi.project import copy_project
+from simulated_pulumi.providers.server import attached, serving
+from simulated_pulumi.values import SecretValue
 
 from pytest_pulumi.command import HOST, Command, NoEngineError, TimeLimitError
-from pytest_pulumi.errors import PulumiTestError
 from pytest_pulumi.initiated import initiate
-from pytest_pulumi.project import copy_project
-from pytest_pulumi.providers.server import attached, serving
 from pytest_pulumi.result import OperationError, Result, result_of, shown_outputs
-from pytest_pulumi.values import SecretValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_pulumi.backend import TemporaryBackend
+    from simulated_pulumi.backend import TemporaryBackend
+    from simulated_pulumi.providers.base import SimulatedProvider
+
     from pytest_pulumi.command import Cli
-    from pytest_pulumi.providers.base import SimulatedProvider
     from pytest_pulumi.result import Step
 
 _TAIL_LINES: Final = 30

@@ -12,7 +12,7 @@ from pytest_pulumi.errors import GoldenError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_pulumi.graph import Graph
+    from simulated_pulumi.graph import Graph
 
 
 _DIGITS = 12

@@ -14,8 +14,7 @@ import yaml
 
 if TYPE_CHECKING:
     from pulumi.automation import LocalWorkspace
-
-    from pytest_pulumi.backend import TemporaryBackend
+    from simulated_pulumi.backend import TemporaryBackend
 
 
 @dataclass(frozen=True)

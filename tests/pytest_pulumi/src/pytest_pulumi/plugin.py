@@ -10,13 +10,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from simulated_pulumi.facts import Answer, Facts, Outputs
+    from simulated_pulumi.graph import Graph
+
     from pytest_pulumi.command import Cli
     from pytest_pulumi.engine import Stack
-    from pytest_pulumi.facts import Answer, Facts, Outputs
     from pytest_pulumi.golden import Golden
-    from pytest_pulumi.graph import Graph
-    from pytest_pulumi.kube import ControlPlane, Gatekeeper, KServe, KubeTools
-    from pytest_pulumi.kube.control_plane import Options
 
 
 _REQUIRE = "PULUMI_REQUIRE_ENGINE"
@@ -35,7 +34,7 @@ class Runner:
         With `preview`, ids and computed outputs are unknown, as before the first update.
         """
         __tracebackhide__ = True
-        from pytest_pulumi.runner import run  # noqa: PLC0415  (Pulumi takes a second to import)
+        from simulated_pulumi.runner import run  # noqa: PLC0415  (Pulumi takes a second to import)
 
         return run(program, self.facts, preview=preview)
 
@@ -52,12 +51,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("pulumi_allow", "checks of pulumi_run that are off in every test", type="args", default=[])
     parser.addini("pulumi_timeout", "seconds that a program may take in pulumi_run", default="30")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files of the control plane last: until the session ends, it keeps a tenth of a core busy."""
-    late = {item.path for item in items if "kube_apiserver" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: item.path in late)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -106,7 +99,7 @@ def pulumi_outputs() -> Mapping[str, Outputs]:
 @pytest.fixture
 def pulumi_facts(request: pytest.FixtureRequest) -> Facts:
     """Gather the fixtures above, the markers and the ini file into the surroundings of one run."""
-    from pytest_pulumi.facts import Facts  # noqa: PLC0415
+    from simulated_pulumi.facts import Facts  # noqa: PLC0415
 
     return Facts(
         project=request.getfixturevalue("pulumi_project"),
@@ -141,7 +134,7 @@ def pulumi_cli(request: pytest.FixtureRequest) -> Cli:
     try:
         return find_cli()
     except NoEngineError as error:
-        _missing(request, str(error))
+        skip_or_fail(request, str(error))
 
 
 @pytest.fixture
@@ -153,7 +146,8 @@ def pulumi_stack(
     Its arguments are those of `pytest_pulumi.engine.Stack`. Project and configuration come from `pulumi_project` and
     `pulumi_config` unless they are given. After the test, what is not simulated is destroyed and the state removed.
     """
-    from pytest_pulumi.backend import TemporaryBackend  # noqa: PLC0415
+    from simulated_pulumi.backend import TemporaryBackend  # noqa: PLC0415
+
     from pytest_pulumi.command import NoEngineError  # noqa: PLC0415
     from pytest_pulumi.engine import Stack  # noqa: PLC0415
 
@@ -168,92 +162,11 @@ def pulumi_stack(
         try:
             made.append(Stack(pulumi_cli, backend, program=program, **given))
         except NoEngineError as error:
-            _missing(request, str(error))
+            skip_or_fail(request, str(error))
         return made[-1]
 
     yield make
     _clear_away(made, request.config)
-
-
-@pytest.fixture(scope="session")
-def kube_tools() -> KubeTools:
-    """Override: where the executables of a control plane are, and the go.mod files that pin its sources."""
-    from pytest_pulumi.kube import KubeTools  # noqa: PLC0415
-
-    return KubeTools()
-
-
-@pytest.fixture(scope="session")
-def kube_options() -> Options:
-    """Override: nodes, load balancers and admission plugins of the control plane."""
-    from pytest_pulumi.kube.control_plane import Options  # noqa: PLC0415
-
-    return Options()
-
-
-@pytest.fixture(scope="session")
-def kube_apiserver(
-    request: pytest.FixtureRequest, kube_tools: KubeTools, kube_options: Options
-) -> Iterator[ControlPlane]:
-    """Give a real Kubernetes control plane with simulated nodes, started once; skip where a tool is missing."""
-    from pytest_pulumi.kube import ControlPlane, MissingToolError  # noqa: PLC0415
-
-    try:
-        control_plane = ControlPlane(kube_tools, kube_options)
-    except MissingToolError as error:
-        _missing(request, str(error))
-    with control_plane:
-        yield control_plane
-
-
-@pytest.fixture
-def kube_cluster(kube_apiserver: ControlPlane) -> Iterator[ControlPlane]:
-    """Give the control plane of `kube_apiserver`, emptied after the test, however the test left it."""
-    yield kube_apiserver
-    kube_apiserver.reset()
-
-
-@pytest.fixture(scope="session")
-def kube_crds(request: pytest.FixtureRequest, kube_apiserver: ControlPlane) -> Callable[..., None]:
-    """Give a function that installs definitions of custom resources by project, until the session ends.
-
-    `kube_crds("kserve", "gateway-api")`; the names are the keys of `pytest_pulumi.kube.crds.CRDS`.
-    """
-    from pytest_pulumi.kube import MissingToolError  # noqa: PLC0415
-
-    def install(*names: str) -> None:
-        try:
-            kube_apiserver.install_definitions(*names)
-        except MissingToolError as error:
-            _missing(request, str(error))
-
-    return install
-
-
-@pytest.fixture
-def kube_gatekeeper(request: pytest.FixtureRequest, kube_cluster: ControlPlane) -> Iterator[Gatekeeper]:
-    """Give the real Gatekeeper in front of the control plane, for one test."""
-    from pytest_pulumi.kube import Gatekeeper, MissingToolError  # noqa: PLC0415
-
-    try:
-        gatekeeper = Gatekeeper(kube_cluster)
-    except MissingToolError as error:
-        _missing(request, str(error))
-    with gatekeeper:
-        yield gatekeeper
-
-
-@pytest.fixture
-def kube_kserve(request: pytest.FixtureRequest, kube_cluster: ControlPlane) -> Iterator[KServe]:
-    """Give the real KServe controller manager in Standard mode with Gateway API, for one test."""
-    from pytest_pulumi.kube import KServe, MissingToolError  # noqa: PLC0415
-
-    try:
-        kserve = KServe(kube_cluster)
-    except MissingToolError as error:
-        _missing(request, str(error))
-    with kserve:
-        yield kserve
 
 
 def _clear_away(stacks: list[Stack], config: pytest.Config) -> None:
@@ -275,14 +188,15 @@ def _clear_away(stacks: list[Stack], config: pytest.Config) -> None:
             stack.close()
 
 
-def _missing(request: pytest.FixtureRequest, reason: str) -> NoReturn:
+def skip_or_fail(request: pytest.FixtureRequest, reason: str) -> NoReturn:
+    """Skip a test whose tool is missing, or fail it where the engine is required."""
     if request.config.getoption("--pulumi-require-engine") or os.environ.get(_REQUIRE, "") not in ("", "0"):
         pytest.fail(f"{reason} (the engine is required here)", pytrace=False)
     pytest.skip(reason)
 
 
 def _allowed(request: pytest.FixtureRequest) -> frozenset[str]:
-    from pytest_pulumi.facts import CHECKS  # noqa: PLC0415
+    from simulated_pulumi.facts import CHECKS  # noqa: PLC0415
 
     names = [name for marker in request.node.iter_markers("pulumi_allow") for name in marker.args]
     names += request.config.getini("pulumi_allow")

@@ -7,8 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from simulated_pulumi.values import SIGNATURE
+
 from pytest_pulumi.errors import EngineError
-from pytest_pulumi.values import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
