@@ -78,7 +78,7 @@ up: install ## [run] bring STACK up and show where everything is
 ifeq ($(STACK),local)
 	@$(WITH) $(PYTHON) -m tools.progress --stack $(STACK) -- pulumi up --yes --skip-preview --refresh --policy-pack policies/pack $(ARGS) || $(NOTE_FAILURE)
 else
-	@$(PYTHON) -m tools.image_signing
+	@$(PYTHON) -m tools.image_signing --stack $(STACK)
 	@$(WITH) $(INFRA)/python -m stacks.commands.adopt --stack $(STACK)
 	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS)) || $(NOTE_FAILURE)
 endif
@@ -228,7 +228,7 @@ soak: ## [develop] the long matrices and every tier, then each suite 20 times un
 
 images: ## [develop] build the workload's images, push them to REGISTRY, sign them and write stacks/images.json
 	@$(PYTHON) -m tools.install $(if $(filter --unsigned,$(ARGS)),,supply_chain cosign)
-	@$(PYTHON) -m tools.images --registry "$(REGISTRY)" $(ARGS)
+	@$(PYTHON) -m tools.images --registry "$(REGISTRY)" $(if $(filter file,$(origin STACK)),,--stack "$(STACK)") $(ARGS)
 
 bench: ## [develop] measure the local stack, a preview of prod, then the model server
 	@$(PYTHON) -m tools.install

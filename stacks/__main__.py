@@ -29,7 +29,7 @@ def main() -> None:
         surroundings = Surroundings(
             stack=pulumi.get_stack(),
             folder=settings.stack_dir(pulumi.get_stack()),
-            image=partial(images.reference, file=settings.images_file()),
+            image=partial(images.reference, file=settings.images_file(pulumi.get_stack())),
         )
         composition.declare(settings.load(), surroundings)
     except (settings.StackFileError, KubeconfigError, images.ImageError, LoginError, SupplyError) as error:

@@ -46,7 +46,7 @@ class AwsSubstrates(Substrates):
 def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     """Make them, and what belongs to the account rather than to a namespace: registry, budget, CI's roles."""
     tag_by_name()
-    account, on_aws = _account(settings.substrate)
+    account, on_aws = _account(settings.substrate, tuple(settings.registry.pull_through_cache))
     automation = ci_access.build("ci-access", settings.ci_access, account, on_aws)
     if automation is not None:
         bound_roles(automation.boundary_arn)
@@ -96,8 +96,8 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     )
 
 
-def _account(settings: AwsSubstrateSettings) -> tuple[Account, pulumi.ResourceOptions]:
-    """The account, and the options with which something is made in it and tagged."""
+def _account(settings: AwsSubstrateSettings, cached: tuple[str, ...]) -> tuple[Account, pulumi.ResourceOptions]:
+    """The account, and the options with which something is made in it and tagged; `cached`: see `Account`."""
     tags = {STACK_TAG: settings.name, **settings.tags}
     provider = pulumi_aws.Provider(
         "aws",
@@ -105,7 +105,7 @@ def _account(settings: AwsSubstrateSettings) -> tuple[Account, pulumi.ResourceOp
         allowed_account_ids=[settings.account_id],
         default_tags=pulumi_aws.ProviderDefaultTagsArgs(tags=tags),
     )
-    account = Account(id=settings.account_id, region=settings.region, tags=tags)
+    account = Account(id=settings.account_id, region=settings.region, tags=tags, names=settings.names, cached=cached)
     return account, pulumi.ResourceOptions(providers=[provider])
 
 

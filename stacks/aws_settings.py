@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from infra.artifact_store.settings import S3Settings
 from infra.autoscaler.settings import AutoscalerSettings
-from infra.base.aws_types import AccountId, Region, overlaps, partition_of, region_of
+from infra.base.aws_types import FIXED_NAMES, AccountId, Region, iam_name, overlaps, partition_of, region_of
 from infra.base.names import DnsLabel
 from infra.base.settings import Settings
 from infra.base.supply import Supply
@@ -26,7 +26,7 @@ from infra.pipelines.settings import AwsPipelinesSettings
 from infra.registry.settings import RegistrySettings
 from stacks.cluster_settings import ClusterStack
 
-CI_ROLE = "arn:{partition}:iam::{account}:role/mlplatform/{name}"
+CI_ROLE = "arn:{partition}:iam::{account}:role/{names}/{name}"
 """A role that `ci_access` makes."""
 
 SERVICE_CIDRS = ("172.20.0.0/16", "10.100.0.0/16")
@@ -47,6 +47,10 @@ class AwsSubstrateSettings(Settings):
 
     name: DnsLabel
     """Value of the tag `mlplatform:stack` on everything: bills are split and leftovers found by it."""
+
+    names: Annotated[DnsLabel, Field(max_length=20)] = FIXED_NAMES
+    """What fixed names in the account begin with: the path of roles, CI's roles, and the repositories of images. A
+    second platform in an account needs a value of its own; changing it replaces them."""
 
     tags: Mapping[Annotated[str, Field(pattern=r"^[^:]+$", max_length=128)], Annotated[str, Field(max_length=256)]] = (
         Field(default_factory=dict)
@@ -217,7 +221,10 @@ class AwsStack(ClusterStack):
             ("ci-preview", "looks for drift", "viewer_role_arns"),
         ):
             partition = partition_of(self.substrate.region)
-            role = CI_ROLE.format(partition=partition, account=self.substrate.account_id, name=name)
+            names = self.substrate.names
+            role = CI_ROLE.format(
+                partition=partition, account=self.substrate.account_id, names=names, name=iam_name(names, name)
+            )
             if role not in getattr(self.cluster, key):
                 raise ValueError(
                     f"ci_access makes the role {role}, which {does} but may not enter the cluster: "

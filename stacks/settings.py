@@ -30,6 +30,7 @@ from infra.policy_server.settings import OpaOnHostSettings
 from infra.serving.settings import KserveOnHostSettings
 from infra.tracking.settings import MlflowOnHostSettings
 from policies.settings import PolicySettings
+from stacks import neighbours
 from stacks.alert_settings import ALERT_SECRETS, AlertsSettings
 from stacks.aws_settings import AwsStack
 from stacks.cluster_settings import ClusterStack
@@ -155,6 +156,8 @@ def read(stack: str) -> StackSettings:
     file = paths.CHECKOUT / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise StackFileError(f"there is no stack {stack!r}: {file.name} is missing")
+    if reason := neighbours.shared(stack):
+        raise StackFileError(reason)
     config = with_made_up_secrets(yaml.safe_load(file.read_text(encoding="utf-8"))["config"])
     return parse({key: text if isinstance(text, str) else json.dumps(text) for key, text in config.items()}, stack)
 
@@ -186,6 +189,8 @@ def load(environ: Mapping[str, str] = os.environ) -> StackSettings:
     """
     stack = pulumi.get_stack()
     _refuse_other_stacks_file(environ, stack)
+    if reason := neighbours.shared(stack):
+        raise StackFileError(reason)
     settings = parse(_stack_config(), stack)
     named = workload_named(settings, environ)
     blocks = settings.blocks
@@ -243,9 +248,9 @@ def search_path(environ: Mapping[str, str] = os.environ) -> str:
     return os.pathsep.join(dict.fromkeys([*folders, *SYSTEM_PATH.split(os.pathsep)]))
 
 
-def images_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """The file that names the workload's images by target."""
-    return Path(environ.get(IMAGES_VARIABLE) or images.FILE)
+def images_file(stack: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The file that names a stack's images by target."""
+    return Path(environ.get(IMAGES_VARIABLE) or images.file_of(stack))
 
 
 def stack_dir(stack: str, environ: Mapping[str, str] = os.environ) -> Path:

@@ -152,8 +152,9 @@ def _run(command: Sequence[str | Path], otherwise: str = _WAY_OUT) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify."""
-    argparse.ArgumentParser(prog="python3 -m tools.image_signing", description=__doc__).parse_args(arguments)
-    verify()
+    parser = argparse.ArgumentParser(prog="python3 -m tools.image_signing", description=__doc__)
+    parser.add_argument("--stack", required=True, help="whose images are verified")
+    verify(images.file_of(parser.parse_args(arguments).stack))
     return 0
 
 

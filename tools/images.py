@@ -1,7 +1,8 @@
 """`python3 -m tools.images`: builds the workload's images, pushes them and writes `stacks/images.json`.
 
-Builds with the first of docker, podman and buildah that works here. A tag is the content's checksum, and what is
-written down is the digest that the registry gave, so that a stack never runs something else under the same name.
+Builds with the first of docker, podman and buildah that works here. A tag is the content's checksum and the time. What
+is written down is the digest that the registry gave, so that a stack never runs something else under the same name.
+With `--stack`, the digests are those of one stack, in `stacks/images.<stack>.json`.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -113,7 +115,8 @@ def make(
     made: dict[images.Target, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
-        tag = prepare(context)
+        # A build of the same content is another image, and the tags of a registry such as ECR's never move.
+        tag = f"{prepare(context)}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         for target in targets:
             image = f"{registry}/{target}:{tag}"
             say(f"building {image} with {builder.name}")
@@ -165,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tools.images", description=__doc__)
     known: tuple[images.Target, ...] = get_args(images.Target)
     parser.add_argument("--registry", required=True, help="where to push: host[:port][/path]")
+    parser.add_argument("--stack", help="write the images of this stack alone, in place of every stack's without own")
     parser.add_argument("--target", action="append", choices=known, help="only this one; may be given again")
     for base in ("python", "java"):
         parser.add_argument(f"--{base}-image", help=f"base image in place of the Containerfile's {base.upper()}_IMAGE")
@@ -177,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.registry,
         given.target or known,
         [part for name, value in chosen.items() if value for part in ("--build-arg", f"{name}={value}")],
+        images.FILE.with_name(f"images.{given.stack}.json") if given.stack else images.FILE,
         sign=not given.unsigned,
     )
     return 0

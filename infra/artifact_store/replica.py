@@ -66,6 +66,7 @@ class Replica(pulumi.ComponentResource):
             f"{name}-copier",
             # Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
             service_trust("s3.amazonaws.com", None),
+            args.account,
             child,
             statements=_rights(args, copy.arn, key.arn),
         )

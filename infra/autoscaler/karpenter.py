@@ -11,7 +11,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from infra.autoscaler.karpenter_policy import statements
 from infra.autoscaler.settings import KarpenterSettings
-from infra.aws.account import PATH, Statement, policy
+from infra.aws.account import Statement, policy
 from infra.aws.eks_nodes import node_role, volumes_key
 from infra.aws.substrate import Aws, Bound
 from infra.base.resources import Resources
@@ -56,7 +56,7 @@ class Karpenter(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         account, cluster = args.substrate.account, args.substrate.cluster
         carried, node_policies = node_role(f"{name}-node-role", account, self._child)
-        profile = iam.InstanceProfile(f"{name}-node-profile", path=PATH, role=carried.name, opts=self._child)
+        profile = iam.InstanceProfile(f"{name}-node-profile", path=account.path, role=carried.name, opts=self._child)
         entry = eks.AccessEntry(
             f"{name}-nodes",
             cluster_name=cluster.name,
@@ -113,7 +113,7 @@ class Karpenter(pulumi.ComponentResource):
         substrate = self._args.substrate
         account, cluster, roles = substrate.account, substrate.cluster, substrate.identity
         trust = roles.trust(NAMESPACE, SERVICE_ACCOUNT)
-        acting = iam.Role(f"{self._name}-role", path=PATH, assume_role_policy=trust, opts=self._child)
+        acting = iam.Role(f"{self._name}-role", path=account.path, assume_role_policy=trust, opts=self._child)
         document: pulumi.Output[str] = cluster.name.apply(
             lambda called: policy(*statements(account, called, node.arn, queue.arn, key.arn))
         )

@@ -10,10 +10,7 @@ from typing import Any, Literal
 import pulumi
 from pulumi_aws import cloudwatch, iam, kms
 
-from infra.base.aws_types import RESOURCE_TAG, dns_suffix_of, partition_of
-
-PATH = "/mlplatform/"
-"""Path of every role of the platform, so that CI may write roles below it and no others."""
+from infra.base.aws_types import FIXED_NAMES, RESOURCE_TAG, dns_suffix_of, iam_name, partition_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +24,21 @@ class Account:
 
     tags: Mapping[str, str] = field(default_factory=dict)
     """The provider's `default_tags`, for what they do not reach by themselves."""
+
+    names: str = FIXED_NAMES
+    """What fixed names begin with: the path of roles, and the repositories of images."""
+
+    cached: tuple[str, ...] = ()
+    """Prefixes of the repositories that the first pull of an image by a node makes."""
+
+    @property
+    def path(self) -> str:
+        """Path of every role and policy of the platform, so that CI may write roles below it and no others."""
+        return f"/{self.names}/"
+
+    def called(self, name: str) -> str:
+        """A fixed name of IAM."""
+        return iam_name(self.names, name)
 
     @property
     def partition(self) -> str:
@@ -165,16 +177,17 @@ def pod_trust(cluster_arn: pulumi.Input[str], namespace: pulumi.Input[str], name
 def role(
     name: str,
     trust: pulumi.Input[str],
+    account: Account,
     opts: pulumi.ResourceOptions,
     *,
     managed: Sequence[str] = (),
     statements: Sequence[Statement] = (),
 ) -> tuple[iam.Role, list[pulumi.Resource]]:
-    """A role below `PATH`, and its policies, on which the users of the role depend.
+    """A role below the account's `path`, and its policies, on which the users of the role depend.
 
     `managed`: ARNs of AWS' own policies, see `Account.managed_policy`.
     """
-    made = iam.Role(name, path=PATH, assume_role_policy=trust, opts=opts)
+    made = iam.Role(name, path=account.path, assume_role_policy=trust, opts=opts)
     policies: list[pulumi.Resource] = [
         iam.RolePolicyAttachment(f"{name}-{each.rsplit('/', 1)[-1]}", role=made.name, policy_arn=each, opts=opts)
         for each in managed

@@ -22,9 +22,16 @@ def node_trust(account: Account) -> pulumi.Output[str]:
 
 
 def node_role(name: str, account: Account, opts: pulumi.ResourceOptions) -> tuple[iam.Role, list[pulumi.Resource]]:
-    """The role that nodes carry, and its policies."""
+    """The role that nodes carry, and its policies.
+
+    Where images come through a cache, the first pull of one makes its repository, which AWS' policy leaves out. Source:
+    https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
+    """
     managed = [account.managed_policy(each) for each in NODE_POLICIES]
-    return role(name, node_trust(account), opts, managed=managed)
+    cache = [account.arn("ecr", f"repository/{prefix}/*") for prefix in account.cached]
+    actions = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"]
+    statements = [Statement(sid="Cache", actions=actions, resources=cache)] if cache else []
+    return role(name, node_trust(account), account, opts, managed=managed, statements=statements)
 
 
 def volumes_key(

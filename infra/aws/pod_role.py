@@ -13,6 +13,7 @@ def pod_role(
 ) -> Bound:
     """A role with these rights, bound to a service account of the substrate's namespace."""
     roles, namespace = substrate.identity, substrate.kubernetes.namespace
-    acting, policies = role(f"{name}-role", roles.trust(namespace, service_account), opts, statements=statements)
+    trust = roles.trust(namespace, service_account)
+    acting, policies = role(f"{name}-role", trust, substrate.account, opts, statements=statements)
     bound = roles.bind(f"{name}-binding", acting, namespace, service_account, opts)
     return Bound(annotations=bound.annotations, ready=[*policies, *bound.ready])

@@ -8,6 +8,9 @@ from pydantic import AfterValidator, Field
 STACK_TAG = "mlplatform:stack"
 """Tag that tells what belongs to a stack: bills are split and leftovers found by it."""
 
+FIXED_NAMES = "mlplatform"
+"""What fixed names in an account begin with where it has one platform."""
+
 RESOURCE_TAG = "mlplatform:resource"
 """Tag with the logical name of what carries it: by it `adopt` imports what an interrupted update made."""
 
@@ -82,3 +85,8 @@ def dns_suffix_of(region: str) -> str:
 def region_of(zone: str) -> str:
     """`eu-west-1` for `eu-west-1a`."""
     return zone[:-1]
+
+
+def iam_name(names: str, name: str) -> str:
+    """A fixed name of IAM, which knows no two of one name in an account, whatever their paths."""
+    return name if names == FIXED_NAMES else f"{names}-{name}"

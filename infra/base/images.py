@@ -16,6 +16,13 @@ CODE = "/opt/mlplatform"
 FILE = CHECKOUT / "stacks" / "images.json"
 """Target -> `repository@sha256:…`, as pushed last."""
 
+
+def file_of(stack: str, shared: Path = FILE) -> Path:
+    """The file that a stack's images stand in: its own, `images.<stack>.json`, where there is one, else `shared`."""
+    own = shared.with_name(f"images.{stack}.json")
+    return own if own.exists() else shared
+
+
 _PINNED = re.compile(r"[a-z0-9][^@\s]*@sha256:[0-9a-f]{64}")
 _MAKE = "run `make images`, which builds the images, pushes them and writes this file"
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import iam
 
-from infra.aws.account import PATH, Account, Statement, policy
+from infra.aws.account import Account, Statement, policy
 from infra.ci_access.boundary import BOUNDARY, boundary, boundary_arn
 from infra.ci_access.settings import GithubOidcSettings
-from infra.registry.aws import NAMESPACE
 
 ISSUER = "token.actions.githubusercontent.com"
 PREVIEW, UP, IMAGES = "ci-preview", "ci-up", "ci-images"
@@ -87,7 +86,11 @@ class GithubOidc(pulumi.ComponentResource):
         )
         images = self._role(IMAGES, {"sub": [f"{repository}:ref:{ref}"]}, [], self._pushes())
         limit = iam.Policy(
-            f"{name}-boundary", name=BOUNDARY, path=PATH, policy=policy(*boundary(args.account)), opts=self._child
+            f"{name}-boundary",
+            name=args.account.called(BOUNDARY),
+            path=args.account.path,
+            policy=policy(*boundary(args.account)),
+            opts=self._child,
         )
         self.preview_role_arn, self.up_role_arn, self.images_role_arn = preview.arn, up.arn, images.arn
         # Its name is known to previews.
@@ -116,7 +119,12 @@ class GithubOidc(pulumi.ComponentResource):
             )
         )
         made = iam.Role(
-            name, name=part, path=PATH, assume_role_policy=trust, max_session_duration=2 * 3600, opts=self._child
+            name,
+            name=self._args.account.called(part),
+            path=self._args.account.path,
+            assume_role_policy=trust,
+            max_session_duration=2 * 3600,
+            opts=self._child,
         )
         for each in managed:
             iam.RolePolicyAttachment(
@@ -162,14 +170,14 @@ class GithubOidc(pulumi.ComponentResource):
                     "ecr:PutImage",
                     "ecr:UploadLayerPart",
                 ],
-                resources=[account.arn("ecr", f"repository/{NAMESPACE}/*")],
+                resources=[account.arn("ecr", f"repository/{account.names}/*")],
             ),
         ]
 
     def _roles(self) -> list[Statement]:
         """Write roles within the boundary, hand them to the services that carry them, and never touch CI's own."""
         account = self._args.account
-        ours = account.iam(f"role{PATH}*")
+        ours = account.iam(f"role{account.path}*")
         return [
             Statement(
                 sid="RolesWithinTheBoundary",
@@ -205,7 +213,7 @@ class GithubOidc(pulumi.ComponentResource):
                     "iam:TagInstanceProfile",
                     "iam:UntagInstanceProfile",
                 ],
-                resources=[account.iam(f"instance-profile{PATH}*")],
+                resources=[account.iam(f"instance-profile{account.path}*")],
             ),
             Statement(
                 sid="IssuersOfClusters",
@@ -229,6 +237,6 @@ class GithubOidc(pulumi.ComponentResource):
                 sid="NotItself",
                 effect="Deny",
                 actions=["iam:Update*", "iam:Put*", "iam:Attach*", "iam:Detach*", "iam:Delete*", "iam:PassRole"],
-                resources=[account.iam(f"role{PATH}{each}") for each in (PREVIEW, UP, IMAGES)],
+                resources=[account.iam(f"role{account.path}{account.called(each)}") for each in (PREVIEW, UP, IMAGES)],
             ),
         ]

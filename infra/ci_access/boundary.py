@@ -4,7 +4,7 @@ It names what the platform's parts call, and nothing by which a role could make 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 """
 
-from infra.aws.account import PATH, Account, Statement
+from infra.aws.account import Account, Statement
 
 BOUNDARY = "boundary"
 """Name of the policy: fixed, because CI's role that writes may make roles with this boundary only."""
@@ -14,7 +14,7 @@ ACTIONS = {
         *("Assign*", "Attach*", "Authorize*", "Copy*", "Create*", "Delete*", "Describe*", "Detach*", "Enable*"),
         *("Get*", "Lock*", "Modify*", "Revoke*", "Run*", "Terminate*", "Unassign*"),
     ),
-    "ecr": ("Batch*", "Get*"),
+    "ecr": ("Batch*", "CreateRepository", "Get*"),
     "eks": ("Describe*",),
     "eks-auth": ("AssumeRoleForPodIdentity",),
     "elasticloadbalancing": (
@@ -35,7 +35,7 @@ ACTIONS = {
 
 def boundary_arn(account: Account) -> str:
     """ARN of the boundary."""
-    return account.iam(f"policy{PATH}{BOUNDARY}")
+    return account.iam(f"policy{account.path}{account.called(BOUNDARY)}")
 
 
 def boundary(account: Account) -> list[Statement]:
@@ -50,7 +50,7 @@ def boundary(account: Account) -> list[Statement]:
         Statement(
             sid="NodesRole",
             actions=["iam:PassRole"],
-            resources=[account.iam(f"role{PATH}*")],
+            resources=[account.iam(f"role{account.path}*")],
             conditions={"StringEquals": {"iam:PassedToService": f"ec2.{account.dns_suffix}"}},
         ),
         Statement(

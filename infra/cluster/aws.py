@@ -105,6 +105,7 @@ class Eks(pulumi.ComponentResource):
         acting, policies = role(
             f"{name}-role",
             service_trust("eks.amazonaws.com", account),
+            account,
             self._child,
             managed=[account.managed_policy("AmazonEKSClusterPolicy")],
         )
@@ -215,6 +216,7 @@ class Eks(pulumi.ComponentResource):
         made, rights = role(
             f"{self._name}-{addon}-role",
             trust,
+            self._args.account,
             self._child,
             managed=[self._args.account.managed_policy(managed)],
             statements=volumes_use(self._data_key.arn, self._args.account) if addon == "aws-ebs-csi-driver" else (),

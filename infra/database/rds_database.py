@@ -57,6 +57,7 @@ class MasterSecret(pulumi.ComponentResource):
         reader, rights = role(
             f"{name}-reader",
             roles.trust(cluster_inside.namespace, name),
+            account,
             child,
             statements=[
                 Statement(sid="Read", actions=["secretsmanager:GetSecretValue"], resources=[args.arn]),

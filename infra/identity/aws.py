@@ -11,7 +11,7 @@ import pulumi
 from pulumi_aws import eks, iam
 
 from infra.artifact_store.access import DELETE_HISTORY, LIST_HISTORY, READ, WRITE, Admission
-from infra.aws.account import PATH, Account, Statement, pod_trust, policy, role
+from infra.aws.account import Account, Statement, pod_trust, policy, role
 from infra.aws.substrate import Bound, EksCluster, PodRoles
 from infra.identity.settings import IrsaSettings
 from infra.identity.spec import Grant, Need, Principal
@@ -182,8 +182,8 @@ def store_role(
 ) -> tuple[iam.Role, list[pulumi.Resource]]:
     """A task's role, and what its pods depend on: its policies, and those of the buckets, which let it in."""
     statements = rights(needs, account)
-    made, policies = role(f"{name}-identity", trust, opts or pulumi.ResourceOptions(), statements=statements)
-    arn = pulumi.Output.concat(account.iam(f"role{PATH}"), made.name)  # known to previews
+    made, policies = role(f"{name}-identity", trust, account, opts or pulumi.ResourceOptions(), statements=statements)
+    arn = pulumi.Output.concat(account.iam(f"role{account.path}"), made.name)  # known to previews
     for need in needs:
         _bucket(need).admit(Admission(role_arn=arn, prefix=need.prefix, access=need.access))
     return made, [*policies, *{id(need.store): need.store.ready for need in needs}.values()]

@@ -230,6 +230,7 @@ class Vpc(pulumi.ComponentResource):
         writer, policies = role(
             f"{name}-role",
             service_trust("vpc-flow-logs.amazonaws.com", account),
+            account,
             self._child,
             statements=[
                 # Source: https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html

@@ -16,9 +16,6 @@ from infra.base import protection
 from infra.base.images import Target
 from infra.registry.settings import EcrSettings
 
-NAMESPACE = "mlplatform"
-"""First part of every repository's name; the names are an interface to the builders of images."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class EcrArgs:
@@ -47,7 +44,7 @@ class Ecr(pulumi.ComponentResource):
         for target in get_args(Target):
             made = ecr.Repository(
                 f"{name}-{target}",
-                name=f"{NAMESPACE}/{target}",
+                name=f"{args.account.names}/{target}",
                 image_tag_mutability="IMMUTABLE",
                 image_scanning_configuration={"scan_on_push": True},
                 encryption_configurations=[{"encryption_type": "KMS", "kms_key": key.arn}],
