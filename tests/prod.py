@@ -42,7 +42,7 @@ RELEASED = {
     "pipelines.mysql.protection": "delete",
     "registry.protection": "delete",
 }
-"""What docs/prod.md says to change before the stack is taken down; and definitions, which it keeps, go too."""
+"""What docs/how-to/take-a-stack-down.md says to change before the stack is taken down; and definitions, which it keeps, go too."""
 
 
 def config(**blocks: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _backend(stack: str) -> Path:
         return own
     raise ToolError(
         f"the stack {stack} ({source.name}) does not run on this machine: `make up STACK={stack}` brings it up; a "
-        "stack on a cluster or on AWS is backed up there (docs/operations.md)"
+        "stack on a cluster or on AWS is backed up there (docs/how-to/back-up-and-restore.md)"
     )
 
 
@@ -179,7 +179,9 @@ def _copy(path: Path, target: Path) -> None:
     except sqlite3.DatabaseError as error:
         reason = str(error)
     if reason:
-        raise ToolError(f"the database {path} is damaged ({reason}): restore the last copy, docs/operations.md")
+        raise ToolError(
+            f"the database {path} is damaged ({reason}): restore the last copy, docs/how-to/back-up-and-restore.md"
+        )
     target.chmod(0o600)
 
 

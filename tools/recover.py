@@ -44,7 +44,7 @@ def refuse_damaged_databases(stack: str) -> None:
         raise ToolError(
             f"the database {file} is damaged ({reason}): `make down STACK={stack}`, then `make restore FROM=...` "
             f"brings back the last backup; without one, `mv '{file}' '{file}.damaged'` and run this again: `make up` "
-            "makes a new one, and what was in it is lost (docs/operations.md)"
+            "makes a new one, and what was in it is lost (docs/how-to/back-up-and-restore.md)"
         )
 
 

@@ -60,8 +60,8 @@ class ManagedNodesSettings(ManagedPoolSettings):
     kind: Literal["managed-nodes"]
 
     nodes_min: Annotated[int, Field(ge=0, le=450)] = 0
-    """Nodes of each group at least. To raise it on a group that has fewer nodes, see docs/operations.md: the autoscaler
-    chooses their number, and EKS refuses a minimum above it."""
+    """Nodes of each group at least. To raise it on a group that has fewer nodes, see
+    docs/how-to/raise-the-minimum-of-nodes.md: the autoscaler chooses the number, and EKS refuses a minimum above it."""
 
     nodes_max: Annotated[int, Field(ge=1, le=450)]
     """Nodes of each group at most.

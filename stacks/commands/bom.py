@@ -15,8 +15,8 @@ HEAD = """\
 # Bill of materials
 
 Made by `python -m stacks.commands.bom` from the pins and the locks; a test fails when it is not renewed.
-`docs/upgrade.md` says how a version is raised. The locks in `requirements` and `tools` hold everything that comes
-along, with hashes; here stands what was chosen.
+`docs/how-to/upgrade.md` says how a version is raised. This page lists what was chosen; the locks in `requirements` and
+`tools` hold all transitive dependencies too, with hashes.
 
 Run by the tests in these versions: Pulumi, the Python packages, the Go modules. Named, and never run here: images,
 charts, manifests and add-ons, whose versions were looked up; see "Honest limits" in `README.md`.

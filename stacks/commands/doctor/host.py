@@ -30,6 +30,6 @@ def databases(folder: Path) -> Finding:
         return Finding(
             status="failed",
             detail="; ".join(f"{file} is damaged ({reason})" for file, reason in found),
-            fix="`make down`, then `make restore FROM=...` (docs/operations.md)",
+            fix="`make down`, then `make restore FROM=...` (docs/how-to/back-up-and-restore.md)",
         )
     return Finding(status="ok", detail=f"{len(files(folder))} databases can be read")

@@ -36,7 +36,7 @@ def tell(
         return Finding(
             status="warning",
             detail="nobody is told of alerts, so no test alert was sent",
-            fix="name people in monitoring.receivers (docs/operations.md)",
+            fix="name people in monitoring.receivers (docs/how-to/tell-people-of-alerts.md)",
         )
     wanted = Counter(_integration(each) for each in told)
     before = _counted(outputs)

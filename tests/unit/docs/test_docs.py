@@ -120,3 +120,10 @@ def test_each_test_that_a_table_of_duties_names_exists():
     named = re.findall(r"`(tests/[\w/]+\.py)` `(test_\w+)`", (CHECKOUT / "docs" / "governance.md").read_text())
     missing = [name for file, name in named if f"def {name}(" not in (CHECKOUT / file).read_text()]
     assert (len(named) >= 8, missing) == (True, [])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_link_in_a_document_leads_to_a_file(document):
+    text = re.sub(r"`[^`\n]*`", "", document.read_text())
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if link and not (document.parent / link).exists()] == []

@@ -1,4 +1,4 @@
-"""The tutorial of `docs/extending.md`, word by word: a workload of another repository, without an edit in this one."""
+"""`docs/how-to/add-a-workload.md`, word by word: a workload of another repository, without an edit in this one."""
 
 import json
 import os

@@ -96,7 +96,7 @@ def test_damaged_database_is_named_and_leaves_no_whole_backup(state, tmp_path):
     database = state / "local/data/database/other/other.db"
     database.parent.mkdir(parents=True)
     database.write_bytes(b"no database at all, but long enough for a header of one hundred bytes" * 20)
-    with pytest.raises(ToolError, match=r"the database .*other\.db is damaged .*docs/operations\.md"):
+    with pytest.raises(ToolError, match=r"the database .*other\.db is damaged .*docs/how-to/back-up-and-restore\.md"):
         backup.save("local", tmp_path / "backup")
     with pytest.raises(ToolError, match=r"holds no whole backup: it has no manifest\.json"):
         backup.restore("local", tmp_path / "backup")
@@ -112,7 +112,7 @@ def test_stack_in_the_middle_of_an_update_is_not_backed_up(state, tmp_path):
 
 def test_stack_that_is_not_here_is_told_where_its_backups_are(state, tmp_path):
     lose(state)
-    with pytest.raises(ToolError, match=r"does not run on this machine.*docs/operations\.md"):
+    with pytest.raises(ToolError, match=r"does not run on this machine.*docs/how-to/back-up-and-restore\.md"):
         backup.save("local", tmp_path / "backup")
 
 

@@ -3,7 +3,7 @@
 First a tombstone, so that neither a run of ingestion nor a killed erasure brings the entity back; then the online
 store, the artifact store with older versions of its objects, local copies, and files of MLflow runs. Every step may be
 repeated: the same command, or the nightly run, completes what was killed. Leaves out what a model has learnt, the raw
-data where it comes from, and backups, which expire (docs/governance.md).
+data where it comes from, and backups, which expire (docs/how-to/erase-an-entity.md).
 """
 
 import argparse

@@ -143,7 +143,7 @@ def down(error: SQLAlchemyError) -> WorkloadError:
     if any(text in said for text in _DAMAGED):
         return WorkloadError(
             f"the retraining ledger (RETRAIN_DATABASE) is damaged: {said}; `make doctor` names the file, "
-            "docs/operations.md says how it is restored"
+            "docs/how-to/back-up-and-restore.md describes the way back"
         )
     return WorkloadError(f"the retraining ledger (RETRAIN_DATABASE) does not answer: {said}")
 
