@@ -42,7 +42,7 @@ RELEASED = {
     "pipelines.mysql.protection": "delete",
     "registry.protection": "delete",
 }
-"""What docs/how-to/take-a-stack-down.md says to change before the stack is taken down; and definitions, which it keeps, go too."""
+"""The changes of docs/how-to/take-a-stack-down.md before `make down`; definitions, which a stack keeps, go too."""
 
 
 def config(**blocks: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def faults(checkout: Path) -> list[Fault]:
             continue
         text = (checkout / name).read_text(encoding="utf-8")
         found += phrases(name, text)
-        if name.startswith("tests/") and name.endswith(".py"):
+        if "tests" in Path(name).parts and name.endswith(".py"):
             long = dict(long_names(name, text))
             seen |= long.keys()
             found += [fault for test, fault in long.items() if test not in known]

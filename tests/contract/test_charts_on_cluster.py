@@ -21,7 +21,7 @@ DEFINITIONS = (
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
 
-def test_every_object_of_every_chart_is_accepted_and_its_pods_are_as_restricted_as_the_namespace_asks(
+def test_api_server_accepts_each_chart_and_its_pods_are_restricted(
     pulumi_run, kube_cluster, kube_crds, kube_tools, tmp_path
 ):
     kube_crds(*DEFINITIONS)

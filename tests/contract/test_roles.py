@@ -168,7 +168,7 @@ def variables(graph, stack):
     return list(zip(told, hidden, strict=True))
 
 
-def test_a_task_gets_its_own_variables_and_the_credentials_of_the_stores_it_needs(built):
+def test_task_gets_its_variables_and_credentials_of_stores_it_needs(built):
     made, graph = built
     tasks = variables(graph, made["stack"])
     assert len(tasks) == 4
@@ -194,7 +194,7 @@ def test_a_generated_credential_is_secret(built):
         graph.one("kubernetes:core/v1:Secret", "monitoring-watch-token").assert_secret("stringData.token")
 
 
-def test_alerts_reach_the_webhook_with_its_token_and_no_secret_is_in_the_configuration(built):
+def test_alerts_reach_webhook_by_token_and_no_secret_is_in_the_config(built):
     made, graph = built
     route, hook = (local_route if made["stack"] == "local" else cluster_route)(graph)
     assert route == {"alertname": "A"}

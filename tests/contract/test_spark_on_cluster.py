@@ -102,7 +102,7 @@ def wait_for_executors(client, count):
     return found
 
 
-def test_the_api_server_admits_the_executors_that_the_settings_describe_and_spark_takes_them_away(client, driver):
+def test_api_server_admits_executors_and_spark_deletes_them(client, driver):
     pod = wait_for_executors(client, 2)[0]
     (owner,) = pod["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"]) == ("Pod", DRIVER)

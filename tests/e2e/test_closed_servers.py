@@ -143,7 +143,7 @@ def test_prometheus_lets_no_other_page_read(stack, outputs):
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_no_password_is_in_an_argument_or_in_a_file_that_others_can_read(stack, outputs):
+def test_no_password_is_in_an_argument_or_a_file_of_others(stack, outputs):
     assert outputs
     secrets = [stack.login(server).partition(":")[2] for server in ("prometheus", "alertmanager", "mlflow")]
     secrets += [stack.shown(server)["Authorization"].split()[1] for server in ("policy", "start", "retrain")]

@@ -89,7 +89,7 @@ def written(stack, first_up, tmp_path_factory):
 
 
 @pytest.mark.e2e
-def test_what_is_said_of_commands_is_about_commands_that_the_documents_show():
+def test_each_described_command_is_one_that_the_documents_show():
     assert {*ELSEWHERE, *EXPECTED, *FIRST} <= set(commands())
 
 
@@ -106,7 +106,7 @@ def test_a_command_of_the_documents_does_what_it_says(stack, written, command):
 @pytest.mark.e2e
 @pytest.mark.tier("document-commands")
 @pytest.mark.parametrize("command", ELSEWHERE)
-def test_what_stands_in_for_a_command_that_cannot_run_here_does_what_it_says(stack, tmp_path, command):
+def test_stand_in_for_a_command_that_cannot_run_here_does_its_part(stack, tmp_path, command):
     _why, instead, expected = ELSEWHERE[command]
     assert expected in stack.sh(instead.format(folder=tmp_path))
 

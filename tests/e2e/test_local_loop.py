@@ -54,9 +54,7 @@ def ask_quietly(question):
 
 
 @pytest.mark.e2e
-def test_a_registry_that_goes_away_and_stays_away_fails_the_retrain_and_the_champion_keeps_serving(
-    stack, service, champion, versions, serves
-):
+def test_lost_registry_fails_the_retrain_and_champion_keeps_serving(stack, service, champion, versions, serves):
     before, known = champion(), versions()
     retrain = service.retrain()
     wait_until(lambda: service.pipelines(retrain), "the pipeline runs")
@@ -71,9 +69,7 @@ def test_a_registry_that_goes_away_and_stays_away_fails_the_retrain_and_the_cham
 
 
 @pytest.mark.soak
-def test_a_store_that_is_away_for_one_attempt_costs_that_attempt_and_the_next_one_promotes(
-    stack, service, champion, versions, serves
-):
+def test_store_outage_costs_one_attempt_and_the_next_one_promotes(stack, service, champion, versions, serves):
     before, known = champion(), versions()
     with stack.without(STORE):
         retrain = service.retrain()
@@ -87,9 +83,7 @@ def test_a_store_that_is_away_for_one_attempt_costs_that_attempt_and_the_next_on
 
 
 @pytest.mark.soak
-def test_a_service_killed_in_the_middle_of_a_retrain_goes_on_with_it_and_there_are_never_two(
-    service, champion, versions
-):
+def test_killed_service_resumes_its_retrain_and_never_makes_two(service, champion, versions):
     before, known = champion(), versions()
     retrain = service.retrain()
     wait_until(lambda: "stage train begins" in service.log_of(retrain), "the pipeline trains", 180)

@@ -110,7 +110,7 @@ def test_a_second_up_changes_nothing(stack, outputs):
 
 
 @pytest.mark.usefixtures("first_up")
-def test_a_review_of_what_is_deployed_finds_that_the_program_says_the_same(stack, tmp_path):
+def test_review_of_the_deployed_stack_finds_no_changes(stack, tmp_path):
     told = stack.make("review", "DEPLOYED=1", f"REPORT={tmp_path}")
     assert told.startswith("## :white_check_mark: `local` as deployed: preview: no changes; policies: 0 mandatory")
     assert (tmp_path / "review.md").read_text() in told

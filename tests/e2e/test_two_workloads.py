@@ -62,7 +62,7 @@ def found(both, printed):
     return both.outputs()
 
 
-def test_up_after_a_killed_and_a_stopped_one_answers_for_each_workload(printed, found):
+def test_up_after_interrupted_updates_answers_for_each_workload(printed, found):
     for name in NAMES:
         assert f"curl -s {found['endpoints'][name]['prediction_url']}" in printed
     assert printed.count('"predictions"') == len(NAMES)

@@ -117,7 +117,7 @@ def stack(up):
     return stack
 
 
-def test_no_secret_is_plain_in_state_history_events_outputs_or_objects(up):
+def test_no_secret_is_plain_in_state_history_events_or_outputs(up):
     stack, done, (cloud, cluster, randomness) = up
     planted = secrets.planted(randomness, cluster)
     assert any(f":{password}@" in done.outputs["tracking"] for password in planted)
@@ -133,7 +133,7 @@ def test_a_second_up_and_a_refresh_change_nothing(up, stack):
     assert not stack.refresh().changes
 
 
-def test_every_setting_is_edited_once_and_nothing_that_holds_data_is_replaced(stack):
+def test_editing_each_setting_once_replaces_nothing_that_holds_data(stack):
     assert {role: set(edits) for role, edits in EDITS.items()} == {
         role: set(model.model_fields) - {"kind"}
         for role, model in {

@@ -21,9 +21,7 @@ class Host(SimulatedProvider):
         return {"kubeconfig": f"kubeconfig of {planned.inputs['cluster_name']}"}
 
 
-def test_one_up_makes_everything_a_second_changes_nothing_edits_lose_nothing_a_pinned_version_shows_and_all_of_it_goes(
-    pulumi_stack, tmp_path
-):
+def test_dev_stack_comes_up_converges_takes_edits_and_goes(pulumi_stack, tmp_path):
     stack = pulumi_stack(
         program(tmp_path),
         providers=[Host(), Kubernetes(), Random()],

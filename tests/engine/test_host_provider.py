@@ -158,7 +158,7 @@ def test_a_second_up_changes_nothing_and_runs_no_job_again(running):
     assert (stack.folder / "ran").read_text() == "ran\n"
 
 
-def test_secrets_are_encrypted_in_state_and_hidden_in_outputs_and_logs(running):
+def test_secrets_are_encrypted_in_state_and_hidden_from_outputs(running):
     stack, shown = running
     secret = stack.output("secret")
     assert len(secret) == 32
@@ -182,7 +182,7 @@ def test_refresh_sees_a_stopped_process_and_up_mends_it(running):
     stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
 
-def test_refresh_sees_nothing_in_a_process_that_was_killed_and_came_back(running):
+def test_refresh_finds_no_change_in_a_restarted_process(running):
     stack, _ = running
     before = stack.pid()
     wait_until(lambda: Supervision(stack.root).status("web").state == "RUNNING")
@@ -211,7 +211,7 @@ def test_an_edited_file_is_put_right_and_its_reader_restarted(running):
     assert stack.pid() == before, "the page is as the process was started with"
 
 
-def test_an_interrupted_up_leaves_nothing_running_and_the_next_one_finishes(stack):
+def test_interrupted_up_leaves_nothing_running_and_the_next_finishes(stack):
     stack.configure(job=f"touch {stack.folder}/begun; sleep 300.25")
     process = stack.start("up", "--yes", "--skip-preview")
     wait_until((stack.folder / "begun").exists)
@@ -225,7 +225,7 @@ def test_an_interrupted_up_leaves_nothing_running_and_the_next_one_finishes(stac
     assert (stack.folder / "ran").read_text() == "ran\n"
 
 
-def test_a_failing_job_fails_the_update_with_its_last_words_and_is_tried_again(stack):
+def test_failing_job_fails_update_with_its_last_lines_and_is_retried(stack):
     stack.configure(job=f"echo no hat; test -e {stack.folder}/hat")
     assert "no hat" in stack.up(fails=True)
     (stack.folder / "hat").touch()

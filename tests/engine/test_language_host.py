@@ -324,7 +324,7 @@ def test_a_policy_pack_that_raises_shows_why(project, pack):
     assert "ValueError: the pack is broken" in project.run("preview", "--policy-pack", str(pack), code=1)
 
 
-def test_the_small_host_of_this_checkout_is_used_without_a_warning_where_there_is_no_official_one(project):
+def test_language_host_of_checkout_is_used_without_an_official_one(project):
     cli = pulumi_cli.chosen()
     project.environment["PATH"] = os.pathsep.join([str(pulumi_cli.folder_of(cli)), os.environ["PATH"]])
     project.write("import psutil\n\nprint(psutil.Process().parent().cmdline())\n")

@@ -32,7 +32,7 @@ def test_it_comes_up_is_left_alone_is_mended_and_goes(part, kube_cluster):
     assert [one for one in client.list("v1", "PersistentVolume") if one["status"]["phase"] != "Released"] == []
 
 
-def test_a_webhook_that_does_not_answer_is_named_with_the_object_and_the_next_up_converges(part, kube_cluster):
+def test_silent_webhook_is_named_with_object_and_next_up_converges(part, kube_cluster):
     client = kube_cluster.client
     with kserve(kube_cluster):
         hook = client.apply(closed_gate())

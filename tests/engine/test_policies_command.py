@@ -94,7 +94,7 @@ def stack(bare):
     return bare
 
 
-def test_a_replacement_of_a_registry_stops_preview_and_update_until_a_waiver_in_force_names_it(stack):
+def test_registry_replacement_stops_preview_and_update_until_waived(stack):
     today = dt.datetime.now(tz=dt.UTC).date()
 
     refused = stack.policies("preview")
@@ -157,7 +157,7 @@ def test_an_update_that_nobody_agrees_to_is_refused_in_one_line(stack):
     assert stack.name() == "serve"
 
 
-def test_what_a_preview_could_not_decide_is_decided_on_the_state_at_the_levels_of_the_stack_file(bare):
+def test_what_a_preview_leaves_open_is_decided_on_the_state(bare):
     bare.declare("serve", LEAK)
     previewed = bare.policies("preview")
     assert previewed.returncode == 0, previewed.stdout + previewed.stderr

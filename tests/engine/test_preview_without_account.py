@@ -56,7 +56,7 @@ def test_images_that_nobody_pushed_are_made_up_and_say_so(tmp_path):
     assert {image.partition("/")[0] for image in json.loads(file.read_text()).values()} == {"simulated.invalid"}
 
 
-def test_secure_values_and_the_secrets_provider_of_a_stack_file_stay_out_of_the_simulation(tmp_path, monkeypatch):
+def test_secure_values_and_secrets_provider_stay_out_of_simulation(tmp_path, monkeypatch):
     checkout = tmp_path / "checkout"
     checkout.mkdir()
     (checkout / "Pulumi.yaml").write_text((paths.CHECKOUT / "Pulumi.yaml").read_text())

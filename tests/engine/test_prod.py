@@ -85,7 +85,7 @@ def test_second_preview_changes_nothing_decides_and_breaks_no_rule(up):
     assert [pack.partition("|")[0] for pack in summary.policy_packs] == ["mlplatform"]
 
 
-def test_no_secret_is_plain_in_state_history_events_outputs_or_objects(up):
+def test_no_secret_is_plain_in_state_history_events_or_outputs(up):
     """What commands print and reports say is in `tests/soak/test_prod_secrets.py`."""
     stack, first, (cloud, cluster, randomness) = up
     planted = secrets.planted(randomness, cluster)
@@ -111,7 +111,7 @@ def test_what_holds_data_is_named_and_protected(up):
         for key, part in SAMPLE.items()
     ],
 )
-def test_an_edit_of_a_field_does_what_is_expected_and_loses_nothing_that_holds_data(up, key, part):
+def test_edit_of_a_field_does_the_expected_and_loses_no_data(up, key, part):
     stack, _, _ = up
     effect = edits.effect(stack, edits.edits()[key])
     assert part in effect

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("seed", range(5), ids=faults.WAYS)
-def test_the_next_up_mends_what_a_fault_left_without_orphans_or_duplicates(pulumi_stack, seed):
+def test_next_up_after_a_fault_leaves_no_orphans_or_duplicates(pulumi_stack, seed):
     cloud, cluster = simulated(), Kubernetes()
     stack = pulumi_stack(stores(), providers=[cloud, cluster, Random()])
     faults.strike(stack, faults.Fault(seed), cloud, cluster)

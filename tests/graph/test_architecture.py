@@ -12,7 +12,7 @@ def drawn(text):
     return sorted(roles), text.count("<path "), text.count("stroke-dasharray")
 
 
-def test_the_picture_of_the_architecture_shows_the_roles_of_prod_and_who_uses_whom():
+def test_architecture_picture_shows_roles_of_prod_and_their_users():
     there, now = architecture.FILE.read_text(), architecture.as_svg(architecture.plan(), architecture.STACK)
     assert {"cluster", "database", "loan-default"} <= set(drawn(now)[0])
     assert drawn(there) == drawn(now), "run `.venv/bin/python -m stacks.commands.preview.architecture`"

@@ -189,7 +189,7 @@ def test_only_training_on_cuda_asks_for_gpus(graph, on_cuda):
     assert on_gpus(on_cuda) == {"loan-default-release-run", "loan-default-retraining-pods"}
 
 
-def test_whatever_asks_for_a_gpu_is_placed_on_gpu_nodes_and_nothing_else_is(on_cuda):
+def test_only_tasks_that_request_a_gpu_are_placed_on_gpu_nodes(on_cuda):
     for pod in pods(on_cuda).values():
         asks = GPU in pod["containers"][0]["resources"].get("limits", {})
         assert asks == (f"{GPU}.present" in (pod.get("nodeSelector") or {}))
@@ -205,7 +205,7 @@ def test_no_service_waits_for_pods_whose_own_error_says_more(graph):
     assert waiting == []
 
 
-def test_a_custom_resource_waits_for_its_controller_and_its_namespaces_guards(graph):
+def test_custom_resource_waits_for_controller_and_namespace_guards(graph):
     quota = graph.one("ResourceQuota", "loan-default-namespace-quota")
     assert quota in graph.dependencies(graph.one("*:InferenceService"))
     waits_for = {each.name for each in graph.dependencies(quota)}
@@ -230,7 +230,7 @@ def test_pin_changes_the_server_and_not_the_release_and_is_proved(pulumi_run, gr
     assert {"loan-default-scheduled-retrain-times", "loan-default-pipeline-run"} <= gone
 
 
-def test_a_scheduled_retrain_is_asked_of_the_retraining_service_and_never_of_the_pipelines(graph):
+def test_scheduled_retrain_goes_to_the_service_and_not_to_pipelines(graph):
     pod = pods(graph)["loan-default-scheduled-retrain-times"]
     (main,) = pod["containers"]
     variables = {each["name"]: each.get("value") for each in main["env"]}

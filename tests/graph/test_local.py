@@ -56,7 +56,7 @@ def test_every_process_depends_on_the_supervisor(graph):
     assert [each.name for each in processes(graph) if supervisor not in graph.dependencies(each)] == []
 
 
-def test_the_release_waits_for_the_artifact_store_and_for_no_other_process(graph):
+def test_release_waits_for_the_artifact_store_and_no_other_process(graph):
     release = graph.one("host:index:Job")
     waits_for = {each.name for each in graph.dependencies(release) if each.type == "host:index:Process"}
     assert waits_for == {"artifact-store-server"}
@@ -93,7 +93,7 @@ def test_a_changed_policy_is_no_reason_to_release(graph):
         )
 
 
-def test_rotation_makes_a_new_key_and_keeps_the_former_ones_public_half(pulumi_run):
+def test_rotation_makes_a_new_key_and_keeps_the_former_public_one(pulumi_run):
     rotated = pulumi_run(program(loan_default={"signing_generation": 2}))
     once = pulumi_run(program())
     service = "loan-default-retraining-process"

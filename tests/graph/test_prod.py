@@ -49,7 +49,7 @@ def test_rights_in_the_store_are_the_golden_ones(graph, pulumi_golden):
     pulumi_golden(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
-def test_everything_on_aws_carries_the_stacks_tag_and_no_other_account_is_touched(graph):
+def test_aws_provider_tags_everything_and_allows_only_its_account(graph):
     provider = graph.one("pulumi:providers:aws")
     assert json.loads(provider.get("defaultTags")) == {"tags": {"mlplatform:stack": "prod"}}
     assert json.loads(provider.get("allowedAccountIds")) == ["111122223333"]
@@ -85,7 +85,7 @@ def test_nothing_is_open_to_the_internet(graph):
     assert {each.get("publiclyAccessible") for each in graph.all(rds.Instance)} == {False}
 
 
-def test_in_the_cluster_nothing_goes_before_access_to_it_and_everything_goes_before_it(graph):
+def test_access_to_the_cluster_comes_before_its_objects(graph):
     provider = graph.one("pulumi:providers:kubernetes")
     needed = graph.dependencies(provider)
     assert {each.name for each in graph.all(eks.AccessPolicyAssociation)} <= {each.name for each in needed}
@@ -156,7 +156,7 @@ def test_no_grant_is_there_that_no_pod_asked_for(graph):
     assert buckets == {"/".join(each) for each in reaching(graph)} | KUBEFLOW
 
 
-def test_the_buckets_policy_refuses_exactly_what_tasks_have_no_right_to_and_everything_to_others(graph):
+def test_bucket_policy_refuses_exactly_what_tasks_have_no_right_to(graph):
     bucket = graph.one(s3.Bucket, "artifact-store-objects-bucket").outputs["arn"]
     policy = json.loads(graph.one(s3.BucketPolicy, "artifact-store-objects-policy").get("policy"))["Statement"]
     keys = ("loan-default/raw/a", "loan-default/captures/a", "mlflow/a", "pipelines/a", "a")
@@ -193,7 +193,7 @@ def test_no_policy_of_ours_allows_everything_on_everything(graph):
             assert not set(right.actions) & {"*", "s3:*", "iam:*", "kms:*"}
 
 
-def test_every_role_but_those_of_ci_stays_within_the_boundary_whose_rights_suffice(graph):
+def test_every_role_but_those_of_ci_is_bound_and_the_bound_suffices(graph):
     limit = json.loads(graph.one(iam.Policy).get("policy"))["Statement"]
     within = [pattern for each in limit for pattern in each["Action"]]
     free = {"ci-preview", "ci-up", "ci-images"}
@@ -238,7 +238,7 @@ def test_no_role_trusts_everybody(graph):
                 assert "*" not in json.dumps(statement["Condition"]["StringEquals"])
 
 
-def test_pods_reach_managed_stores_and_nothing_else_outside_of_the_cluster(graph):
+def test_outside_of_the_cluster_pods_reach_managed_stores_only(graph):
     outside = {}
     for each in graph.all("kubernetes:networking.k8s.io/v1:NetworkPolicy"):
         if each.get("metadata.namespace") not in OURS:
@@ -254,7 +254,7 @@ def test_pods_reach_managed_stores_and_nothing_else_outside_of_the_cluster(graph
     assert not any("0.0.0.0/0" in cidrs for cidrs in outside.values())
 
 
-def test_nobody_reaches_a_page_from_outside_who_did_not_log_in_and_programs_reach_the_model_only(graph):
+def test_pages_need_a_login_from_outside_and_programs_reach_the_model(graph):
     policies = {each.get("spec.targetRefs")[0]["kind"]: each for each in graph.all("*:SecurityPolicy")}
     everywhere, model = policies["Gateway"], policies["HTTPRoute"]
     gateway = graph.one("*:Gateway", "exposure-gateway-gateway")
@@ -265,19 +265,19 @@ def test_nobody_reaches_a_page_from_outside_who_did_not_log_in_and_programs_reac
     assert {host.split(".")[0] for host in routes.values()} >= {"mlflow", "pipelines", "grafana", "prometheus", "start"}
 
 
-def test_every_url_for_people_is_https_of_the_stacks_domain_and_the_cache_keeps_its_own(graph):
+def test_urls_for_people_are_https_of_the_domain_and_cache_is_rediss(graph):
     urls = {name: url for name, url in graph.outputs.items() if name.endswith("_url")}
     assert urls.pop("online_store_url").startswith("rediss://")
     assert [url for url in urls.values() if ".ml.example.com" not in url or not url.startswith("https://")] == []
 
 
-def test_mlflow_answers_the_host_that_people_use_and_lets_its_own_pages_write(graph):
+def test_mlflow_answers_the_public_host_and_lets_its_pages_write(graph):
     command = " ".join(map(str, pods(graph)["tracking-server"]["containers"][0]["command"]))
     assert ",mlflow.ml.example.com,mlflow.ml.example.com:443 " in command
     assert "--cors-allowed-origins https://mlflow.ml.example.com" in command
 
 
-def test_pipelines_have_no_key_of_the_store_and_their_server_is_on_rds(graph):
+def test_pipelines_have_no_store_key_and_their_server_is_on_rds(graph):
     secrets = {
         each.get("metadata.name", None): each.inputs["stringData"] for each in graph.all("kubernetes:core/v1:Secret")
     }
@@ -300,7 +300,7 @@ def test_pipelines_in_the_cluster_reach_rds_s3_and_their_credentials():
     assert not [each for each in graph.all(rds.Instance) if each.get("engine") == "mysql"]
 
 
-def test_with_the_databases_certificates_whoever_connects_has_them_and_checks():
+def test_database_clients_get_its_certificates_and_verify_them():
     graph = prod.graph(prod.program(database={"root_certificate": "tests/database-authority.pem"}))
     published = {
         each.get("metadata.namespace")

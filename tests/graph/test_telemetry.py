@@ -52,7 +52,7 @@ def test_grafana_sends_no_usage_statistics_and_fetches_no_news(cluster):
     assert {"GF_ANALYTICS_REPORTING_ENABLED", "GF_ANALYTICS_CHECK_FOR_UPDATES"} <= set(variables)
 
 
-def test_commands_and_images_of_the_workload_turn_the_same_statistics_off():
+def test_commands_and_images_turn_the_same_statistics_off():
     assert TELEMETRY_OFF == telemetry.OFF
     image = (WORKLOADS / "lifecycle" / "images" / "Containerfile").read_text()
     assert all(f"{name}={value}" in image for name, value in telemetry.OFF.items())

@@ -93,7 +93,7 @@ def test_processes_that_release_get_the_thresholds_of_the_policy(graph, part):
         assert each["ingestion"]["max_bad_share"] == 0.42
 
 
-def test_no_source_but_the_settings_has_a_number_for_a_shared_threshold():
+def test_only_the_settings_hold_a_number_for_a_shared_threshold():
     names = "drift_share|bias_gap|parity_gap|opportunity_gap|max_bad_share|quarantined_share|live_auc"
     literal = re.compile(rf"\b(max_)?({names})\b[^\n=<>]{{0,30}}(:=|=|>=|>|<=|<)\s*0?\.\d")
     sources = [

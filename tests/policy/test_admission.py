@@ -31,7 +31,7 @@ def test_the_audit_finds_what_was_there_before(judge):
     assert sorted(admission.missed_by_audit(judge, CASES)) == []
 
 
-def test_while_no_webhook_answers_judged_namespaces_are_closed_and_the_cluster_heals(judge):
+def test_without_webhook_judged_namespaces_close_and_cluster_heals(judge):
     def refused(space):
         thing = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": space}}
         return "failed calling webhook" in admission.refusal(judge.client, thing)

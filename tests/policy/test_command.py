@@ -53,7 +53,7 @@ def test_an_unknown_stack_is_refused_in_one_line(check):
 @pytest.mark.parametrize(
     "text", ["kind: Pod\nspec: 7", "kind: Pod\nmetadata: 7\nspec: {containers: 7}", "kind: Role\nrules: 7", "kind: Pod"]
 )
-def test_an_object_whose_fields_have_wrong_types_or_are_missing_breaks_the_rule_on_shapes(check, text):
+def test_object_with_wrong_or_missing_fields_breaks_rule_on_shapes(check, text):
     code, out, error = check(text)
     assert (code, error) == (1, "")
     assert "K8S-22" in out or "K8S-21" in out
@@ -63,7 +63,7 @@ def test_an_object_whose_fields_have_wrong_types_or_are_missing_breaks_the_rule_
     ("verdict", "answer", "updated"),
     [(0, "yes", True), (0, "Y", True), (0, "no", False), (0, "", False), (1, "yes", False)],
 )
-def test_an_update_is_made_when_its_preview_is_sound_and_somebody_agrees(monkeypatch, verdict, answer, updated):
+def test_update_is_made_when_its_preview_is_sound_and_is_approved(monkeypatch, verdict, answer, updated):
     ran = []
 
     def run(arguments, **_):

@@ -160,7 +160,7 @@ def test_a_loss_fails_the_preview():
     assert judged([]).failed
 
 
-def test_a_waiver_in_force_that_names_the_resource_lets_it_go_and_is_reported():
+def test_waiver_in_force_permits_the_named_loss_and_is_reported():
     verdict = judged([waiver()])
     assert not verdict.failed
     assert len(verdict.exempted) == 1

@@ -58,7 +58,7 @@ def test_a_broken_rule_fails_the_command():
     assert report.failed
 
 
-def test_a_rule_that_the_stack_file_makes_advisory_is_shown_and_fails_nothing():
+def test_advisory_rule_of_the_stack_file_is_shown_and_fails_nothing():
     report = judged(OPEN, settings=PolicySettings(levels={"AWS-06": "advisory"}))
     assert broken(report) == [("AWS-06", "advisory")]
     assert not report.failed
@@ -220,7 +220,7 @@ def test_an_unknown_pod_specification_leaves_no_rule_on_pods_decided():
     assert {f"K8S-{number:02}" for number in (*range(1, 13), 19, 20, 22)} <= undecided
 
 
-def test_a_rule_that_looks_at_other_objects_waits_for_them_to_be_known():
+def test_rule_over_other_objects_waits_until_they_are_known():
     policy = {"podSelector": UNKNOWN, "policyTypes": ["Ingress", "Egress"]}
     report = judged(
         resource({"kind": "Namespace", "metadata": {"name": "loans"}}),
@@ -255,7 +255,7 @@ ALONE = [each for each in samples.rego() if len(each.objects) == 1]
 
 
 @pytest.mark.parametrize("rule", sorted({each.rule.id for each in ALONE}))
-def test_a_verdict_in_rego_never_turns_silently_when_something_is_unknown(rule):
+def test_verdict_in_rego_never_turns_silently_with_unknown_values(rule):
     """Every value of every sample is unknown in turn: a violation may become undecided, a pass no violation."""
     asked = [
         (sample, path, without_knowing(sample.objects[0], path))
@@ -293,7 +293,7 @@ def test_a_verdict_in_rego_never_turns_silently_when_something_is_unknown(rule):
         ({"containers": [{"name": "a", "env": "A=b"}]}, "K8S-22 spec.containers.0.env must be array, not string"),
     ],
 )
-def test_an_object_of_the_wrong_shape_is_refused_and_never_passed_over(spec, said):
+def test_object_of_the_wrong_shape_is_refused_and_not_skipped(spec, said):
     report = judged(resource({"kind": "Pod", "metadata": {"name": "a", "namespace": "b"}, "spec": spec}))
     lines = [f"{each.finding.rule} {each.finding.message}" for each in report.violations]
     assert any(line.startswith(said) for line in lines), lines
@@ -346,7 +346,7 @@ def test_bad_metadata_is_an_error_that_names_file_and_field(rules, line, change,
 
 
 @pytest.mark.parametrize("text", ["package rules.k8s_99\n", "", None])
-def test_rego_in_another_package_than_its_folder_says_is_an_error_for_it_would_never_fire(rules, text):
+def test_rego_package_that_differs_from_its_folder_is_an_error(rules, text):
     file = rules / "k8s-01-privileged" / "rule.rego"
     file.unlink() if text is None else file.write_text(text)
     with pytest.raises(PolicyError, match=r"rule\.rego must be there and begin with `package rules\.k8s_01`"):
@@ -383,7 +383,7 @@ def test_a_report_survives_being_written_and_read():
     assert json.loads(report.as_json(verdict))["failed"] is True
 
 
-def test_an_object_is_judged_in_the_namespace_that_its_own_is_computed_from():
+def test_object_is_judged_in_the_namespace_that_its_own_derives_from():
     namespace = resource({"kind": "Namespace", "metadata": {"name": "loans"}})
     unknown = resource({"kind": "ConfigMap", "metadata": {"name": "a", "namespace": UNKNOWN}, "data": {}})
     placed = dataclasses.replace(unknown, depends={"metadata": [namespace.urn]})
@@ -391,7 +391,7 @@ def test_an_object_is_judged_in_the_namespace_that_its_own_is_computed_from():
     assert of("K8S-21", judged(namespace, placed)) == ([], [])
 
 
-def test_what_is_unknown_about_one_neighbour_matters_only_where_no_other_speaks_for_the_object():
+def test_unknown_neighbour_matters_only_if_it_could_clear_the_object():
     names = {"namespace": "loans"}
     deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     namespace = resource({"kind": "Namespace", "metadata": {"name": "loans"}})

@@ -46,7 +46,7 @@ def test_the_sound_program_breaks_no_rule(pulumi_run):
 
 
 @pytest.mark.parametrize("name", programs.PROGRAMS)
-def test_a_broken_program_breaks_the_rule_it_was_made_for_and_no_other(pulumi_run, name):
+def test_broken_program_breaks_its_rule_and_no_other(pulumi_run, name):
     rule, change = programs.PROGRAMS[name]
     report = judged(pulumi_run(lambda: programs.build(change)))
     assert {each.finding.rule for each in report.violations} == {rule}

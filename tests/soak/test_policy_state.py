@@ -12,7 +12,7 @@ from policies.catalogue import PACK
 pytestmark = [pytest.mark.soak, pytest.mark.engine, pytest.mark.timeout(1800)]
 
 
-def test_every_place_that_the_preview_of_prod_leaves_open_is_decided_on_its_state(tmp_path, pulumi_cli):
+def test_what_the_preview_of_prod_leaves_open_is_decided_on_its_state(tmp_path, pulumi_cli):
     del pulumi_cli  # fails or skips where there is none
     policies = f"{sys.executable} -m policies"
     script = (

@@ -10,7 +10,7 @@ from tests.aws import simulated
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 
-def test_a_released_stack_goes_as_a_whole_and_the_way_into_the_cluster_goes_after_what_is_in_it(pulumi_stack):
+def test_released_stack_goes_whole_and_cluster_access_goes_last(pulumi_stack):
     cloud, cluster = simulated(), Kubernetes()
     stack = pulumi_stack(
         prod.program(),

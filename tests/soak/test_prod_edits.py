@@ -41,7 +41,7 @@ WITHOUT_DATA = {
 gateway's namespace. `make up` asks for consent."""
 
 
-def test_every_field_is_edited_once_and_nothing_that_holds_data_is_lost(pulumi_stack, tmp_path, capsys):
+def test_editing_every_field_once_loses_nothing_that_holds_data(pulumi_stack, tmp_path, capsys):
     edits.mirror(tmp_path)
     made = edits.edits(tmp_path)
     stack = pulumi_stack(

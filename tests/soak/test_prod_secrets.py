@@ -38,7 +38,7 @@ pulumi stack export --show-secrets > "$SHOWN"
 """
 
 
-def test_no_planted_secret_is_plain_in_what_commands_about_prod_write_and_print(tmp_path, monkeypatch, pulumi_cli):
+def test_no_planted_secret_is_plain_in_output_of_commands_about_prod(tmp_path, monkeypatch, pulumi_cli):
     del pulumi_cli  # fails or skips where there is none
     cloud, cluster, randomness = Aws(), Kubernetes(), Random()
     for name, provider in (("Aws", cloud), ("Kubernetes", cluster), ("Random", randomness)):

@@ -152,7 +152,7 @@ def test_a_bad_program_fails_with_its_place_and_leaves_nothing_behind(pytester, 
     result.stdout.fnmatch_lines([fakes.lines(source(body), message)])
 
 
-def test_a_program_that_python_cannot_stop_is_reported_and_cannot_disturb(pytester):
+def test_program_that_python_cannot_stop_is_reported_and_isolated(pytester):
     result = run(pytester, SLEEPING, left_behind=1)
     result.assert_outcomes(failed=1, passed=1)
     busy = fakes.lines(source(SLEEPING), "*busy outside the event loop at *.py:{here}")

@@ -181,7 +181,7 @@ def test_a_program_without_applies_or_awaits_runs_once(pulumi_run):
     assert runs == [False]
 
 
-def test_a_program_that_makes_resources_later_runs_with_known_and_with_unknown_ids(pulumi_run):
+def test_program_with_late_resources_runs_with_known_and_unknown_ids(pulumi_run):
     runs = []
 
     async def program():

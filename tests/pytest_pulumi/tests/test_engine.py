@@ -55,7 +55,7 @@ def two(first, second=None, **options):
     return program
 
 
-def test_an_update_creates_everything_and_a_second_one_changes_nothing(pulumi_stack, fake):
+def test_update_creates_everything_and_a_second_one_changes_nothing(pulumi_stack, fake):
     stack = pulumi_stack(store(), providers=[fake])
     assert stack.preview().counts == {"create": 5}
     assert fake.items == {}
@@ -126,7 +126,7 @@ def test_a_wrong_expectation_lists_what_would_happen(pulumi_stack, fake):
         stack.assert_only_updates("b")
 
 
-def test_an_immutable_property_replaces_and_the_new_object_comes_first(pulumi_stack, fake):
+def test_immutable_property_replaces_and_the_new_object_comes_first(pulumi_stack, fake):
     stack = pulumi_stack(two({"zone": "x"}, {}), providers=[fake])
     stack.up()
     old = fake.item(name="a").id
@@ -206,7 +206,7 @@ def test_a_refresh_sees_what_changed_or_vanished_behind_pulumis_back(pulumi_stac
     assert fake.item(name="a").values["tags"] == {"a": "1"}
 
 
-def test_configuration_reaches_the_program_and_secret_values_are_encrypted(pulumi_stack, fake):
+def test_configuration_reaches_the_program_and_secrets_are_encrypted(pulumi_stack, fake):
     def program():
         config = pulumi.Config()
         pulumi.export("both", [config.require_object("sizes"), config.require_secret("password")])
@@ -370,9 +370,7 @@ def test_keep_leaves_the_stack_and_says_how_to_reach_it(pulumi_cli, pytester):
         ((), {"PULUMI_REQUIRE_ENGINE": "1"}, {"errors": 1}),
     ],
 )
-def test_without_a_cli_tests_skip_with_the_reason_or_fail_where_it_is_required(
-    pytester, monkeypatch, args, variables, outcome
-):
+def test_without_a_cli_tests_skip_with_a_reason_or_fail_if_required(pytester, monkeypatch, args, variables, outcome):
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("PULUMI_REQUIRE_ENGINE", raising=False)
     for key, value in variables.items():

@@ -53,7 +53,7 @@ def written(pytester):
     return pytester.path / "golden" / "test_it" / "test_graph-a-b-c.txt"
 
 
-def test_the_update_flag_writes_reviewable_text_without_secrets_or_paths(written):
+def test_update_flag_writes_reviewable_text_without_secrets_or_paths(written):
     assert written.read_text() == GOLDEN
 
 

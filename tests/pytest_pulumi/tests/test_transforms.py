@@ -28,7 +28,7 @@ def test_a_transform_of_the_stack_changes_later_resources(pulumi_run):
     assert graph.one(name="after").inputs == {"tags": {"own": "yes", "stack": "yes"}}
 
 
-def test_a_transform_of_a_component_reaches_its_children_before_the_stacks(pulumi_run):
+def test_component_transform_reaches_children_before_the_stacks(pulumi_run):
     seen = []
 
     def program():

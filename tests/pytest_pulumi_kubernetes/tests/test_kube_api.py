@@ -124,9 +124,7 @@ def test_a_change_is_applied_and_what_others_added_stays(program, pulumi_stack, 
     assert live_config_map(kube_cluster)["data"] == {"a": "2", "theirs": "x"}
 
 
-def test_drift_on_what_we_own_is_seen_by_refresh_and_a_conflict_unless_forced(
-    program, pulumi_stack, cluster, kube_cluster
-):
+def test_refresh_sees_drift_of_own_fields_and_up_conflicts_or_forces(program, pulumi_stack, cluster, kube_cluster):
     mutable = {"enable_config_map_mutable": True}
     stack = pulumi_stack(program(config_map({"a": "1"}), **mutable), providers=[cluster])
     stack.up()
@@ -182,7 +180,7 @@ def test_what_the_server_refuses_is_said_in_its_words(program, pulumi_stack, clu
         pulumi_stack(program(make), providers=[cluster]).up()
 
 
-def test_a_context_without_permission_is_refused_with_the_objects_name(program, pulumi_stack, cluster):
+def test_context_without_permission_is_refused_with_the_objects_name(program, pulumi_stack, cluster):
     stack = pulumi_stack(program(config_map({}), context="viewer"), providers=[cluster])
     with pytest.raises(OperationError, match=r"ConfigMap 'default/settings' was not created.*cannot patch resource"):
         stack.preview()

@@ -27,7 +27,7 @@ def wait_pod(client, name, phase):
     return client.wait(target, lambda found: (found or {}).get("status", {}).get("phase") == phase, READY_SECONDS)
 
 
-def test_pods_without_toleration_go_to_cpu_nodes_and_gpu_pods_to_gpu_nodes(kube_cluster):
+def test_pods_go_to_cpu_nodes_and_gpu_pods_to_gpu_nodes(kube_cluster):
     client = kube_cluster.client
     gpu = {"containers": [{"name": "c", "image": "a:1", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
     tolerant = gpu | {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}

@@ -45,7 +45,7 @@ def test_a_controller_can_follow_another_one_of_its_name(kube_cluster):
         Controller(kube_cluster, "again").close()
 
 
-def test_gatekeeper_refuses_at_admission_and_finds_what_was_there_before(kube_gatekeeper):
+def test_gatekeeper_refuses_at_admission_and_audits_existing_objects(kube_gatekeeper):
     client = kube_gatekeeper.client
     client.apply(pod("before", "latest"))
     kube_gatekeeper.constrain(TEMPLATE, CONSTRAINT)
@@ -73,7 +73,7 @@ def test_what_gatekeeper_notes_belongs_to_a_pod_that_is_there(kube_gatekeeper):
     assert owners <= {pod["metadata"]["uid"] for pod in client.list("v1", "Pod")}
 
 
-def test_kserve_makes_an_inference_service_ready_and_refuses_a_wrong_one(kube_kserve):
+def test_kserve_makes_a_service_ready_and_refuses_a_wrong_one(kube_kserve):
     client = kube_kserve.client
     client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
     predictor = {"minReplicas": 2, "maxReplicas": 3, "containers": [{"name": "kserve-container", "image": "a:1"}]}

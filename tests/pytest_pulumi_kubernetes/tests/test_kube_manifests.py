@@ -161,7 +161,7 @@ def test_a_release_of_a_chart_on_this_machine_is_rendered_and_applied(stack, kub
     assert cluster.unproven == []
 
 
-def test_a_release_of_a_chart_elsewhere_is_recorded_and_listed_as_unproven(stack, kube_cluster, cluster):
+def test_release_of_a_remote_chart_is_recorded_and_listed_as_unproven(stack, kube_cluster, cluster):
     made = stack(release("oci://registry.example/charts/web", extra=False, create_namespace=True))
     made.up()
     assert cluster.unproven == ["Release team/web"]

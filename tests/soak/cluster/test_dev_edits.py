@@ -22,7 +22,7 @@ MIRROR = "substrate.supply."
 """Edits that need a mirror with every chart in it."""
 
 
-def test_the_api_server_accepts_every_edit_and_nothing_that_holds_data_is_lost(dev, tmp_path):
+def test_api_server_accepts_every_edit_and_no_data_is_lost(dev, tmp_path):
     start, every = dev.settings(), edits_on(dev, tmp_path)
     dev.stack.up(parallel=PARALLEL)
 

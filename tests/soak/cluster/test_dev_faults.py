@@ -35,7 +35,7 @@ def urns(made):
     return {each["urn"] for each in made.resources()}
 
 
-def test_an_api_server_that_goes_in_the_middle_costs_nothing_and_the_next_up_converges(dev):
+def test_api_server_outage_mid_update_loses_nothing_and_up_converges(dev):
     made = dev.provider.log
 
     def interrupt():
@@ -109,7 +109,7 @@ def test_a_user_without_rights_is_told_which_object_was_refused(part, kube_clust
         part.preview()
 
 
-def test_a_context_that_is_not_there_is_named_before_the_cluster_is_asked(part, kube_cluster):
+def test_missing_context_is_named_before_the_cluster_is_queried(part, kube_cluster):
     part.program = program(kube_cluster.kubeconfig_path, context="production")
     with pytest.raises(EngineError, match=r"no context 'production'.*correct `cluster.context`"):
         part.preview()

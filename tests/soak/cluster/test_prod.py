@@ -29,7 +29,7 @@ BLOCKS = {
 """What differs from the prod file: a training that wants a GPU, and servers that system nodes cannot hold."""
 
 
-def test_every_object_is_accepted_every_pod_is_where_it_should_be_and_all_of_it_goes(
+def test_prod_objects_are_accepted_pods_placed_and_all_of_it_goes(
     pulumi_stack, kube_tools, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr("infra.admission.kubernetes.NAMESPACE", "gatekeeper-chart")

@@ -37,7 +37,7 @@ def chain(count, **props):
     return program
 
 
-def test_the_nth_operation_fails_and_the_next_update_goes_on_from_there(pulumi_stack, fake):
+def test_nth_operation_fails_and_the_next_update_resumes(pulumi_stack, fake):
     stack = pulumi_stack(chain(4), providers=[fake])
     fake.faults.add("fail", on="create", nth=3, message="quota exceeded")
     with pytest.raises(OperationError, match="quota exceeded") as caught:
@@ -84,7 +84,7 @@ def test_a_stack_gets_through_random_failures_by_trying_again(pulumi_stack, fake
     stack.assert_no_changes()
 
 
-def test_after_a_lost_answer_the_object_exists_and_the_state_does_not_know_it(pulumi_stack, fake):
+def test_lost_answer_leaves_an_object_that_the_state_lacks(pulumi_stack, fake):
     stack = pulumi_stack(chain(1), providers=[fake])
     fake.faults.add("lose_answer", on="create", nth=1)
     with pytest.raises(OperationError, match="the answer was lost after the operation took effect"):
@@ -97,7 +97,7 @@ def test_after_a_lost_answer_the_object_exists_and_the_state_does_not_know_it(pu
     assert list(fake.items.values()) == [orphan]
 
 
-def test_an_unreachable_service_fails_every_operation_until_it_is_back(pulumi_stack, fake):
+def test_unreachable_service_fails_every_operation_until_it_is_back(pulumi_stack, fake):
     stack = pulumi_stack(chain(2), providers=[fake])
     stack.up()
     fake.faults.unreachable = True
@@ -108,7 +108,7 @@ def test_an_unreachable_service_fails_every_operation_until_it_is_back(pulumi_st
     assert stack.destroy().counts == {"delete": 4}
 
 
-def test_a_crash_of_the_provider_ends_the_update_and_the_next_one_goes_on(pulumi_stack, fake):
+def test_provider_crash_ends_the_update_and_the_next_one_resumes(pulumi_stack, fake):
     stack = pulumi_stack(chain(3), providers=[fake])
     fake.faults.add("crash", on="create", nth=2)
     with pytest.raises(OperationError):

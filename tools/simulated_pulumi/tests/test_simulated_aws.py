@@ -198,7 +198,7 @@ class TestOnTheEngine:
         assert cloud.item(BUCKET).values["tagsAll"] == {"team": "ml", "own": "1"}
         assert cloud.item(BUCKET).values["tags"] == {"own": "1"}
 
-    def test_a_wrong_input_is_refused_with_its_path_before_anything_is_made(self, pulumi_stack, cloud):
+    def test_wrong_input_is_refused_with_its_path_before_any_creation(self, pulumi_stack, cloud):
         def make(options):
             aws.s3.Bucket("good", opts=options)
             bad = {"bucket": "b", "rules": [{"id": "a"}]}

@@ -34,7 +34,7 @@ def test_an_id_is_the_same_in_all_its_forms():
 
 
 @pytest.mark.engine
-def test_every_kind_comes_up_changes_nothing_and_is_replaced_by_new_keepers(pulumi_stack):
+def test_every_kind_comes_up_converges_and_is_replaced_by_new_keepers(pulumi_stack):
     def program(keeper):
         def run():
             options = pulumi.ResourceOptions(provider=random.Provider("main"))
