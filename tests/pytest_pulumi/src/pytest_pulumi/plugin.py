@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from simulated_pulumi.facts import Answer, Facts, Outputs
     from simulated_pulumi.graph import Graph
+    from simulated_pulumi.providers import SimulatedProvider
 
     from pytest_pulumi.command import Cli
     from pytest_pulumi.engine import Stack
@@ -28,14 +29,21 @@ class Runner:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
 
-    def __call__(self, program: Any, *, preview: bool = False) -> Graph:
+    def __call__(
+        self, program: Any = None, *, path: str | os.PathLike[str] | None = None, preview: bool = False
+    ) -> Graph:
         """Run `program()` (a function or a coroutine function) to its end and give its graph.
 
+        `path` names a module instead, or a folder with `__main__.py` or `Pulumi.yaml`: its top level is the program.
         With `preview`, ids and computed outputs are unknown, as before the first update.
         """
         __tracebackhide__ = True
-        from simulated_pulumi.runner import run  # noqa: PLC0415  (Pulumi takes a second to import)
+        from simulated_pulumi.runner import run, run_module  # noqa: PLC0415  (Pulumi takes a second to import)
 
+        if (program is None) == (path is None):
+            raise TypeError("pulumi_run takes either a program (a function) or path= (a module or a project's folder)")
+        if path is not None:
+            return run_module(path, self.facts, preview=preview)
         return run(program, self.facts, preview=preview)
 
 
@@ -97,6 +105,12 @@ def pulumi_outputs() -> Mapping[str, Outputs]:
 
 
 @pytest.fixture
+def pulumi_providers() -> Sequence[SimulatedProvider]:
+    """Override: simulated providers, for the functions and outputs that the two fixtures above do not give."""
+    return ()
+
+
+@pytest.fixture
 def pulumi_facts(request: pytest.FixtureRequest) -> Facts:
     """Gather the fixtures above, the markers and the ini file into the surroundings of one run."""
     from simulated_pulumi.facts import Facts  # noqa: PLC0415
@@ -107,6 +121,7 @@ def pulumi_facts(request: pytest.FixtureRequest) -> Facts:
         config=request.getfixturevalue("pulumi_config"),
         answers=request.getfixturevalue("pulumi_answers"),
         outputs=request.getfixturevalue("pulumi_outputs"),
+        providers=request.getfixturevalue("pulumi_providers"),
         allowed=_allowed(request),
         timeout_seconds=float(request.config.getini("pulumi_timeout")),
     )

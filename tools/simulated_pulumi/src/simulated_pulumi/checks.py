@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from simulated_pulumi.recorder import STACK_TYPE
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simulated_pulumi.recorder import Recording, Registration
+
+
+_WITHOUT_ACCOUNT: Final = ("pulumi", "pulumi-python")
+"""Packages of the engine itself, and of dynamic providers, whose code is the program's own."""
 
 
 def violations(recording: Recording) -> list[str]:
@@ -95,7 +99,7 @@ def _silent_components(recording: Recording) -> Iterator[str]:
 def _default_providers(recording: Recording) -> Iterator[str]:
     for item in recording.registrations:
         package = item.request.type.split(":", 1)[0]
-        if (item.read or item.request.custom) and not item.request.provider and package != "pulumi":
+        if (item.read or item.request.custom) and not item.request.provider and package not in _WITHOUT_ACCOUNT:
             yield (
                 f"{_at(item)} uses the default provider of {package!r}; pass one explicitly "
                 "(providers=[…] on the outermost component), so that no account is reached by accident"

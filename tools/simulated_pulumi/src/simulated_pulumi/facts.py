@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from simulated_pulumi.values import SecretValue
+
+if TYPE_CHECKING:
+    from simulated_pulumi.providers.base import SimulatedProvider
 
 Answer = Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]]
 """What a provider's function returns, or a function of its arguments that gives it."""
@@ -51,6 +54,9 @@ class Facts:
 
     answers: Mapping[str, Answer] = field(default_factory=dict)
     outputs: Mapping[str, Outputs] = field(default_factory=dict)
+    providers: Sequence[SimulatedProvider] = ()
+    """Simulated providers that give the answers and outputs of their packages which are not given above."""
+
     allowed: frozenset[str] = frozenset()
     """Checks that are switched off."""
 

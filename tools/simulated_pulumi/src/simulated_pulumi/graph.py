@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +19,7 @@ from simulated_pulumi.errors import PulumiTestError, SelectionError
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from google.protobuf.struct_pb2 import Struct
 
@@ -101,12 +103,13 @@ class Resource:
         return frozenset() if self.registered_bag is None else values.decode(self.registered_bag).secrets
 
     def get(self, path: str, default: Any = _MISSING) -> Any:
-        """Give one input by path, such as `rules[0].id`.
+        """Give one input by path, such as `rules[0].id`; names may be in the spelling of Python, too.
 
         Raises: SelectionError if it is not there and no default is given.
         """
+        inputs = self.inputs
         try:
-            return values.lookup(self.inputs, path)
+            return values.lookup(inputs, wire_path(inputs, path))
         except KeyError as error:
             if default is not _MISSING:
                 return default
@@ -114,6 +117,7 @@ class Resource:
 
     def is_secret(self, path: str) -> bool:
         """Say whether the input at this path, or something around it, is secret."""
+        path = wire_path(self.inputs, path)
         return any(path == secret or path.startswith((f"{secret}.", f"{secret}[")) for secret in self.secret_inputs)
 
     def assert_secret(self, *paths: str) -> None:
@@ -125,8 +129,12 @@ class Resource:
                 raise PulumiTestError(f"{self}: input {path!r} is plain text; secret are: {known}")
 
     def assert_inputs(self, expected: Mapping[str, Any]) -> None:
-        """Fail with a diff unless these inputs have these values; inputs that are not named may be anything."""
+        """Fail with a diff unless these inputs have these values; inputs that are not named may be anything.
+
+        Names may be in the wire's spelling (`forceDestroy`) or in that of Python (`force_destroy`), at any depth.
+        """
         actual = self.inputs
+        expected = wire_spelling(expected, actual)
         shown = {key: actual[key] for key in expected if key in actual}
         if shown != dict(expected):
             diff = difflib.unified_diff(
@@ -281,6 +289,35 @@ class Graph:
             last = number == len(children) - 1
             yield f"{indent}{'└─' if last else '├─'} {child.name}  {child.type}"
             yield from self._branches(child, indent + ("   " if last else "│  "))
+
+
+def wire_path(value: Any, path: str) -> str:
+    """Spell a path as the value does: `rules[0].max_age` becomes `rules[0].maxAge` where that is there."""
+    steps: list[str] = []
+    for step in path.split("."):
+        name, bracket, rest = step.partition("[")
+        here = values.lookup(value, ".".join(steps)) if steps else value
+        spelled = name if not isinstance(here, dict) or name in here else _camel_case(name)
+        steps.append((spelled if isinstance(here, dict) and spelled in here else name) + bracket + rest)
+        try:
+            values.lookup(value, ".".join(steps))
+        except KeyError:
+            return ".".join([*steps, *path.split(".")[len(steps) :]])
+    return ".".join(steps)
+
+
+def wire_spelling(expected: Any, actual: Any) -> Any:
+    """Spell the keys of an expected value as the actual one does, at any depth."""
+    if isinstance(expected, Mapping) and isinstance(actual, dict):
+        spelled = {key if key in actual else wire_path(actual, key): key for key in expected}
+        return {there: wire_spelling(expected[key], actual.get(there)) for there, key in spelled.items()}
+    if isinstance(expected, (list, tuple)) and isinstance(actual, list) and len(expected) == len(actual):
+        return [wire_spelling(*pair) for pair in zip(expected, actual, strict=True)]
+    return expected
+
+
+def _camel_case(name: str) -> str:
+    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), str(name))
 
 
 def render(value: Any, indent: str = "") -> list[str]:

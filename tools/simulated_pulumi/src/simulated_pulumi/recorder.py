@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ from simulated_pulumi import values
 from simulated_pulumi.errors import HungError, UnknownInvokeError
 from simulated_pulumi.facts import Asked
 from simulated_pulumi.graph import Graph, Invoke, Log, Resource
+from simulated_pulumi.providers.computed import computed
 from simulated_pulumi.transforms import Transforms
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from simulated_pulumi.facts import Facts, Outputs
+    from simulated_pulumi.providers.base import SimulatedProvider
 
 STACK_TYPE: Final = "pulumi:pulumi:Stack"
 SDK_ROOT: Final = str(Path(pulumi.__file__).parent)
@@ -212,6 +215,9 @@ class Monitor:
             return _INVOKE_RESPONSE(**{"return": self._state(args["urn"])})
         source = program_line(sys._getframe(1))  # noqa: SLF001
         self._recording.invokes.append(Invoke(request.tok, args, _urn_of(request.provider), source))
+        provider = self._provider(request.tok)
+        if request.tok not in self._facts.answers and provider is not None:
+            return _INVOKE_RESPONSE(**{"return": values.encode_bag(provider.call(request.tok, args))})
         if request.tok not in self._facts.answers:
             known = ", ".join(sorted(self._facts.answers)) or "nothing"
             raise UnknownInvokeError(
@@ -275,12 +281,19 @@ class Monitor:
                 f"the program reads the stack {identity!r}, which has no answer: "
                 "add {'pulumi:pulumi:StackReference': {'outputs': {…}}} to the fixture pulumi_outputs"
             )
+        provider = self._provider(request.type)
+        if given is None and provider is not None:
+            given = partial(computed, provider)
         if given is None:
             return {}
         if callable(given):
             bag = request.properties if identity is not None else request.object
             given = given(Asked(request.type, request.name, values.decode(bag).value, identity))
         return dict(given)
+
+    def _provider(self, token: str) -> SimulatedProvider | None:
+        package = token.split(":", 1)[0]
+        return next((each for each in self._facts.providers if each.package == package), None)
 
     def _answer(self, inputs: Struct, given: Mapping[str, Any]) -> Struct:
         if not given:
@@ -445,6 +458,9 @@ def _options(request: Any) -> dict[str, Any]:
             value = MessageToDict(value)
         if value:
             options[name] = list(value) if isinstance(value, (list, tuple)) or hasattr(value, "append") else value
+    hooks = MessageToDict(request.hooks) if "hooks" in names and request.HasField("hooks") else {}
+    if hooks:
+        options["hooks"] = hooks
     if "deletedWith" in names and request.deletedWith:
         options["deletedWith"] = request.deletedWith.rsplit("::", 1)[-1]
     return options

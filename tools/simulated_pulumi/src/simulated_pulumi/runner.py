@@ -25,6 +25,7 @@ from pulumi.runtime.stack import Stack, wait_for_rpcs
 
 from simulated_pulumi import checks
 from simulated_pulumi.errors import CheckError, HungError
+from simulated_pulumi.program import ModuleProgram
 from simulated_pulumi.recorder import (
     STACK_TYPE,
     Engine,
@@ -66,6 +67,17 @@ def run(program: Callable[[], Any], facts: Facts, *, preview: bool = False) -> G
         problems += checks.differences(recording, _Run(program, facts, preview=True).result())
     _refuse(problems)
     return recording.graph()
+
+
+def run_module(path: str | os.PathLike[str], facts: Facts, *, preview: bool = False) -> Graph:
+    """Run a program that is a module, in its folder, with the project's name and configuration, and give its graph.
+
+    Raises: FileNotFoundError; and what `run` raises.
+    """
+    __tracebackhide__ = True
+    program = ModuleProgram.at(path, facts.stack)
+    with program.surroundings():
+        return run(program, program.facts(facts), preview=preview)
 
 
 def _run_twice(program: Callable[[], Any], facts: Facts) -> Graph:

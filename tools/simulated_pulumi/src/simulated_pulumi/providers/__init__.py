@@ -4,6 +4,7 @@ from simulated_pulumi.providers.aws import Aws
 from simulated_pulumi.providers.base import Item, NotReadyError, Planned, RefusedError, SimulatedProvider
 from simulated_pulumi.providers.computed import Computed
 from simulated_pulumi.providers.faults import Faults, Operation
+from simulated_pulumi.providers.generated import Generated, generated
 from simulated_pulumi.providers.kubernetes import Kubernetes
 from simulated_pulumi.providers.random_ import Random
 from simulated_pulumi.providers.server import simulate
@@ -12,6 +13,7 @@ __all__ = [
     "Aws",
     "Computed",
     "Faults",
+    "Generated",
     "Item",
     "Kubernetes",
     "NotReadyError",
@@ -20,5 +22,6 @@ __all__ = [
     "Random",
     "RefusedError",
     "SimulatedProvider",
+    "generated",
     "simulate",
 ]

@@ -145,10 +145,11 @@ class SimulatedProvider:
 
     @property
     def version(self) -> str:
-        """The SDK's version, which is what its programs ask for."""
-        if self.sdk is None:
+        """The SDK's version, which is what its programs ask for; 1.0.0 where nothing says it."""
+        try:
+            return "1.0.0" if self.sdk is None else importlib.metadata.version(self.sdk.replace("_", "-"))
+        except importlib.metadata.PackageNotFoundError:  # an SDK in a folder of the program
             return "1.0.0"
-        return importlib.metadata.version(self.sdk.replace("_", "-"))
 
     def item(self, type_: str = "*", name: str = "*") -> Item:
         """Give the only object of a type (pattern) with a logical name.
@@ -175,15 +176,20 @@ class SimulatedProvider:
 
     # What a subclass may say.
 
+    def shape(self, token: str) -> schema.Shape | None:
+        """Give the inputs and outputs of a type; None where nothing says what they are.
+
+        Raises: schema.UnknownTypeError.
+        """
+        return None if self.sdk is None else schema.shape_of(self.sdk, token)
+
     def check(self, planned: Planned) -> list[schema.Problem]:
         """List what is wrong with the inputs; the SDK's types say so here."""
-        if self.sdk is None:
-            return []
         try:
-            shape = schema.shape_of(self.sdk, planned.type)
+            shape = self.shape(planned.type)
         except schema.UnknownTypeError as error:
             return [schema.Problem("", str(error))]
-        return schema.check_fields(planned.inputs, shape.inputs, shape.required, "")
+        return [] if shape is None else schema.check_fields(planned.inputs, shape.inputs, shape.required, "")
 
     def defaults(self, planned: Planned, old: dict[str, Any]) -> dict[str, Any]:
         """Give inputs that the provider adds, such as generated names; `old` holds the last checked inputs."""
@@ -211,12 +217,11 @@ class SimulatedProvider:
     def replaces(self, planned: Planned) -> Iterable[str]:
         """Give the paths of inputs whose change replaces this resource."""
         paths = [path for pattern, some in self.immutable.items() if _matches(planned.type, pattern) for path in some]
-        if self.sdk is not None:
-            try:
-                paths += schema.shape_of(self.sdk, planned.type).replaces
-            except schema.UnknownTypeError:
-                return paths
-        return paths
+        try:
+            shape = self.shape(planned.type)
+        except schema.UnknownTypeError:
+            return paths
+        return paths if shape is None else [*paths, *shape.replaces]
 
     def kept(self, planned: Planned) -> dict[str, Any]:
         """Give what the cloud kept of the last inputs, which new inputs are compared with."""

@@ -27,7 +27,7 @@ class Computed(Mapping[str, "Outputs"]):
     def __getitem__(self, key: str) -> Outputs:
         if key in self._others:
             return self._others[key]
-        return partial(_computed, self._providers[key.split(":", 1)[0]])
+        return partial(computed, self._providers[key.split(":", 1)[0]])
 
     def __iter__(self) -> Iterator[str]:
         """Go over the types that are named; those of the providers are without number."""
@@ -37,7 +37,8 @@ class Computed(Mapping[str, "Outputs"]):
         return len(self._others)
 
 
-def _computed(provider: SimulatedProvider, asked: Asked) -> dict[str, Any]:
+def computed(provider: SimulatedProvider, asked: Asked) -> dict[str, Any]:
+    """Give what a provider would compute for one registration."""
     planned = Planned(f"urn:pulumi:stack::project::{asked.type}::{asked.name}", dict(asked.inputs))
     added = {key: value for key, value in provider.defaults(planned, {}).items() if not key.startswith("__")}
     planned.inputs |= added

@@ -14,7 +14,7 @@ import sys
 import threading
 import typing
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
@@ -23,6 +23,9 @@ from pulumi import _types
 from pulumi.runtime import rpc
 
 from simulated_pulumi import values
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FORCES: Final = re.compile(
     r"[Ff]orces?\s+(a\s+)?(new|replacement|re-?creation)|force \w+ to create (a )?new", re.ASCII
@@ -48,6 +51,17 @@ class Shape:
     outputs: dict[str, Any]
     replaces: frozenset[str]
     """Inputs whose documentation in the SDK says that a change forces a new resource."""
+
+
+@dataclass(frozen=True)
+class ObjectType:
+    """A type of an object, where it is not a class of an SDK."""
+
+    name: str
+    fields: Callable[[], dict[str, Any]] = field(compare=False)
+    """Gives the types of the fields, once they are asked for: types may contain themselves."""
+
+    required: frozenset[str]
 
 
 class UnknownTypeError(LookupError):
@@ -164,6 +178,37 @@ def check_fields(value: dict[str, Any], fields: dict[str, Any], required: frozen
     return problems
 
 
+def _input_fields(hint: Any) -> tuple[dict[str, Any], frozenset[str]] | None:
+    """Give the fields of an object's type, and which of them are required; None for another type."""
+    if isinstance(hint, ObjectType):
+        return hint.fields(), hint.required
+    if isinstance(hint, type) and _types.is_input_type(hint):
+        return fields_of(hint), required_of(hint)
+    return None
+
+
+def value_types(hint: Any) -> list[Any]:
+    """Give the types that a value may have, without the wrappers: `Output[str | None]` has `str`."""
+    while typing.get_origin(hint) is pulumi.Output:
+        (hint,) = typing.get_args(hint)
+    return [option for option in _alternatives(hint) if not _is_wrapper(option) and option not in (Any, object)]
+
+
+def object_fields(hint: Any) -> dict[str, Any] | None:
+    """Give the fields of an object's type, by their names on the wire; None for another type."""
+    if isinstance(hint, ObjectType):
+        return hint.fields()
+    if isinstance(hint, type) and _types.is_output_type(hint):
+        return output_fields(hint)
+    return None
+
+
+def output_fields(cls: type) -> dict[str, Any]:
+    """Give the fields of an output type or of a function's result."""
+    with _IMPORTING:
+        return dict(_types.output_type_types(cls))
+
+
 def _check_one(value: Any, hint: Any, path: str) -> list[Problem]:
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
@@ -173,10 +218,11 @@ def _check_one(value: Any, hint: Any, path: str) -> list[Problem]:
         return _check_list(value, typing.get_args(hint), path)
     if origin in (dict, collections.abc.Mapping):
         return _check_map(value, typing.get_args(hint), path)
-    if isinstance(hint, type) and _types.is_input_type(hint):
-        if not isinstance(value, dict):
-            return [_wrong(value, "an object", path)]
-        return check_fields(value, fields_of(hint), required_of(hint), f"{path}.")
+    fields = _input_fields(hint)
+    if fields is not None:
+        return (
+            check_fields(value, *fields, f"{path}.") if isinstance(value, dict) else [_wrong(value, "an object", path)]
+        )
     return _check_scalar(value, hint, path)
 
 
