@@ -6,10 +6,12 @@ The CLI writes one JSON file per holder (pid, host, user, time) and has no notio
 import json
 import os
 import socket
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from infra.base import orphans
 from tools.console import say
 from tools.state_repair import backend_folder
 
@@ -93,17 +95,14 @@ def _time(text: str) -> datetime:
 
 def _has_ended(pid: int) -> bool:
     """Whether only the entry of an ended process is left, because nobody has asked yet how it ended (a zombie)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return False
+    fields = orphans.stat(pid)
+    return bool(fields) and fields[orphans.STATE_FIELD] in "ZX"
 
 
 def _started(pid: int) -> float | None:
-    """When a process started, seconds since 1970; None where the system does not say."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
-    except (OSError, StopIteration):
+    """When a process started, seconds since 1970; None once it is gone."""
+    fields = orphans.stat(pid)
+    if not fields:
         return None
-    return int(boot.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    since_boot = int(fields[orphans.START_TICKS_FIELD]) / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot

@@ -160,17 +160,16 @@ def table(outcomes: Sequence[Outcome], machine: "Machine") -> str:
     return "\n".join([*lines, "", machine.summary(), ""])
 
 
-def _meminfo() -> dict[str, int]:
-    pairs = (row.split(":") for row in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-    return {name: int(value.split()[0]) for name, value in pairs}
+def _available() -> int:
+    """Bytes of memory that programs can still get."""
+    return int(psutil.virtual_memory().available)
 
 
-def _ticks() -> tuple[int, int]:
-    """Ticks of all cores since boot: busy and all."""
-    first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
-    user, nice, system, idle, waiting, *rest = (int(word) for word in first)
-    busy = user + nice + system + sum(rest)
-    return busy, busy + idle + waiting
+def _seconds() -> tuple[float, float]:
+    """Seconds of all cores since boot: busy and all."""
+    times = psutil.cpu_times()
+    every = times.user + times.nice + times.system + times.idle + times.iowait + times.irq + times.softirq + times.steal
+    return every - times.idle - times.iowait, every
 
 
 def memory(pid: int) -> int:
@@ -190,9 +189,9 @@ class Machine:
     """The whole machine's cores, and memory, while the suites run."""
 
     began: float = field(default_factory=time.monotonic)
-    available_kib: int = field(default_factory=lambda: _meminfo()["MemAvailable"])
-    least_kib: int = field(default_factory=lambda: _meminfo()["MemAvailable"])
-    ticks: tuple[int, int] = field(default_factory=_ticks)
+    available: int = field(default_factory=_available)
+    least: int = field(default_factory=_available)
+    seconds: tuple[float, float] = field(default_factory=_seconds)
 
     peaks: dict[str, int] = field(default_factory=dict)
     """Most bytes that the processes of a suite had at once."""
@@ -202,16 +201,16 @@ class Machine:
 
     def look(self, processes: Mapping[str, Iterable[int]]) -> None:
         """Note the memory of this moment; `processes` by suite."""
-        self.least_kib = min(self.least_kib, _meminfo()["MemAvailable"])
+        self.least = min(self.least, _available())
         now = {suite: sum(map(memory, pids)) for suite, pids in processes.items()}
         self.peaks |= {suite: max(size, self.peaks.get(suite, 0)) for suite, size in now.items()}
         self.peak = max(self.peak, sum(now.values()))
 
     def summary(self) -> str:
         """One line."""
-        busy, every = (now - before for now, before in zip(_ticks(), self.ticks, strict=True))
+        busy, every = (now - before for now, before in zip(_seconds(), self.seconds, strict=True))
         share = busy / every if every else 0.0
-        rise = (self.available_kib - self.least_kib) / 2**20
+        rise = (self.available - self.least) / 2**30
         return (
             f"{time.monotonic() - self.began:.0f} s in all; the machine's cores were {share:.0%} busy, "
             f"the suites' processes had {self.peak / 2**30:.1f} GiB at most at once, "

@@ -1,4 +1,4 @@
-"""Who a process is and who holds a port, read from Linux's `/proc`.
+"""Who a process is and who holds a port, also for a pid that was given out again.
 
 A pid alone names nobody: the kernel gives it out again. A process is therefore known by its pid and start time.
 """
@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -30,12 +29,9 @@ class Identity:
     @staticmethod
     def of(pid: int) -> "Identity | None":
         """The process that has `pid` now; None where there is none, or only its zombie."""
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        fields = stat.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else Identity(pid, int(fields[19]))
+        fields = orphans.stat(pid)
+        ended = not fields or fields[orphans.STATE_FIELD] in "ZX"
+        return None if ended else Identity(pid, int(fields[orphans.START_TICKS_FIELD]))
 
     @staticmethod
     def from_record(record: dict[str, Any]) -> "Identity":
