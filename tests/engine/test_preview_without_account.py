@@ -31,7 +31,7 @@ def test_a_review_against_nothing_shows_only_creations(tmp_path, pulumi_cli):
     assert {"artifact-store", "tracking", "loan-default"} <= set(told["roles"])
     assert "0 mandatory" in text.splitlines()[0]
     assert "Compared with nothing" in text
-    assert (tmp_path / "preview.svg").read_text().startswith("<svg")
+    assert "```mermaid" in (tmp_path / "preview.md").read_text()
 
 
 def test_a_review_against_a_revision_shows_what_stays(tmp_path, pulumi_cli):

@@ -1,1 +1,1 @@
-"""What an update would do, told to people (text, Markdown), machines (JSON) and as a picture of the platform (SVG)."""
+"""What an update would do, told to people (text, Markdown with a flowchart) and machines (JSON)."""

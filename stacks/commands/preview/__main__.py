@@ -21,7 +21,6 @@ from policies.model import PolicyError
 from stacks.commands.cost.estimate import estimated
 from stacks.commands.cost.prices import PriceError
 from stacks.commands.cost.report import monthly
-from stacks.commands.preview.picture import as_svg
 from stacks.commands.preview.plan import Plan, PreviewError, parse
 from stacks.commands.preview.report import as_json, as_markdown, as_text
 
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", required=True)
     parser.add_argument("--title", default="", help="first words of the report; default: the stack's name")
     parser.add_argument(
-        "--reports", type=Path, help="folder for preview.json, preview.md, preview.svg, policy.json and policy.sarif"
+        "--reports", type=Path, help="folder for preview.json, preview.md, policy.json and policy.sarif"
     )
     parser.add_argument("flags", nargs="*", metavar="-- FLAG", help="flags for `pulumi preview`")
     given = parser.parse_args(arguments)
@@ -67,7 +66,6 @@ def write(folder: Path, plan: Plan, verdict: gate.Report, title: str) -> None:
     (folder / "policy.sarif").write_text(policy_report.as_sarif(verdict))
     (folder / "preview.json").write_text(as_json(plan))
     (folder / "preview.md").write_text(as_markdown(plan, title))
-    (folder / "preview.svg").write_text(as_svg(plan, title))
 
 
 def judged(stack: str, flags: Sequence[str]) -> tuple[Plan, gate.Report]:

@@ -1,15 +1,18 @@
-"""Draws `docs/architecture.svg`, the prod stack by role; needs no engine.
+"""Draws the prod stack by role into `docs/architecture.md`; needs no engine.
 
 Run as `python -m stacks.commands.preview.architecture`.
 """
 
+import re
+
 from infra.base.paths import CHECKOUT
 from stacks.commands.access_matrix import declared
-from stacks.commands.preview.picture import as_svg
+from stacks.commands.preview.picture import fenced
 from stacks.commands.preview.plan import Plan, as_it_is
 
 STACK = "prod"
-FILE = CHECKOUT / "docs" / "architecture.svg"
+FILE = CHECKOUT / "docs" / "architecture.md"
+BLOCK = re.compile(r"```mermaid\n.*?```\n", re.DOTALL)
 
 
 def plan() -> Plan:
@@ -28,4 +31,4 @@ def plan() -> Plan:
 
 
 if __name__ == "__main__":
-    FILE.write_text(as_svg(plan(), STACK), encoding="utf-8")
+    FILE.write_text(BLOCK.sub(lambda _: fenced(plan()), FILE.read_text(encoding="utf-8")), encoding="utf-8")

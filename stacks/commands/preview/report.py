@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from stacks.commands.preview.picture import fenced
 from stacks.commands.preview.plan import Change, Plan, Step
 from stacks.commands.preview.values import changed
 
@@ -50,7 +51,8 @@ def as_markdown(plan: Plan, title: str) -> str:
     ]
     steps = [
         *("<details><summary>every change</summary>", "", "```diff", *_lines(plan, "`preview.json` of the artifacts")),
-        *("```", "", "</details>"),
+        *("```", "", "</details>", "", "<details><summary>roles and who uses them</summary>", "", fenced(plan)),
+        "</details>",
     ]
     lines = [f"### `{title}`: {verdict(plan)}", ""]
     if differing:

@@ -1,9 +1,8 @@
 import json
-from xml.etree import ElementTree as ET
 
 import pytest
 
-from stacks.commands.preview.picture import as_svg
+from stacks.commands.preview.picture import as_mermaid
 from stacks.commands.preview.plan import Plan, PreviewError, Step, parse
 from stacks.commands.preview.report import SHOWN_STEPS, as_json, as_markdown, as_text, verdict
 from stacks.commands.preview.values import LONGEST, SECRET_KEY, UNKNOWN, changed
@@ -175,12 +174,11 @@ def test_machines_get_counts_roles_and_changes(plan):
 
 
 def test_the_picture_has_a_box_for_each_role_and_an_arrow_to_what_it_uses(plan):
-    picture = ET.fromstring(as_svg(plan, "prod <preview>"))
-    space = "{http://www.w3.org/2000/svg}"
-    texts = [text.text for text in picture.iter(f"{space}text")]
-    assert {"artifact-store", "tracking", "prod <preview>"} <= set(texts)
-    assert "2 resources: 1 changed, 1 deleted" in texts
-    assert len(list(picture.iter(f"{space}path"))) == 1
+    lines = as_mermaid(plan).splitlines()
+    assert lines[0] == "flowchart LR"
+    assert '  tracking["tracking<br>1 deleted, 1 changed"]:::delete' in lines
+    assert [line for line in lines if "-->" in line] == ["  artifact-store --> tracking"]
+    assert f"```mermaid\n{as_mermaid(plan)}```" in as_markdown(plan, "prod")
 
 
 def test_a_preview_that_failed_gives_the_engines_words():
@@ -200,19 +198,18 @@ def test_a_warning_is_shown_once():
 
 
 def drawn(**uses):
-    """A picture of roles with one resource each; gives the number of arrows' ends and of frames."""
+    """The arrows, and the number of frames, of a picture of roles with one resource each."""
     names = sorted({*uses, *(name for needed in uses.values() for name in needed)})
     steps = tuple(Step(urn=name, type="t", name=name, role=name, change=None) for name in names)
-    plan = Plan(steps=steps, uses={role: frozenset(needed) for role, needed in uses.items()})
-    picture = ET.fromstring(as_svg(plan, "test"))
-    found = [each.tag.rpartition("}")[2] for each in picture.iter()]
-    frames = [each for each in picture.iter() if each.get("stroke-dasharray")]
-    return found.count("circle"), len(frames)
+    lines = as_mermaid(Plan(steps=steps, uses={role: frozenset(needed) for role, needed in uses.items()})).splitlines()
+    return {line.strip() for line in lines if "-->" in line}, sum("subgraph" in line for line in lines)
 
 
 def test_an_arrow_that_follows_from_others_is_not_drawn():
-    assert drawn(model=["store"], page=["model"]) == drawn(model=["store"], page=["model", "store"]) == (2, 0)
+    chain = ({"store --> model", "model --> page"}, 0)
+    assert drawn(model=["store"], page=["model"]) == drawn(model=["store"], page=["model", "store"]) == chain
 
 
 def test_roles_that_use_each_other_stand_in_one_frame_and_others_arrows_still_end_at_them():
-    assert drawn(model=["store", "monitoring"], monitoring=["model"], page=["monitoring"]) == (2, 1)
+    found = drawn(model=["store", "monitoring"], monitoring=["model"], page=["monitoring"])
+    assert found == ({"store --> model", "monitoring --> page"}, 1)

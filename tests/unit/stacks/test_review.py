@@ -55,7 +55,7 @@ def test_the_first_line_is_the_verdict_of_all_three(reviewed, tmp_path):
     assert "simulated providers" in text
     assert "`abcdef123456`" in text
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("cost.json", "policy.json", "policy.sarif", "preview.json", "preview.md", "preview.svg", "review.md")
+        *("cost.json", "policy.json", "policy.sarif", "preview.json", "preview.md", "review.md")
     }
 
 
