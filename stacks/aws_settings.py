@@ -80,6 +80,16 @@ class AwsStack(ClusterStack):
     online_store: ElastiCacheSettings
     pipelines: AwsPipelinesSettings
 
+    @property
+    def region(self) -> str:
+        """The region that the stack is in."""
+        return self.substrate.region
+
+    @property
+    def kubernetes_version(self) -> str | None:
+        """The version of a cluster that the stack makes."""
+        return self.cluster.version if isinstance(self.cluster, EksSettings) else None
+
     @model_validator(mode="after")
     def _one_region(self) -> "AwsStack":
         region = self.substrate.region

@@ -1,6 +1,6 @@
 """What every stack file on a cluster says, wherever the cluster runs."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import model_validator
 
@@ -23,6 +23,8 @@ from stacks.workload_settings import refuse_files_of_this_machine
 class ClusterStack(AlertsSettings):
     """One block per role whose realization runs in the cluster, and one per workload."""
 
+    reads_files_of_this_machine: ClassVar[bool] = False
+
     admission: AdmissionSettings
     controllers: ControllersSettings
     namespaces: NamespacesSettings
@@ -36,6 +38,16 @@ class ClusterStack(AlertsSettings):
     policies: PolicySettings = PolicySettings()
     login_client_secret: Secret | None = None
     """Secret of the client at the login's provider, where exposure has one: `pulumi config set --secret`."""
+
+    @property
+    def region(self) -> str | None:
+        """The cloud's region that the stack is in; None where it is in no cloud that the stack knows."""
+        return None
+
+    @property
+    def kubernetes_version(self) -> str | None:
+        """The version of Kubernetes that the stack file names, e.g. `1.36`; None where it names none."""
+        return None
 
     @model_validator(mode="after")
     def _no_file_of_this_machine(self) -> Self:

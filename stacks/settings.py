@@ -162,6 +162,12 @@ def read(stack: str) -> StackSettings:
     return parse({key: text if isinstance(text, str) else json.dumps(text) for key, text in config.items()}, stack)
 
 
+def read_on_aws(stack: str) -> AwsStack | None:
+    """Settings of a stack on AWS, as `read` gives them; None for a stack elsewhere. Raises StackFileError."""
+    settings = read(stack)
+    return settings if isinstance(settings, AwsStack) else None
+
+
 def with_made_up_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
     """A stack file's configuration with every secret that it needs, made up where nobody could read it."""
     login = config.get(f"{PROJECT}:exposure", {}).get("login", {})
@@ -212,7 +218,7 @@ def _found(data: str, workload: str, settings: StackSettings) -> str:
     if data.startswith(STORED):
         return data
     command = f"make up STACK={pulumi.get_stack()}{'' if workload == settings.default else f' WORKLOAD={workload}'}"
-    if not isinstance(settings, LocalStack):
+    if not settings.reads_files_of_this_machine:
         raise StackFileError(
             f"DATA is {data}, {NO_FILE_FOR_PODS} run `{command} DATA=s3://bucket/key`, or `{command} DATA=generated` "
             "for generated rows"

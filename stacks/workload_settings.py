@@ -1,7 +1,7 @@
 """Which workloads a stack file can list, and what it says about them."""
 
 from importlib import metadata
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import Field, create_model, model_validator
 
@@ -27,6 +27,9 @@ FIRST = next(iter(OWN))
 
 class WorkloadsSettings(Settings):
     """What a stack file says about workloads in general."""
+
+    reads_files_of_this_machine: ClassVar[bool] = True
+    """Whether the stack's processes can; pods cannot."""
 
     workloads: Annotated[tuple[str, ...], Field(min_length=1)] = (FIRST,)
     """Workloads of the stack, by the names of their blocks."""

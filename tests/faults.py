@@ -5,11 +5,13 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import psutil
+from pulumi.automation import CommandError
 from pytest_pulumi.engine import Stack
 from pytest_pulumi.result import OperationError
 from simulated_pulumi.providers import Aws, Kubernetes, SimulatedProvider
@@ -17,6 +19,7 @@ from simulated_pulumi.providers.faults import CHANGES
 
 from infra.base.aws_types import STACK_TAG
 from stacks.commands import adopt
+from stacks.commands.pulumi_cli import PulumiError
 from tests.aws import ACCOUNT
 from tools import state_repair
 
@@ -64,6 +67,10 @@ class SimulatedRegion:
 
     def going(self, arn: str) -> bool:
         return not arn
+
+    def log_group(self, name: str) -> str | None:
+        found = self._all("aws:cloudwatch/logGroup:LogGroup")
+        return next((item.values["arn"] for item in found if item.values.get("name") == name), None)
 
     def routed(self, table: str, cidr: str) -> bool:
         wanted = {"routeTableId": table, "destinationCidrBlock": cidr}
@@ -121,9 +128,26 @@ def make_up(stack: Stack, cloud: Aws) -> None:
     """What `make up` does on AWS: clear what the dead run left in the backend, take over what it made, update."""
     state_repair.sweep(stack.backend.url)
     stack.cancel()
-    regions, tag = [SimulatedRegion(cloud)], ACCOUNT.tags[STACK_TAG]
-    adopt.adopt(lambda words: stack.pulumi(*words), lambda: _planned(stack), regions, stack.name, tag)
+    import_left(stack, cloud)
     stack.up()
+
+
+def import_left(stack: Stack, cloud: Aws, untagged: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Import what is in the simulated account and not in the state; gives the names."""
+    regions, tag = [SimulatedRegion(cloud)], ACCOUNT.tags[STACK_TAG]
+    return adopt.adopt(
+        lambda words: _cli(stack, words), lambda: _planned(stack), regions, stack.name, tag, untagged=untagged
+    )
+
+
+def _cli(stack: Stack, words: Sequence[str]) -> str:
+    if words[0] == "up":  # the program is a function of the test, which the CLI alone does not find
+        stack.up(target=[words[at + 1] for at, word in enumerate(words) if word == "--target"])
+        return ""
+    try:
+        return stack.pulumi(*words)
+    except CommandError as error:
+        raise PulumiError(str(error)) from error
 
 
 def _planned(stack: Stack) -> list[dict[str, Any]]:

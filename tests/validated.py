@@ -28,5 +28,5 @@ def validated(name: str) -> Validated:
         pytest.skip(str(error))
     settings = variant(name)
     resources = declared.resources(settings, "prod")
-    found, judged = judging.judge(resources, declared.region_of(settings), declared.kubernetes_of(settings))
+    found, judged = judging.judge(resources, settings.region, settings.kubernetes_version or declared.KUBERNETES)
     return Validated(found, judged, declared.fixed_names(resources))

@@ -101,7 +101,7 @@ class Eks(pulumi.ComponentResource):
             f"{name}-logs-key", f"{name}: control plane's logs", account, self._child, [logs_use(account)]
         )
         # EKS writes to this name; made first, it has retention and key from the first line on.
-        group = log_group(f"{name}-logs", settings.logs_days, logs, self._child, f"/aws/eks/{settings.name}/cluster")
+        group = log_group(f"{name}-logs", settings.logs_days, logs, self._child, settings.log_group)
         acting, policies = role(
             f"{name}-role",
             service_trust("eks.amazonaws.com", account),

@@ -103,6 +103,14 @@ class EksSettings(Settings):
             )
         return cidrs
 
+    @property
+    def log_group(self) -> str:
+        """Where EKS writes the control plane's logs.
+
+        Source: https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html
+        """
+        return f"/aws/eks/{self.name}/cluster"
+
 
 class ExistingEksSettings(Settings):
     """An EKS cluster that somebody else made and keeps, with its nodes and add-ons."""

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pulumi_aws import iam
 from simulated_pulumi.facts import Facts
 from simulated_pulumi.graph import Graph, Resource
@@ -20,10 +19,8 @@ from simulated_pulumi.providers import Aws, Computed, Kubernetes, Random
 from simulated_pulumi.runner import run
 
 from infra.base import images
-from infra.base.paths import CHECKOUT
 from stacks import composition
-from stacks.aws_settings import AwsStack
-from stacks.settings import PROJECT, StackFileError, parse, with_made_up_secrets
+from stacks.settings import PROJECT, StackFileError, read_on_aws
 from stacks.surroundings import Surroundings
 
 WRITES = (
@@ -145,13 +142,9 @@ def table(found: Sequence[Right]) -> str:
 
 def declared(stack: str) -> Graph:
     """The graph of a stack on AWS; raises StackFileError for another one."""
-    file = CHECKOUT / f"Pulumi.{stack}.yaml"
-    if not file.exists():
-        raise StackFileError(f"there is no stack {stack!r}: {file.name} is missing")
-    config = with_made_up_secrets(yaml.safe_load(file.read_text(encoding="utf-8"))["config"])
-    settings = parse({key: json.dumps(value) for key, value in config.items()}, stack)
-    if not isinstance(settings, AwsStack):
-        raise StackFileError(f"{file.name} is of a stack that is not on AWS: it has no roles")
+    settings = read_on_aws(stack)
+    if settings is None:
+        raise StackFileError(f"Pulumi.{stack}.yaml is of a stack that is not on AWS: it has no roles")
     surroundings = Surroundings(stack=stack, folder=Path("/"), image=_image)
     provider = Aws(account=settings.substrate.account_id, region=settings.substrate.region)
     computed = Computed(provider, Kubernetes(), Random())

@@ -1,9 +1,9 @@
-"""Imports AWS resources that an interrupted update created but did not record.
+"""Imports AWS resources that an interrupted update created but did not record, with `pulumi import`.
 
 Run as `python -m stacks.commands.adopt --stack NAME`.
-Runs before `up`, which would create each of them again. What carries the stack's tag says its logical name by
-another; a resource of that name that the state lacks is put into it by its id, and the engine's own refresh reads the
-rest. Routes and associations of route tables, which carry no tags and cannot be made twice, are asked for. Creations
+Runs before `up`, which would create each of them again. A second tag of what carries the stack's tag is its logical
+name; a resource of that name that the state lacks is imported by its id. Routes and associations of route tables carry
+no tags and cannot be made twice: they are asked for, and so is the log group that EKS makes again by itself. Creations
 that left nothing behind are forgotten, so that `up` begins them again. (`pulumi refresh --import-pending-creates` of
 3.250 only renames the pending operation, which nothing reads afterwards.)
 """
@@ -20,11 +20,10 @@ from types import MappingProxyType
 from typing import Any
 
 from infra.base.aws_types import RESOURCE_TAG, STACK_TAG
-from stacks.aws_settings import AwsStack
 from stacks.commands.aws_account import AccountError, AwsCli, Region
 from stacks.commands.pulumi_cli import PulumiError, exists, pulumi
-from stacks.commands.sweep import regions
-from stacks.settings import StackFileError, read
+from stacks.commands.sweep import logs_of_control_plane, regions
+from stacks.settings import StackFileError, read_on_aws
 
 State = dict[str, Any]
 Pulumi = Callable[[Sequence[str]], str]
@@ -81,8 +80,8 @@ _ARNS = ("arn", "associationArn", "accessEntryArn")
 _COPY = re.compile(r":(rds|elasticache|ec2):[^:]*:[^:]*:(cluster-)?(snapshot|auto-backup)[:/]")
 """ARNs of what AWS makes of a resource by itself, with the resource's own tags on it.
 Source: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html#USER_Tagging.CopyTags"""
-_READ_BY = {"aws:eks/podIdentityAssociation:PodIdentityAssociation": "associationId"}
-"""The output, if it is not the id alone, by which the provider reads a resource again."""
+LOGS = "cluster-logs"
+"""Logical name of the log group of the control plane."""
 
 
 def _route(inputs: Mapping[str, Any], region: Region) -> str | None:
@@ -116,55 +115,64 @@ def id_of(type_: str, arn: str, inputs: Mapping[str, Any] = MappingProxyType({})
     return known(arn) if known else None
 
 
-def unknown(state: State, asked: Iterable[Region], stack_tag: str) -> dict[str, str]:
+def unknown(
+    state: State, asked: Iterable[Region], stack_tag: str, untagged: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """ARN to logical name of what carries the stack's tag and is no resource of the state, nor a copy of one."""
     resources = state.get("resources") or []
     known = {(each.get("outputs") or {}).get(output) for each in resources for output in _ARNS}
     gateways = {each["id"] for each in resources if each["type"] == "aws:ec2/natGateway:NatGateway"}
-    return {
+    tagged = {
         arn: tags[RESOURCE_TAG]
         for region in asked
         for arn, tags in region.tagged(STACK_TAG, stack_tag).items()
         if RESOURCE_TAG in tags
-        and arn not in known
         and not _COPY.search(arn)
         and arn.rpartition(":natgateway/")[2] not in gateways
-        and not region.going(arn)
+        and not (arn not in known and region.going(arn))
     }
+    return {arn: name for arn, name in {**untagged, **tagged}.items() if arn not in known}
 
 
 def adopt(
-    cli: Pulumi, planned: Callable[[], Iterable[State]], asked: Sequence[Region], stack: str, stack_tag: str
+    cli: Pulumi,
+    planned: Callable[[], Iterable[State]],
+    asked: Sequence[Region],
+    stack: str,
+    stack_tag: str,
+    *,
+    untagged: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """Take over what is there; gives the names. `planned`: the resources that an update would create, asked if needed.
+    """Import what is there with `pulumi import`; gives the names. `planned`: what an update would create.
 
-    `asked`: the stack's own region first.
+    `asked`: the stack's own region first. `untagged`: ARN to logical name of what is there by a fixed name.
 
     Raises: AdoptionError, AccountError, PulumiError.
     """
-    exported: State = json.loads(cli(["stack", "export", "--stack", stack]))
-    state: State = exported["deployment"] or {}
-    left = unknown(state, asked, stack_tag)
+    state: State = json.loads(cli(["stack", "export", "--stack", stack]))["deployment"] or {}
+    left = unknown(state, asked, stack_tag, untagged)
     operations = state.get("pending_operations") or []
     pending = {each["resource"]["urn"]: each["resource"] for each in operations if each["type"] == "creating"}
     if not left and not pending:
         return []
-    ids = {urn: name for urn, each in pending.items() if (name := _on_cluster(each))}
-    ids |= {urn: name for urn, each in pending.items() if (name := _untagged(each, asked[0]))}
+    ids = {urn: name for urn, each in pending.items() if (name := _untagged(each, asked[0]))}
     ids |= _ids(pending.values(), left)
     missed = {arn: name for arn, name in left.items() if name not in map(_name, ids)}
     creations = {each["urn"]: each for each in planned()} if missed else {}
     ids |= (found := _ids(creations.values(), missed))
     if lost := [f"{arn} ({name})" for arn, name in missed.items() if name not in map(_name, found)]:
-        raise AdoptionError(f"no resource of {stack} is what an update that was cut short left: {', '.join(lost)}")
-    resources = {**creations, **pending}
-    state["resources"] = [*state["resources"], *(_resource(resources[urn], ids[urn]) for urn in ids)]
-    state["pending_operations"] = [each for each in operations if each["type"] != "creating"]
-    _import(cli, exported, stack)
+        raise AdoptionError(f"no resource of {stack} is what an interrupted update left: {', '.join(lost)}")
+    if pending:
+        _forget_creations(cli, state, stack)
+    wanted = {**creations, **pending}
+    if missing := _referred(wanted, ids) - {each["urn"] for each in state.get("resources") or []}:
+        targets = [word for urn in sorted(missing) for word in ("--target", urn)]
+        cli(["up", "--stack", stack, "--yes", "--skip-preview", *targets])
     if ids:
-        targets = [word for urn in ids for word in ("--target", urn)]
-        cli(["refresh", "--stack", stack, "--yes", "--skip-preview", *targets])
-    return sorted(map(_name, ids))
+        _import(cli, [_entry(wanted[urn], ids[urn]) for urn in ids], stack)
+    on_cluster = {urn: name for urn, each in pending.items() if (name := _on_cluster(each))}
+    made = [urn for urn, name in on_cluster.items() if _import_if_there(cli, _entry(pending[urn], name), stack)]
+    return sorted(map(_name, [*ids, *made]))
 
 
 def _untagged(resource: State, home: Region) -> str | None:
@@ -206,20 +214,52 @@ def _service(type_: str) -> str:
     return _SERVICES.get(kind, _MODULES.get(module, module))
 
 
-def _resource(asked: State, identifier: str) -> State:
-    """A resource of the state, as far as it is known before the engine has read it."""
-    kept = {key: asked[key] for key in ("urn", "type", "parent", "provider") if asked.get(key)}
-    inputs = asked.get("inputs") or {}
-    read_by = {_READ_BY[asked["type"]]: identifier} if asked["type"] in _READ_BY else {}
-    return {**kept, "custom": True, "id": identifier, "inputs": inputs, "outputs": {**inputs, **read_by}}
+def _entry(asked: State, identifier: str) -> State:
+    """A resource of an import file.
+
+    Source: https://www.pulumi.com/docs/iac/adopting-pulumi/import/
+    """
+    referred = {"provider": asked["provider"].rpartition("::")[0]} if asked.get("provider") else {}
+    parent = {"parent": asked["parent"]} if asked.get("parent") else {}
+    return {"type": asked["type"], "name": _name(asked["urn"]), "id": identifier, **parent, **referred}
 
 
-def _import(cli: Pulumi, exported: State, stack: str) -> None:
+def _referred(wanted: Mapping[str, State], ids: Iterable[str]) -> set[str]:
+    """The components above what is imported, and its providers."""
+    found: set[str] = set()
+    for urn in ids:
+        found.add(wanted[urn].get("provider", "").rpartition("::")[0])
+        while urn := wanted.get(urn, {}).get("parent", ""):
+            found.add(urn)
+    return found - {""}
+
+
+def _import(cli: Pulumi, entries: Sequence[State], stack: str) -> None:
+    urns = {each[key] for each in entries for key in ("parent", "provider") if key in each}
     with tempfile.TemporaryDirectory(prefix="mlp-adopt-") as folder:
-        file = Path(folder) / "state.json"
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(exported), encoding="utf-8")
-        cli(["stack", "import", "--stack", stack, "--file", str(file)])
+        file = Path(folder) / "import.json"
+        file.write_text(
+            json.dumps({"nameTable": {urn: urn for urn in urns}, "resources": list(entries)}), encoding="utf-8"
+        )
+        how = ("--yes", "--skip-preview", "--protect=false", "--generate-code=false")
+        cli(["import", "--stack", stack, "--file", str(file), *how])
+
+
+def _import_if_there(cli: Pulumi, entry: State, stack: str) -> bool:
+    """Import an object of the cluster, which the engine alone asks; False where the update did not get to make it."""
+    try:
+        _import(cli, [entry], stack)
+    except PulumiError as error:
+        if "does not exist" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _forget_creations(cli: Pulumi, state: State, stack: str) -> None:
+    """Drop creations that were begun; the refresh is of the stack's own, empty resource alone, so that it is quick."""
+    root = next(each["urn"] for each in state["resources"] if each["type"] == "pulumi:pulumi:Stack")
+    cli(["refresh", "--stack", stack, "--yes", "--skip-preview", "--clear-pending-creates", "--target", root])
 
 
 def _planned(stack: str) -> list[State]:
@@ -233,12 +273,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stack", required=True)
     stack = parser.parse_args(arguments).stack
     try:
-        settings = read(stack)
-        if not isinstance(settings, AwsStack) or not exists(stack):
+        settings = read_on_aws(stack)
+        if settings is None or not exists(stack):
             return 0
-        home = settings.substrate.region
-        asked = [AwsCli(region=region) for region in (home, *(each for each in regions(settings) if each != home))]
-        taken = adopt(pulumi, lambda: _planned(stack), asked, stack, settings.substrate.name)
+        asked = [AwsCli(region=region) for region in regions(settings)]
+        logs = logs_of_control_plane(settings, asked[0])
+        untagged = {logs: LOGS} if logs else {}
+        taken = adopt(pulumi, lambda: _planned(stack), asked, stack, settings.substrate.name, untagged=untagged)
     except (AdoptionError, AccountError, PulumiError, StackFileError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

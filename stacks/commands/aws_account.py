@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from infra.base.aws_types import partition_of
+
 CALL_SECONDS = 60
+
+
+def iam_region(region: str) -> str:
+    """The region of a region's partition that answers for IAM."""
+    return IAM_REGIONS[partition_of(region)]
+
+
+IAM_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""Partition to the region in which what has no region (roles, budgets) is asked for.
+Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
 
 
 class AccountError(Exception):
@@ -27,6 +39,9 @@ class Region(Protocol):
 
     def association(self, subnet: str) -> str | None:
         """Id of a subnet's association with a route table, if it has one of its own; raises AccountError."""
+
+    def log_group(self, name: str) -> str | None:
+        """ARN of a log group, None where there is none; raises AccountError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +114,26 @@ class AwsCli:
         return frozenset(f"{each['namespace']}/{each['serviceAccount']}" for each in told["associations"])
 
     def tagged(self, key: str, value: str) -> dict[str, dict[str, str]]:
-        """ARN to tags of what carries a tag, IAM's in the region `us-east-1` alone; raises AccountError.
+        """ARN to tags of what carries a tag, IAM's in the region of IAM alone; raises AccountError.
 
-        Source: https://docs.aws.amazon.com/cli/latest/reference/resourcegroupstaggingapi/get-resources.html
+        The tagging API lists no roles, so that IAM is asked for them.
+        Source: https://docs.aws.amazon.com/cli/latest/reference/resourcegroupstaggingapi/get-resources.html,
+        https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/supported-services.html
         """
         told = self._ask("resourcegroupstaggingapi", "get-resources", "--tag-filters", f"Key={key},Values={value}")
-        return {
-            each["ResourceARN"]: {tag["Key"]: tag["Value"] for tag in each["Tags"]}
-            for each in told["ResourceTagMappingList"]
-        }
+        listed = [(each["ResourceARN"], each["Tags"]) for each in told["ResourceTagMappingList"]]
+        if self.region == iam_region(self.region):
+            listed += [(each["Arn"], each.get("Tags") or []) for each in self._roles()]
+        tags = {arn: {tag["Key"]: tag["Value"] for tag in given} for arn, given in listed}
+        return {arn: given for arn, given in tags.items() if given.get(key) == value}
+
+    def _roles(self) -> list[dict[str, Any]]:
+        """Every role of the account, with its tags, in one question.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/iam/get-account-authorization-details.html
+        """
+        told = self._ask("iam", "get-account-authorization-details", "--filter", "Role")
+        return list(told["RoleDetailList"])
 
     def going(self, arn: str) -> bool:
         """Whether something that is listed still was deleted already, or waits for its deletion; raises AccountError.
@@ -146,6 +172,15 @@ class AwsCli:
         told = self._ask("ec2", "describe-route-tables", "--filters", of_subnet)
         found = [each for table in told["RouteTables"] for each in table["Associations"]]
         return next((each["RouteTableAssociationId"] for each in found if each.get("SubnetId") == subnet), None)
+
+    def log_group(self, name: str) -> str | None:
+        """ARN of a log group, None where there is none; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/logs/describe-log-groups.html
+        """
+        told = self._ask("logs", "describe-log-groups", "--log-group-name-prefix", name)
+        found = (each["arn"] for each in told["logGroups"] if each["logGroupName"] == name)
+        return next((str(arn).removesuffix(":*") for arn in found), None)
 
     def _ask(self, *words: str) -> Any:
         command = [self.program, *words, "--region", self.region, "--output", "json"]

@@ -24,7 +24,7 @@ from infra.gpu_node_pool.settings import (
 from infra.node_pool.settings import Capacity, KarpenterNodesSettings, NodePoolSettings
 from stacks.aws_settings import AwsStack
 from stacks.commands.aws_account import AccountError, AwsCli
-from stacks.settings import StackFileError, read
+from stacks.settings import StackFileError, read_on_aws
 
 QUOTAS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("standard", "on-demand"): ("L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances"),
@@ -278,8 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--aws", default="aws", help="the program that asks AWS; default: the one on PATH")
     given = parser.parse_args(arguments)
     try:
-        settings = read(given.stack)
-        if not isinstance(settings, AwsStack):
+        settings = read_on_aws(given.stack)
+        if settings is None:
             return 0
         found = examine(settings, AwsCli(region=settings.substrate.region, program=given.aws))
     except (StackFileError, AccountError, ValueError) as error:

@@ -9,7 +9,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from infra.base.aws_types import STACK_TAG
 from infra.cluster import kubeconfig
 from infra.cluster.settings import EksSettings, ExistingClusterSettings, KindClusterSettings
 from stacks.aws_settings import AwsStack
-from stacks.commands.aws_account import AccountError, AwsCli, Region
+from stacks.commands.aws_account import AccountError, AwsCli, Region, iam_region
 from stacks.commands.kubectl import LABEL, ClusterError, Kubectl
 from stacks.settings import KubernetesStack, StackFileError, read
 
@@ -106,19 +106,25 @@ def _asked(webhook: Mapping[str, Any]) -> set[str]:
     return {service["namespace"] for service in services if "namespace" in service}
 
 
-GLOBAL_REGION = "us-east-1"
-"""Where tags of what has no region (roles, budgets) are asked for."""
-
-
 def regions(settings: AwsStack) -> list[str]:
-    """Regions in which something of a stack may be."""
-    replica = settings.artifact_store.replica_region
-    return sorted({settings.substrate.region, GLOBAL_REGION, *([replica] if replica else [])})
+    """Regions in which something of a stack may be, its own one first."""
+    home, replica = settings.substrate.region, settings.artifact_store.replica_region
+    return list(dict.fromkeys([home, iam_region(home), *([replica] if replica else [])]))
 
 
-def on_aws(settings: AwsStack, asked: Iterable[Region]) -> tuple[list[str], list[str]]:
+def logs_of_control_plane(settings: AwsStack, home: Region) -> str | None:
+    """ARN of the log group of a cluster that the stack makes, if there is one, whoever made it; raises AccountError.
+
+    EKS makes it again, without tags, from logs that arrive after it was deleted.
+    Source: https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html
+    """
+    return home.log_group(settings.cluster.log_group) if isinstance(settings.cluster, EksSettings) else None
+
+
+def on_aws(settings: AwsStack, asked: Sequence[Region]) -> tuple[list[str], list[str]]:
     """What is left, and what waits for its end: ARNs by the stack's tag, and by the one that controllers set.
 
+    `asked`: the stack's own region first.
     Source: https://github.com/kubernetes-sigs/aws-ebs-csi-driver/blob/master/docs/tagging.md
     """
     tags = [(STACK_TAG, settings.substrate.name)]
@@ -129,7 +135,8 @@ def on_aws(settings: AwsStack, asked: Iterable[Region]) -> tuple[list[str], list
     for region in asked:
         for arn in sorted({arn for tag in tags for arn in region.tagged(*tag)}):
             (waiting if region.going(arn) else left).append(arn)
-    return left, waiting
+    logs = logs_of_control_plane(settings, asked[0])
+    return [*left, *([logs] if logs and logs not in left else [])], waiting
 
 
 def on_cluster(settings: KubernetesStack) -> tuple[list[str], list[str]]:

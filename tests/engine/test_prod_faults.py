@@ -1,10 +1,14 @@
 """A run that was cut short on AWS is mended by the next `make up`; the whole matrix is in `tests/soak`."""
 
+import pulumi
+import pulumi_aws as aws
 import pytest
 from simulated_pulumi.providers import Kubernetes, Random
 
+from infra.aws.account import tag_by_name
+from stacks.commands import adopt
 from tests import faults
-from tests.aws import simulated
+from tests.aws import ACCOUNT, REGION, simulated
 from tests.stores_on_aws import stores
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -17,4 +21,31 @@ def test_next_up_after_a_fault_leaves_no_orphans_or_duplicates(pulumi_stack, see
     faults.strike(stack, faults.Fault(seed), cloud, cluster)
     faults.make_up(stack, cloud)
     assert faults.unlike(stack, cloud, cluster) == {}
+    stack.assert_no_changes()
+
+
+def logs():
+    tag_by_name()
+    provider = aws.Provider("aws", region=REGION, default_tags=aws.ProviderDefaultTagsArgs(tags=ACCOUNT.tags))
+    cluster = pulumi.ComponentResource(
+        "mlplatform:index:Eks", "cluster", None, pulumi.ResourceOptions(providers=[provider])
+    )
+    inside = pulumi.ResourceOptions(parent=cluster)
+    aws.cloudwatch.LogGroup(adopt.LOGS, name="/aws/eks/ours/cluster", retention_in_days=30, opts=inside)
+
+
+def test_log_group_that_eks_made_again_is_imported_and_tagged(pulumi_stack):
+    cloud = simulated()
+    stack = pulumi_stack(logs, providers=[cloud])
+    stack.up()
+    (group,) = (item for item in cloud.items.values() if item.type == "aws:cloudwatch/logGroup:LogGroup")
+    stack.destroy()
+    for field in ("tags", "tagsAll"):
+        group.inputs.fields.pop(field, None)
+        group.outputs.fields.pop(field, None)
+    cloud.items[group.type, group.id] = group
+    assert faults.import_left(stack, cloud, {group.values["arn"]: adopt.LOGS}) == [adopt.LOGS]
+    stack.up()
+    assert faults.unlike(stack, cloud) == {}
+    assert cloud.items[group.type, group.id].values["tagsAll"]["mlplatform:stack"] == "test"
     stack.assert_no_changes()

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{given.stack} makes nothing on AWS or Kubernetes: nothing to validate\n")
             return 0
         resources = declared.resources(read, given.stack)
-        found, judged = judging.judge(resources, declared.region_of(read), declared.kubernetes_of(read))
+        found, judged = judging.judge(resources, read.region, read.kubernetes_version or declared.KUBERNETES)
     except (settings.StackFileError, judging.ValidatorsError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

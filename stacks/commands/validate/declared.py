@@ -59,16 +59,6 @@ KUBERNETES = "1.36"
 """Version by whose schemas objects are judged where the stack does not say the cluster's: that of the test cluster."""
 
 
-def region_of(settings: AwsStack | KubernetesStack) -> str | None:
-    """The region that a stack is in; None where it is not on AWS."""
-    return settings.substrate.region if isinstance(settings, AwsStack) else None
-
-
-def kubernetes_of(settings: AwsStack | KubernetesStack) -> str:
-    """The version of Kubernetes that a stack's file names."""
-    return str(getattr(settings.cluster, "version", KUBERNETES)) if isinstance(settings, AwsStack) else KUBERNETES
-
-
 def resources(settings: AwsStack | KubernetesStack, stack: str) -> list[dict[str, Any]]:
     """Every resource with its URN, type token, logical name, id and inputs, generated names among them.
 

@@ -6,7 +6,8 @@ import pytest
 
 from infra.base.aws_types import RESOURCE_TAG
 from infra.base.paths import CHECKOUT
-from stacks.commands.adopt import ASKED, AdoptionError, adopt, id_of
+from stacks.commands.adopt import ASKED, LOGS, AdoptionError, adopt, id_of
+from stacks.commands.pulumi_cli import PulumiError
 
 URN = "urn:pulumi:prod::mlplatform::mlplatform:index:Store$aws:s3/bucket:Bucket::store"
 BUCKET = {
@@ -24,21 +25,36 @@ CONFIG_MAP = {
 }
 
 
-class Cli:
-    """A CLI with a state, which remembers what it was told."""
+def known(urn, type_):
+    return {"urn": urn, "type": type_}
 
-    def __init__(self, *pending, resources=()):
+
+ROOT = known("urn:pulumi:prod::mlplatform::pulumi:pulumi:Stack::mlplatform-prod", "pulumi:pulumi:Stack")
+
+
+class Cli:
+    """A CLI with a state, which remembers what it was told to import."""
+
+    def __init__(self, *pending, resources=(), absent=()):
         operations = [{"type": "creating", "resource": each} for each in pending]
-        self.state = {"resources": list(resources), "pending_operations": operations}
-        self.refreshed = []
+        self.state = {"resources": [ROOT, *resources], "pending_operations": operations}
+        self.absent = absent
+        self.made = []
+        self.imported = []
 
     def __call__(self, words):
         if words[:2] == ["stack", "export"]:
             return json.dumps({"version": 3, "deployment": self.state})
-        if words[:2] == ["stack", "import"]:
-            self.state = json.loads(Path(words[-1]).read_text())["deployment"]
         if words[0] == "refresh":
-            self.refreshed = [word for word in words if word.startswith("urn:")]
+            assert "--clear-pending-creates" in words
+            self.state["pending_operations"] = []
+        if words[0] == "up":
+            self.made = words[words.index("--target") + 1 :: 2]
+        if words[0] == "import":
+            entries = json.loads(Path(words[words.index("--file") + 1]).read_text())["resources"]
+            if any(each["id"] in self.absent for each in entries):
+                raise PulumiError("resource 'ours/settings-1a2b' does not exist")
+            self.imported += entries
         return ""
 
 
@@ -74,31 +90,59 @@ def test_nothing_is_touched_where_nothing_is_left():
     assert json.dumps(cli.state) == before
 
 
-def test_a_creation_that_was_cut_short_is_taken_over_by_its_tag():
-    cli = Cli(BUCKET)
+def test_a_creation_that_was_cut_short_is_imported_by_its_tag():
+    cli = Cli(
+        BUCKET, resources=[known("urn:parent", "mlplatform:index:Store"), known("urn:aws", "pulumi:providers:aws")]
+    )
     assert take_over(cli, Region(ARN)) == ["store"]
-    (made,) = cli.state["resources"]
-    assert (made["id"], made["parent"], made["provider"]) == ("store-1a2b", "urn:parent", "urn:aws::1")
-    assert cli.state["pending_operations"] == []
-    assert cli.refreshed == [URN]
+    assert cli.imported == [
+        {
+            "type": "aws:s3/bucket:Bucket",
+            "name": "store",
+            "id": "store-1a2b",
+            "parent": "urn:parent",
+            "provider": "urn:aws",
+        }
+    ]
+    assert (cli.state["pending_operations"], cli.made) == ([], [])
 
 
 def test_a_creation_that_left_nothing_is_forgotten():
     cli = Cli(BUCKET)
     assert take_over(cli, Region()) == []
-    assert cli.state == {"resources": [], "pending_operations": []}
+    assert (cli.imported, cli.state["pending_operations"]) == ([], [])
 
 
-def test_what_the_state_never_knew_of_is_taken_over_as_the_program_declares_it():
+def test_what_a_lost_state_knew_is_imported_below_its_component():
     cli = Cli()
     assert take_over(cli, Region(ARN), lambda: [BUCKET]) == ["store"]
-    assert cli.state["resources"][0]["id"] == "store-1a2b"
+    assert cli.made == ["urn:aws", "urn:parent"]
+    assert [each["id"] for each in cli.imported] == ["store-1a2b"]
 
 
-def test_an_object_on_a_cluster_is_known_by_its_name():
+def test_an_object_on_a_cluster_is_imported_by_its_name():
     cli = Cli(CONFIG_MAP)
     assert take_over(cli, Region()) == ["settings"]
-    assert cli.state["resources"][0]["id"] == "ours/settings-1a2b"
+    assert cli.imported[0]["id"] == "ours/settings-1a2b"
+
+
+def test_an_object_that_the_cluster_does_not_have_is_made_again():
+    cli = Cli(CONFIG_MAP, absent=["ours/settings-1a2b"])
+    assert take_over(cli, Region()) == []
+
+
+def test_a_log_group_that_eks_made_again_is_imported():
+    logs = {**BUCKET, "urn": "urn::cluster-logs", "type": "aws:cloudwatch/logGroup:LogGroup"}
+    arn = "arn:aws:logs:eu-west-1:1:log-group:/aws/eks/ours/cluster"
+    cli = Cli()
+    assert adopt(cli, lambda: [logs], [Region()], "prod", "prod", untagged={arn: LOGS}) == ["cluster-logs"]
+    assert cli.imported[0]["id"] == "/aws/eks/ours/cluster"
+    there = Cli(resources=[{**logs, "outputs": {"arn": arn}}])
+    assert adopt(there, never, [Region()], "prod", "prod", untagged={arn: LOGS}) == []
+
+
+def test_log_group_of_the_control_plane_has_its_expected_name():
+    assert re.search(rf"aws:cloudwatch/logGroup:LogGroup .*{LOGS}\b", GOLDEN.read_text())
 
 
 def test_what_no_resource_is_stops_the_update_and_is_named():
@@ -167,17 +211,10 @@ def test_what_the_state_knows_by_another_output_than_arn_is_known(resource, arn)
     assert take_over(Cli(resources=[resource]), Region(arn)) == []
 
 
-def test_an_association_is_read_again_by_its_own_id():
-    cli = Cli(ASSOCIATION)
-    assert take_over(cli, Region(ASSOCIATED)) == ["store"]
-    (made,) = cli.state["resources"]
-    assert (made["id"], made["outputs"]) == ("a-1", {"clusterName": "ours", "associationId": "a-1"})
-
-
 def test_the_id_of_an_access_entry_is_made_of_its_inputs():
     cli = Cli(ENTRY)
     assert take_over(cli, Region(ENTERED)) == ["store"]
-    assert cli.state["resources"][0]["id"] == "ours:arn:aws:iam::1:role/up"
+    assert cli.imported[0]["id"] == "ours:arn:aws:iam::1:role/up"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +250,7 @@ def pending(type_, **inputs):
 def test_what_has_no_tags_and_cannot_be_made_twice_is_asked_for(resource, identifier):
     cli = Cli(resource)
     assert take_over(cli, Region()) == ["network"]
-    assert cli.state["resources"][0]["id"] == identifier
+    assert cli.imported[0]["id"] == identifier
 
 
 @pytest.mark.parametrize(
@@ -227,7 +264,7 @@ def test_what_has_no_tags_and_cannot_be_made_twice_is_asked_for(resource, identi
 def test_a_route_or_association_that_was_not_made_is_forgotten(resource):
     cli = Cli(resource)
     assert take_over(cli, Region()) == []
-    assert cli.state == {"resources": [], "pending_operations": []}
+    assert (cli.imported, cli.state["pending_operations"]) == ([], [])
 
 
 GOLDEN = CHECKOUT / "tests/graph/golden/test_prod/test_the_graph_is_the_golden_one.txt"
@@ -256,7 +293,7 @@ HARMLESS = {
 ANY_ARN = "arn:aws:service:region:1:kind/cluster/name:log-group:x:repository/y"
 
 
-def test_every_type_of_prod_is_taken_over_or_can_be_made_again():
+def test_every_type_of_prod_is_imported_or_can_be_made_again():
     types = {match[1] for match in re.finditer(r"^[0-9a-f]+ (aws:\S+:\S+) ", GOLDEN.read_text(), re.MULTILINE)}
     assert len(types) > 40
     taken = {each for each in types if each in ASKED or id_of(each, ANY_ARN, ENTRY["inputs"])}

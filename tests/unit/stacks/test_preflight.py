@@ -204,6 +204,25 @@ def test_the_program_is_asked_for_add_ons_and_for_bound_roles(aws):
     assert "eks list-pod-identity-associations --cluster-name mlp" in asked.read_text()
 
 
+def test_iam_is_asked_for_roles_which_the_tagging_api_does_not_list(tmp_path):
+    tags = '[{"Key": "mlplatform:stack", "Value": "ours"}]'
+    program = tmp_path / "aws"
+    program.write_text(f"""#!/bin/sh
+case "$1" in
+  iam) echo '{{"RoleDetailList": [{{"Arn": "arn:up", "Tags": {tags}}}, {{"Arn": "arn:theirs"}}]}}' ;;
+  logs) echo '{{"logGroups": [{{"logGroupName": "/a/b", "arn": "arn:b:*"}},
+    {{"logGroupName": "/a", "arn": "arn:a:*"}}]}}' ;;
+  *) echo '{{"ResourceTagMappingList": [{{"ResourceARN": "arn:vpc", "Tags": {tags}}}]}}' ;;
+esac
+""")
+    program.chmod(0o755)
+    home, elsewhere = (AwsCli(region=region, program=str(program)) for region in ("us-east-1", "eu-west-1"))
+    assert list(elsewhere.tagged("mlplatform:stack", "ours")) == ["arn:vpc"]
+    assert home.tagged("mlplatform:stack", "ours")["arn:up"] == {"mlplatform:stack": "ours"}
+    assert "arn:theirs" not in home.tagged("mlplatform:stack", "ours")
+    assert (elsewhere.log_group("/a"), elsewhere.log_group("/")) == ("arn:a", None)
+
+
 def test_a_program_that_fails_or_is_missing_is_named(aws, tmp_path):
     account, _ = aws("", code=255)
     with pytest.raises(AccountError, match=r"get-service-quota .* failed"):

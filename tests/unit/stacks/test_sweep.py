@@ -7,6 +7,7 @@ import pytest
 from infra.base.aws_types import STACK_TAG
 from infra.cluster.settings import ExistingClusterSettings, KindClusterSettings
 from stacks.commands import sweep
+from stacks.commands.aws_account import iam_region
 from stacks.commands.kubectl import ClusterError
 from stacks.commands.sweep import Cluster, SweepError
 from tests import prod
@@ -120,8 +121,11 @@ def test_the_exit_code_says_whether_something_is_left(monkeypatch, left, code):
 class Region:
     """One region of an account that holds what a test puts into it."""
 
-    def __init__(self, going=(), **tagged):
-        self.tags, self.ends = tagged, going
+    def __init__(self, going=(), logs=None, **tagged):
+        self.tags, self.ends, self.logs = tagged, going, logs
+
+    def log_group(self, name):
+        return self.logs if name == "/aws/eks/mlplatform/cluster" else None
 
     def tagged(self, key, value):
         return (
@@ -150,7 +154,20 @@ def test_a_cluster_of_somebody_else_is_not_swept():
 def test_all_regions_of_a_stack_are_swept():
     assert sweep.regions(prod.settings()) == ["eu-west-1", "us-east-1"]
     assert sweep.regions(prod.settings(artifact_store={"replica_region": "eu-central-1"})) == [
-        "eu-central-1",
         "eu-west-1",
         "us-east-1",
+        "eu-central-1",
     ]
+
+
+def test_the_log_group_that_eks_makes_again_is_left_once():
+    logs = "arn:aws:logs:eu-west-1:1:log-group:/aws/eks/mlplatform/cluster"
+    assert sweep.on_aws(prod.settings(), [Region(logs=logs)]) == ([logs], [])
+    assert sweep.on_aws(prod.settings(), [Region(logs=logs, ours=[logs])]) == ([logs], [])
+    theirs = prod.settings(cluster={"kind": "existing-eks", "name": "theirs"})
+    assert sweep.on_aws(theirs, [Region(logs=logs)]) == ([], [])
+
+
+@pytest.mark.parametrize(("region", "asked"), [("cn-northwest-1", "cn-north-1"), ("us-gov-east-1", "us-gov-west-1")])
+def test_iam_is_asked_in_the_partitions_own_region(region, asked):
+    assert iam_region(region) == asked
