@@ -102,6 +102,6 @@ def test_a_request_for_a_shell_is_asked_about(kube_tools):
     assert {"pods/exec", "pods/attach"} <= set(rule["resources"])
 
 
-def test_the_webhook_goes_before_the_controller_so_that_teardown_is_not_refused(pulumi_run):
+def test_webhook_goes_before_the_controller_so_teardown_is_admitted(pulumi_run):
     values = pulumi_run(declare()).one("Release").get("values")
     assert values["preUninstall"]["deleteWebhookConfigurations"]["enabled"] is True

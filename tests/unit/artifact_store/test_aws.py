@@ -80,7 +80,7 @@ def test_nothing_is_public(graph):
         assert set(flags.values()) == {True}
 
 
-def test_objects_are_encrypted_by_a_key_of_our_own_that_rotates_and_is_asked_once_per_bucket(graph):
+def test_objects_are_encrypted_by_a_rotating_key_used_once_per_bucket(graph):
     made = graph()
     encryption = made.one(s3.BucketServerSideEncryptionConfiguration, "artifact-store-objects-encryption")
     default = "rules[0].applyServerSideEncryptionByDefault"
@@ -142,18 +142,18 @@ def policed(pulumi_run):
         (ADMINISTRATOR, "DeleteObjectVersion", "/a/x", True),
     ],
 )
-def test_a_buckets_policy_refuses_what_nobody_granted_whatever_iam_allows(policed, role, action, key, stopped):
+def test_bucket_policy_refuses_what_is_not_granted_whatever_iam_says(policed, role, action, key, stopped):
     assert policed()(role, action, key) is stopped
 
 
 @pytest.mark.parametrize(
     ("action", "key"), [("PutBucketPolicy", ""), ("DeleteBucketPolicy", ""), ("PutLifecycleConfiguration", "")]
 )
-def test_whoever_administers_the_account_is_never_locked_out_of_the_bucket_itself(policed, action, key):
+def test_administrators_of_the_account_keep_access_to_the_bucket(policed, action, key):
     assert not policed()(ADMINISTRATOR, action, key)
 
 
-def test_replication_is_let_through_and_so_are_roles_that_the_stack_file_names(policed):
+def test_bucket_policy_admits_replication_and_roles_of_the_stack_file(policed):
     assert not policed()(ADMINISTRATOR, "GetObjectVersionForReplication", "/a/x")
     assert not policed(data_role_arns=[ADMINISTRATOR])(ADMINISTRATOR, "GetObject", "/a/x")
 
@@ -203,7 +203,7 @@ def test_only_the_log_delivery_of_this_bucket_is_let_in_by_a_policy(graph):
     }
 
 
-def test_accesses_are_recorded_in_a_bucket_of_their_own_and_forgotten_in_time(graph):
+def test_accesses_are_logged_in_a_separate_bucket_and_expire(graph):
     made = graph(access_logs_days=400)
     logging = made.one(s3.BucketLogging)
     assert logging.get("bucket") == "artifact-store-objects-bucket-id"
@@ -285,6 +285,6 @@ def test_a_wrong_store_is_refused_with_what_is_allowed(changes, message):
         settings(**changes)
 
 
-def test_a_replica_in_the_stacks_own_region_is_refused_before_anything_is_registered(graph):
+def test_replica_in_the_stacks_region_is_refused_before_registration(graph):
     with pytest.raises(ValueError, match=r"artifact_store\.replica_region is 'eu-west-1', the stack's own region"):
         graph(replica_region=REGION)

@@ -29,7 +29,7 @@ def test_its_pod_is_as_restricted_as_can_be(pulumi_run):
     assert loose(pod) == []
 
 
-def test_clients_are_given_what_aws_sdks_read_and_only_the_keys_are_secret(pulumi_run):
+def test_clients_get_what_aws_sdks_read_and_only_keys_are_secret(pulumi_run):
     graph = pulumi_run(declare())
     assert graph.outputs["uri"] == "s3://mlplatform"
     assert graph.outputs["environment"] == {

@@ -32,7 +32,7 @@ def test_a_missing_image_is_an_error_that_names_the_command(tmp_path, content):
         ('{"worklaod": "x"}', "unknown target 'worklaod'"),
     ],
 )
-def test_a_file_that_pins_nothing_is_refused_with_the_entry_and_the_fix(tmp_path, content, said):
+def test_file_that_pins_nothing_is_refused_with_the_entry_and_the_fix(tmp_path, content, said):
     file = tmp_path / "images.json"
     file.write_text(content)
     with pytest.raises(ImageError, match=said):

@@ -22,7 +22,7 @@ def graph(pulumi_run):
     return lambda **changes: pulumi_run(lambda: budget.build("budget", settings(**changes), ACCOUNT, options()))
 
 
-def test_people_are_told_of_what_was_spent_and_of_what_is_to_be_expected(graph):
+def test_people_are_notified_of_actual_and_of_forecast_spending(graph):
     made = graph(actual_percents=[50, 100], forecast_percent=110).one(budgets.Budget)
     made.assert_inputs({"limitAmount": "3000", "limitUnit": "USD", "timeUnit": "MONTHLY"})
     told = [(each["notificationType"], each["threshold"]) for each in made.get("notifications")]

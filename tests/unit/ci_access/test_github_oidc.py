@@ -114,7 +114,7 @@ def test_the_previewing_role_changes_nothing(graph):
     assert {each.get("policyArn").rsplit("/", 1)[-1] for each in attached} == {"SecurityAudit", "ViewOnlyAccess"}
 
 
-def test_the_writing_role_writes_roles_of_the_platform_only_and_never_its_own(graph):
+def test_writing_role_writes_platform_roles_only_and_never_its_own(graph):
     made = statements(graph())
     for sid in ("RolesWithinTheBoundary", "Roles", "PassRoles"):
         assert made[sid]["Resource"] == ["arn:aws:iam::111122223333:role/mlplatform/*"]
@@ -138,14 +138,14 @@ def test_a_repository_with_half_an_id_is_refused(repository):
         settings(repository=repository)
 
 
-def test_the_pushing_role_reaches_the_platforms_images_and_nothing_else(graph):
+def test_pushing_role_reaches_the_platforms_images_and_nothing_else(graph):
     made = statements(graph(), "ci-access-images-policy")
     assert made["Login"]["Action"] == ["ecr:GetAuthorizationToken"]
     assert made["Push"]["Resource"] == ["arn:aws:ecr:eu-west-1:111122223333:repository/mlplatform/*"]
     assert not {each for each in made["Push"]["Action"] if "Delete" in each or "*" in each}
 
 
-def test_the_writing_role_makes_no_role_and_gives_none_a_right_beyond_the_boundary(graph):
+def test_writing_role_grants_nothing_beyond_the_boundary(graph):
     made = graph()
     boundary = made.outputs["boundary"]
     within = statements(made)["RolesWithinTheBoundary"]

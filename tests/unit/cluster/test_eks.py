@@ -80,7 +80,7 @@ def test_private_api_server_admits_the_named_networks_and_groups(graph):
 
 
 @pytest.mark.parametrize(("resized", "ignored"), [(False, []), (True, ["scalingConfig.desiredSize"])])
-def test_autoscaler_owns_the_number_of_only_those_nodes_that_it_resizes(graph, resized, ignored):
+def test_autoscaler_owns_the_number_of_those_nodes_that_it_resizes(graph, resized, ignored):
     group = graph(settings(system_nodes={"nodes_min": 5}), resized=resized).one(eks.NodeGroup)
     assert group.get("scalingConfig") == {"minSize": 5, "desiredSize": 5, "maxSize": 6}
     assert group.options.get("ignoreChanges", []) == ignored
@@ -102,7 +102,7 @@ def test_every_log_is_kept_encrypted_for_its_time_from_the_first_line(graph):
     assert group in made.dependencies(control_plane)
 
 
-def test_access_is_by_entries_and_nobody_gets_it_by_having_made_the_cluster(graph):
+def test_access_is_by_entries_and_the_creator_gets_none(graph):
     made = graph(settings())
     control_plane = made.one(eks.Cluster)
     assert control_plane.get("accessConfig") == {
@@ -157,7 +157,7 @@ def test_the_driver_of_volumes_may_use_their_key_by_way_of_ec2_only(graph):
         assert statement["Condition"]["StringEquals"] == {"kms:ViaService": "ec2.eu-west-1.amazonaws.com"}
 
 
-def test_the_key_of_nodes_volumes_waits_for_no_role_that_a_new_account_has_not_got(graph):
+def test_volume_key_waits_for_no_role_that_a_new_account_lacks(graph):
     made = graph(settings())
     policy = json.loads(made.one(kms.Key, "cluster-system-volumes-key").get("policy"))
     linked = "arn:aws:iam::111122223333:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
@@ -185,7 +185,7 @@ def test_the_node_role_may_join_and_pull_and_nothing_else(graph):
     ]
 
 
-def test_an_add_ons_role_is_assumed_by_its_service_account_of_this_cluster_only(graph):
+def test_add_on_role_is_assumed_by_its_service_account_here_only(graph):
     trust = json.loads(graph(settings()).one(iam.Role, "cluster-aws-ebs-csi-driver-role").get("assumeRolePolicy"))
     (statement,) = trust["Statement"]
     assert statement["Condition"]["StringEquals"] == {

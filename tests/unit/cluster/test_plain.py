@@ -105,7 +105,7 @@ AKS = {
 
 
 @pytest.mark.parametrize("login", [GKE, AKS], ids=["gke", "aks"])
-def test_login_program_of_a_cloud_is_kept_as_its_command_line_wrote_it(pulumi_run, tmp_path, monkeypatch, login):
+def test_clouds_login_program_is_kept_as_its_command_line_wrote_it(pulumi_run, tmp_path, monkeypatch, login):
     program = tmp_path / login["command"]
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -142,7 +142,7 @@ def test_a_context_must_be_named():
         ExistingClusterSettings(kind="existing-cluster")
 
 
-def test_a_kind_cluster_is_made_by_the_host_and_its_kubeconfig_is_secret(pulumi_run):
+def test_host_makes_a_kind_cluster_and_its_kubeconfig_is_secret(pulumi_run):
     def program():
         opts = pulumi.ResourceOptions(providers=[HostProvider("host", root="/stack")])
         made = cluster.build("cluster", KindClusterSettings(kind="kind-cluster", workers=2), opts)

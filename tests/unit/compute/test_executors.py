@@ -20,7 +20,7 @@ def graph(pulumi_run):
     return pulumi_run(on_cluster(build))
 
 
-def test_only_a_task_that_starts_executors_has_a_token_and_the_role_for_it(graph):
+def test_only_a_task_that_starts_executors_has_a_token_and_the_role(graph):
     found = pods(graph)
     assert found["ingest-run"]["automountServiceAccountToken"] is True
     assert found["train-run"]["automountServiceAccountToken"] is False
@@ -39,7 +39,7 @@ def test_the_role_reaches_no_secret_and_nothing_of_the_whole_cluster(graph):
     assert not graph.all("*:ClusterRole*")
 
 
-def test_executors_reach_the_task_that_started_them_each_other_and_the_artifact_store_only(graph):
+def test_executors_reach_their_task_each_other_and_the_store_only(graph):
     policy = graph.one("NetworkPolicy", "spark-helpers")
     assert policy.get("spec.podSelector.matchLabels") == {"app.kubernetes.io/name": "spark"}
     (egress,) = policy.get("spec.egress")

@@ -68,7 +68,7 @@ def test_another_secret_value_makes_another_secret_so_that_pods_roll(pulumi_run)
     assert "name" not in secret.inputs["metadata"]
 
 
-def test_a_service_serves_every_address_of_its_pod_on_the_port_of_its_service(pulumi_run):
+def test_service_binds_every_address_of_its_pod_on_its_own_port(pulumi_run):
     made = {}
 
     def make(compute, opts):
@@ -107,7 +107,7 @@ def test_a_task_says_what_it_calls(pulumi_run):
 
 
 @pytest.mark.parametrize("make", [service, job, schedule])
-def test_gpus_are_requested_limited_placed_and_tolerated_by_one_argument(pulumi_run, make):
+def test_one_argument_requests_limits_places_and_tolerates_gpus(pulumi_run, make):
     ((_, pod),) = pods(pulumi_run(declare(make(resources=Resources(gpus=1))))).items()
     resources = pod["containers"][0]["resources"]
     assert resources["requests"]["nvidia.com/gpu"] == resources["limits"]["nvidia.com/gpu"] == "1"
@@ -117,7 +117,7 @@ def test_gpus_are_requested_limited_placed_and_tolerated_by_one_argument(pulumi_
     assert not {"nodeSelector", "tolerations"} & set(plain)
 
 
-def test_a_changed_trigger_changes_the_jobs_pod_and_so_replaces_the_job(pulumi_run):
+def test_changed_trigger_changes_the_jobs_pod_and_replaces_the_job(pulumi_run):
     def template(**triggers):
         return pulumi_run(declare(job(triggers=triggers))).one("Job").get("spec.template")
 
@@ -148,7 +148,7 @@ def test_schedule_follows_the_jobs_that_it_comes_after(pulumi_run):
     assert graph.one("Job") in graph.dependencies(graph.one("CronJob"))
 
 
-def test_a_name_that_is_too_long_for_a_cron_job_is_refused_before_anything_is_made(pulumi_run):
+def test_too_long_name_of_a_cron_job_is_refused_before_any_creation(pulumi_run):
     with pytest.raises(ValueError, match="at most 52"):
         pulumi_run(declare(schedule(name="x" * 53)))
 

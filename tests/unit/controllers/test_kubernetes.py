@@ -35,7 +35,7 @@ def graph_name(urn):
     return urn.rpartition("::")[2]
 
 
-def test_each_controller_has_a_closed_namespace_that_admits_restricted_pods_only(graph):
+def test_each_controller_has_a_closed_namespace_for_restricted_pods(graph):
     namespaces = graph.all("Namespace")
     names = {each.get("metadata.name") for each in namespaces}
     assert names == {"cert-manager", "envoy-gateway-system", "kserve", "spark-operator"}
@@ -110,13 +110,13 @@ def test_without_spark_namespaces_there_is_no_spark_operator(pulumi_run):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_whether_certificates_outlive_the_stack_is_the_stack_files_choice(pulumi_run, keep):
+def test_stack_file_decides_whether_certificates_outlive_the_stack(pulumi_run, keep):
     release = pulumi_run(declare(keep_crds=keep)).one("Release", "controllers-cert-manager")
     assert release.get("values.crds") == {"enabled": True, "keep": keep}
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_kserves_definitions_stay_with_what_others_have_of_them_unless_the_stack_file_says_otherwise(pulumi_run, keep):
+def test_kserves_definitions_stay_unless_the_stack_file_drops_them(pulumi_run, keep):
     release = pulumi_run(declare(keep_crds=keep)).one("Release", "controllers-kserve-crds")
     assert bool(release.options.get("retainOnDelete")) is keep
 

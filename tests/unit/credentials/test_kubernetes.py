@@ -5,7 +5,7 @@ from infra.credentials.settings import RandomCredentialsSettings
 from tests.clusters import on_cluster
 
 
-def test_a_credential_is_drawn_once_of_letters_and_digits_and_is_secret(pulumi_run):
+def test_credential_is_drawn_once_of_letters_and_digits_and_is_secret(pulumi_run):
     def build(substrate, opts):
         made = credentials.build("credentials", RandomCredentialsSettings(kind="random"), substrate, opts)
         pulumi.export("token", made.generate("token", length=24, opts=opts))

@@ -56,7 +56,7 @@ def test_where_the_certificate_is_known_it_is_checked(graph):
 
 
 @pytest.mark.parametrize("text", ["", "-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----", None])
-def test_a_file_that_is_no_file_of_certificates_is_refused_with_how_to_get_one(tmp_path, text):
+def test_file_without_certificates_is_refused_with_how_to_get_one(tmp_path, text):
     file = tmp_path / "rds.pem"
     if text is not None:
         file.write_text(text)
@@ -64,7 +64,7 @@ def test_a_file_that_is_no_file_of_certificates_is_refused_with_how_to_get_one(t
         authority.read(file, "get one")
 
 
-def test_the_masters_password_is_managed_by_aws_and_nowhere_in_the_program(graph):
+def test_masters_password_is_managed_by_aws_and_not_in_the_program(graph):
     made = graph()
     instance = made.one(rds.Instance)
     assert instance.get("manageMasterUserPassword") is True
@@ -73,7 +73,7 @@ def test_the_masters_password_is_managed_by_aws_and_nowhere_in_the_program(graph
     assert {each.name for each in made.resources if each.secret_inputs} == {"tracking-database-provision-secrets"}
 
 
-def test_only_the_jobs_that_make_databases_may_read_the_masters_password(graph):
+def test_only_jobs_that_make_databases_may_read_the_masters_password(graph):
     made = graph("tracking-database", "feature-store-registry")
     (reader,) = made.all(iam.Role)
     trust = json.loads(reader.get("assumeRolePolicy"))["Statement"][0]["Condition"]["StringEquals"]
@@ -90,13 +90,13 @@ def test_only_the_jobs_that_make_databases_may_read_the_masters_password(graph):
     assert {pod["serviceAccountName"] for pod in pods(made).values()} == {"database-master"}
 
 
-def test_a_job_starts_once_the_instance_answers_and_its_rights_are_bound(graph):
+def test_job_starts_once_the_instance_answers_and_has_its_rights(graph):
     made = graph()
     waits_for = {each.type.rsplit(":", 1)[-1] for each in made.dependencies(made.one("Job"))}
     assert {"Instance", "RolePolicy", "PodIdentityAssociation", "ServiceAccount", "NetworkPolicy"} <= waits_for
 
 
-def test_a_job_is_restricted_and_reaches_the_instance_aws_and_nobody_else(graph):
+def test_job_is_restricted_and_reaches_only_the_instance_and_aws(graph):
     made = graph()
     (pod,) = pods(made).values()
     assert loose(pod) == []
@@ -109,12 +109,12 @@ def test_a_job_is_restricted_and_reaches_the_instance_aws_and_nobody_else(graph)
     ]
 
 
-def test_another_generation_draws_another_password_and_runs_the_job_again(graph):
+def test_next_generation_draws_a_new_password_and_reruns_the_job(graph):
     first, second = graph(), graph(password_generation=2)
     assert first.one("RandomPassword").get("keepers") != second.one("RandomPassword").get("keepers")
 
 
-def test_data_are_encrypted_by_a_key_of_our_own_and_reached_over_tls_only(graph):
+def test_data_are_encrypted_by_a_stack_key_and_reached_over_tls_only(graph):
     made = graph()
     key = made.one(kms.Key)
     made.one(rds.Instance).assert_inputs(
@@ -153,7 +153,7 @@ def test_data_and_their_key_are_protected_as_the_stack_file_says(graph, protecti
     assert instance.get("skipFinalSnapshot") is not snapshot
 
 
-def test_logs_are_made_before_the_instance_so_that_they_are_encrypted_and_forgotten_in_time(graph):
+def test_encrypted_expiring_log_groups_are_made_before_the_instance(graph):
     made = graph(logs_days=30)
     groups = made.all(cloudwatch.LogGroup)
     assert {each.get("name") for each in groups} == {
@@ -163,7 +163,7 @@ def test_logs_are_made_before_the_instance_so_that_they_are_encrypted_and_forgot
     assert set(groups) <= set(made.dependencies(made.one(rds.Instance)))
 
 
-def test_another_major_version_changes_to_a_parameter_group_that_is_there(graph):
+def test_major_version_changes_to_a_parameter_group_that_exists(graph):
     """RDS upgrades in the maintenance window and refuses to delete the old group until then."""
     older, newer = graph(version="17"), graph(version="18")
     names = {each.name for each in older.all(rds.ParameterGroup)}

@@ -24,7 +24,7 @@ def test_every_pod_is_as_restricted_as_can_be(pulumi_run):
     assert [loose(pod) for pod in found.values()] == [[], []]
 
 
-def test_a_database_has_its_own_role_and_password_and_its_url_is_secret(pulumi_run):
+def test_database_has_its_own_role_and_password_and_its_url_is_secret(pulumi_run):
     graph = pulumi_run(declare())
     assert graph.outputs["url"] == (
         "postgresql+psycopg://some_registry:some-registry-password-value@"

@@ -43,7 +43,7 @@ def test_the_managed_one_is_encrypted_private_saved_and_protected(pulumi_run):
     assert instance.get("backupRetentionPeriod") == 14
 
 
-def test_the_managed_one_takes_encrypted_connections_only_and_of_the_cluster_only(pulumi_run):
+def test_managed_mysql_admits_encrypted_clients_of_the_cluster_only(pulumi_run):
     graph = pulumi_run(managed())
     parameters = {each["name"]: each["value"] for each in graph.one(rds.ParameterGroup).get("parameters")}
     assert parameters["require_secure_transport"] == "1"
@@ -90,7 +90,7 @@ def test_the_own_one_is_a_restricted_pod_that_only_its_callers_reach(pulumi_run)
     assert rule["ports"] == [{"port": 3306, "protocol": "TCP"}]
 
 
-def test_the_own_ones_data_are_in_a_folder_of_the_volume_as_a_volumes_root_is_not_empty(pulumi_run):
+def test_own_mysql_keeps_data_in_a_folder_as_volume_roots_have_files(pulumi_run):
     (container,) = pods(pulumi_run(own(memory_mib=2048)))["runs-server"]["containers"]
     assert "--datadir=/var/lib/mysql/data" in container["args"]
     assert "--innodb-buffer-pool-size=1024M" in container["args"]

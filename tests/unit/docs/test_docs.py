@@ -54,11 +54,11 @@ def test_every_module_in_a_document_exists(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_block_says_its_language_so_that_a_command_is_known_as_one(document):
+def test_every_block_has_its_language_so_that_commands_are_found(document):
     assert [block for block in blocks(document.read_text(), document) if not block.language] == []
 
 
-def test_a_command_is_found_in_a_list_too_without_its_comment_and_with_the_shell_that_it_needs(tmp_path):
+def test_command_in_a_list_is_found_with_its_shell_and_no_comment(tmp_path):
     text = """\
 1. First:
 

@@ -45,7 +45,7 @@ def test_every_constant_of_the_pins_is_found_by_renovate():
     assert [each for each in found if each.partition("@")[0].rpartition(":")[2] not in versions()] == []
 
 
-def test_every_add_on_of_every_kubernetes_version_is_found_by_renovate():
+def test_renovate_finds_every_add_on_of_every_kubernetes_version():
     expected = {
         (f"{addon} ({kubernetes})", version) for kubernetes, of in ADDONS.items() for addon, version in of.items()
     }
@@ -60,7 +60,7 @@ def test_no_image_of_others_is_pinned_anywhere_else():
     assert [line for line in pinned if not line.startswith("infra/base/pins.py:")] == []
 
 
-def test_every_action_is_pinned_by_a_commit_with_its_version_beside_it():
+def test_every_action_is_pinned_by_a_commit_beside_its_version():
     workflows = sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))
     used = [line for path in workflows for line in path.read_text().splitlines() if "uses:" in line]
     assert used

@@ -54,7 +54,7 @@ class Cluster:
         ]
 
 
-def test_an_account_that_allows_all_and_offers_every_add_on_is_content():
+def test_account_that_allows_all_and_offers_every_add_on_passes():
     assert account.quotas(Account(), PROD).status == "ok"
 
 

@@ -96,7 +96,7 @@ def test_a_rule_that_is_only_advisory_proves_nothing_and_is_unknown():
     assert cluster.admission(Cluster(validatingwebhookconfigurations=[WEBHOOK]), loose).status == "unknown"
 
 
-def test_workloads_with_their_own_service_accounts_and_secrets_are_as_they_should_be():
+def test_workloads_with_their_own_service_accounts_and_secrets_pass():
     found = cluster.identity(
         Cluster(workloads=[RETRAINING], serviceaccounts=["retraining"], secrets=["keys"]), settings()
     )
@@ -148,7 +148,7 @@ def test_a_cluster_without_gpus_that_nobody_asks_for_is_content():
     assert (found.status, found.detail) == ("ok", "no GPU is there, and none is asked for")
 
 
-def test_gpus_that_are_asked_for_and_cannot_come_are_said_with_the_pods_that_ask():
+def test_gpus_that_cannot_come_are_reported_with_the_pods_that_wait():
     found = cluster.gpus(Cluster(nodes=[node("a")], pods=[pod("p", 2), pod("done", 8, "Succeeded")]), settings())
     assert found.status == "failed"
     assert "2 GPUs are asked for (a/p), and there are 0 at most" in found.detail
@@ -181,7 +181,7 @@ def kubectl(kube_gatekeeper, tmp_path, monkeypatch):
 
 
 @pytest.mark.cluster
-def test_the_real_gatekeeper_refuses_what_is_tried_once_the_constraint_is_there(kube_gatekeeper, kubectl):
+def test_real_gatekeeper_refuses_the_probe_once_the_constraint_exists(kube_gatekeeper, kubectl):
     assert cluster.admission(kubectl, settings(**strict(True))).status == "failed"
     kind = gatekeeper.kind(rego_rules()[cluster.RULE])
     (template,) = [each for each in gatekeeper.templates() if each["metadata"]["name"] == kind.lower()]

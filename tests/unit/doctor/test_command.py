@@ -90,7 +90,7 @@ def test_stores_that_cannot_be_compared_say_why(monkeypatch):
         stores.parity("local", "loan-default", None)
 
 
-def test_a_part_that_the_stack_has_no_server_for_is_said_and_not_asked(run, platform):
+def test_part_without_a_server_is_reported_and_not_queried(run, platform):
     outputs = platform()
     del outputs["pipelines_url"]
     code, printed = run(outputs)

@@ -81,7 +81,7 @@ def test_a_target_that_cannot_be_scraped_is_named(platform):
     assert "loan-default (connection refused)" in found.detail
 
 
-def test_features_that_score_otherwise_than_the_servers_own_look_up_fail(platform):
+def test_features_that_score_unlike_the_servers_own_look_up_fail(platform):
     stale = {
         "metadata": {"feature_names": list(FEATURES)},
         "results": [{"values": [value]} for value in (45, 72000, 680, 3)],

@@ -37,7 +37,7 @@ def service(graph):
     return graph.one("*:EnvoyProxy").get("spec.provider.kubernetes.envoyService")
 
 
-def test_it_is_a_gateway_behind_a_load_balancer_of_the_vpcs_own_addresses(exposed):
+def test_gateway_is_behind_a_load_balancer_with_addresses_of_the_vpc(exposed):
     graph = exposed()
     assert graph.outputs["runs"] == "https://mlflow.ml.example.org"
     assert graph.outputs["hosts"][0] == "mlflow.ml.example.org"
@@ -47,12 +47,12 @@ def test_it_is_a_gateway_behind_a_load_balancer_of_the_vpcs_own_addresses(expose
     assert annotations[f"{ANNOTATION}internal"] == "true"
 
 
-def test_the_load_balancer_carries_the_stacks_tags_so_that_a_sweep_and_the_bill_find_it(exposed):
+def test_load_balancer_has_the_stacks_tags_for_sweep_and_bill(exposed):
     tags = service(exposed())["annotations"][f"{ANNOTATION}additional-resource-tags"]
     assert tags == "mlplatform:stack=test"
 
 
-def test_a_public_load_balancer_has_a_login_before_it_and_takes_the_networks_that_are_named(exposed):
+def test_public_load_balancer_has_a_login_and_takes_named_networks(exposed):
     graph = exposed(scheme="internet-facing", sources=["198.51.100.0/24"])
     assert f"{ANNOTATION}internal" not in service(graph)["annotations"]
     assert service(graph)["loadBalancerSourceRanges"] == ["198.51.100.0/24"]
@@ -69,7 +69,7 @@ def test_an_internal_one_may_go_without_a_login():
     assert settings(login={"kind": "none"}).login.kind == "none"
 
 
-def test_a_certificate_is_requested_proved_in_the_zone_and_used_once_it_is_issued(exposed):
+def test_certificate_is_requested_proved_in_the_zone_and_then_used(exposed):
     graph = exposed()
     certificate = graph.one(acm.Certificate)
     assert (certificate.get("domainName"), certificate.get("validationMethod")) == ("*.ml.example.org", "DNS")
@@ -110,7 +110,7 @@ def test_a_certificate_that_is_there_is_used_as_it_is(exposed):
     assert not graph.all(acm.Certificate)
 
 
-def test_with_a_certificate_of_cert_managers_the_load_balancer_passes_tls_on(exposed):
+def test_load_balancer_passes_tls_on_with_a_cert_manager_certificate(exposed):
     graph = exposed(certificate={"kind": "cluster-issuer", "name": "letsencrypt"})
     assert not [key for key in service(graph)["annotations"] if "ssl" in key]
     reference = graph.one("*cert-manager.io*:Certificate").get("spec.issuerRef")
@@ -130,7 +130,7 @@ def rights(graph):
     ("policy", "actions"),
     [("upsert-only", ["CREATE", "UPSERT"]), ("sync", ["CREATE", "UPSERT", "DELETE"])],
 )
-def test_external_dns_changes_records_of_the_domain_in_its_zone_and_nothing_else(exposed, policy, actions):
+def test_external_dns_changes_the_domains_records_in_its_zone_only(exposed, policy, actions):
     graph = exposed(records={"policy": policy})
     found = rights(graph)
     assert {action for each in found.values() for action in each["Action"]} == {

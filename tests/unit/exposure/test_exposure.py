@@ -70,7 +70,7 @@ def test_a_gateway_gives_each_server_a_host_over_https(pulumi_run):
     assert route.get("spec.rules[0].backendRefs") == [{"name": "model", "port": 8080}]
 
 
-def test_only_the_gateways_pods_reach_what_it_exposes_and_on_its_port_only(pulumi_run):
+def test_only_gateway_pods_reach_what_it_exposes_and_on_its_port_only(pulumi_run):
     policy = pulumi_run(exposed(GATEWAY)).one("NetworkPolicy", "exposure-model")
     assert policy.get("metadata.namespace") == "loan-default"
     assert policy.get("spec.podSelector.matchLabels") == {"mlplatform.dev/serves": "model-server"}
@@ -88,7 +88,7 @@ def test_a_node_port_is_the_gateways_port_on_every_node(pulumi_run):
     assert graph.one("*:Gateway").get("spec.infrastructure.parametersRef.kind") == "EnvoyProxy"
 
 
-def test_the_gateways_pods_reach_a_servers_pods_where_its_service_has_another_port(pulumi_run):
+def test_gateway_pods_reach_server_pods_whose_service_port_differs(pulumi_run):
     policy = pulumi_run(exposed(GATEWAY)).one("NetworkPolicy", "exposure-grafana")
     (rule,) = policy.get("spec.ingress")
     assert rule["ports"] == [{"port": 3000, "protocol": "TCP"}]
@@ -105,7 +105,7 @@ def test_a_server_that_checks_its_host_is_told_all_that_it_has(pulumi_run):
     assert pulumi_run(exposed(NODE_PORT)).outputs["hosts"][1] == "mlflow.ml.example.org:31000"
 
 
-def test_nobody_passes_the_gateway_without_a_login_and_routes_come_after_it(pulumi_run):
+def test_gateway_requires_a_login_and_its_routes_come_later(pulumi_run):
     graph = pulumi_run(exposed(GATEWAY))
     policy = graph.one(POLICIES)
     assert policy.get("spec.targetRefs") == [
@@ -131,25 +131,25 @@ def test_the_clients_secret_is_in_a_secret_and_secret_in_the_state(pulumi_run):
     secret.assert_secret("stringData.client-secret")
 
 
-def test_a_login_without_the_clients_secret_is_refused_with_the_command_that_gives_it(pulumi_run):
+def test_login_without_client_secret_is_refused_with_the_command(pulumi_run):
     with pytest.raises(LoginError, match="pulumi config set --secret mlplatform:login_client_secret"):
         pulumi_run(exposed(GATEWAY, secret=None))
 
 
 @pytest.mark.parametrize("sources", [[], ["0.0.0.0/0"], ["10.0.0.0/8", "198.51.100.0/22"]])
-def test_a_gateway_without_a_login_that_the_internet_reaches_is_refused(sources):
+def test_gateway_without_login_reached_by_the_internet_is_refused(sources):
     with pytest.raises(ValueError, match=r"login\.kind is none.*give login\.kind oidc"):
         gateway(login={"kind": "none"}, sources=sources)
 
 
-def test_a_gateway_without_a_login_takes_connections_from_private_networks_only(pulumi_run):
+def test_gateway_without_login_admits_private_networks_only(pulumi_run):
     graph = pulumi_run(exposed(gateway(login={"kind": "none"}, sources=["10.0.0.0/8"])))
     service = graph.one("*:EnvoyProxy").get("spec.provider.kubernetes.envoyService")
     assert service == {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/8"]}
     assert not graph.all(POLICIES)
 
 
-def test_programs_reach_the_model_from_their_networks_and_nothing_else(pulumi_run):
+def test_programs_reach_the_model_from_their_networks_and_no_other(pulumi_run):
     graph = pulumi_run(exposed(gateway(model_access={"kind": "network", "cidrs": ["10.0.0.0/8"]})))
     policy = graph.one(POLICIES, "exposure-model-access")
     (target,) = policy.get("spec.targetRefs")
@@ -162,7 +162,7 @@ def test_programs_reach_the_model_from_their_networks_and_nothing_else(pulumi_ru
     assert len(graph.all(POLICIES)) == 2
 
 
-def test_programs_reach_the_model_with_a_token_of_the_same_issuer_for_its_audience(pulumi_run):
+def test_programs_reach_the_model_with_a_token_for_its_audience(pulumi_run):
     keys = "https://login.example.org/keys"
     access = {"kind": "token", "audience": "loan-default", "keys_url": keys}
     policy = pulumi_run(exposed(gateway(model_access=access))).one(POLICIES, "exposure-model-access")

@@ -17,7 +17,7 @@ def pool(**settings):
     return on_cluster(build)
 
 
-def test_nodes_get_the_label_that_gpu_tasks_ask_for_and_the_taint_that_they_tolerate(pulumi_run):
+def test_nodes_get_the_label_and_the_taint_that_gpu_tasks_expect(pulumi_run):
     graph = pulumi_run(pool(nodes=["a", "b"], device_plugin=False))
     patches = graph.all("*:NodePatch")
     assert {patch.get("metadata.name") for patch in patches} == {"a", "b"}
@@ -28,7 +28,7 @@ def test_nodes_get_the_label_that_gpu_tasks_ask_for_and_the_taint_that_they_tole
         assert [taint["key"] for taint in patch.get("spec.taints")] == [tolerated.key]
 
 
-def test_the_device_plugin_lets_tasks_share_a_gpu_only_when_it_is_told_to(pulumi_run):
+def test_device_plugin_shares_a_gpu_only_when_configured(pulumi_run):
     def release(**settings):
         return pulumi_run(pool(nodes=["a"], **settings)).one("*:Release")
 
@@ -39,7 +39,7 @@ def test_the_device_plugin_lets_tasks_share_a_gpu_only_when_it_is_told_to(pulumi
     assert shared == {"name": "nvidia.com/gpu", "replicas": 4}
 
 
-def test_a_cluster_whose_operator_brings_the_device_plugin_gets_no_second_one(pulumi_run):
+def test_cluster_whose_operator_brings_a_device_plugin_gets_no_second(pulumi_run):
     assert not pulumi_run(pool(nodes=["a"], device_plugin=False)).all("*:Release")
 
 

@@ -35,7 +35,7 @@ def test_other_inputs_run_it_again(host, root):
     assert (root / "count").read_text() == "ran\nran\n"
 
 
-def test_a_failure_names_the_status_and_shows_the_last_lines_and_the_next_run_tries_again(host, root):
+def test_failure_names_status_and_last_lines_and_the_next_run_retries(host, root):
     asked = script(f"echo about to fail; test -e {root}/mended || exit 7")
     with pytest.raises(HostError, match=r"exited with status 7; last lines of .*job.log:\nabout to fail"):
         JOB.create(host, asked)

@@ -51,7 +51,7 @@ def supervise(host):
 
 
 @pytest.mark.parametrize("session", ["", "setsid"])
-def test_worker_that_outlived_everything_is_ended_before_the_next_start(supervised, port, session):
+def test_worker_that_outlived_everything_ends_before_the_next_start(supervised, port, session):
     PROCESS.create(supervised, forking_server(port, session))
     worker = kill_all_but_the_worker(supervised)
     supervise(supervised)

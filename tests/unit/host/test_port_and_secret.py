@@ -19,7 +19,7 @@ from .conftest import kind_of, request_for
 PORT, SECRET = kind_of("Port"), kind_of("Secret")
 
 
-def test_a_chosen_port_is_free_and_outside_the_range_of_outgoing_connections(host):
+def test_chosen_port_is_free_and_outside_the_ephemeral_range(host):
     lowest_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0])
     for _ in range(20):
         number = PORT.create(host, request_for("Port", "p"))["chosen"]
@@ -84,7 +84,7 @@ def test_a_port_asked_for_is_taken_as_it_is(host, port):
     assert PORT.create(host, request_for("Port", "p", number=port)) == {"chosen": port}
 
 
-def test_a_port_asked_for_but_taken_is_reported_with_its_owner_and_the_fix(host, port):
+def test_taken_port_is_reported_with_its_owner_and_the_fix(host, port):
     with (
         socket.create_server(("127.0.0.1", port)),
         pytest.raises(HostError, match=rf"port {port} \('p'\) is taken by pid {os.getpid()} .*leave the port out"),

@@ -71,7 +71,7 @@ def test_a_killed_supervisor_comes_back_and_its_processes_with_it(supervised, ro
     assert PROCESS.read(supervised, web_server(port), {})["state"] == "running"
 
 
-def test_workers_that_outlive_their_killed_parent_are_ended_before_it_comes_back(supervised, port):
+def test_workers_of_a_killed_parent_end_before_it_comes_back(supervised, port):
     # A parent that serves in a child of its own, as MLflow and gunicorn do.
     server = f"{sys.executable} -m http.server --bind 127.0.0.1 {port}"
     PROCESS.create(supervised, web_server(port, command=["sh", "-c", f"{server} & wait"]))
@@ -148,7 +148,7 @@ def test_a_taken_port_is_reported_with_its_owner(supervised, port):
             PROCESS.create(supervised, web_server(port))
 
 
-def test_a_process_that_keeps_exiting_fails_with_its_last_words_and_is_removed(supervised, root):
+def test_process_that_keeps_exiting_fails_with_its_last_lines(supervised, root):
     asked = request_for(
         "Process", "web", command=["sh", "-c", "echo cannot find my hat; exit 3"], health={"command": ["false"]}
     )
@@ -210,7 +210,7 @@ def test_values_of_any_shape_reach_the_process(supervised, root, port):
     assert json.loads((root / "logs" / "web.log").read_text().splitlines()[0]) == odd
 
 
-def test_secrets_are_in_no_argument_and_in_no_file_that_others_can_read(supervised, root, port):
+def test_secrets_are_in_no_argument_and_no_file_that_others_can_read(supervised, root, port):
     secret = "hunter2-hunter2-hunter2"
     PROCESS.create(supervised, web_server(port, environment={"TOKEN": secret}))
     titles = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout

@@ -75,7 +75,7 @@ def test_a_secret_is_checked_by_its_value(provider):
     assert set(check(provider, "File", path="a", content=secret)) == {"content"}
 
 
-def test_equal_inputs_are_no_difference_even_when_a_default_is_spelled_out(provider):
+def test_equal_inputs_with_a_default_spelled_out_are_no_difference(provider):
     answer = diff(provider, "Folder", {"path": "a"}, {"path": "a", "keep": False})
     assert answer.changes == provider_pb2.DiffResponse.DIFF_NONE
 

@@ -119,7 +119,7 @@ def test_two_needs_are_two_sets_of_rights(granted):
     assert "Condition" not in made["List0"]
 
 
-def test_a_role_is_for_one_service_account_of_one_namespace_of_one_cluster(granted):
+def test_role_is_for_one_service_account_of_one_namespace_and_cluster(granted):
     graph, grant = granted(lambda: [Need(store=store(), prefix="", access="r")])
     (trust,) = json.loads(graph.one(iam.Role).get("assumeRolePolicy"))["Statement"]
     assert trust["Principal"] == {"Service": ["pods.eks.amazonaws.com"]}
@@ -131,7 +131,7 @@ def test_a_role_is_for_one_service_account_of_one_namespace_of_one_cluster(grant
     assert grant.secrets == {}
 
 
-def test_the_buckets_policy_is_told_of_every_role_and_tasks_wait_for_it(granted):
+def test_bucket_policy_knows_every_role_and_tasks_wait_for_it(granted):
     shared = store()
     needs = [Need(store=shared, prefix="a/", access="r"), Need(store=shared, prefix="b/", access="rw")]
     _, grant = granted(lambda: needs)

@@ -32,7 +32,7 @@ def test_dotted_paths_become_the_charts_own_nesting():
     assert nested({"a.b": 1, "a.c.d": 2, "e": 3}) == {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
 
 
-def test_a_release_is_of_the_pinned_version_from_the_official_repository(pulumi_run):
+def test_release_has_the_pinned_version_of_the_official_repository(pulumi_run):
     made = installed(pulumi_run, Supply())
     made.assert_inputs({"chart": "thing", "version": "1.2.3", "namespace": "somewhere", "name": "thing"})
     assert made.get("repositoryOpts.repo") == "https://charts.example"

@@ -116,6 +116,6 @@ def test_name_that_two_packages_register_is_refused(monkeypatch):
         find("pumps")
 
 
-def test_reference_of_a_definition_names_its_field_when_it_does_not_load():
+def test_reference_that_does_not_load_names_its_field():
     with pytest.raises(DefinitionError, match=r"derive='pumps\.nothing:derive' cannot be imported"):
         load("pumps.nothing:derive", "derive")

@@ -57,7 +57,7 @@ def test_names_of_servers_derive_from_the_workload_name():
     assert workload.features == ("Heat",)
 
 
-def test_published_columns_leave_out_key_label_and_what_a_feature_repeats():
+def test_published_columns_omit_key_label_and_repeats_of_features():
     assert defined().published == ("site",)
 
 
@@ -149,7 +149,7 @@ def test_two_workloads_of_one_name_are_refused():
         check_together([defined(), defined()])
 
 
-def test_name_that_ends_another_is_refused_because_of_online_store_keys():
+def test_name_that_ends_another_is_refused_due_to_online_store_keys():
     with pytest.raises(DefinitionError, match="'wear' and 'pump-wear' cannot stand beside each other"):
         check_together([defined(), defined(name="wear")])
     check_together([defined(), defined(name="pump")])

@@ -46,7 +46,7 @@ def test_urls_are_those_of_the_charts_services(graph):
     }
 
 
-def test_it_has_a_restricted_namespace_of_its_own_as_the_operators_pods_are_not_ours(graph):
+def test_monitoring_has_a_restricted_namespace_that_is_not_judged(graph):
     namespace = graph.one("Namespace")
     assert namespace.get("metadata.name") == graph.one("Release").get("namespace") == "monitoring"
     labels = namespace.get("metadata.labels")
@@ -157,7 +157,7 @@ def test_samples_go_with_the_stack_only_where_its_file_says_so(pulumi_run, prote
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": when}
 
 
-def test_samples_are_copied_only_where_the_stack_file_says_with_a_token_that_it_does_not_hold(pulumi_run):
+def test_samples_are_copied_if_configured_with_a_token_by_reference(pulumi_run):
     key = "prometheusSpec"
     assert "remoteWrite" not in pulumi_run(declare()).one("Release").get("values.prometheus")[key]
     wanted = {"url": "https://metrics.example.org/api/v1/push", "token_secret": "remote-write"}
@@ -167,7 +167,7 @@ def test_samples_are_copied_only_where_the_stack_file_says_with_a_token_that_it_
 
 
 @pytest.mark.parametrize("url", ["http://metrics.example.org", "https://user:pw@metrics.example.org", "metrics"])
-def test_samples_are_copied_encrypted_and_without_a_password_in_the_stack_file(url):
+def test_samples_are_copied_encrypted_and_without_a_plain_password(url):
     with pytest.raises(ValueError, match=r"remote_write\.url"):
         PrometheusOnKubernetesSettings(kind="prometheus-on-kubernetes", remote_write={"url": url})
 

@@ -27,7 +27,7 @@ def program(settings, made=None):
     return run
 
 
-def test_every_zone_has_a_subnet_for_nodes_one_for_data_and_a_public_one(graph):
+def test_every_zone_has_subnets_for_nodes_for_data_and_a_public_one(graph):
     subnets = graph().all(ec2.Subnet)
     placed = sorted((each.name.split("-")[1], each.get("availabilityZone")) for each in subnets)
     assert placed == sorted((part, zone) for part in ("data", "node", "public") for zone in ZONES)
@@ -51,7 +51,7 @@ def test_each_zone_has_its_own_gateway_unless_one_is_enough(graph):
     assert len(ways_out) == 3
 
 
-def test_the_vpc_with_all_that_is_in_it_is_kept_until_the_stack_file_lets_it_go(graph):
+def test_vpc_is_protected_unless_the_stack_file_lifts_it(graph):
     assert graph().one(ec2.Vpc).protect
     assert not graph(deletion_protection=False).one(ec2.Vpc).protect
 

@@ -104,7 +104,7 @@ def test_a_pool_buys_what_the_stack_file_says_and_stops_at_its_limit(graph):
     assert gpu["limits"] == {"nvidia.com/gpu": "4"}
 
 
-def test_karpenters_nodes_hide_their_metadata_and_encrypt_their_volumes_in_private_subnets(graph):
+def test_karpenters_nodes_are_private_encrypted_and_hide_metadata(graph):
     made = graph()
     spec = custom(made, "node-pool-class")
     assert spec["metadataOptions"]["httpTokens"] == "required"
@@ -160,7 +160,7 @@ def test_managed_pools_have_a_group_for_each_way_of_buying(graph):
     assert gpu.get("labels")["nvidia.com/gpu.present"] == "true"
 
 
-def test_managed_groups_follow_the_clusters_version_and_the_chosen_image(graph):
+def test_managed_groups_follow_the_clusters_version_and_chosen_image(graph):
     chosen = {"instance_types": ["m7i.xlarge"], "nodes_max": 4, "release_version": "1.36.2-20261101"}
     made = graph("cluster-autoscaler", {"kind": "managed-nodes", **chosen}, {"kind": "no-gpu-nodes"})
     groups = made.all(eks.NodeGroup, "node-pool-*")
@@ -218,7 +218,7 @@ def test_a_wrong_pool_is_refused_with_what_is_allowed(adapter, block, message):
         TypeAdapter(adapter).validate_python(block)
 
 
-def test_gpus_are_watched_where_the_operator_is_known_and_monitoring_may_reach_their_metrics(graph):
+def test_gpus_are_monitored_if_the_operator_is_known_and_reachable(graph):
     monitoring = FakeMonitoring()
     made = graph(monitoring=monitoring)
     exporter = made.one(k8s.helm.v3.Release, "gpu-node-pool-metrics")
@@ -236,7 +236,7 @@ def test_a_karpenter_pool_needs_karpenter(graph):
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_an_idle_gpu_is_reported_with_what_it_costs_and_a_busy_one_is_not(tmp_path):
+def test_idle_gpu_is_reported_with_its_cost_and_a_busy_one_is_not(tmp_path):
     (tmp_path / "rules.yml").write_text(alerts.rules(["g5.xlarge", "p5.48xlarge"], 30))
 
     def series(name, value):

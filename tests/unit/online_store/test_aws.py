@@ -94,7 +94,7 @@ def test_an_identifier_of_the_longest_workload_fits(pulumi_run):
     assert max(len(each.get("userId")) for each in made.all(elasticache.User)) <= 40
 
 
-def test_data_are_encrypted_on_their_way_and_at_rest_by_a_key_of_our_own(graph):
+def test_data_are_encrypted_in_transit_and_at_rest_by_a_stack_key(graph):
     made = graph()
     key = made.one(kms.Key)
     made.one(elasticache.ReplicationGroup).assert_inputs(
@@ -114,7 +114,7 @@ def test_a_standby_in_another_zone_takes_over(graph):
     )
 
 
-def test_only_nodes_and_pods_of_the_cluster_reach_it_on_its_port_and_it_reaches_nobody(graph):
+def test_only_the_cluster_reaches_the_store_and_it_reaches_nothing(graph):
     made = graph()
     (group,) = made.all(ec2.SecurityGroup)
     assert "egress" not in group.inputs

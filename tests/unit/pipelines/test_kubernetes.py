@@ -60,7 +60,7 @@ def named(graph, kind, name):
     return found
 
 
-def test_it_has_a_restricted_namespace_with_a_quota_that_it_shares_with_steps(pulumi_run):
+def test_pipelines_share_a_restricted_namespace_with_a_quota(pulumi_run):
     graph = pulumi_run(declare(quota={"gpus": 2}))
     namespace = graph.one("Namespace")
     assert namespace.get("metadata.name") == "kubeflow"
@@ -119,7 +119,7 @@ def test_with_a_store_of_keys_servers_have_them_in_secrets_only(graph):
     assert not [each.name for each in graph.all("ConfigMap") if each.secret_inputs]
 
 
-def test_where_identities_need_no_keys_there_are_none_and_accounts_say_who_they_are(pulumi_run):
+def test_identities_by_role_need_no_keys_and_accounts_name_the_roles(pulumi_run):
     identity = Roles()
     graph = pulumi_run(declare(identity))
     assert identity.asked == {
@@ -156,7 +156,7 @@ def test_its_database_is_reached_by_its_own_role_only(graph):
     assert loose(pods(graph)["pipelines-database-server"]) == []
 
 
-def test_its_server_is_told_a_database_and_a_user_of_its_own_that_is_no_root(graph):
+def test_pipelines_server_gets_a_database_and_a_user_other_than_root(graph):
     container = pods(graph)["pipelines-database-server"]["containers"][0]
     env = {each["name"]: each for each in container["env"]}
     assert env["MYSQL_DATABASE"]["value"] == env["MYSQL_USER"]["value"] == "mlpipeline"
@@ -170,7 +170,7 @@ def test_its_server_is_told_a_database_and_a_user_of_its_own_that_is_no_root(gra
     secret.assert_secret("stringData.password")
 
 
-def test_the_store_of_metadata_has_a_database_of_its_own_among_the_stacks_others(graph):
+def test_metadata_store_has_its_own_database_in_the_stacks_postgres(graph):
     known = named(graph, "Secret", "pipelines-metadata")
     assert known.get("stringData.database") == known.get("stringData.username") == "pipelines_metadata"
     assert known.get("stringData.host") == "database.somewhere.svc.cluster.local"

@@ -56,7 +56,7 @@ def test_every_resource_is_of_the_pinned_version():
 
 
 @pytest.mark.parametrize("patch", patches(), ids=lambda patch: patch["metadata"]["name"])
-def test_every_container_of_ours_to_patch_is_bounded_and_cannot_write_to_its_image(patch):
+def test_every_patched_container_is_bounded_and_its_image_read_only(patch):
     spec = patch["spec"]["template"]["spec"]
     for container in spec["containers"]:
         assert set(container["resources"]["limits"]) == {"cpu", "memory"}
@@ -86,7 +86,7 @@ def test_the_server_speaks_mysql_and_encrypted_only():
     assert not [name for name in env if "POSTGRES" in name]
 
 
-def test_the_store_of_metadata_makes_no_database_and_is_as_encrypted_as_it_is_told():
+def test_metadata_store_makes_no_database_and_encrypts_as_configured():
     (deployment,) = [patch for patch in patches() if patch["metadata"]["name"] == "metadata-grpc-deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert "--postgres_config_skip_db_creation=true" in container["args"]
@@ -116,7 +116,7 @@ def test_going_over_to_a_mirror_and_back_the_objects_keep_their_names(pulumi_run
     assert aliases(plain.ConfigGroup, Supply(folder=folder)) == ("type=kubernetes:kustomize/v2:Directory",)
 
 
-def test_manifests_that_are_missing_in_the_folder_name_the_command_that_makes_them(tmp_path):
+def test_missing_manifests_name_the_command_that_makes_them(tmp_path):
     with pytest.raises(ManifestsError, match=r"kubectl kustomize .*/infra/pipelines/kubeflow > "):
         built(Supply(folder=tmp_path))
 

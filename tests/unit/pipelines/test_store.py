@@ -9,7 +9,7 @@ OURS = Store.of("s3://mlplatform", "us-east-1", "http://artifact-store.mlplatfor
 AWS = Store.of("s3://bucket-1a2b", "eu-west-1", None, keys=False)
 
 
-def test_the_server_reaches_a_store_in_the_cluster_with_its_port_and_unencrypted():
+def test_server_reaches_a_store_in_the_cluster_by_port_and_plain_http():
     assert store.server(OURS) == {
         "bucket": "mlplatform",
         "endpoint": "artifact-store.mlplatform.svc.cluster.local:7070",
@@ -49,7 +49,7 @@ def test_argo_has_keys_only_where_the_store_wants_them(known, keys):
     assert repository["insecure"] is keys
 
 
-def test_every_pod_of_a_run_is_restricted_may_reach_what_steps_need_and_goes_in_time():
+def test_every_pod_of_a_run_is_restricted_connected_and_expires():
     data = store.workflow_controller(OURS, 3600)
     spec = json.loads(data["workflowDefaults"])["spec"]
     assert spec["ttlStrategy"] == {"secondsAfterCompletion": 3600}
@@ -64,7 +64,7 @@ def test_every_pod_of_a_run_is_restricted_may_reach_what_steps_need_and_goes_in_
     ("query", "mode"),
     [("", "prefer"), ("?sslmode=require", "require"), ("?sslmode=verify-full&sslrootcert=/rds.pem", "require")],
 )
-def test_a_database_is_told_to_the_store_of_metadata_in_parts_and_as_encrypted_as_others_have_it(query, mode):
+def test_metadata_store_gets_a_url_in_parts_as_encrypted_as_others(query, mode):
     assert store.connection(f"postgresql+psycopg://runs:pw@db.example:5432/runs{query}") == {
         "host": "db.example",
         "port": "5432",

@@ -18,7 +18,7 @@ def test_its_pod_is_as_restricted_as_can_be(pulumi_run):
     assert loose(pod) == []
 
 
-def test_it_serves_the_release_policy_without_its_tests_and_says_which(pulumi_run):
+def test_policy_server_serves_rules_without_tests_and_their_hash(pulumi_run):
     config = pulumi_run(declare()).one("ConfigMap")
     assert {"release.rego", "rel-02-ranking.rule.rego"} <= set(config.inputs["data"])
     assert not [name for name in config.inputs["data"] if not name.endswith(".rego") or name.endswith("_test.rego")]

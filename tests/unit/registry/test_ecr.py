@@ -22,7 +22,7 @@ def graph(pulumi_run):
     )
 
 
-def test_every_image_target_has_a_repository_whose_tags_never_move_and_that_is_scanned(graph):
+def test_every_image_has_a_scanned_repository_with_immutable_tags(graph):
     made = graph().all(ecr.Repository)
     assert {each.get("name") for each in made} == {f"mlplatform/{target}" for target in get_args(Target)}
     for each in made:
@@ -30,7 +30,7 @@ def test_every_image_target_has_a_repository_whose_tags_never_move_and_that_is_s
         assert each.get("encryptionConfigurations[0].encryptionType") == "KMS"
 
 
-def test_a_repository_forgets_what_no_tag_names_and_all_but_the_newest(graph):
+def test_repository_expires_untagged_images_and_all_but_the_newest(graph):
     made = graph(keep_images=5, untagged_days=3)
     rules = json.loads(made.all(ecr.LifecyclePolicy)[0].get("policy"))["rules"]
     assert [(each["selection"]["countType"], each["selection"]["countNumber"]) for each in rules] == [

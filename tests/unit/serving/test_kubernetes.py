@@ -23,7 +23,7 @@ def server(**settings):
     return on_cluster(build)
 
 
-def test_the_predictor_is_as_restricted_as_can_be_and_spelled_as_the_api_spells_it(pulumi_run):
+def test_predictor_is_restricted_and_spelled_as_the_api_spells_it(pulumi_run):
     ((_, predictor),) = pods(pulumi_run(server())).items()
     assert loose(predictor) == []
     assert predictor["serviceAccountName"] == "model"

@@ -30,7 +30,7 @@ NAMESPACE, ACCOUNT = "aws:RequestTag/kubernetes-namespace", "aws:RequestTag/kube
         ({"Service": ["eks.amazonaws.com"]}, {}, "service eks.amazonaws.com"),
     ],
 )
-def test_a_trust_says_who_holds_the_role_and_shows_what_it_leaves_open(principal, equal, holder):
+def test_trust_names_who_holds_the_role_and_what_it_leaves_open(principal, equal, holder):
     assert holders(role(principal, equal)) == [holder]
 
 

@@ -226,7 +226,7 @@ def test_the_id_of_an_access_entry_is_made_of_its_inputs():
         "arn:aws:ec2:r:1:snapshot/snap-1",
     ],
 )
-def test_a_copy_that_aws_made_with_the_tags_of_its_origin_stops_no_update(arn):
+def test_copy_that_aws_tagged_like_its_origin_stops_no_update(arn):
     assert take_over(Cli(resources=[{**BUCKET, "outputs": {"arn": ARN}}]), Region(ARN, arn)) == []
 
 

@@ -198,7 +198,7 @@ def test_down_leaves_a_copy_that_is_shown_afterwards(run, service, state):
     assert "1 entries wait on this machine: the stack is down" in err
 
 
-def test_a_new_stack_of_the_name_shows_what_was_done_to_the_one_before(run, service):
+def test_new_stack_of_the_same_name_shows_the_log_of_the_former_one(run, service):
     run("note", "--action", "down", "--outcome", "begun", "--keep", given=outputs(service))
     service.entries = {}
     status, out, _ = run("show", "--json", "--workload", "loan-default", given=outputs(service))

@@ -89,7 +89,7 @@ DATABASE = {
 }
 
 
-def test_a_node_group_always_runs_its_least_and_at_worst_its_most_of_the_dearest(prices):
+def test_node_group_runs_its_minimum_and_at_worst_its_dearest_maximum(prices):
     found = bill(
         prices,
         step("aws:eks/nodeGroup:NodeGroup", GROUP),
@@ -99,7 +99,7 @@ def test_a_node_group_always_runs_its_least_and_at_worst_its_most_of_the_dearest
     assert found["nodes' volumes"] == (3 * 50 * 0.088, 6 * 50 * 0.088)
 
 
-def test_a_cpu_pool_of_karpenters_runs_a_share_on_spot_and_at_worst_its_limit_on_demand(prices):
+def test_karpenter_cpu_pool_runs_a_spot_share_and_at_worst_on_demand(prices):
     found = bill(prices, *pool(["m7i.xlarge", "m7a.xlarge"], {"cpu": "64"}))
     assert found["nodes"] == (16 / 4 * 0.2247 * HOURS * 0.5, 64 / 4 * 0.2584 * HOURS)
     assert found["nodes' volumes"] == (4 * 100 * 0.088, 16 * 100 * 0.088)
@@ -127,7 +127,7 @@ def test_redis_costs_more_than_valkey(prices):
     assert nodes("redis") == (2 * 0.14 * 1.25 * HOURS,) * 2
 
 
-def test_an_interface_endpoint_is_billed_in_each_zone_and_a_gateway_is_not(prices):
+def test_interface_endpoint_is_billed_per_zone_and_a_gateway_is_not(prices):
     endpoint = "aws:ec2/vpcEndpoint:VpcEndpoint"
     found = bill(prices, step(endpoint, {"vpcEndpointType": "Interface", "subnetIds": ["a", "b", "c"]}))
     assert found["endpoint in each zone"] == (3 * 0.011 * HOURS,) * 2
@@ -156,7 +156,7 @@ def test_an_interface_endpoint_is_billed_in_each_zone_and_a_gateway_is_not(price
         ),
     ],
 )
-def test_volumes_are_found_where_claims_templates_and_charts_ask_for_them(prices, type_, inputs, gib):
+def test_volumes_are_found_in_claims_templates_and_charts(prices, type_, inputs, gib):
     assert bill(prices, step(type_, inputs)) == {"volume": (gib * 0.088,) * 2}
 
 
@@ -196,7 +196,7 @@ def test_amounts_of_another_region_are_a_guide_that_nobody_confirmed(prices):
     assert share == 1.0
 
 
-def test_volumes_of_a_cluster_that_is_not_in_an_account_cost_nothing_there(prices):
+def test_volumes_of_a_cluster_outside_of_an_account_cost_nothing(prices):
     claim = step("kubernetes:core/v1:PersistentVolumeClaim", {"spec": {"resources": {"requests": {"storage": "9Gi"}}}})
     without = json.loads(preview(claim))
     without["steps"] = [each for each in without["steps"] if "pulumi:providers" not in each["urn"]]

@@ -5,14 +5,14 @@ from infra.base.settings import Settings
 from tests import dev, edits, prod
 
 
-def test_each_field_and_each_kind_of_the_prod_file_has_an_edit_that_the_settings_accept():
+def test_each_field_and_kind_of_the_prod_file_has_an_accepted_edit():
     made = edits.edits()
     assert len(made) > 200
     start = prod.settings()
     assert [key for key, changes in made.items() if edits.edited(changes) == start] == []
 
 
-def test_each_field_and_each_kind_of_the_dev_file_has_an_edit_that_the_settings_accept():
+def test_each_field_and_kind_of_the_dev_file_has_an_accepted_edit():
     start = dev.settings()
     made = dev.edits_of(start)
     assert len(made) > 150
@@ -71,7 +71,7 @@ def test_what_an_edit_loses_is_read_from_its_effect(effect, found):
         'resource "urn:pulumi:prod::p::a:b:C::network" cannot be deleted\nbecause it is protected. To unprotect',
     ],
 )
-def test_a_guard_that_stops_a_replacement_or_a_deletion_is_told_from_a_failure(told):
+def test_guard_that_stops_a_replacement_differs_from_a_failure(told):
     nothing = Result(operation="preview", steps=(), diagnostics=(), violations=(), events=())
     assert edits.stopped(OperationError(told, nothing)) == "stopped: network"
     assert edits.stopped(OperationError("boom", nothing)) == "failed: boom"

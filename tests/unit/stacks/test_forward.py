@@ -57,7 +57,7 @@ def test_a_managed_store_is_not_forwarded_to(tmp_path):
     assert set(commands(outputs, tmp_path / "kubeconfig")) == {"model", "mlflow"}
 
 
-def test_programs_go_past_the_login_by_the_forwarded_ports_and_keep_what_is_not_forwarded():
+def test_programs_pass_the_login_by_forwarded_ports_and_keep_the_rest():
     outputs = OUTPUTS | {
         "prediction_url": "https://model.ml.example.org/v1/models/x:predict",
         "mlflow_url": "https://mlflow.ml.example.org",
@@ -99,7 +99,7 @@ def test_a_stack_on_this_machine_is_reached_as_its_outputs_say():
     assert led(outputs) == outputs
 
 
-def test_a_broken_connection_is_opened_again_and_all_end_with_the_command(kubectl):
+def test_broken_connection_is_reopened_and_all_end_with_the_command(kubectl):
     environment = os.environ | {"PATH": f"{kubectl}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(kubectl)}
     command = [sys.executable, "-m", "stacks.commands.forward"]
     with subprocess.Popen(

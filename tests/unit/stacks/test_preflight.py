@@ -67,7 +67,7 @@ def test_an_account_that_allows_everything_gives_no_findings():
     assert found(Allows()) == []
 
 
-def test_a_gpu_quota_of_zero_is_named_with_its_code_and_the_command_that_raises_it():
+def test_zero_gpu_quota_is_named_with_its_code_and_the_command():
     ((blocks, text),) = found(Allows({"L-DB2E81BA": 0}))
     assert blocks
     assert text == (
@@ -262,7 +262,7 @@ def test_the_program_is_asked_for_service_linked_roles(aws):
     assert asked.read_text().startswith("iam list-roles --path-prefix /aws-service-role/ ")
 
 
-def test_a_new_account_is_told_which_roles_to_make_before_instances_start():
+def test_new_account_is_told_which_roles_instances_need_to_start():
     found = unlinked(read("prod"), Allows(linked=[]))
     assert [each.blocks for each in found] == [True, True]
     assert "cluster.system_nodes: autoscaling.amazonaws.com has no service-linked role" in found[0].text
@@ -279,7 +279,7 @@ def test_the_command_says_what_blocks_the_stack_of_the_checkout(aws, capsys):
     assert any(line.startswith("BLOCKED  gpu_node_pool:") and "(L-DB2E81BA) is 0" in line for line in told)
 
 
-def test_the_command_is_content_with_an_account_that_allows_everything(aws, capsys):
+def test_command_succeeds_with_an_account_that_allows_everything(aws, capsys):
     says = f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}, {ZONE}, {LINKED}}}'
     account, _ = aws(says)
     assert preflight.main(["--stack", "prod", "--aws", account.program]) == 0

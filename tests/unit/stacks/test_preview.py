@@ -66,7 +66,7 @@ def plan():
     return parse(printed())
 
 
-def test_every_resource_belongs_to_the_component_right_below_the_stack(plan):
+def test_every_resource_belongs_to_the_component_right_below_the_root(plan):
     assert {step.name: step.role for step in plan.steps if step.custom} == {
         "artifact-store-bucket": "artifact-store",
         "artifact-store-key": "artifact-store",
@@ -160,7 +160,7 @@ def test_long_value_ends_in_an_ellipsis():
     assert changed("a", {"a": "x" * 500}, {"a": 1}).count("…") == 1
 
 
-def test_the_comment_folds_the_changes_and_leaves_out_roles_without_any(plan):
+def test_comment_folds_the_changes_and_omits_roles_without_any(plan):
     comment = as_markdown(plan, "prod")
     assert comment.startswith("### `prod`: 1 to create")
     assert "<details>" in comment
@@ -173,7 +173,7 @@ def test_machines_get_counts_roles_and_changes(plan):
     assert {change["name"] for change in told["changes"]} == {step.name for step in plan.changes}
 
 
-def test_the_picture_has_a_box_for_each_role_and_an_arrow_to_what_it_uses(plan):
+def test_picture_has_a_box_for_each_role_and_an_arrow_to_what_it_uses(plan):
     lines = as_mermaid(plan).splitlines()
     assert lines[0] == "flowchart LR"
     assert '  tracking["tracking<br>1 deleted, 1 changed"]:::delete' in lines
@@ -210,6 +210,6 @@ def test_an_arrow_that_follows_from_others_is_not_drawn():
     assert drawn(model=["store"], page=["model"]) == drawn(model=["store"], page=["model", "store"]) == chain
 
 
-def test_roles_that_use_each_other_stand_in_one_frame_and_others_arrows_still_end_at_them():
+def test_roles_that_use_each_other_share_a_frame_that_arrows_reach():
     found = drawn(model=["store", "monitoring"], monitoring=["model"], page=["monitoring"])
     assert found == ({"store --> model", "monitoring --> page"}, 1)

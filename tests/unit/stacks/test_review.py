@@ -59,7 +59,7 @@ def test_the_first_line_is_the_verdict_of_all_three(reviewed, tmp_path):
     }
 
 
-def test_on_the_real_thing_the_comparison_is_with_what_is_deployed_and_nothing_is_said_to_be_simulated(reviewed):
+def test_review_of_a_deployed_stack_compares_with_what_is_deployed(reviewed):
     code, text = reviewed(compared=["--deployed"], base=review.DEPLOYED)
     assert code == 0
     assert text.startswith("## :white_check_mark: `prod` as deployed: preview: 2 create; ")
@@ -67,7 +67,7 @@ def test_on_the_real_thing_the_comparison_is_with_what_is_deployed_and_nothing_i
     assert "simulated" not in text
 
 
-def test_a_mandatory_violation_fails_the_review_and_names_rule_object_and_fix(reviewed):
+def test_mandatory_violation_fails_review_naming_rule_object_and_fix(reviewed):
     code, text = reviewed(report=verdict("mandatory"))
     assert code == 1
     assert text.startswith("## :x: `prod`")
@@ -80,13 +80,13 @@ def test_an_advisory_violation_is_told_and_fails_nothing(reviewed):
     assert "0 mandatory and 1 advisory violations" in text
 
 
-def test_a_preview_that_failed_fails_the_review_with_the_engines_words(reviewed):
+def test_failed_preview_fails_the_review_with_the_engines_words(reviewed):
     code, text = reviewed(plan=PreviewError("boom"))
     assert code == 1
     assert "### The preview failed\n\n```\nboom\n```" in text
 
 
-def test_a_resource_without_a_price_fails_the_review_and_the_other_parts_stay(reviewed):
+def test_resource_without_a_price_fails_the_review_and_others_stay(reviewed):
     code, text = reviewed(cost=PriceError("aws:x/y:Z has no price"))
     assert code == 1
     assert "### The cost failed\n\n```\naws:x/y:Z has no price\n```" in text

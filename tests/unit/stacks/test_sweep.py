@@ -61,7 +61,7 @@ def test_an_empty_cluster_has_no_orphans(cluster, tmp_path):
     assert list(cluster.orphans()) == []
 
 
-def test_what_carries_our_label_is_an_orphan_and_its_finalizers_are_named(cluster, tmp_path):
+def test_labelled_object_is_an_orphan_and_its_finalizers_are_named(cluster, tmp_path):
     stuck = {"finalizers": ["example.com/hold"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
     there(tmp_path, "configmaps,namespaces", thing("ConfigMap", "c", namespace="mlplatform", metadata=stuck))
     assert list(cluster.orphans()) == ["ConfigMap/mlplatform/c: waits for example.com/hold"]
@@ -136,7 +136,7 @@ class Region:
         return arn in self.ends
 
 
-def test_whatever_carries_the_stacks_tag_or_the_clusters_is_left_on_aws():
+def test_resource_with_the_stacks_or_clusters_tag_is_left_on_aws():
     here = Region(ours=["arn:b", "arn:a"], clusters=["arn:volume", "arn:a"])
     there_too = Region(ours=["arn:role"])
     assert sweep.on_aws(prod.settings(), [here, there_too]) == (["arn:a", "arn:b", "arn:volume", "arn:role"], [])

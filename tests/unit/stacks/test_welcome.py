@@ -121,7 +121,7 @@ def test_each_workload_is_shown_with_an_answer_of_its_own(run, serve):
     assert (status, printed.count("curl"), lines.count('  {"predictions": [0.1]}')) == (0, 2, 2)
 
 
-def test_one_workload_that_does_not_answer_fails_and_the_others_are_shown(run, serve):
+def test_workload_that_does_not_answer_fails_and_others_are_shown(run, serve):
     outputs = serving(serve(503))
     outputs["endpoints"]["others"] = {"prediction_url": serve(200)}
     outputs["workloads"]["others"] = outputs["workloads"]["loan-default"]
