@@ -58,7 +58,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test soak check wheel lock images bench docs
+.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test test-node soak check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -217,6 +217,11 @@ test: ## [develop] every suite of tests/suites.toml, side by side; SUITES="unit 
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud validators judges clients docs kubernetes kubernetes-provider gatekeeper kserve helm
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
+
+test-node: ## [develop] the platform's pods on a real Kubernetes node, in namespaces of its own; needs root and Debian's packages
+	@$(PYTHON) -m tools.install
+	@$(PYTHON) -m tools.install cloud kubernetes kubernetes-provider node node-system
+	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") node
 
 soak: ## [develop] the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install

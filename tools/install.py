@@ -5,7 +5,8 @@ Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` an
 operating system); `judges` for `make validate`; for images `supply_chain` (lists what is in them) and `cosign`, which
 signs; `docs` (the site of the documents); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
 `clients` (of the prediction API), and built from source `kubernetes` (a control plane), `kubernetes-provider`,
-`gatekeeper`, `kserve`, `helm`; and `actionlint`, which checks workflows.
+`gatekeeper`, `kserve`, `helm`; `node` and `node-system`, a real Kubernetes node, for `make test-node` alone; and
+`actionlint`, which checks workflows.
 """
 
 import argparse
@@ -28,7 +29,13 @@ from tools.console import exit_with_errors_in_one_line, say
 from tools.go_tools import Module
 
 KUBERNETES = "1.36.2"
-"""Version of the test control plane; tools/kubernetes/go.mod names it too."""
+"""Version of the test control plane and node; tools/kubernetes/go.mod and tools/node/go.mod name it too."""
+
+_VERSION_FLAGS = " ".join(
+    f"-X k8s.io/component-base/version.git{name}={value}"
+    for name, value in zip(("Version", "Major", "Minor"), (f"v{KUBERNETES}", *KUBERNETES.split(".")[:2]), strict=True)
+)
+"""Without them kubelet and API server do not know their own version, and the API server refuses to start."""
 
 GO_PARTS = {
     "tools": (Module("", ("opa", "versitygw")),),
@@ -38,16 +45,10 @@ GO_PARTS = {
         Module("etcd", ("etcd",)),
         Module("kwok", ("kwok",)),
         Module(
-            "kubernetes",
-            ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"),
-            " ".join(
-                f"-X k8s.io/component-base/version.git{name}={value}"
-                for name, value in zip(
-                    ("Version", "Major", "Minor"), (f"v{KUBERNETES}", *KUBERNETES.split(".")[:2]), strict=True
-                )
-            ),
+            "kubernetes", ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"), _VERSION_FLAGS
         ),
     ),
+    "node": (Module("node", ("kube-proxy", "kubelet"), _VERSION_FLAGS), Module("coredns", ("coredns",))),
     "kserve": (Module("kserve", ("kserve",)),),
     "helm": (Module("helm", ("helm",)),),
 }
@@ -106,6 +107,10 @@ def parts() -> dict[str, Part]:
     """Every part by name, in the order in which they need one another."""
     return {
         "system": Part(system_packages.are_there, system_packages.install),
+        "node-system": Part(
+            lambda: system_packages.are_there(system_packages.NODE_PROGRAMS),
+            lambda: system_packages.install(system_packages.NODE_PROGRAMS),
+        ),
         "test-system": Part(
             lambda: system_packages.are_there(system_packages.TEST_PROGRAMS),
             lambda: system_packages.install(system_packages.TEST_PROGRAMS),

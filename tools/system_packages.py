@@ -58,6 +58,17 @@ TEST_PROGRAMS = (
 )
 """What only tests use: a browser that looks at pages, the database of clusters."""
 
+NODE_PROGRAMS = (
+    Program(("containerd",), ("containerd",), ("containerd",)),
+    Program(("runc",), ("runc",)),
+    Program(("bridge-cni",), ("containernetworking-plugins",)),
+    Program(("nft",), ("nftables",), ("nftables",)),
+    Program(("busybox",), ("busybox-static",)),
+    Program(("redis-server",), ("redis-server",), ("redis-server",)),
+    Program(("postgres",), ("postgresql",), ("postgresql",)),
+)
+"""What a real node of a test runs, and what its stand-in images are made of."""
+
 BY_HAND = (
     "install Redis, Prometheus (with promtool), Alertmanager (with amtool), Pushgateway (all three from this system's "
     f"packages or https://prometheus.io/download/) and a Java {JAVA_MAJOR} or newer runtime, and put them on PATH"

@@ -32,6 +32,14 @@ class Authority:
         self._run("req", "-x509", *_CURVE, "-subj", f"/CN={name}", *signed, *extensions, *constraints, *self._to(name))
         return self._folder / f"{name}.crt", self._folder / f"{name}.key"
 
+    def issue_client(self, name: str, group: str) -> tuple[Path, Path]:
+        """Issue a client's certificate for a user and its group; give certificate and key."""
+        signed = ("-CA", str(self.certificate), "-CAkey", str(self.key))
+        extensions = ("-addext", "extendedKeyUsage=clientAuth", "-addext", "basicConstraints=critical,CA:FALSE")
+        subject = ("-subj", f"/O={group}/CN={name}")
+        self._run("req", "-x509", *_CURVE, *subject, *signed, *extensions, *self._to(name))
+        return self._folder / f"{name}.crt", self._folder / f"{name}.key"
+
     def signing_key(self, name: str) -> Path:
         """Make a key in the form that the API server wants for the tokens of service accounts."""
         path = self._folder / f"{name}.key"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_pulumi_kubernetes.client import ApiError, UnreachableError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_pulumi_kubernetes.client import Client, Object
 
 PROVISIONER = "volumes.pytest-pulumi.example"
@@ -46,7 +49,7 @@ STORAGE_CLASSES = (
 class CloudControllers:
     """A thread that provisions a volume for each claim of any class, deletes released ones, fills in addresses."""
 
-    def __init__(self, client: Client, load_balancer_address: str | None) -> None:
+    def __init__(self, client: Client, load_balancer_address: str | None, folder: Path | None = None) -> None:
         self.load_balancer_address = load_balancer_address
         """May be changed while it runs; None leaves load balancers pending."""
 
@@ -59,7 +62,7 @@ class CloudControllers:
         self.refused: set[str] = set()
         """What the API server said against the thread's own requests; empty unless something is wrong here."""
 
-        self._client = client
+        self._client, self._folder = client, folder
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pytest-pulumi-cloud", daemon=True)
         self._thread.start()
@@ -103,13 +106,24 @@ class CloudControllers:
             waits = chosen.get("volumeBindingMode") == "WaitForFirstConsumer"
             name = f"pvc-{claim['metadata']['uid']}"
             if (node or not waits) and name not in volumes:
-                self._client.apply(_volume(name, claim, chosen, node))
+                volume = _volume(name, claim, chosen, node)
+                volume["spec"] |= self._source(name)
+                self._client.apply(volume)
 
     def _reclaim(self) -> None:
         for volume in self._client.list("v1", "PersistentVolume"):
             deletes = volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
             if deletes and volume.get("status", {}).get("phase") == "Released":
                 self._client.delete("v1", "PersistentVolume", volume["metadata"]["name"])
+                if self._folder is not None:
+                    shutil.rmtree(self._folder / volume["metadata"]["name"], ignore_errors=True)
+
+    def _source(self, name: str) -> Object:
+        """Where a volume's data are: in a folder of the real node, or nowhere."""
+        if self._folder is None:
+            return {"csi": {"driver": PROVISIONER, "volumeHandle": name}}
+        (self._folder / name).mkdir(exist_ok=True)
+        return {"local": {"path": str(self._folder / name)}}
 
     def _balance(self, address: str) -> None:
         services = [s for s in self._client.list("v1", "Service") if s["spec"].get("type") == "LoadBalancer"]
@@ -188,7 +202,6 @@ def _volume(name: str, claim: Object, storage_class: Object, node: str | None) -
             "persistentVolumeReclaimPolicy": storage_class.get("reclaimPolicy", "Delete"),
             "storageClassName": storage_class["metadata"]["name"],
             "volumeMode": spec.get("volumeMode", "Filesystem"),
-            "csi": {"driver": PROVISIONER, "volumeHandle": name},
             "claimRef": {
                 "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",

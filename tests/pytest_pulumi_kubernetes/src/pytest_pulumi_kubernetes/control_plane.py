@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from pytest_pulumi_kubernetes import crds, kubeconfig
+from pytest_pulumi_kubernetes import crds, kubeconfig, relay
 from pytest_pulumi_kubernetes.certificates import Authority
 from pytest_pulumi_kubernetes.client import ApiError, Client, UnreachableError
 from pytest_pulumi_kubernetes.cloud import STORAGE_CLASSES, CloudControllers
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_pulumi_kubernetes.client import Object
     from pytest_pulumi_kubernetes.emptying import Key
+    from pytest_pulumi_kubernetes.enclosure import Enclosure
 
 ADMIN: Final = "admin"
 VIEWER: Final = "viewer"
@@ -32,12 +34,24 @@ VIEWER: Final = "viewer"
 NOBODY: Final = "nobody"
 """Context of a user who is known and may do nothing."""
 
+KUBELET: Final = "kubelet"
+PROXY: Final = "proxy"
+"""Contexts of the programs of a real node, each in a kubeconfig of its own in the control plane's folder."""
+
+_ENCLOSED_PORT = 6443
+"""Where the API server of a real node listens, as on most clusters: network policies name the port."""
+
+_SERVICE_ADDRESS = "10.96.0.1"
+"""What pods know the API server by: the first address of the range of services."""
+
 _GROUPS = {
     ADMIN: ("admin", "system:masters"),
     VIEWER: ("viewer", ""),
     NOBODY: ("nobody", ""),
     "controllers": ("system:kube-controller-manager", ""),
     "scheduler": ("system:kube-scheduler", ""),
+    KUBELET: ("system:node:node-1", "system:nodes"),
+    PROXY: ("system:kube-proxy", ""),
 }
 """Context to user and group."""
 
@@ -70,6 +84,12 @@ class Options:
 
     admission_plugins: Sequence[str] = _ADMISSION
     """Admission plugins beyond the API server's defaults."""
+
+    enclosure: Enclosure | None = None
+    """Namespaces in which it runs beside a real node, and is still reached on this machine's loopback; without kwok."""
+
+    volumes: Path | None = None
+    """Folder of a real node for volumes; None: volumes that nothing mounts."""
 
 
 class ControlPlane:
@@ -174,9 +194,14 @@ class ControlPlane:
         """Make certificates, credentials and configuration files, and the commands of every process."""
         folder, tools = self.folder, self.tools
         authority = Authority(folder, tools.find("openssl"))
-        certificate, key = authority.issue("apiserver", ["127.0.0.1", "localhost", "kubernetes.default.svc"])
+        enclosure = self.options.enclosure
+        addresses = [enclosure.address, _SERVICE_ADDRESS] if enclosure else []
+        names = ["127.0.0.1", *addresses, "localhost", "kubernetes", "kubernetes.default.svc"]
+        certificate, key = authority.issue("apiserver", names)
         accounts = authority.signing_key("service-accounts")
         etcd, peer, self.port = free_port(), free_port(), free_port()
+        port = _ENCLOSED_PORT if enclosure else self.port
+        inside = f"https://127.0.0.1:{port}"
         tokens = {context: secrets.token_hex(24) for context in _GROUPS}
         lines = [f'{tokens[context]},{user},{user},"{group}"\n' for context, (user, group) in _GROUPS.items()]
         _private(folder / "tokens.csv", "".join(lines))
@@ -188,14 +213,12 @@ class ControlPlane:
         files = {
             context: _private(
                 folder / f"{context}.kubeconfig",
-                kubeconfig.write(self.server, authority.certificate.read_text(), {context: tokens[context]}, context),
+                kubeconfig.write(inside, authority.certificate.read_text(), {context: tokens[context]}, context),
             )
-            for context in (ADMIN, "controllers", "scheduler")
+            for context in (ADMIN, "controllers", "scheduler", KUBELET, PROXY)
         }
         self.client = self.client_for(ADMIN)
         self._closing.callback(self.client.close)
-        stages = _stages(tools.source(_STAGES), folder)
-
         self._etcd = self._process(
             "etcd",
             f"--data-dir={folder / 'etcd'}",
@@ -210,10 +233,8 @@ class ControlPlane:
         self._apiserver = self._process(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{etcd}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            f"--secure-port={self.port}",
-            "--endpoint-reconciler-type=none",
+            f"--secure-port={port}",
+            *self._reached(authority, enclosure),
             f"--token-auth-file={folder / 'tokens.csv'}",
             f"--client-ca-file={authority.certificate}",
             f"--tls-cert-file={certificate}",
@@ -249,16 +270,45 @@ class ControlPlane:
                 "--bind-address=127.0.0.1",
                 "--secure-port=0",
             ),
-            self._process(
-                "kwok",
-                f"--kubeconfig={files[ADMIN]}",
-                f"--config={stages}",
-                "--manage-all-nodes=false",
-                "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-            ),
+        ]
+        if enclosure is None:
+            self._controllers.append(self._kwok(files[ADMIN]))
+
+    def _kwok(self, credentials: Path) -> Process:
+        return self._process(
+            "kwok",
+            f"--kubeconfig={credentials}",
+            f"--config={_stages(self.tools.source(_STAGES), self.folder)}",
+            "--manage-all-nodes=false",
+            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+        )
+
+    @staticmethod
+    def _reached(authority: Authority, enclosure: Enclosure | None) -> list[str]:
+        """Where the API server listens, and how it reaches kubelets where there are real ones."""
+        if enclosure is None:
+            return ["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"]
+        certificate, key = authority.issue_client("kubelet-client", "system:masters")
+        return [
+            "--bind-address=0.0.0.0",
+            f"--advertise-address={enclosure.address}",
+            f"--kubelet-certificate-authority={authority.certificate}",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--kubelet-client-certificate={certificate}",
+            f"--kubelet-client-key={key}",
         ]
 
+    def _start_relays(self, enclosure: Enclosure) -> None:
+        """Lead the API server's port on this machine's loopback into the enclosure, by a unix socket."""
+        script: list[str | Path] = [sys.executable, "-I", relay.__file__]
+        path = f"path:{self.folder / 'apiserver.sock'}"
+        inside = enclosure.command([*script, f"{path}=port:{_ENCLOSED_PORT}"])
+        for name, command in (("relay-in", inside), ("relay-out", [*script, f"port:{self.port}={path}"])):
+            self.processes.start(Process(name, command, self.folder / f"{name}.log"))
+
     def _begin(self) -> None:
+        if self.options.enclosure is not None:
+            self._start_relays(self.options.enclosure)
         self.processes.start(self._etcd)
         self.processes.start(self._apiserver)
         self._await_apiserver()
@@ -268,11 +318,11 @@ class ControlPlane:
             self.client.request("POST", "/api/v1/nodes", item)
         for item in [*self.options.storage_classes, _VIEWER_BINDING]:
             self.client.apply(item)
-        cloud = CloudControllers(self.client_for(ADMIN), self.options.load_balancer_address)
+        cloud = CloudControllers(self.client_for(ADMIN), self.options.load_balancer_address, self.options.volumes)
         self._closing.callback(cloud.close)
         self.cloud = cloud
-        kwok, manager = self._controllers[2], self._controllers[0]
-        self.processes.wait("the nodes are not ready", lambda: self._ready_nodes() == len(nodes), _START_SECONDS, kwok)
+        kwok, manager = self._controllers[-1], self._controllers[0]
+        self.processes.wait("the nodes are not ready", lambda: self._ready_nodes() >= len(nodes), _START_SECONDS, kwok)
         self.processes.wait("there is no default service account", self._has_account, _START_SECONDS, manager)
         self._initial = frozenset(everything(self.client))
 
@@ -297,7 +347,10 @@ class ControlPlane:
         return self.client.find("v1", "ServiceAccount", "default", "default") is not None
 
     def _process(self, name: str, *arguments: str) -> Process:
-        return Process(name, [self.tools.find(name), *arguments], self.folder / f"{name}.log", _THRIFTY)
+        command: list[str | Path] = [self.tools.find(name), *arguments]
+        if self.options.enclosure is not None:
+            command = self.options.enclosure.command(command)
+        return Process(name, command, self.folder / f"{name}.log", _THRIFTY)
 
 
 def _private(path: Path, text: str) -> Path:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_pulumi_kubernetes.control_plane import ControlPlane, Options
     from pytest_pulumi_kubernetes.gatekeeper import Gatekeeper
     from pytest_pulumi_kubernetes.kserve import KServe
+    from pytest_pulumi_kubernetes.real_node import NodeOptions, RealNode
     from pytest_pulumi_kubernetes.tools import KubeTools
 
 
@@ -101,3 +102,27 @@ def kube_kserve(request: pytest.FixtureRequest, kube_cluster: ControlPlane) -> I
         skip_or_fail(request, str(error))
     with kserve:
         yield kserve
+
+
+@pytest.fixture(scope="session")
+def kube_node_options() -> NodeOptions:
+    """Override: the images that a real node can pull, and where their layers are kept."""
+    from pytest_pulumi_kubernetes.real_node import NodeOptions  # noqa: PLC0415
+
+    return NodeOptions()
+
+
+@pytest.fixture(scope="session")
+def kube_node(
+    request: pytest.FixtureRequest, kube_tools: KubeTools, kube_node_options: NodeOptions
+) -> Iterator[RealNode]:
+    """Give a control plane with a real node, started once; skip where a right, a feature or a tool is missing."""
+    from pytest_pulumi_kubernetes import MissingToolError  # noqa: PLC0415
+    from pytest_pulumi_kubernetes.real_node import RealNode  # noqa: PLC0415
+
+    try:
+        node = RealNode(kube_tools, kube_node_options)
+    except MissingToolError as error:
+        skip_or_fail(request, str(error))
+    with node:
+        yield node
