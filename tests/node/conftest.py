@@ -1,11 +1,11 @@
 """A real node with what its registry holds: stand-ins for others' images, made of programs of this machine."""
 
 import pytest
-from pytest_pulumi.backend import TemporaryBackend
 from pytest_pulumi.command import NoEngineError, find_cli
 from pytest_pulumi.engine import Stack
 from pytest_pulumi_kubernetes import KubeTools, MissingToolError
 from pytest_pulumi_kubernetes.real_node import NodeOptions, RealNode, require_running
+from simulated_pulumi.backend import TemporaryBackend
 
 from infra.base import paths
 from tests.node import images

@@ -115,7 +115,7 @@ def pod_of(node, name):
     return pod["metadata"]["name"]
 
 
-def test_database_of_a_role_is_made_by_its_job_and_opened_by_its_password(platform, node):
+def test_database_is_made_by_its_job_and_opened_by_its_password(platform, node):
     url = platform.first.outputs["url"].replace("postgresql+psycopg", "postgresql")
     url = url.replace(f"database.{SPACE}.svc.cluster.local", "127.0.0.1")  # the server itself may call nobody
     assert shell(node, "database", "psql", url, "-Atc", "SELECT current_user") == "tracking_database"
