@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pulumi import automation
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
+from simulated_pulumi.providers.dynamic import EXECUTABLE, put_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,6 +69,9 @@ class Command(automation.PulumiCommand):
         kept = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         if cli.host is not None:
             kept["PATH"] = os.pathsep.join([str(cli.host.parent), kept["PATH"]])
+        if shutil.which(EXECUTABLE, path=kept.get("PATH")) is None:  # it comes with the official language host
+            put_server(backend.folder / "bin")
+            kept["PATH"] = os.pathsep.join([kept["PATH"], str(backend.folder / "bin")])
         self._base = kept | backend.environment() | {"HOME": str(backend.home), "PULUMI_AUTOMATION_API": "true"}
         if cli.command not in _VERSIONS:
             told = self.run(["version"], str(backend.folder), {}).stdout
