@@ -13,6 +13,7 @@ from tools.env import PARALLEL
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 
+SPACES = ("mlplatform", "loan-default")
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 
 
@@ -21,7 +22,7 @@ def sweep(dev, tmp_path):
     settings = ExistingClusterSettings(
         kind="existing-cluster", kubeconfig=str(dev.cluster.kubeconfig_path), context="admin"
     )
-    return list(Cluster(settings, tmp_path).orphans())
+    return list(Cluster(settings, SPACES, tmp_path).orphans())
 
 
 def placed(dev):

@@ -69,7 +69,7 @@ def test_prod_objects_are_accepted_pods_placed_and_all_of_it_goes(
             settings = ExistingClusterSettings(
                 kind="existing-cluster", kubeconfig=str(plane.kubeconfig_path), context="admin"
             )
-            assert list(Cluster(settings, tmp_path).orphans()) == []
+            assert list(Cluster(settings, SPACES, tmp_path).orphans()) == []
             assert (stack.resources(), cloud.items) == ([], {})
 
 
