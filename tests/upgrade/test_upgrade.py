@@ -40,7 +40,7 @@ def test_an_upgrade_replaces_or_deletes_nothing_that_holds_data(file, tmp_path):
 
 
 @pytest.mark.parametrize("file", RECORDED, ids=lambda path: f"{path.parent.name}-{path.name.partition('.')[0]}")
-def test_a_second_workload_replaces_or_deletes_nothing_that_holds_data(file, tmp_path):
+def test_second_workload_replaces_or_deletes_nothing_that_holds_data(file, tmp_path):
     plan = preview_on(read(file), file.name.partition(".")[0], tmp_path, BOTH)
     assert any(step.role == "turbofan" and step.change == "create" for step in plan.changes)
     assert lost(plan) == []

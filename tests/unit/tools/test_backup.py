@@ -122,7 +122,7 @@ def test_folder_that_holds_something_is_no_place_for_a_backup(saved):
 
 
 @pytest.mark.parametrize("harm", ["missing", "changed", "shorter"])
-def test_backup_that_lost_a_file_is_refused_before_anything_is_written(saved, state, harm):
+def test_backup_that_lost_a_file_is_refused_before_any_write(saved, state, harm):
     lose(state)
     path = saved / backup.FILES / "local/data/artifact-store/objects/mlplatform/model.onnx"
     if harm == "missing":

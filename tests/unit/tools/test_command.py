@@ -123,7 +123,7 @@ def test_a_stack_is_created_where_its_working_file_is(call, checkout, monkeypatc
 @pytest.mark.parametrize(
     "arguments", [["stack", "init", "mine"], ["stack", "init", "prod", "--secrets-provider", "awskms://alias/mine"]]
 )
-def test_a_stack_whose_file_is_to_be_shared_is_created_in_the_checkout(call, checkout, arguments):
+def test_stack_with_a_shared_file_is_created_in_the_checkout(call, checkout, arguments):
     call(*arguments)
     assert Path.cwd() == checkout
 

@@ -42,7 +42,7 @@ def test_backend_passphrase_and_home_are_this_checkouts_own(state):
     assert (state / "backend").is_dir()
 
 
-def test_a_stack_elsewhere_does_many_things_at_once_unless_somebody_says_how_many(checkout, monkeypatch):
+def test_remote_stack_runs_many_operations_at_once_by_default(checkout, monkeypatch):
     (checkout / "Pulumi.dev.yaml").write_text("config: {}\n")
     assert env.variables("dev")["PULUMI_PARALLEL"] == str(env.PARALLEL)
     assert "PULUMI_PARALLEL" not in env.variables("local")
@@ -114,7 +114,7 @@ def test_our_commands_come_first_on_path_and_once(monkeypatch):
     ]
 
 
-def test_plugins_are_not_searched_on_the_network_by_a_cli_built_without_it(monkeypatch, cli):
+def test_cli_built_from_source_does_not_search_plugins_on_the_network(monkeypatch, cli):
     assert env.variables("local")["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
     official = pulumi_cli.Cli(cli.command, cli.version, "official release", "x")
     monkeypatch.setattr(pulumi_cli, "chosen", lambda: official)
@@ -220,7 +220,7 @@ def test_generated_data_is_asked_for_by_name_and_forgets_the_file(monkeypatch, t
     assert data(monkeypatch) == {}
 
 
-def test_data_that_does_not_exist_is_passed_on_to_be_refused_and_not_remembered(monkeypatch):
+def test_missing_data_is_passed_on_to_be_refused_and_not_remembered(monkeypatch):
     assert data(monkeypatch, "/no/such.csv") == {"loan_default": "/no/such.csv"}
     assert data(monkeypatch) == {}
 
@@ -246,14 +246,14 @@ def test_shell_set_up_for_one_stack_hands_its_data_to_no_other(monkeypatch):
 
 
 @pytest.mark.usefixtures("stacks")
-def test_data_that_an_earlier_release_remembered_is_the_default_workloads(monkeypatch):
+def test_data_of_an_earlier_release_is_the_default_workloads(monkeypatch):
     data(monkeypatch, "s3://bucket/raw.csv")
     (paths.state_dir() / data_memory.FOLDER / "local").write_text("s3://bucket/former.csv")
     assert data(monkeypatch) == {"loan_default": "s3://bucket/former.csv"}
 
 
 @pytest.mark.usefixtures("stacks")
-def test_file_given_to_a_cluster_stack_is_passed_on_and_not_remembered(monkeypatch, tmp_path):
+def test_file_of_a_cluster_stack_is_passed_on_and_not_remembered(monkeypatch, tmp_path):
     (tmp_path / "raw.csv").touch()
     assert data(monkeypatch, tmp_path / "raw.csv", stack="dev") == {"loan_default": str(tmp_path / "raw.csv")}
     assert data(monkeypatch, stack="dev") == {}

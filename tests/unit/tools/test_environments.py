@@ -52,7 +52,7 @@ def test_a_missing_pin_is_named_with_the_line_to_add(requirements):
         environments.pinned("opa", requirements / "infra.in")
 
 
-def test_an_environment_is_made_with_pip_inside_and_synchronized_with_its_lock(uv):
+def test_environment_is_made_with_pip_and_synchronized_with_its_lock(uv):
     assert not environments.is_made("infra", lock())
     make()
     folder = paths.environment_dir("infra")
@@ -63,7 +63,7 @@ def test_an_environment_is_made_with_pip_inside_and_synchronized_with_its_lock(u
     assert environments.is_made("infra", lock())
 
 
-def test_environment_gets_workloads_of_other_repositories_after_its_lock(uv):
+def test_environment_gets_installed_workloads_after_its_lock(uv):
     make()
     assert len(uv.called("uv pip")) == 1
     (environments.packages_dir()).mkdir()
@@ -76,7 +76,7 @@ def test_environment_gets_workloads_of_other_repositories_after_its_lock(uv):
     assert added.endswith(str(wheel))
 
 
-def test_a_changed_lock_is_installed_into_the_environment_that_is_there(uv, requirements):
+def test_changed_lock_is_installed_into_the_existing_environment(uv, requirements):
     make()
     (requirements / "infra.txt").write_text("library==2.0\n")
     assert not environments.is_made("infra", lock())
@@ -85,7 +85,7 @@ def test_a_changed_lock_is_installed_into_the_environment_that_is_there(uv, requ
     assert len(uv.called("uv pip")) == 2
 
 
-def test_how_the_project_is_packaged_counts_and_how_it_is_linted_does_not(checkout):
+def test_packaging_changes_the_stamp_and_lint_settings_do_not(checkout):
     make()
     project = checkout / "pyproject.toml"
     project.write_text(project.read_text().replace("100", "120"))
@@ -120,7 +120,7 @@ def test_the_cloud_sdks_stay_in_the_environment_once_they_are_there(requirements
     assert environments.is_made("infra", lock())
 
 
-def test_a_uv_of_another_version_is_left_alone_and_the_pinned_one_installed(commands, monkeypatch, places):
+def test_uv_of_another_version_stays_and_the_pinned_one_is_installed(commands, monkeypatch, places):
     commands.add("uv", "echo 'uv 0.1.0'")
     fake_python = commands.add("python", 'for last in "$@"; do :; done; [ "$2" = venv ] && /bin/mkdir -p "$last/bin"')
     monkeypatch.setattr(sys, "executable", str(fake_python))

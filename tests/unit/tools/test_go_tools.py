@@ -27,7 +27,7 @@ def build():
     go_tools.build("", paths.tools_dir(), ["opa", "versitygw"])
 
 
-def test_the_tools_of_a_module_are_built_without_a_c_compiler_and_without_another_go(commands):
+def test_tools_are_built_without_a_c_compiler_or_another_go(commands):
     commands.add("go", f'echo "$CGO_ENABLED $GOTOOLCHAIN $GOFLAGS" >> {commands.log}\n{GO}')
     build()
     assert go_tools.is_built(paths.tools_dir(), ["opa", "versitygw"])

@@ -100,7 +100,7 @@ def test_without_a_registry_the_error_gives_an_example():
         ("true", "the registry gave no digest"),
     ],
 )
-def test_a_step_that_fails_names_the_way_out_and_leaves_what_was_written(commands, file, script, said):
+def test_failing_step_names_the_way_out_and_keeps_what_was_written(commands, file, script, said):
     file.write_text(json.dumps({"serve": OLD}))
     commands.add("buildah", script)
     with pytest.raises(ToolError, match=said):

@@ -29,12 +29,12 @@ def parts(monkeypatch, checkout):
     return there, got
 
 
-def test_the_local_stack_gets_everything_that_runs_here_in_the_order_of_need(parts):
+def test_local_stack_gets_all_that_runs_here_in_the_order_of_need(parts):
     install.main([])
     assert parts[1] == ["system", "infra", "workloads", "pulumi", "tools"]
 
 
-def test_another_stack_gets_the_engine_the_cloud_sdks_and_opa_for_the_policies(parts):
+def test_other_stack_gets_the_engine_the_cloud_sdks_and_opa(parts):
     install.main(["--stack", "prod"])
     assert parts[1] == ["infra", "cloud", "pulumi", "tools"]
 
@@ -107,7 +107,7 @@ def test_every_part_has_a_quick_answer_to_whether_it_is_there(commands, monkeypa
 
 
 @pytest.mark.parametrize("module", [module for modules in install.GO_PARTS.values() for module in modules])
-def test_the_go_mod_of_every_part_builds_as_many_tools_as_are_expected(module, monkeypatch):
+def test_go_mod_of_every_part_builds_the_expected_number_of_tools(module, monkeypatch):
     monkeypatch.undo()
     text = (paths.CHECKOUT / "tools" / module.name / "go.mod").read_text()
     lines = re.search(r"^tool (?:\(\n(.*?)^\)|(\S+))", text, re.MULTILINE | re.DOTALL)
@@ -124,7 +124,7 @@ def test_the_control_plane_says_the_version_that_its_sources_have(monkeypatch):
 
 
 @pytest.mark.parametrize("part", ["infra", "cloud"])
-def test_whichever_part_makes_the_programs_environment_points_venv_to_it(part, monkeypatch):
+def test_each_part_that_makes_the_programs_environment_links_venv(part, monkeypatch):
     done = []
     monkeypatch.setattr(install.environments, "make", lambda name, lock: done.append((name, lock.stem)))
     monkeypatch.setattr(install.environments, "link", lambda: done.append("linked"))

@@ -39,7 +39,7 @@ def test_a_python_that_may_not_be_run_is_none(tmp_path, python):
         interpreter(tmp_path, {"virtualenv": "env"})
 
 
-def test_activating_puts_the_environment_first_and_drops_another_pythons_home(python):
+def test_activation_puts_the_environment_first_and_drops_python_home(python):
     environment = activated(python, {"PATH": "/bin", "PYTHONHOME": "/other", "KEPT": "1"})
     assert environment == {
         "PATH": os.pathsep.join([str(python.parent), "/bin"]),

@@ -52,7 +52,7 @@ def test_the_lock_of_a_living_process_stays(backend):
     assert file.exists()
 
 
-def test_a_process_that_ended_and_whose_parent_has_not_asked_yet_is_dead(backend):
+def test_zombie_process_counts_as_dead(backend):
     with subprocess.Popen([sys.executable, "-c", ""]) as zombie:
         os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
         assert locks.clear(backend.as_uri(), "local") == []

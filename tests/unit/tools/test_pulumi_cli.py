@@ -75,7 +75,7 @@ def test_a_cli_of_another_version_on_path_is_left_alone_and_said(commands, capsy
     assert f"{command} is Pulumi 3.1.0, {VERSION} is needed" in capsys.readouterr().err
 
 
-def test_the_commands_that_the_installer_made_are_not_taken_for_somebody_elses(monkeypatch):
+def test_own_launchers_are_not_mistaken_for_another_cli(monkeypatch):
     pulumi_cli.install()
     monkeypatch.setenv("PATH", f"{paths.commands_dir()}:{os.environ['PATH']}")
     assert pulumi_cli.install().origin == "official release"
@@ -89,7 +89,7 @@ def test_the_official_release_is_downloaded_into_the_cache_by_version(site, go):
     assert len(site.asked) == 1
 
 
-def test_without_the_vendors_site_the_cli_is_built_with_its_version_inside(site, go, capsys):
+def test_cli_is_built_with_its_version_without_the_vendors_site(site, go, capsys):
     site.reachable = False
     cli = pulumi_cli.install()
     assert cli.origin == "source"
@@ -97,7 +97,7 @@ def test_without_the_vendors_site_the_cli_is_built_with_its_version_inside(site,
     assert "get.pulumi.com: no such host): building from source instead" in capsys.readouterr().err
 
 
-def test_a_cli_that_was_built_is_used_without_asking_the_vendors_site_again(site, go):
+def test_built_cli_is_reused_without_contacting_the_vendors_site(site, go):
     site.reachable = False
     pulumi_cli.install()
     pulumi_cli.install()
@@ -133,7 +133,7 @@ def test_an_unknown_way_is_refused_with_the_known_ones(monkeypatch):
         pulumi_cli.way()
 
 
-def test_a_module_of_another_version_is_refused_with_the_command_that_mends_it(checkout, monkeypatch):
+def test_module_of_another_version_is_refused_with_the_fix(checkout, monkeypatch):
     monkeypatch.setenv("PULUMI_INSTALL", "source")
     (checkout / "tools" / "pulumi" / "go.mod").write_text("require github.com/pulumi/pulumi/pkg/v3 v3.240.0\n")
     with pytest.raises(ToolError, match=rf"cmd/pulumi@v{VERSION}` and `go mod tidy`"):
@@ -158,7 +158,7 @@ def test_another_pin_undoes_the_choice(checkout):
     assert pulumi_cli.chosen() is None
 
 
-def test_the_small_language_host_is_there_only_without_the_official_one(commands, site):
+def test_own_language_host_exists_only_without_the_official_one(commands, site):
     site.reachable = False
     cli = pulumi_cli.install()
     wrapper = pulumi_cli.folder_of(cli) / pulumi_cli.LANGUAGE_HOST
@@ -172,7 +172,7 @@ def test_the_small_language_host_is_there_only_without_the_official_one(commands
     assert wrapper.exists()
 
 
-def test_the_small_language_host_stands_beside_the_cli_itself_not_beside_a_link_to_it(site):
+def test_own_language_host_is_beside_the_cli_and_not_beside_a_link(site):
     site.reachable = False
     folder = pulumi_cli.folder_of(pulumi_cli.install())
     assert (folder / "pulumi").resolve().parent == (folder / pulumi_cli.LANGUAGE_HOST).parent

@@ -103,7 +103,7 @@ def test_stacks_that_cannot_be_listed_are_not_taken_for_none(commands):
         down.main(["--stack", "local"])
 
 
-def test_creations_that_did_not_end_are_forgotten_on_request_and_named(state, commands, capsys):
+def test_unfinished_creations_are_forgotten_on_request_and_named(state, commands, capsys):
     pending(state, ("creating", "redis"), ("updating", "mlflow"))
     recover.main(["--stack", "local", "--forget-creations"])
     assert commands.called("pulumi refresh") == [

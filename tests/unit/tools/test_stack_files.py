@@ -32,7 +32,7 @@ def test_the_cli_gets_a_copy_that_only_its_user_may_read(local, state, checkout)
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_the_cli_wrote_into_the_copy_stays_while_the_original_is_unchanged(state, checkout):
+def test_edits_by_the_cli_stay_in_the_copy_of_an_unchanged_original(state, checkout):
     copy = working(state, checkout)
     written = copy.read_text().replace("size: 1", 'size: "1"') + "encryptionsalt: v1:abc\n"
     copy.write_text(written)

@@ -28,7 +28,7 @@ def running(commands):
     return environment
 
 
-def test_a_command_runs_with_the_stages_variables_and_none_of_the_shells(running, monkeypatch):
+def test_command_runs_with_the_stages_variables_and_none_of_the_shell(running, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
     monkeypatch.setenv("PULUMI_STACK", "local")
     shown = {}

@@ -126,7 +126,7 @@ def test_a_policy_of_the_systems_own_is_left_alone(apt):
     assert system_packages.POLICY.read_text() == "#!/bin/sh\nexit 101\n"
 
 
-def test_without_the_right_to_install_everything_missing_is_named_with_one_command(apt, monkeypatch):
+def test_missing_packages_without_rights_are_named_with_one_command(apt, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     apt()
     with pytest.raises(ToolError) as refused:

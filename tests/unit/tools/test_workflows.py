@@ -105,7 +105,7 @@ def test_up_verifies_every_image_before_it_changes_anything():
     assert "/.github/workflows/images.yml@refs/heads/main" in lines[verified]
 
 
-def test_advisories_on_every_lock_are_looked_up_each_week_and_not_by_ci():
+def test_advisories_on_every_lock_are_checked_weekly_and_not_by_ci():
     workflow = WORKFLOWS["advisories"]
     assert set(workflow[EVENTS]) == {"schedule", "workflow_dispatch"}
     script = commands(workflow["jobs"]["python"])

@@ -75,7 +75,7 @@ def test_the_database_is_reached_by_the_driver_that_the_image_has(pulumi_run):
     assert url.startswith("postgresql://tracking_database:")
 
 
-def test_the_server_proxies_artifacts_below_its_own_prefix_and_has_the_stores_keys(pulumi_run):
+def test_server_proxies_artifacts_below_its_prefix_with_store_keys(pulumi_run):
     graph = pulumi_run(declare())
     assert "--artifacts-destination s3://mlplatform/mlflow " in command(server(graph))
     secret = graph.one("Secret", "tracking-secrets")
@@ -94,11 +94,11 @@ def test_where_identities_need_no_keys_the_server_has_none(pulumi_run):
 
 @pytest.mark.parametrize("host", ["tracking", "tracking.mlplatform", "tracking.mlplatform.svc.cluster.local"])
 @pytest.mark.parametrize("port", ["", ":5000"])
-def test_every_name_in_the_cluster_is_allowed_with_and_without_its_port(host, port):
+def test_every_name_in_the_cluster_is_allowed_with_and_without_port(host, port):
     assert f"{host}{port}" in allowed_hosts("tracking", "mlplatform", [])
 
 
-def test_a_forwarded_port_and_the_stacks_own_hosts_are_allowed_and_no_other(pulumi_run):
+def test_only_forwarded_ports_and_the_stacks_own_hosts_are_allowed(pulumi_run):
     shown = command(server(pulumi_run(declare(hosts=["ml.example.org"]))))
     allowed = shown.rpartition("--allowed-hosts ")[2].split()[0].split(",")
     assert "tracking.somewhere:5000" in allowed
@@ -112,7 +112,7 @@ def test_a_forwarded_port_and_the_stacks_own_hosts_are_allowed_and_no_other(pulu
     assert not passes("tracking.somewhere.evil.org")
 
 
-def test_its_pages_may_write_from_the_hosts_that_people_reach_them_by_and_from_no_other(pulumi_run):
+def test_pages_may_write_from_the_hosts_that_people_use_and_no_other(pulumi_run):
     inside = command(server(pulumi_run(declare())))
     assert "--cors-allowed-origins" not in inside
     shown = command(server(pulumi_run(declare(hosts=["ml.example.org"]))))

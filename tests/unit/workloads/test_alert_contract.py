@@ -61,7 +61,7 @@ def test_a_rule_asks_only_for_what_is_emitted_with_these_labels(rule):
 
 
 @pytest.mark.parametrize("name", metrics.ALERTS_THAT_RETRAIN)
-def test_the_alert_that_retrains_exists_and_passes_the_route_and_the_webhook(name, environment):
+def test_alert_that_retrains_exists_and_passes_route_and_webhook(name, environment):
     (rule,) = [rule for rule in RULES if rule["alert"] == name]
     fired = {"alertname": rule["alert"], **rule["labels"], "job": metrics.monitoring_job(LOAN_DEFAULT.name)}
     for matcher in alerts.retrain_matchers(LOAN_DEFAULT):

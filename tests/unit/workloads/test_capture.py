@@ -90,7 +90,7 @@ def test_rows_stay_queued_while_the_store_is_down(environment, make, counted, mo
     assert counted == [("stored", 3)]
 
 
-def test_an_hour_that_was_written_is_not_written_again_when_the_next_one_fails(environment, make, counted, monkeypatch):
+def test_written_hour_is_not_written_again_when_the_next_one_fails(environment, make, counted, monkeypatch):
     capture = make()
     capture.add(scored("a"))
     capture.add(scored("b", at=1_795_471_200.5 + HOUR))
@@ -111,7 +111,7 @@ def test_an_hour_that_was_written_is_not_written_again_when_the_next_one_fails(e
     assert list(captured(environment)["request_id"]) == ["a", "b"]
 
 
-def test_no_row_is_lost_or_mixed_up_when_requests_are_added_during_flushes(environment, make, counted):
+def test_no_row_is_lost_or_mixed_up_when_requests_come_during_flushes(environment, make, counted):
     capture = make()
     requests = 20_000
     switch = sys.getswitchinterval()

@@ -14,16 +14,16 @@ def derive(spark, *, status=(-1,) * 6, bill=(0,) * 6, paid=(0,) * 6, limit=100_0
     return frame.select(*(column.alias(name) for name, column in feature_columns().items())).first().asDict()
 
 
-def test_a_customer_who_owes_nothing_and_was_never_late_has_the_best_score(spark):
+def test_customer_without_debts_and_delays_has_the_best_score(spark):
     assert derive(spark) == {"Age": 40, "Income": 25_000, "CreditScore": 850, "NumOpenAccounts": 0}
 
 
-def test_income_is_the_larger_of_a_quarter_of_the_line_and_three_repayments(spark):
+def test_income_is_the_larger_of_quarter_line_and_three_repayments(spark):
     assert derive(spark, paid=(20_000,) * 6)["Income"] == 60_000
     assert derive(spark, limit=290_000)["Income"] == 72_500
 
 
-def test_one_month_late_now_costs_more_than_one_month_late_half_a_year_ago(spark):
+def test_current_delay_costs_more_than_one_half_a_year_ago(spark):
     now = derive(spark, status=(1, -1, -1, -1, -1, -1))["CreditScore"]
     # weight 32/63, a third of three months, root, seven tenths of 550 points
     assert now == round(300 + 550 * (0.7 * (1 - (32 / 63 / 3) ** 0.5) + 0.3))

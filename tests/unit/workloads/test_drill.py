@@ -200,7 +200,7 @@ def drilled(monkeypatch):
     return build
 
 
-def test_a_loop_that_closes_passes_every_hop_in_order_and_leaves_no_trace(drilled):
+def test_closed_loop_passes_every_hop_in_order_and_leaves_no_trace(drilled):
     stack = Stack()
     made = drilled(stack)
     made.run()
@@ -239,7 +239,7 @@ def test_poisoned_data_that_is_refused_passes(drilled):
     assert hops.SERVED not in made.timeline.hops
 
 
-def test_poisoned_data_that_gets_through_fails_the_drill_and_is_rolled_back(drilled):
+def test_poisoned_data_that_gets_through_fails_drill_and_rolls_back(drilled):
     stack = Stack("gate open", poisoned_data=True)
     with pytest.raises(HopBrokenError, match="poisoned data was not refused"):
         drilled(stack, "poisoned").run()
@@ -265,7 +265,7 @@ def test_a_bad_release_that_goes_back_by_itself_passes(drilled):
         ("no alert", hops.FIRING, "inactive"),
     ],
 )
-def test_a_drill_of_a_bad_release_names_the_hop_that_broke_and_puts_the_version_before_back(drilled, broken, hop, hint):
+def test_bad_release_drill_names_the_broken_hop_and_restores_version(drilled, broken, hop, hint):
     stack = Stack(broken)
     with pytest.raises(HopBrokenError) as caught:
         drilled(stack, "bad-release").run()
@@ -280,7 +280,7 @@ def test_a_stack_with_production_times_is_not_drilled(drilled, monkeypatch):
         drilled(Stack()).run()
 
 
-def test_the_poison_keeps_the_default_rate_and_most_of_its_outcomes_are_somebody_elses():
+def test_poison_keeps_the_default_rate_and_swaps_most_outcomes():
     rows = pd.DataFrame({LABEL: np.random.default_rng(7).random(10_000) < 0.22}).astype(int)
     lies = poisoned(rows[LABEL])
     assert lies.sum() == rows[LABEL].sum()

@@ -30,7 +30,7 @@ def test_engines_begin_together_and_go_cycle_by_cycle():
     assert set(replay.rows["unit"]) == set(LIVES)
 
 
-def test_outcomes_are_known_when_their_engine_has_failed_and_not_before():
+def test_outcomes_are_known_once_their_engine_has_failed():
     replay = replayed(engines(), TURBOFAN, 1_000, 1)
     running = set(replay.rows["unit"][replay.known_after < 0])
     assert len(running) == len(LIVES) * UNFINISHED_SHARE

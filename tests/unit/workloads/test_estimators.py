@@ -56,14 +56,14 @@ def test_a_bundle_of_xgboost_is_scored_by_the_model_servers_scorer(tmp_path, fit
     np.testing.assert_allclose(scores, boosted.predict(parts.test), atol=1e-6)
 
 
-def test_cuda_without_a_device_is_refused_with_the_setting_and_the_fix(fitted):
+def test_cuda_without_a_device_is_refused_with_setting_and_fix(fitted):
     _, parts, _ = fitted
     settings = TrainingSettings.model_validate({"estimator": {"kind": "xgboost", "device": "cuda"}})
     with pytest.raises(WorkloadError, match=r"training\.estimator\.device is cuda.*image train-gpu.*set .* to cpu"):
         fit(LOAN_DEFAULT, parts.train, settings)
 
 
-def test_sums_of_a_thousand_float32_trees_may_differ_by_their_rounding(turbofans):
+def test_sums_of_a_thousand_float32_trees_may_differ_by_rounding(turbofans):
     many = fit(TURBOFAN, turbofans, TrainingSettings(trees=1000))
     gap = np.abs(twin_answers(many, turbofans) - many.predict(turbofans)).max() / TURBOFAN.outcome.highest
     assert estimators.PARITY_LIMIT < gap < estimators.parity_limit("regression", 1000) < 1e-4

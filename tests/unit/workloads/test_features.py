@@ -37,7 +37,7 @@ def test_online_values_equal_the_offline_ones(world):
     assert parity_misses(LOAN_DEFAULT, store, spoiled) == [(int(offline["CustomerID"].iloc[1]),)]
 
 
-def test_the_comparison_by_hand_names_customers_that_are_not_online_and_changes_nothing(copy):
+def test_manual_comparison_names_missing_customers_changes_nothing(copy):
     refresh(copy)
     agreed = compare(copy)
     assert (agreed.entities, agreed.differ) == (copy.settings.features.parity_sample, [])
@@ -65,7 +65,7 @@ def test_an_online_store_that_lost_its_rows_is_refilled(copy):
         (lambda frame: frame.assign(Income=frame["Income"].astype(str)), "'Income' is string, expected double"),
     ],
 )
-def test_a_changed_schema_stops_before_the_online_store_and_names_the_column(copy, world, spoil, message):
+def test_changed_column_is_named_and_stops_before_the_online_store(copy, world, spoil, message):
     store = Store.open(copy)
     folder = Path(store.dataset(world.ingested.features_prefix)[0])
     frame = spoil(pd.read_parquet(folder).drop(columns="dt"))
@@ -111,7 +111,7 @@ def test_publication_moves_the_pointer_and_the_online_values(copy, candidate):
     assert list(training_set(copy).frame["Income"]) == list(read_offline(copy)["Income"])
 
 
-def test_refresh_completes_a_publication_interrupted_after_the_pointer(copy, candidate, monkeypatch):
+def test_refresh_completes_a_publication_cut_after_its_pointer(copy, candidate, monkeypatch):
     monkeypatch.setattr("workloads.lifecycle.features.publication.refresh", interrupted)
     with pytest.raises(KeyboardInterrupt):
         publish(copy, candidate.run)

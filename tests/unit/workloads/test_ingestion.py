@@ -66,9 +66,7 @@ def table(environment, prefix):
     return pq.read_table(path, filesystem=filesystem).to_pandas()
 
 
-def test_every_kind_of_bad_row_is_quarantined_with_its_reason_and_good_rows_are_untouched(
-    tmp_path, make_environment, spark, good
-):
+def test_every_bad_row_is_quarantined_with_a_reason_and_others_stay(tmp_path, make_environment, spark, good):
     environment = make_environment(ingestion={"max_bad_share": 0.1})
     bad = [spoil(good[20 + index]) for index, (spoil, _) in enumerate(BAD_ROWS.values())]
     ids = [str(9000 + index) for index in range(len(bad))]
@@ -86,7 +84,7 @@ def test_every_kind_of_bad_row_is_quarantined_with_its_reason_and_good_rows_are_
     assert clean.data_hash == ingested.data_hash
 
 
-def test_the_content_hash_ignores_order_line_ends_and_notation_but_not_values(tmp_path, environment, spark, good):
+def test_content_hash_ignores_order_line_ends_notation_but_no_value(tmp_path, environment, spark, good):
     first = ingest(with_data(environment, saved(tmp_path, good)), spark)
     random.Random(1).shuffle(good)
     good[0][NAMES.index("LIMIT_BAL")] = f"{float(good[0][NAMES.index('LIMIT_BAL')]):.2E}"

@@ -168,7 +168,7 @@ RATES = {
 
 
 @pytest.mark.parametrize("wrong", RATES)
-def test_outcomes_whose_rate_is_far_from_what_the_champion_predicted_are_not_believed(small, wrong):
+def test_outcomes_far_from_the_predicted_rate_are_not_believed(small, wrong):
     rows = capture(small, 3000)
     deliver(small, rows, RATES[wrong](rows["truth"].to_numpy(), np.random.default_rng(SEED + 1)))
     with pytest.raises(DataError, match=r"are not believed: .* are 1 where the champion predicted 0\.2"):

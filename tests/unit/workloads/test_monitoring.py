@@ -172,7 +172,7 @@ def test_checks_in_a_row_are_counted_until_one_shows_no_drift(world, monkeypatch
     assert [check.check(world).in_a_row for _ in range(4)] == [1, 2, 0, 1]
 
 
-def test_another_champion_is_another_reference_and_begins_the_count_anew(world, monkeypatch):
+def test_new_champion_brings_a_new_reference_and_resets_the_count(world, monkeypatch):
     drifted = moved(people())
     capture(world, drifted)
     assert check.check(world).in_a_row == 1
@@ -223,7 +223,7 @@ def counters(scored, stored, dropped=0):
 
 
 @pytest.mark.parametrize("text", ["", counters(0, 0), counters(40, 40)], ids=["new", "unasked", "asked long ago"])
-def test_a_stack_that_nobody_uses_has_too_little_data_and_no_failed_job(counted, gateway, text):
+def test_unused_stack_has_too_little_data_and_no_failed_job(counted, gateway, text):
     counted["text"] = text
     checked = check.check(counted["world"])
     assert (checked.rows, checked.drift, checked.bias, checked.live.auc) == (0, None, {}, None)
@@ -232,14 +232,14 @@ def test_a_stack_that_nobody_uses_has_too_little_data_and_no_failed_job(counted,
     assert gateway.value(metrics.DATA_DRIFT_SCORE) is None
 
 
-def test_requests_that_were_answered_and_not_captured_are_an_error_that_the_gateway_is_told(counted, gateway):
+def test_answered_requests_without_capture_are_a_pushed_error(counted, gateway):
     counted["text"] = counters(40, 0, dropped=40)
     with pytest.raises(DataError, match="scored 40 rows and none was captured"):
         check.check(counted["world"])
     assert gateway.value(metrics.DRIFT_JOB_OK) == 0
 
 
-def test_without_captures_a_model_server_that_does_not_answer_is_an_error(counted, gateway):
+def test_no_captures_and_no_answer_of_the_model_server_is_an_error(counted, gateway):
     counted["text"] = None
     with pytest.raises(WorkloadError, match="the model server's metrics at http://model/metrics"):
         check.check(counted["world"])

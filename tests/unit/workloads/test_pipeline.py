@@ -74,7 +74,7 @@ def test_the_stages_follow_each_other_without_conditions(spec):
     assert not any("triggerPolicy" in task for _, task in tasks.values())
 
 
-def test_each_task_runs_its_stage_of_its_workload_with_what_stages_gave(spec):
+def test_each_task_runs_its_stage_of_its_workload_with_given_inputs(spec):
     for stage, (_, task) in tasks_of(spec).items():
         given = {name: each["runtimeValue"]["constant"] for name, each in given_to(task).items()}
         assert (given["stage"], given["workload"]) == (stage, ENVIRONMENT.workload)
@@ -117,7 +117,7 @@ def test_everything_is_retried_but_the_gate(spec):
     assert retried == dict.fromkeys(STAGES, 2) | {"validate": None}
 
 
-def test_every_stage_gets_every_variable_and_secrets_only_from_the_secret(spec):
+def test_every_stage_gets_every_variable_and_secrets_from_the_secret(spec):
     known = {name.upper() for name in Environment.model_fields} - {
         "SETTINGS",
         "WORK_DIR",
@@ -136,7 +136,7 @@ def test_every_stage_gets_every_variable_and_secrets_only_from_the_secret(spec):
         assert (plain, secret) == (set(PLAIN_VARIABLES), set(SECRET_VARIABLES))
 
 
-def test_every_stage_has_the_certificates_of_the_database_where_the_stack_has_any(spec):
+def test_every_stage_has_the_databases_certificates_if_there_are_any(spec):
     assert (AUTHORITY, AUTHORITY_FOLDER) == (names.DATABASE_AUTHORITY, names.DATABASE_AUTHORITY_FOLDER)
     for config in spec[1].values():
         (mounted,) = config["configMapAsVolume"]

@@ -38,7 +38,7 @@ def test_a_submitted_pipeline_is_published_and_run_with_its_argument(stand_in):
     assert stand_in.pipelines[version["pipeline_id"]]["display_name"] == "loan-default"
 
 
-def test_the_same_pipeline_is_published_once_and_another_image_is_another_version(stand_in):
+def test_same_pipeline_is_published_once_and_a_new_image_is_a_version(stand_in):
     first, second = (submit(ENVIRONMENT, stand_in.host, IMAGES) for _ in range(2))
     assert first != second
     assert (len(stand_in.pipelines), len(stand_in.versions), len(stand_in.runs)) == (1, 1, 2)
@@ -50,7 +50,7 @@ def test_the_same_pipeline_is_published_once_and_another_image_is_another_versio
 @pytest.mark.parametrize(
     "request_line", ["GET pipelines", "POST pipelines/upload_version", "POST experiments", "GET runs", "POST runs"]
 )
-def test_a_server_that_is_away_for_a_moment_costs_a_retry_and_never_a_second_run(stand_in, request_line, fault):
+def test_short_server_outage_costs_a_retry_and_never_a_second_run(stand_in, request_line, fault):
     stand_in.faults[request_line] = [fault]
     run_id = submit(ENVIRONMENT, stand_in.host, IMAGES)
     assert stand_in.faults[request_line] == []
@@ -58,7 +58,7 @@ def test_a_server_that_is_away_for_a_moment_costs_a_retry_and_never_a_second_run
     assert len(stand_in.versions) == 1
 
 
-def test_a_refusal_is_one_line_with_the_servers_words_and_is_not_repeated(stand_in):
+def test_refusal_is_one_line_with_the_servers_words_and_not_retried(stand_in):
     stand_in.faults["POST runs"] = [403]
     with pytest.raises(WorkloadError, match=rf"^KFP at {stand_in.host}: 403 Forbidden: upstream connect error$"):
         submit(ENVIRONMENT, stand_in.host, IMAGES)
@@ -80,7 +80,7 @@ def test_an_image_without_digest_is_refused_with_the_fix(stand_in):
     assert stand_in.runs == {}
 
 
-def test_the_images_come_from_the_environment_and_the_gpu_image_only_when_the_settings_ask_for_a_gpu():
+def test_images_come_from_the_environment_and_the_gpu_one_by_setting():
     told = {"ingest_image": f"i{DIGEST}", "workload_image": f"w{DIGEST}", "train_gpu_image": f"g{DIGEST}"}
     assert Images.of(Environment(**told)) == Images(f"i{DIGEST}", f"w{DIGEST}", None)
     settings = {"training": {"estimator": {"kind": "xgboost", "device": "cuda"}}}

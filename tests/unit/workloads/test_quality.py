@@ -8,7 +8,7 @@ from workloads.lifecycle.quality.measures import calibration_error, concordance,
 from workloads.loan_default.definition import LOAN_DEFAULT
 
 
-def test_calibration_error_is_zero_for_the_truth_and_the_bias_for_a_shift():
+def test_calibration_error_is_zero_for_the_truth_and_equals_a_shift():
     chances = np.repeat(np.arange(10) / 10 + 0.05, 1000)
     labels = np.concatenate([np.arange(1000) < round(1000 * chance) for chance in np.arange(10) / 10 + 0.05])
     assert calibration_error(labels, chances) == pytest.approx(0, abs=1e-9)

@@ -90,7 +90,7 @@ def test_card_of_the_original_data_names_its_card_holders(world):
     assert "generated" not in card
 
 
-def test_promotion_moves_the_alias_keeps_the_old_one_and_leaves_evidence(client, runs, world):
+def test_promotion_moves_the_alias_keeps_the_old_and_leaves_evidence(client, runs, world):
     environment = world.environment
     assert alias_version(environment, client, CHAMPION) is None
     first = register(environment, runs[0])

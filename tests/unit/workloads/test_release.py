@@ -43,7 +43,7 @@ def stages(monkeypatch, candidate, reasons=()):
     return seen
 
 
-def test_approved_release_publishes_what_it_trained_on_before_registering(copy, candidate, monkeypatch):
+def test_approved_release_publishes_its_features_before_registering(copy, candidate, monkeypatch):
     seen = stages(monkeypatch, candidate)
     assert release.release(copy).version == "1"
     (run,) = Store.open(copy).names("runs")
@@ -105,7 +105,7 @@ def test_release_asks_the_model_server_for_a_pinned_version(environment, monkeyp
     assert release.pinned_version(served) == pinned
 
 
-def test_release_of_a_pinned_stack_publishes_features_and_trains_nothing(copy, candidate, monkeypatch):
+def test_pinned_stacks_release_publishes_features_and_trains_nothing(copy, candidate, monkeypatch):
     seen = stages(monkeypatch, candidate)
     monkeypatch.setattr(release, "pinned_version", lambda _: "2")
     assert release.release(copy).version == "2"

@@ -170,7 +170,7 @@ def test_a_service_killed_in_the_middle_goes_on_with_the_same_run(stand_in, serv
     assert (ended(ledger).status, ended(ledger).attempts, len(stand_in.runs)) == ("refused", 1, 1)
 
 
-def test_a_server_that_is_away_during_the_run_is_waited_for_and_no_second_run_begins(stand_in, champion, service):
+def test_server_outage_during_a_run_begins_no_second_run(stand_in, champion, service):
     worker, ledger = service()
 
     def promote():
@@ -183,7 +183,7 @@ def test_a_server_that_is_away_during_the_run_is_waited_for_and_no_second_run_be
     assert (ended(ledger).status, ended(ledger).attempts, len(stand_in.runs)) == ("promoted", 1, 1)
 
 
-def test_a_run_past_its_time_is_ended_on_the_server_before_the_next_attempt(stand_in, service):
+def test_overdue_run_ends_on_the_server_before_the_next_attempt(stand_in, service):
     worker, ledger = service(run_seconds=0.2)
     worker.do(queued(ledger))
     assert ended(ledger).status == "failed"

@@ -56,7 +56,7 @@ def test_an_alert_that_goes_on_asks_again_after_a_retrain_in_vain(ledger, status
     assert [each.detail for each in ledger.recent(9)] == ["attempt 2", "attempt 1", "attempt 0"]
 
 
-def test_an_alert_delivered_again_during_the_watch_starts_nothing_although_the_champion_moved(ledger):
+def test_alert_redelivered_in_the_watch_is_a_duplicate(ledger):
     submit(ledger)
     ledger.note(ledger.take(0), status="watching", version_after="2")
     assert submit(ledger, version="2")[0] == "duplicate"
@@ -68,7 +68,7 @@ def test_the_same_alert_about_a_later_model_is_another_retrain(ledger):
     assert submit(ledger, version="2")[0] == "accepted"
 
 
-def test_an_alert_in_the_cooldown_starts_nothing_and_is_not_remembered(ledger):
+def test_alert_in_the_cooldown_starts_nothing_and_is_not_remembered(ledger):
     submit(ledger)
     ledger.end(ledger.take(0), "promoted", "")
     assert submit(ledger, "b:1", "2", cooldown=60) == ("cooldown", None)
@@ -127,7 +127,7 @@ def test_two_services_on_one_ledger_never_run_two(url, ledger):
     other.close()
 
 
-def test_a_storm_from_many_threads_leaves_at_most_one_running_and_one_queued(ledger):
+def test_storm_from_many_threads_leaves_one_running_and_one_queued(ledger):
     rng = random.Random(SEED)
     alerts = [f"alert-{rng.randrange(100)}:1" for _ in range(200)]
     with ThreadPoolExecutor(8) as pool:
@@ -142,7 +142,7 @@ def test_a_storm_from_many_threads_leaves_at_most_one_running_and_one_queued(led
 @pytest.mark.parametrize(
     ("status", "failed"), [("failed", True), ("rolled_back", True), ("refused", False), ("promoted", False)]
 )
-def test_the_last_retrain_counts_as_failed_when_nothing_good_came_of_it(ledger, status, failed):
+def test_last_retrain_counts_as_failed_unless_it_ended_well(ledger, status, failed):
     assert not ledger.last_failed()
     submit(ledger)
     ledger.end(ledger.take(0), status, "")

@@ -31,7 +31,7 @@ def asking(environment, ledger):
     thread.join()
 
 
-def test_it_queues_one_retrain_in_the_ledger_that_every_promotion_goes_through(asking, ledger):
+def test_schedule_queues_one_retrain_in_the_ledger_of_all_promotions(asking, ledger):
     environment, _ = asking
     assert "accepted" in ask(environment)
     assert ledger.queued().reason == REASON

@@ -237,7 +237,7 @@ def test_retrain_without_a_champion_is_accepted_and_status_shows_none(environmen
     world.ledger.close()
 
 
-def test_before_the_registry_answered_alertmanager_is_told_to_come_again(environment):
+def test_alertmanager_is_told_to_retry_until_the_registry_answers(environment):
     world = World(environment, version=None)
     assert world.post(delivery(alert())).status_code == 503
     world.ledger.close()
@@ -279,7 +279,7 @@ def test_there_is_no_report_before_the_first_check(world):
     assert world.http.get("/drift_report.html").status_code == 404
 
 
-def test_health_and_metrics_ask_for_no_token_and_show_every_outcome_from_the_start(world):
+def test_health_and_metrics_need_no_token_and_show_every_outcome(world):
     assert world.http.get("/healthz").status_code == 200
     text = world.http.get("/metrics").text
     for outcome in ALERT_OUTCOMES:
@@ -288,7 +288,7 @@ def test_health_and_metrics_ask_for_no_token_and_show_every_outcome_from_the_sta
     assert f'{metrics.RETRAINS}{{status="queued",workload="loan-default"}} 0.0' in text
 
 
-def test_ledger_outage_keeps_the_service_live_and_its_metrics_readable(world, monkeypatch):
+def test_ledger_outage_keeps_service_live_and_metrics_readable(world, monkeypatch):
     def down(*_arguments):
         raise WorkloadError("the retraining ledger (RETRAIN_DATABASE) does not answer")
 
@@ -313,7 +313,7 @@ def test_dead_worker_ends_liveness_and_is_a_metric(world):
     assert f'{metrics.LOOP_BROKEN}{{loop="test-worker",workload="loan-default"}} 1.0' in world.http.get("/metrics").text
 
 
-def test_a_storm_is_answered_fast_and_leaves_one_running_and_one_queued(world):
+def test_storm_is_answered_fast_and_leaves_one_running_and_one_queued(world):
     rng = random.Random(SEED)
     bodies = [delivery(alert(f"{rng.randrange(16**8):08x}")) for _ in range(200)]
     times = []

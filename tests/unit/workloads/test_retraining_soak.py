@@ -98,7 +98,7 @@ def report(name, answers):
     return p99
 
 
-def test_an_alert_on_an_idle_connection_is_answered_although_the_server_sleeps_for_the_end_of_its_fifth_second(server):
+def test_alert_on_a_connection_whose_keep_alive_ends_is_answered(server):
     """httpx and uvicorn both drop what was idle for five seconds; the later of the two resets a request under way."""
     with httpx.Client(headers=HEADERS) as http:
         http.post(server.url, json=delivery("abc123"))
@@ -119,7 +119,7 @@ def test_a_thousand_replays_are_one_retrain(server, ledger):
     assert report("replays", answers) <= P99_SECONDS
 
 
-def test_a_thousand_alerts_in_ten_seconds_are_one_running_and_one_queued(server, ledger):
+def test_thousand_alerts_in_ten_seconds_are_one_running_one_queued(server, ledger):
     rng = random.Random(SEED)
     before = psutil.Process(server.pid).memory_info().rss
     stopped = threading.Event()

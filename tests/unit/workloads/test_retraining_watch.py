@@ -51,7 +51,7 @@ def test_one_lost_prediction_is_no_reason_and_three_in_a_row_are(world):
     assert "3 predictions in a row failed" in run(world)
 
 
-def test_a_release_that_fails_when_the_window_ends_is_looked_at_further(world, make_environment):
+def test_failing_release_at_the_windows_end_is_watched_further(world, make_environment):
     watch = Watch(make_environment(retraining={"watch_seconds": 0}), "2")
     world["answers"] = iter(["2", *["timeout"] * 3])
     watch.look(0.0)
@@ -69,7 +69,7 @@ def test_errors_from_before_the_promotion_do_not_count(world):
     assert run(world) is None
 
 
-def test_a_release_that_ranks_outcomes_worse_than_at_the_gate_goes_back(world):
+def test_release_that_ranks_outcomes_worse_than_the_gate_goes_back(world):
     world["auc"] = 0.70
     assert run(world) == "live AUC 0.700 on 500 outcomes, 0.760 at the gate"
 

@@ -230,7 +230,7 @@ def test_a_registry_that_is_down_when_the_alert_comes_is_asked_again(make, regis
     assert done(worker, retrain).status == "promoted"
 
 
-def test_a_registry_that_goes_away_during_an_attempt_costs_that_attempt_only(make, registry):
+def test_registry_outage_during_an_attempt_costs_that_attempt_only(make, registry):
     def fall(_noted):
         registry.down = 2
         return FAILED
@@ -240,7 +240,7 @@ def test_a_registry_that_goes_away_during_an_attempt_costs_that_attempt_only(mak
     assert (ended.status, ended.attempts) == ("promoted", 2)
 
 
-def test_a_registry_that_stays_away_fails_the_retrain_after_its_attempts(make, registry):
+def test_lasting_registry_outage_fails_the_retrain_after_its_attempts(make, registry):
     def fall(_noted):
         registry.down = 100
         return FAILED
@@ -251,7 +251,7 @@ def test_a_registry_that_stays_away_fails_the_retrain_after_its_attempts(make, r
     assert "MLflow is down (MLflow does not answer)" in ended.detail
 
 
-def test_a_service_killed_right_after_its_pipeline_promoted_watches_and_trains_no_second_time(make, registry):
+def test_service_killed_after_a_promotion_watches_and_trains_no_more(make, registry):
     def die(_noted):
         registry.promote()
         raise KeyboardInterrupt
@@ -275,7 +275,7 @@ def test_a_bug_fails_one_retrain_and_not_the_worker(make):
     assert done(worker, submitted(worker, "b:1")).status == "promoted"
 
 
-def test_labels_that_are_not_believed_refuse_the_retrain_before_any_training(make, monkeypatch):
+def test_disbelieved_labels_refuse_the_retrain_before_training(make, monkeypatch):
     def refuse(*_):
         raise DataError("the outcomes of 3000 requests are not believed")
 
@@ -285,7 +285,7 @@ def test_labels_that_are_not_believed_refuse_the_retrain_before_any_training(mak
     assert (ended.status, worker.fakes[1].runs) == ("refused", [])
 
 
-def test_labels_that_could_not_be_read_in_one_attempt_are_learnt_from_in_the_next(make, monkeypatch):
+def test_labels_unread_in_one_attempt_are_learnt_from_in_the_next(make, monkeypatch):
     found = iter([WorkloadError("artifact store: down"), Window(name="w1", rows=1, champion_auc=1, old_share=0)])
 
     def window(*_):
@@ -320,7 +320,7 @@ def test_a_rollback_by_hand_during_the_pipeline_is_no_promotion(make, registry):
     assert done(worker, ledger.take(0)).status == "refused"
 
 
-def test_a_service_killed_in_the_middle_goes_on_and_uses_up_its_attempts(make):
+def test_service_killed_in_a_retrain_resumes_and_uses_its_attempts_up(make):
     first = make(lambda _noted: (_ for _ in ()).throw(KeyboardInterrupt()))
     retrain = submitted(first)
     with pytest.raises(KeyboardInterrupt):
@@ -342,7 +342,7 @@ def test_a_service_killed_in_its_last_attempt_fails_the_retrain(make):
     assert (ended.status, second.fakes[1].runs) == ("failed", [])
 
 
-def test_a_service_killed_in_the_watch_watches_again_and_trains_nothing(make):
+def test_service_killed_in_the_watch_watches_again_without_training(make):
     first = make()
     retrain = submitted(first)
     first.fakes[0].note(retrain, version_after="1", status="watching", attempts=1)

@@ -309,7 +309,7 @@ def test_a_body_of_unknown_length_is_limited_too(http):
     assert answer.status_code == 413
 
 
-def test_a_store_that_is_down_says_when_to_try_again_and_vectors_are_still_answered(http):
+def test_store_outage_says_when_to_retry_and_vectors_are_answered(http):
     answer = post(http, PREDICT, {"instances": [{"CustomerID": 503}]})
     assert answer.headers["retry-after"] == "1"
     assert post(http, PREDICT, {"instances": [VECTOR]}).status_code == 200

@@ -7,7 +7,7 @@ from workloads.lifecycle.base.errors import WorkloadError
 from workloads.lifecycle.base.settings import SETTINGS_VARIABLE
 
 
-def test_everything_has_a_default_but_what_a_stage_needs_is_named_when_it_is_missing():
+def test_missing_variable_of_a_stage_is_named_and_others_default():
     environment = load({})
     with pytest.raises(WorkloadError, match=r"MLFLOW_TRACKING_URI is not set; it must say: MLflow server"):
         environment.need("mlflow_tracking_uri")

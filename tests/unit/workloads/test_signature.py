@@ -151,7 +151,7 @@ def test_cached_copy_is_served_only_with_its_signature(registry, tmp_path):
     assert served.versions == {"champion": "1"}
 
 
-def test_cached_copy_of_the_policy_before_bridges_until_it_is_judged_anew(registry, tmp_path):
+def test_cached_copy_of_the_former_policy_serves_until_judged_anew(registry, tmp_path):
     watcher(registry, tmp_path)[1].look()
     served, watch = watcher(registry, tmp_path)
     watch._source._trust = Trust(TRUST.verifying_key, "tests", TRUST.workload, sha256(b"the next policy"))

@@ -136,7 +136,7 @@ def test_new_stack_adopts_nothing_ever(here):
     assert Store.open(here).read_json(ADOPTED)["versions"] == {}
 
 
-def test_promoted_version_carries_a_verdict_on_its_bundle_facts_and_policy(here, client, new_run, judge, tmp_path):
+def test_promoted_version_has_a_verdict_on_bundle_facts_and_policy(here, client, new_run, judge, tmp_path):
     run_id = new_run(latency_p99_ms=3.0)
     done = register(here, run_id)
     found = approval(here, client, done.version, tmp_path)
@@ -304,7 +304,7 @@ def test_changed_policy_judges_the_champion_anew(here, client, new_run, judge, t
     assert (found.policy_sha256, found.judged_by, found.reasons) == (NEXT_POLICY, NEXT_POLICY, ())
 
 
-def test_champion_that_a_changed_policy_refuses_stays_with_the_reasons(here, client, new_run, judge, tmp_path):
+def test_champion_refused_by_a_changed_policy_stays_with_reasons(here, client, new_run, judge, tmp_path):
     version = register(here, new_run()).version
     judge.policy, judge.reasons = NEXT_POLICY, ["AUC is below 0.99"]
     later = here.model_copy(update={"release_policy_sha256": NEXT_POLICY})

@@ -36,7 +36,7 @@ def test_no_model_yet_serves_nothing(registry, tmp_path):
 
 
 @pytest.mark.parametrize("spoil", ["altered", "short", "missing", "unregistered", "elsewhere"])
-def test_a_version_that_cannot_be_verified_never_replaces_the_one_that_was(registry, tmp_path, spoil):
+def test_unverifiable_version_never_replaces_the_served_one(registry, tmp_path, spoil):
     served, watch = watcher(registry, tmp_path)
     watch.look()
     model = f"1/2/serving/{MODEL_FILE}"
@@ -56,7 +56,7 @@ def test_a_version_that_cannot_be_verified_never_replaces_the_one_that_was(regis
     assert served.versions == {"champion": "1"}
 
 
-def test_a_registry_that_is_down_at_start_is_bridged_by_the_last_verified_copies(registry, tmp_path):
+def test_registry_outage_at_start_is_bridged_by_verified_copies(registry, tmp_path):
     watcher(registry, tmp_path)[1].look()
     registry.failing = True
     served, watch = watcher(registry, tmp_path)
@@ -68,7 +68,7 @@ def test_a_registry_that_is_down_at_start_is_bridged_by_the_last_verified_copies
     assert served.versions == {"champion": "2"}
 
 
-def test_an_altered_local_copy_is_not_served_while_the_registry_is_down(registry, tmp_path):
+def test_altered_local_copy_is_not_served_in_a_registry_outage(registry, tmp_path):
     watcher(registry, tmp_path)[1].look()
     (copy,) = (tmp_path / "cache").glob(f"*/{MODEL_FILE}")
     copy.write_bytes(b"altered")

@@ -101,7 +101,7 @@ def test_model_with_its_weights_in_another_file_is_refused(registry, tmp_path, a
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503, 302])
 @pytest.mark.parametrize("part", ["registered-models", "model-versions", "artifacts"])
-def test_refusal_by_the_server_is_an_outage_and_not_the_versions_fault(registry, tmp_path, status, part):
+def test_refusal_by_the_server_is_an_outage_and_no_fault_of_a_version(registry, tmp_path, status, part):
     served, watch = watcher(registry, tmp_path)
     watch.look()
     registry.aliases = {"champion": "2"}
@@ -155,7 +155,7 @@ def test_full_disk_delays_the_cache_and_not_the_release(registry, tmp_path, monk
     assert again.versions == {"champion": "2"}
 
 
-def test_server_that_restarts_beside_a_bad_champion_serves_its_last_copy(registry, tmp_path):
+def test_server_restarted_beside_a_bad_champion_serves_its_last_copy(registry, tmp_path):
     watcher(registry, tmp_path)[1].look()
     registry.versions["2"]["bundle_sha256"] = "../../etc"
     registry.aliases = {"champion": "2"}
@@ -167,7 +167,7 @@ def test_server_that_restarts_beside_a_bad_champion_serves_its_last_copy(registr
     assert gauge(metrics.MODEL_FROM_CACHE) == 1
 
 
-def test_deleted_champion_keeps_serving_and_is_a_metric_and_a_log_line(registry, tmp_path, caplog):
+def test_deleted_champion_keeps_serving_and_is_reported(registry, tmp_path, caplog):
     served, watch = watcher(registry, tmp_path)
     watch.look()
     assert (gauge(metrics.CHAMPION_MISSING), gauge(metrics.MODEL_WANTED, alias="champion", version="1")) == (0, 1)

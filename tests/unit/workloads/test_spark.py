@@ -67,7 +67,7 @@ def test_a_session_gets_the_options_of_this_machine_and_no_others(tmp_path, spar
     assert started["spark.local.dir"] == f"{scratch}/spark"
 
 
-def test_a_driver_on_kubernetes_gets_exactly_the_options_of_the_settings(tmp_path):
+def test_driver_on_kubernetes_gets_exactly_the_options_of_settings(tmp_path):
     environ = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hunter2", "HOME": "/"}
     options = on_kubernetes(tmp_path, environ, executors=3, executor_cores=2, executor_memory_mib=2048)
     assert options == filled(COMMON, tmp_path) | {
@@ -93,7 +93,7 @@ def test_a_driver_on_kubernetes_gets_exactly_the_options_of_the_settings(tmp_pat
     }
 
 
-def test_executors_get_credentials_from_a_secret_and_never_from_an_option(tmp_path):
+def test_executors_get_credentials_from_a_secret_and_not_from_options(tmp_path):
     environ = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "hunter2"}
     options = on_kubernetes(tmp_path, environ, store_secret="loan-default")
     assert options["spark.kubernetes.executor.secretKeyRef.AWS_SECRET_ACCESS_KEY"] == (
@@ -140,7 +140,7 @@ def test_a_task_hands_on_every_line_of_its_range_in_batches(environment, tmp_pat
     assert [place for batch in batches for place in batch.column("place").to_pylist()] == list(range(10))
 
 
-def test_executors_that_share_only_the_store_give_the_same_features_as_one_process(environment, spark, tmp_path):
+def test_executors_that_share_only_the_store_give_the_same_features(environment, spark, tmp_path):
     """Two executors as processes of their own (`local-cluster`): what pods do, but for Kubernetes itself."""
     here = ingest(environment.model_copy(update={"data": str(dirty(tmp_path))}), spark)
     elsewhere = Ingested.model_validate_json(
@@ -198,7 +198,7 @@ def table(store, prefix):
     return ds.dataset(path, filesystem=filesystem, partitioning="hive").to_table()
 
 
-def test_a_master_that_cannot_be_used_is_one_line_that_names_the_setting(environment, tmp_path):
+def test_unusable_master_is_one_line_that_names_the_setting(environment, tmp_path):
     environ = os.environ | {
         "WORKLOAD": environment.workload,
         "ARTIFACT_STORE_URI": f"file://{tmp_path}/store",

@@ -41,7 +41,7 @@ def test_a_tree_comes_back_whole_and_replaces_what_was_there(store, tmp_path):
     assert [path.relative_to(target).as_posix() for path in target.rglob("*")] == ["deep", "deep/x"]
 
 
-def test_a_tree_that_is_not_there_leaves_the_folder_alone_and_names_the_store(store, tmp_path):
+def test_missing_tree_leaves_the_folder_alone_and_names_the_store(store, tmp_path):
     target = tmp_path / "target"
     target.mkdir()
     with pytest.raises(WorkloadError, match=r"artifact store file:.*/store/loan-default: "):
@@ -86,7 +86,7 @@ def test_a_file_in_the_store_is_fetched_by_its_address(s3, tmp_path):
     assert (tmp_path / "loans.csv").read_bytes() == b"1,2"
 
 
-def test_a_file_that_the_store_does_not_have_is_one_line_that_names_it(s3, tmp_path):
+def test_file_missing_in_the_store_is_one_line_that_names_it(s3, tmp_path):
     with pytest.raises(WorkloadError, match=r"^artifact store s3://bucket/nothing\.csv: "):
         fetch(s3, "s3://bucket/nothing.csv", tmp_path / "nothing.csv")
 

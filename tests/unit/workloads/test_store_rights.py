@@ -103,7 +103,7 @@ def test_no_task_reaches_the_objects_of_another_workload(store, task):
 
 
 @pytest.mark.parametrize("sid", WITHIN)
-def test_the_buckets_own_policy_stops_whom_iam_lets_do_everything_to_objects(store, sid):
+def test_bucket_policy_stops_identities_whom_iam_allows_everything(store, sid):
     """Nobody granted it anything, or it comes without TLS."""
     mine = store("pipelines-loan-default", refusals(sid))
     with pytest.raises(WorkloadError, match="ACCESS_DENIED"):
@@ -112,5 +112,5 @@ def test_the_buckets_own_policy_stops_whom_iam_lets_do_everything_to_objects(sto
         mine.read("a/b.json")
 
 
-def test_who_was_granted_nothing_may_still_list_which_is_no_right_on_objects(store):
+def test_identity_without_grants_may_list_but_has_no_right_on_objects(store):
     assert store("pipelines-loan-default", refusals("OnlyGranted")).names("a") == []

@@ -162,9 +162,7 @@ def test_a_request_that_breaks_costs_a_retry_and_never_a_second_run(server, prox
     assert_whole(client, run, tmp_path)
 
 
-def test_a_server_killed_in_the_middle_of_a_training_gets_the_whole_run_once_it_is_back(
-    server, proxy, train_through, tmp_path
-):
+def test_server_killed_in_a_training_gets_the_whole_run_afterwards(server, proxy, train_through, tmp_path):
     before = {run.info.run_id for run in runs_of(server)[1]}
     killed = []
 
@@ -182,7 +180,7 @@ def test_a_server_killed_in_the_middle_of_a_training_gets_the_whole_run_once_it_
     assert_whole(client, run, tmp_path)
 
 
-def test_a_server_that_stays_away_ends_the_training_with_its_address_the_budget_and_the_fix(proxy, train_through):
+def test_lasting_server_outage_ends_the_training_with_address_and_fix(proxy, train_through):
     def away_from_the_first_plot_on(_line):
         if "plots/" in str(proxy.seen):
             proxy.break_next("/api/2.0/", "refused")

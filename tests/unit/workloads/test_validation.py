@@ -122,7 +122,7 @@ def test_groups_too_small_to_compare_are_left_out():
     assert bias_gaps(LOAN_DEFAULT, frame, np.linspace(0, 1, 250))["SEX"]["groups"] == 1
 
 
-def test_a_feature_that_is_constant_for_everybody_or_for_one_group_is_found(world):
+def test_feature_that_is_constant_for_all_or_for_one_group_is_found(world):
     frame = world.data.frame
     assert constant_features(LOAN_DEFAULT, frame) == []
     assert constant_features(LOAN_DEFAULT, frame.assign(Income=5.0))[0] == "Income"
@@ -150,7 +150,7 @@ def test_latency_is_of_one_row_in_the_serving_runtime(scorer):
     assert 0 < latency_p99_ms(LOAN_DEFAULT, scorer) < 100
 
 
-def test_after_learning_from_labelled_requests_both_models_are_measured_on_what_was_known(world, scorer, fitted):
+def test_both_models_are_measured_on_labels_known_by_then(world, scorer, fitted):
     _, parts, _ = fitted
     facts = measure(LOAN_DEFAULT, Split(parts.train, parts.test), world.data, scorer, scorer, known=parts.test)
     assert facts["known"]["candidate"] == facts["known"]["champion"]
@@ -158,7 +158,7 @@ def test_after_learning_from_labelled_requests_both_models_are_measured_on_what_
     assert measure(LOAN_DEFAULT, Split(parts.train, parts.test), world.data, scorer, None)["known"] is None
 
 
-def test_quarantined_share_is_of_the_ingested_rows_and_not_of_the_window(world, scorer, fitted):
+def test_quarantined_share_is_of_ingested_rows_and_not_of_the_window(world, scorer, fitted):
     parts = fitted[1]
     ingested = world.ingested.model_copy(update={"quarantined": {"AGE": 30}})
     window = replace(world.data, ingested=ingested, frame=world.data.frame.head(400), known=world.data.frame)
