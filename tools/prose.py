@@ -1,7 +1,6 @@
 """`python3 -m tools.prose`: finds phrases that a stranger has to read twice, long names of tests, and long subjects.
 
-Reads what git tracks, and the commits that `origin/main` does not have. `tests/long_names.txt` lists the tests whose
-names were longer before there was a limit; it only gets shorter.
+Reads what git tracks, and the commits that `origin/main` does not have.
 """
 
 import ast
@@ -32,8 +31,6 @@ READ = (".md", ".py", ".rego", ".yaml", ".yml", ".toml", ".js", ".html")
 QUOTES = ("CHANGELOG.md", "tools/prose.py", "tests/unit/tools/test_prose.py")
 """Files that may hold the phrases: what was written before, and the list itself."""
 
-KNOWN = Path("tests") / "long_names.txt"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
@@ -56,14 +53,14 @@ def phrases(where: str, text: str) -> Iterator[Fault]:
                 yield Fault(where=f"{where}:{number}", text=f"{found[0]!r}: {instead}")
 
 
-def long_names(where: str, text: str) -> Iterator[tuple[str, Fault]]:
-    """Names of tests that are too long, each with its fault."""
+def long_names(where: str, text: str) -> Iterator[Fault]:
+    """Names of tests that are too long."""
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         if node.name.startswith("test_") and len(node.name) > LONGEST_NAME:
             said = f"{node.name} has {len(node.name)} characters, {LONGEST_NAME} are allowed"
-            yield node.name, Fault(where=f"{where}:{node.lineno}", text=said)
+            yield Fault(where=f"{where}:{node.lineno}", text=said)
 
 
 def subjects(lines: Iterator[str] | list[str]) -> Iterator[Fault]:
@@ -75,21 +72,16 @@ def subjects(lines: Iterator[str] | list[str]) -> Iterator[Fault]:
 
 
 def faults(checkout: Path) -> list[Fault]:
-    """Everything that is wrong in a checkout."""
-    known = set((checkout / KNOWN).read_text(encoding="utf-8").split())
+    """Every fault of a checkout."""
     found = list(subjects(_git(checkout, "log", "--format=%h %s", "origin/main..HEAD", missing="")))
-    seen: set[str] = set()
     for name in _git(checkout, "ls-files"):
         if not name.endswith(READ) or name in QUOTES or not (checkout / name).is_file():
             continue
         text = (checkout / name).read_text(encoding="utf-8")
         found += phrases(name, text)
         if "tests" in Path(name).parts and name.endswith(".py"):
-            long = dict(long_names(name, text))
-            seen |= long.keys()
-            found += [fault for test, fault in long.items() if test not in known]
-    gone = sorted(known - seen)
-    return found + [Fault(where=str(KNOWN), text=f"no test is called {name}: remove the line") for name in gone]
+            found += long_names(name, text)
+    return found
 
 
 def _git(checkout: Path, *words: str, missing: str | None = None) -> list[str]:

@@ -113,7 +113,7 @@ def regions(settings: AwsStack) -> list[str]:
 
 
 def logs_of_control_plane(settings: AwsStack, home: Region) -> str | None:
-    """ARN of the log group of a cluster that the stack makes, if there is one, whoever made it; raises AccountError.
+    """ARN of the log group of the cluster that the stack makes, if it exists, from any creator; raises AccountError.
 
     EKS makes it again, without tags, from logs that arrive after it was deleted.
     Source: https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html
