@@ -101,14 +101,15 @@ def build(settings: StackSettings, surroundings: Surroundings) -> Base:
 
 def _on_this_machine(settings: LocalStack, surroundings: Surroundings) -> Base:
     provider = HostProvider("host", root=str(surroundings.folder))
-    substrate = _local(settings.substrate, provider, surroundings.path())
+    substrate = _local(settings.substrate, provider, surroundings)
     opts = pulumi.ResourceOptions(providers=[provider])
     exposure = Direct()
     workloads = {each.name: substrate for each in settings.definitions.values()}
     return _base(settings, substrate, workloads, exposure, opts)
 
 
-def _local(settings: LocalSubstrateSettings, provider: HostProvider, path: str) -> Substrate:
+def _local(settings: LocalSubstrateSettings, provider: HostProvider, surroundings: Surroundings) -> Substrate:
+    path = surroundings.path()
     supervisor = Supervisor("supervisor", search_path=path, opts=pulumi.ResourceOptions(provider=provider))
     return Local(
         supervisor=supervisor,
@@ -116,6 +117,7 @@ def _local(settings: LocalSubstrateSettings, provider: HostProvider, path: str) 
         python=str(CHECKOUT / ".venv" / "bin" / "python"),
         search_path=path,
         keep_data=settings.keep_data,
+        environment=surroundings.environment,
     )
 
 

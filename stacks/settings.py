@@ -1,5 +1,6 @@
 """What a stack file says, as one typed model, and the one place that reads configuration and environment variables."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from infra.database.settings import PostgresOnKubernetesSettings, SqliteOnHostSe
 from infra.exposure.settings import ExposureSettings
 from infra.feature_store.settings import FeastOnHostSettings
 from infra.gpu_node_pool.settings import GpuNodePoolSettings
+from infra.host.substrate import PythonEnvironment
 from infra.identity.settings import StoreKeysSettings
 from infra.monitoring.settings import PrometheusOnHostSettings
 from infra.online_store.settings import RedisOnHostSettings, RedisOnKubernetesSettings
@@ -252,6 +254,22 @@ def search_path(environ: Mapping[str, str] = os.environ) -> str:
             raise StackFileError(f"{names[0]} is not installed: run `make up`, which installs it or says how to")
         folders.append(str(Path(found).parent))
     return os.pathsep.join(dict.fromkeys([*folders, *SYSTEM_PATH.split(os.pathsep)]))
+
+
+def python_environment(name: str, environ: Mapping[str, str] = os.environ) -> PythonEnvironment:
+    """The installed environment of a kind; raises StackFileError without its lock, or where it is not installed."""
+    folder, lock = paths.environment_dir(name, environ), paths.CHECKOUT / "requirements" / f"{name}.txt"
+    if not lock.is_file():
+        raise StackFileError(
+            f"requirements/{lock.name}, the lock of the Python environment {name}, is missing: restore it with "
+            f"`git checkout requirements/{lock.name}`"
+        )
+    if not (folder / "bin" / "python").exists() or paths.unfinished_mark(name, environ).exists():
+        raise StackFileError(
+            f"the Python environment {name} is not installed, or only in part: `python3 -m tools.install {name}` "
+            "installs it, and so does `make up`"
+        )
+    return PythonEnvironment(folder=folder, lock_sha256=hashlib.sha256(lock.read_bytes()).hexdigest())
 
 
 def images_file(stack: str, environ: Mapping[str, str] = os.environ) -> Path:

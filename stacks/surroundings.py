@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.base import images
-from stacks.settings import search_path
+from infra.host.substrate import PythonEnvironment
+from stacks.settings import python_environment, search_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,9 @@ class Surroundings:
 
     path: Callable[[], str] = search_path
     """PATH of a local stack's processes."""
+
+    environment: Callable[[str], PythonEnvironment] = python_environment
+    """Python environment of a kind, by its name."""
 
     image: Callable[[images.Target], str] = images.reference
     """Image of a target, by digest."""

@@ -1,4 +1,4 @@
-"""The two Python environments of a checkout, made by uv from their hash-pinned locks."""
+"""The Python environments of a checkout, made by uv from their hash-pinned locks."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def is_made(name: str, lock: Path) -> bool:
     """Whether an environment is as its lock says."""
     python = paths.environment_dir(name) / "bin" / "python"
     return (
-        stamps.read(_stamp(name)).get("digest") == _wanted(lock) and python.exists() and not _unfinished(name).exists()
+        stamps.read(_stamp(name)).get("digest") == _wanted(lock) and python.exists() and not paths.unfinished_mark(name).exists()
     )
 
 
@@ -55,7 +55,7 @@ def make(name: str, lock: Path) -> None:
     folder, stamp = paths.environment_dir(name), _stamp(name)
     uv = find_uv()
     wanted = _wanted(lock)
-    unfinished = _unfinished(name)
+    unfinished = paths.unfinished_mark(name)
     if unfinished.exists() or not (folder / "bin" / "python").exists():
         shutil.rmtree(folder, ignore_errors=True)
     stamps.make_folder(stamp.parent)
@@ -145,12 +145,13 @@ def _stamp(name: str) -> Path:
     return paths.environment_dir(name).with_suffix(".json")
 
 
-def _unfinished(name: str) -> Path:
-    return paths.environment_dir(name).with_suffix(".unfinished")
-
-
 def _wanted(lock: Path) -> str:
     """Changes with the lock, and with how a project that the lock installs from this checkout is packaged."""
+    if not lock.is_file():
+        raise ToolError(
+            f"requirements/{lock.name} is missing, without which nobody knows what to install: restore it "
+            f"(`git checkout requirements/{lock.name}`), or make it from its .in file (`make lock`)"
+        )
     text = lock.read_text()
     packaging = [
         json.dumps(_packaging(folder), sort_keys=True) for folder in re.findall(r"^-e (\S+)", text, re.MULTILINE)

@@ -3,7 +3,7 @@
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
 operating system); `judges` for `make validate`; for images `supply_chain` (lists what is in them) and `cosign`, which
-signs; `docs` (the site of the documents); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
+signs; `docs` (the site of the documents); `airflow` and `dagster` (servers of the kinds of those names); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
 `clients` (of the prediction API), and built from source `kubernetes` (a control plane), `kubernetes-provider`,
 `gatekeeper`, `kserve`, `helm`; `node` and `node-system`, a real Kubernetes node, for `make test-node` alone; and
 `actionlint`, which checks workflows.
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.base import paths
+from infra.base.kind_environments import ENVIRONMENTS
 from tools import (
     environments,
     image_signing,
@@ -54,7 +55,7 @@ GO_PARTS = {
 }
 """Parts that are built from Go modules, each in the order of need."""
 
-OF_A_CHECKOUT = ("infra", "cloud", "workloads", "validators", "clients", "supply_chain", "docs")
+OF_A_CHECKOUT = ("infra", "cloud", "workloads", "validators", "clients", "supply_chain", "docs", *ENVIRONMENTS.values())
 """Parts that are Python environments of one checkout."""
 
 COSIGN = Module("cosign", ("cosign", "registry"))
@@ -126,12 +127,19 @@ def parts() -> dict[str, Part]:
         "kubernetes-provider": Part(provider_plugin.is_there, provider_plugin.build),
         "cosign": Part(lambda: image_signing.find() is not None, COSIGN.build),
         "pulumi": Part(lambda: pulumi_cli.chosen() is not None, pulumi_cli.install),
-    } | {name: _built(modules) for name, modules in GO_PARTS.items()}
+    } | {
+        **{name: _environment(name) for name in ENVIRONMENTS.values()},
+        **{name: _built(modules) for name, modules in GO_PARTS.items()},
+    }
 
 
 def needed(stack: str) -> list[str]:
-    """The parts that a stack needs here: `local` runs everything on this machine, the others the engine and OPA."""
+    """The parts that a stack needs here: `local` runs everything on this machine, the others the engine and OPA.
+
+    Servers with an environment of their own are installed where the stack file names their kind.
+    """
     everywhere = ["infra", "pulumi", "tools"]
+    everywhere += sorted(ENVIRONMENTS[kind] for kind in stack_files.kinds(stack) & set(ENVIRONMENTS))
     return ["system", "workloads", *everywhere] if stack == "local" else ["cloud", *everywhere]
 
 

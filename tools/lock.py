@@ -21,6 +21,8 @@ NAMES = (
     "clients",
     "supply_chain",
     "docs",
+    "airflow",
+    "dagster",
     *(f"images/{target}" for target in IMAGES),
 )
 

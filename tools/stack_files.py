@@ -14,6 +14,8 @@ from tools import stamps
 from tools.console import ToolError
 
 _OWN_PROVIDER = re.compile(r"^(secretsprovider|encryptionsalt|encryptedkey)\s*:", re.MULTILINE)
+_KIND = re.compile(r"""\bkind["']?\s*:\s*["']?([a-z0-9-]+)""")
+_COMMENT = re.compile(r"(?:^|\s)#.*$", re.MULTILINE)
 _SALT = re.compile(r"^encryptionsalt\s*:.*$", re.MULTILINE)
 
 
@@ -32,6 +34,11 @@ def source(stack: str, checkout: Path = paths.CHECKOUT) -> Path:
         known = ", ".join(stacks(checkout)) or "none"
         raise ToolError(f"there is no stack {stack!r} ({file.name} is missing); stacks here: {known}")
     return file
+
+
+def kinds(stack: str) -> set[str]:
+    """Every kind that a stack file names; by its text, because the installer runs without a YAML parser."""
+    return set(_KIND.findall(_COMMENT.sub("", source(stack).read_text())))
 
 
 def working_file(stack: str, state: Path, checkout: Path = paths.CHECKOUT) -> Path:

@@ -25,8 +25,13 @@ def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def environment_dir(name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """Python environment `infra` or `workloads` of this checkout."""
+    """A Python environment of this checkout: `infra`, `workloads`, or that of a kind (`kind_environments`)."""
     return cache_dir(environ) / "envs" / checkout_key() / name
+
+
+def unfinished_mark(name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """File that is there while an environment is installed, and stays when that fails."""
+    return environment_dir(name, environ).with_suffix(".unfinished")
 
 
 def commands_dir(environ: Mapping[str, str] = os.environ) -> Path:

@@ -1,6 +1,7 @@
 """This machine, as what realizations stand on; made once per stack in `stacks/composition.py`."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,21 @@ import pulumi
 from infra.host import Supervisor
 
 LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonEnvironment:
+    """An installed Python environment of this checkout."""
+
+    folder: Path
+    """Its programs are in `bin`."""
+
+    lock_sha256: str
+    """Digest of what it was installed from: a server is started again when that changes."""
+
+    def program(self, name: str) -> str:
+        """Absolute path of one of its programs."""
+        return str(self.folder / "bin" / name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +44,12 @@ class Local:
 
     keep_data: bool
     """Whether the stores' folders outlive the stack."""
+
+    environment: Callable[[str], PythonEnvironment]
+    """The environment of a kind, by its name (`infra.base.kind_environments`).
+
+    Raises where it has no lock or is not installed, one sentence with the fix.
+    """
 
     def program(self, *names: str) -> str:
         """The first of a program's names (distributions differ) that is on the search path; else the first."""

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from unittest.mock import Mock
 
 import pulumi
 import pytest
@@ -30,7 +31,9 @@ def on_host(port):
     def program():
         host = HostProvider("host", root="/stack")
         supervisor = Supervisor("supervisor", search_path="", opts=pulumi.ResourceOptions(provider=host))
-        local = Local(supervisor=supervisor, checkout=CHECKOUT, python="", search_path="", keep_data=False)
+        local = Local(
+            supervisor=supervisor, checkout=CHECKOUT, python="", search_path="", keep_data=False, environment=Mock()
+        )
         settings = OpaOnHostSettings(kind="opa-on-host", port=port)
         policy_server.build("policy-server", settings, local, pulumi.ResourceOptions(providers=[host]))
 

@@ -187,3 +187,25 @@ def test_only_a_stack_with_a_login_gets_a_made_up_secret():
     assert key in settings.with_made_up_secrets(prod)
     assert key not in settings.with_made_up_secrets(dev)
     assert settings.with_made_up_secrets({**prod, key: "own"})[key] == "own"
+
+
+def test_an_environment_that_is_not_installed_is_named_with_the_fix(tmp_path):
+    with pytest.raises(StackFileError, match=r"airflow is not installed, .* `python3 -m tools.install airflow`"):
+        settings.python_environment("airflow", {"XDG_CACHE_HOME": str(tmp_path)})
+
+
+def test_an_environment_whose_installation_failed_is_not_used(tmp_path):
+    environ = {"XDG_CACHE_HOME": str(tmp_path)}
+    programs = paths.environment_dir("airflow", environ) / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").touch()
+    found = settings.python_environment("airflow", environ)
+    assert (found.program("airflow"), len(found.lock_sha256)) == (str(programs / "airflow"), 64)
+    paths.unfinished_mark("airflow", environ).touch()
+    with pytest.raises(StackFileError, match="or only in part"):
+        settings.python_environment("airflow", environ)
+
+
+def test_a_missing_lock_of_a_kind_is_named_with_the_fix(tmp_path):
+    with pytest.raises(StackFileError, match=r"requirements/nobody.txt.* is missing: restore it"):
+        settings.python_environment("nobody", {"XDG_CACHE_HOME": str(tmp_path)})

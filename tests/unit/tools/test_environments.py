@@ -157,3 +157,8 @@ def test_no_suitable_python_is_said_with_what_is_needed(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 14, 0))
     with pytest.raises(ToolError, match=r"^Python 3.11 or 3.12 is needed, this is .*: put one of them on PATH$"):
         environments.find_python()
+
+
+def test_a_missing_lock_is_one_sentence_with_the_fix():
+    with pytest.raises(ToolError, match=r"requirements/airflow.txt is missing.*git checkout requirements/airflow.txt"):
+        environments.is_made("airflow", environments.lock_of("airflow"))

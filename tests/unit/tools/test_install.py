@@ -3,6 +3,7 @@ import re
 import pytest
 
 from infra.base import paths
+from infra.base.kind_environments import ENVIRONMENTS
 from tools import install, stack_files
 from tools.console import ToolError
 from tools.install import Part
@@ -24,7 +25,7 @@ def parts(monkeypatch, checkout):
 
         return Part(lambda: name in there, get)
 
-    named = {name: part(name) for name in ("system", "infra", "cloud", "workloads", "pulumi", "tools")}
+    named = {name: part(name) for name in ("system", "infra", "cloud", "workloads", "pulumi", "tools", "airflow")}
     monkeypatch.setattr(install, "parts", lambda: named)
     return there, got
 
@@ -37,6 +38,19 @@ def test_local_stack_gets_all_that_runs_here_in_the_order_of_need(parts):
 def test_other_stack_gets_the_engine_the_cloud_sdks_and_opa(parts):
     install.main(["--stack", "prod"])
     assert parts[1] == ["infra", "cloud", "pulumi", "tools"]
+
+
+def test_an_environment_of_a_kind_is_installed_where_a_stack_names_the_kind(parts, checkout):
+    (checkout / "Pulumi.local.yaml").write_text("config:\n  mlplatform:pipelines: {kind: airflow-on-host}\n")
+    install.main([])
+    assert parts[1] == ["system", "infra", "workloads", "pulumi", "tools", "airflow"]
+
+
+def test_every_environment_of_a_kind_is_a_part_with_a_lock(monkeypatch):
+    monkeypatch.undo()
+    for name in ENVIRONMENTS.values():
+        assert name in install.parts()
+        assert "--hash=sha256:" in (paths.CHECKOUT / "requirements" / f"{name}.txt").read_text()
 
 
 def test_a_stack_that_there_is_not_is_refused_before_anything_is_got(parts):

@@ -74,3 +74,25 @@ def test_an_unknown_stack_is_refused_with_those_that_there_are(checkout):
 def test_a_name_that_is_no_stacks_name_is_refused(checkout, name):
     with pytest.raises(ToolError, match="stacks here: local"):
         stack_files.source(name, checkout)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "config:\n  mlplatform:pipelines:\n    kind: airflow-on-host\n    port: 8080\n",
+        "config:\n  mlplatform:pipelines: {kind: airflow-on-host, port: 8080}\n",
+        "config:\n  mlplatform:pipelines: {\"kind\": 'airflow-on-host'}  # kind: dagster-on-host\n",
+    ],
+)
+def test_kinds_are_found_however_the_yaml_is_written(local, checkout, monkeypatch, text):
+    monkeypatch.setattr(stack_files.source, "__defaults__", (checkout,))
+    monkeypatch.setattr(stack_files.stacks, "__defaults__", (checkout,))
+    local.write_text(text)
+    assert stack_files.kinds("local") == {"airflow-on-host"}
+
+
+def test_a_kind_in_a_comment_is_not_named(local, checkout, monkeypatch):
+    monkeypatch.setattr(stack_files.source, "__defaults__", (checkout,))
+    monkeypatch.setattr(stack_files.stacks, "__defaults__", (checkout,))
+    local.write_text("config:\n  # kind: airflow-on-host\n  mlplatform:size: 1\n")
+    assert stack_files.kinds("local") == set()
