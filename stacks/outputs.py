@@ -52,6 +52,7 @@ def endpoints(platform: Platform, workload: Lifecycle) -> dict[str, pulumi.Outpu
         **of_workload(workload),
         "mlflow_url": platform.tracking.url,
         "pipelines_url": platform.pipelines.pages_url,
+        "pipelines_engine": _engine(platform),
         "online_store_url": platform.online_store.url,
         "artifact_store_uri": platform.artifact_store.uri,
         "prometheus_url": platform.monitoring.prometheus_url,
@@ -62,10 +63,16 @@ def endpoints(platform: Platform, workload: Lifecycle) -> dict[str, pulumi.Outpu
     return {name: url for name, url in found.items() if url is not None}
 
 
+def _engine(platform: Platform) -> pulumi.Output[str] | None:
+    """Whose pages they are; None for those of Kubeflow, and where there are none."""
+    pipelines = platform.pipelines
+    return pulumi.Output.from_input(pipelines.engine) if pipelines.login is not None else None
+
+
 def logins(platform: Platform) -> dict[str, pulumi.Output[str]]:
     """`user:password` or bearer token of each server among the outputs that asks for one; secret."""
-    mlflow = platform.tracking.login
-    found = {**platform.monitoring.logins, **({} if mlflow is None else {TRACKING: mlflow})}
+    own = {TRACKING: platform.tracking.login, "pipelines": platform.pipelines.login}
+    found = {**platform.monitoring.logins, **{server: login for server, login in own.items() if login is not None}}
     token = platform.policy_server.token
     return {
         **{f"{server}_login": login for server, login in found.items() if f"{server}_url" in SERVERS},

@@ -27,7 +27,7 @@ from infra.host.substrate import PythonEnvironment
 from infra.identity.settings import StoreKeysSettings
 from infra.monitoring.settings import PrometheusOnHostSettings
 from infra.online_store.settings import RedisOnHostSettings, RedisOnKubernetesSettings
-from infra.pipelines.settings import KfpInProcessSettings, PipelinesSettings
+from infra.pipelines.settings import HostPipelinesSettings, PipelinesSettings
 from infra.policy_server.settings import OpaOnHostSettings
 from infra.serving.settings import KserveOnHostSettings
 from infra.tracking.settings import MlflowOnHostSettings
@@ -76,7 +76,7 @@ class LocalStack(AlertsSettings):
     online_store: RedisOnHostSettings
     feature_store: FeastOnHostSettings
     tracking: MlflowOnHostSettings
-    pipelines: KfpInProcessSettings
+    pipelines: HostPipelinesSettings
     policy_server: OpaOnHostSettings
     monitoring: PrometheusOnHostSettings
     compute: ComputeOnHostSettings

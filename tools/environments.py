@@ -46,7 +46,9 @@ def is_made(name: str, lock: Path) -> bool:
     """Whether an environment is as its lock says."""
     python = paths.environment_dir(name) / "bin" / "python"
     return (
-        stamps.read(_stamp(name)).get("digest") == _wanted(lock) and python.exists() and not paths.unfinished_mark(name).exists()
+        stamps.read(_stamp(name)).get("digest") == _wanted(lock)
+        and python.exists()
+        and not paths.unfinished_mark(name).exists()
     )
 
 

@@ -61,11 +61,17 @@ class KfpOnKubernetes(pulumi.ComponentResource):
     Source: https://www.kubeflow.org/docs/components/pipelines/operator-guides/installation/
     """
 
+    engine = "kfp"
+
     url: pulumi.Output[str] | None
 
     pages_url: pulumi.Output[str] | None
 
+    login: pulumi.Output[str] | None
+
     client_env: Mapping[str, pulumi.Output[str]]
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
 
     def __init__(self, name: str, args: KfpOnKubernetesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:KfpOnKubernetes", name, None, opts)
@@ -93,6 +99,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
 
         self.url = pulumi.Output.concat("http://ml-pipeline.", space.namespace, f".svc.cluster.local:{PORT}")
         self.pages_url = pulumi.Output.concat("http://ml-pipeline-ui.", space.namespace, ".svc.cluster.local")
+        self.login, self.client_secrets = None, {}
         self.client_env = {
             "KFP_HOST": self.url,
             **{

@@ -14,15 +14,22 @@ class KfpInProcess(pulumi.ComponentResource):
     Source: https://www.kubeflow.org/docs/components/pipelines/user-guides/core-functions/execute-kfp-pipelines-locally/
     """
 
+    engine = "in-process"
+
     url: pulumi.Output[str] | None
 
     pages_url: pulumi.Output[str] | None
 
+    login: pulumi.Output[str] | None
+
     client_env: Mapping[str, pulumi.Output[str]]
+
+    client_secrets: Mapping[str, pulumi.Output[str]]
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:KfpInProcess", name, None, opts)
-        self.url, self.pages_url, self.client_env = None, None, {}
+        self.url = self.pages_url = self.login = None
+        self.client_env, self.client_secrets = {}, {}
         self.register_outputs({})
 
     def provide(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.base.settings import Settings
+from infra.base.settings import LoopbackPort, Settings
 from infra.database.settings import MysqlOnKubernetesSettings, RdsMysqlSettings
 from infra.namespaces.settings import Quota
 
@@ -13,6 +13,18 @@ class KfpInProcessSettings(Settings):
     """`kfp.local`: the process that starts a pipeline runs its stages as child processes; there is no server."""
 
     kind: Literal["kfp-in-process"]
+
+
+class AirflowOnHostSettings(Settings):
+    """Apache Airflow on this machine; its tasks start the stages as processes. Installs 130 packages of its own."""
+
+    kind: Literal["airflow-on-host"]
+
+    port: LoopbackPort | None = None
+    """Port of its pages and API; None takes a free one at the first `up` and keeps it."""
+
+    concurrent_stages: Annotated[int, Field(ge=1, le=16)] = 2
+    """Stages, of all workloads together, that run at once; each of its workers keeps 108 MB."""
 
 
 class _Kfp(Settings):
@@ -42,6 +54,9 @@ class KfpOnAwsSettings(_Kfp):
     mysql: RdsMysqlSettings = RdsMysqlSettings()
     """A server for what KFP knows of pipelines and runs."""
 
+
+HostPipelinesSettings = Annotated[KfpInProcessSettings | AirflowOnHostSettings, Field(discriminator="kind")]
+"""On this machine."""
 
 PipelinesSettings = Annotated[KfpInProcessSettings | KfpOnKubernetesSettings, Field(discriminator="kind")]
 """On any cluster."""

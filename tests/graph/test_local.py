@@ -8,12 +8,18 @@ import pytest
 import yaml
 
 from infra.base import paths
+from infra.host.substrate import PythonEnvironment
 from stacks import composition
 from stacks.settings import parse
 from stacks.surroundings import Surroundings
 
 STACK_FILE = Path(__file__).with_name("local_stack.yaml")
 SEARCH_PATH = "/tools/bin:/usr/bin"
+
+
+def environment(name):
+    """A Python environment of a kind that nothing was installed into."""
+    return PythonEnvironment(folder=Path("/environments") / name, lock_sha256="0" * 64)
 
 
 def program(**blocks):
@@ -23,7 +29,10 @@ def program(**blocks):
         config = yaml.safe_load(STACK_FILE.read_text())["config"]
         config |= {f"mlplatform:{key}": value for key, value in blocks.items()}
         settings = parse({key: json.dumps(value) for key, value in config.items()}, "local")
-        composition.declare(settings, Surroundings(stack="local", folder=Path("/stack"), path=lambda: SEARCH_PATH))
+        surroundings = Surroundings(
+            stack="local", folder=Path("/stack"), path=lambda: SEARCH_PATH, environment=environment
+        )
+        composition.declare(settings, surroundings)
 
     return run
 

@@ -32,7 +32,9 @@ from workloads.lifecycle.workload import Workload
 
 FEATURE_REPOSITORY = "workloads/lifecycle/features/repository"
 FEATURE_SERVER = ["python", "-m", "workloads.lifecycle.features.server"]
-PIPELINE = "workloads/lifecycle/pipelines/kubeflow.py"
+PIPELINES = "workloads/lifecycle/pipelines"
+PUBLISHERS = {"kfp": "kubeflow", "airflow": "airflow", "dagster": "dagster"}
+"""Engine of the pipelines' server -> module of `PIPELINES` that hands it the pipeline."""
 PUBLISH_SECONDS = 600
 """What handing the pipeline to its server may take; the server may be starting still."""
 _SIGNING_CHARACTERS = 64
@@ -258,16 +260,22 @@ class Lifecycle(pulumi.ComponentResource):
         settings, pipelines = self._args.settings, self._args.platform.pipelines
         if pipelines.url is None or settings.serving.model_version is not None:
             return
+        module = PUBLISHERS[pipelines.engine]
+        publish = ["python", "-m", f"workloads.lifecycle.pipelines.{module}", "--publish"]
         environment = self._stage_environment(RELEASE_SETTINGS, server)
         pipelines.provide(self._workload.name, environment, self._writer, [self._need("")], self._child)
         self._args.platform.compute.job(
             f"{self._name}-pipeline",
             JobSpec(
                 image="workload",
-                command=["python", "-m", "workloads.lifecycle.pipelines.kubeflow", "--publish"],
+                command=publish,
                 environment={**environment, **pipelines.client_env},
+                secrets=pipelines.client_secrets,
                 calls=["pipelines"],
-                triggers={"pipeline": _digest(CHECKOUT / PIPELINE)},
+                triggers={"pipeline": _digest(CHECKOUT / PIPELINES / f"{module}.py")},
+                # On this machine the definition is a file, which somebody could edit or delete.
+                check=[] if pipelines.engine == "kfp" else [*publish[:-1], "--check"],
+                repair=[] if pipelines.engine == "kfp" else publish,
                 timeout_seconds=PUBLISH_SECONDS,
             ),
             self._child,
@@ -287,6 +295,7 @@ class Lifecycle(pulumi.ComponentResource):
                 },
                 secrets={
                     **self._writer,
+                    **self._args.platform.pipelines.client_secrets,
                     "RETRAIN_TOKEN": self.retrain_token,
                     "ALERT_TOKEN": self._alert_token,
                     **({} if self._schedule_token is None else {"SCHEDULE_TOKEN": self._schedule_token}),

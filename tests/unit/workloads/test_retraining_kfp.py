@@ -18,7 +18,7 @@ from workloads.lifecycle.pipelines.outcome import StageOutcome
 from workloads.lifecycle.retraining import runner as runners
 from workloads.lifecycle.retraining import worker as workers
 from workloads.lifecycle.retraining.ledger import Ledger
-from workloads.lifecycle.retraining.runner import KfpRunner, LocalRunner, make
+from workloads.lifecycle.retraining.runner import LocalRunner, ServerRunner, make
 from workloads.lifecycle.retraining.worker import Worker
 from workloads.lifecycle.training import reference
 from workloads.lifecycle.training.reference import Champion
@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    monkeypatch.setattr(runners, "_KFP_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(runners, "_SERVER_POLL_SECONDS", 0.01)
     monkeypatch.setattr(kubeflow_server.PipelineServer.__init__, "__defaults__", (0.3,))
     server = StandIn()
     yield server
@@ -66,7 +66,7 @@ def service(stand_in, champion, make_environment, tmp_path):
         ledger = Ledger(f"sqlite:///{tmp_path}/retraining.db")
         alias = SimpleNamespace(promote_candidate=lambda _: None)
         made.append(ledger)
-        return Worker(environment, ledger, KfpRunner(environment, IMAGES), alias, lambda: None), ledger
+        return Worker(environment, ledger, runners.kfp(environment, IMAGES), alias, lambda: None), ledger
 
     yield start
     for ledger in made:
@@ -193,4 +193,4 @@ def test_overdue_run_ends_on_the_server_before_the_next_attempt(stand_in, servic
 
 def test_the_setting_chooses_who_runs_the_pipeline(environment):
     assert isinstance(make(environment), LocalRunner)
-    assert isinstance(make(environment.model_copy(update={"kfp_host": "http://kfp"})), KfpRunner)
+    assert isinstance(make(environment.model_copy(update={"kfp_host": "http://kfp"})), ServerRunner)

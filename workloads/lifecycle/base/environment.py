@@ -127,6 +127,18 @@ class Environment(BaseModel):
     kfp_host: str = ""
     """KFP server that runs the retraining pipeline; empty runs it on this machine."""
 
+    airflow_url: str = ""
+    """Airflow server that runs the retraining pipeline, `http://127.0.0.1:port`; empty where there is none."""
+
+    airflow_login: Annotated[str, Field(repr=False)] = ""
+    """`user:password` that it asks for."""
+
+    pipeline_definitions: str = ""
+    """Folder from which the pipelines' server on this machine reads the definitions of pipelines."""
+
+    stage_environments: str = ""
+    """Folder with the variables of each workload's stages, `<workload>.json`, where such a server starts them."""
+
     ingest_image: str = ""
     """Image `ingest` that the pipeline's stages run in on a KFP server, `repository@sha256:…`."""
 

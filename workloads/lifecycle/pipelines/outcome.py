@@ -20,7 +20,7 @@ KEPT_RUNS = 50
 """Runs whose outcomes are kept; older ones are removed when a run begins."""
 
 PRINTED = "[outcome] "
-"""Begins the line that holds an outcome as JSON where the artifact store could not be written."""
+"""Begins the line that holds an outcome as JSON: where the artifact store could not be written, or for a parent."""
 
 
 class StageError(BaseModel):
@@ -123,7 +123,12 @@ def keep(environment: Environment, run: str, outcome: StageOutcome) -> None:
         write(Store.open(environment), run, outcome)
     except WorkloadError as error:
         print(f"the outcome of stage {outcome.stage} is printed only: {error}", flush=True)
-        print(f"\n{PRINTED}{outcome.model_dump_json()}", flush=True)
+        say(outcome)
+
+
+def say(outcome: StageOutcome) -> None:
+    """Print an outcome as one line, for the process that started this one."""
+    print(f"\n{PRINTED}{outcome.model_dump_json()}", flush=True)
 
 
 def _folder(run: str, stage: str) -> str:

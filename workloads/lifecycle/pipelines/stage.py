@@ -1,6 +1,7 @@
 """One stage as a command, for CronJobs, Airflow, Dagster and KFP: `… NAME --run=ID --<input>=VALUE …`.
 
 The answer, which the stages behind it take, is the last line of the output; the outcome lies in the artifact store.
+With `--print-outcome` it is printed as well, for a parent that does not read the store.
 Attempts of the same stage of the same run replace each other's outcome.
 """
 
@@ -9,10 +10,11 @@ import sys
 from collections.abc import Sequence
 
 from workloads.lifecycle.base import identifiers
-from workloads.lifecycle.base.environment import load
+from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import WorkloadError, run_command
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.pipelines import outcome, stages
+from workloads.lifecycle.pipelines.outcome import StageOutcome
 
 
 def command(arguments: Sequence[str]) -> str:
@@ -31,9 +33,15 @@ def command(arguments: Sequence[str]) -> str:
     except WorkloadError as error:
         print(f"an earlier outcome of stage {stage.name} may remain: {error}", flush=True)
     print(f"stage {stage.name} begins, run {run}", flush=True)
-    done = stages.run(stage, stages.Session(environment), given, run)
+    keep = _keep_and_say if given["print_outcome"] else outcome.keep
+    done = stages.run(stage, stages.Session(environment), given, run, keep)
     print(f"{stage.name}: {done.says}", flush=True)
     return done.answer
+
+
+def _keep_and_say(environment: Environment, run: str, left: StageOutcome) -> None:
+    outcome.say(left)
+    outcome.keep(environment, run, left)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         own = each.add_parser(stage.name)
         own.add_argument("--run", default="", help="id of the run that the stage belongs to (default: a new one)")
         own.add_argument("--workload", default="", help="definition, `module:NAME` (default: $WORKLOAD)")
+        own.add_argument("--print-outcome", action="store_true", help="print the outcome as one line of JSON as well")
         for name in stage.inputs:
             own.add_argument(f"--{name.replace('_', '-')}", default="", required=name not in stages.ARGUMENTS)
     return parser

@@ -213,8 +213,14 @@ def named(name: str) -> Stage:
     return found
 
 
-def run(stage: Stage, session: Session, values: Mapping[str, str], run_id: str) -> Done:
-    """Run a stage with its inputs among `values`, and leave its outcome; raises what the stage raises."""
+def run(
+    stage: Stage,
+    session: Session,
+    values: Mapping[str, str],
+    run_id: str,
+    keep: Callable[[Environment, str, StageOutcome], None] = outcome.keep,
+) -> Done:
+    """Run a stage with its inputs among `values`, and `keep` its outcome; raises what the stage raises."""
     environment = session.environment
     try:
         given = {name: _checked(stage, name, values) for name in stage.inputs}
@@ -224,7 +230,7 @@ def run(stage: Stage, session: Session, values: Mapping[str, str], run_id: str) 
             raise WorkloadError(str(error)) from error
         done: Done = call(session, **given)
     except Exception as error:
-        outcome.keep(environment, run_id, StageOutcome.of_error(stage.name, error))
+        keep(environment, run_id, StageOutcome.of_error(stage.name, error))
         raise
     left = StageOutcome(
         stage=stage.name,
@@ -234,7 +240,7 @@ def run(stage: Stage, session: Session, values: Mapping[str, str], run_id: str) 
         facts=dict(done.facts),
         ended_at=datetime.now(UTC),
     )
-    outcome.keep(environment, run_id, left)
+    keep(environment, run_id, left)
     if stage.name == STAGES[0].name:
         outcome.forget_old(environment)
     return done

@@ -1,5 +1,6 @@
-"""Who runs the pipeline: this machine, in a process of its own, or a KFP server. One interface for both."""
+"""Who runs the pipeline: this machine, in a process of its own, or a server (KFP, Airflow). One interface for all."""
 
+import functools
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 import psutil
 
@@ -20,9 +21,13 @@ from workloads.lifecycle.base.identifiers import retrain_id
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.pipelines import outcome as stage_outcome
 from workloads.lifecycle.pipelines.kubeflow import Images, submit
+from workloads.lifecycle.pipelines.orchestrator import Orchestrator, Seen
 from workloads.lifecycle.pipelines.outcome import StageOutcome, new_run
 from workloads.lifecycle.pipelines.stages import STAGES
 from workloads.lifecycle.retraining.ledger import Retrain
+
+if TYPE_CHECKING:
+    from workloads.lifecycle.pipelines.kubeflow_server import PipelineServer
 
 MARK = "RETRAIN_ID"
 """Variable by which the processes of a retrain are found again under any parent: `<id>.<epoch>`."""
@@ -42,7 +47,7 @@ SECRETS_OF_THE_SERVICE = (
 """Variables that no process which it starts has."""
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.5
-_KFP_POLL_SECONDS = 5.0
+_SERVER_POLL_SECONDS = 2.0
 _GRACE_SECONDS = 10.0
 _SHOWN = 500
 _OUTPUT_SECONDS = 5.0
@@ -187,54 +192,91 @@ class _Output(threading.Thread):
         return log
 
 
-class KfpRunner:
-    """A KFP server; a run goes on while this service is away.
+class ServerRunner:
+    """A server; a run goes on while this service is away.
 
     The handle is the run's name, noted before the run is asked for: a service that was killed in between finds the run
     that it started, and one that was killed before starts it.
     """
 
-    def __init__(self, environment: Environment, images: Images) -> None:
-        self._environment = environment
-        self._host = environment.kfp_host
-        self._images = images
+    def __init__(self, environment: Environment, server: Callable[[Environment], Orchestrator]) -> None:
+        """`server` connects; it may raise WorkloadError while the server is away."""
+        self._environment, self._connected = environment, server
         self._seconds = environment.settings.retraining.run_seconds
 
     def run(
         self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
     ) -> Outcome:
         """Start the run, or find it, and wait for its end; a server that is away meanwhile is waited for."""
-        from workloads.lifecycle.pipelines.kubeflow_server import PipelineServer  # noqa: PLC0415  only where there is one
-
         if handle is None:
             handle = new_run(self._environment.definition.name)
             noted(handle)
-        run_id = submit(self._environment, self._host, self._images, window, run=handle, retrain=_parts(retrain)[0])
-        server = PipelineServer(self._host, self._environment.definition.name)
+        server = self._connected(self._environment)
+        run_id = server.submit(handle, window, _parts(retrain)[0])
         deadline = time.monotonic() + self._seconds
         while not stopped():
             try:
-                run = server.run(run_id)
+                seen = server.look(run_id)
             except WorkloadError as error:  # giving up would start a second run beside this one
                 _log.warning("run %s: %s", handle, error)
             else:
-                if run.state in {"SUCCEEDED", "SKIPPED"}:
+                if seen.state == "succeeded":
                     return Outcome("succeeded", "")
-                if run.state in {"FAILED", "CANCELED"}:
-                    return judge(self._environment, handle, _servers_words(run), {})
+                if seen.state == "failed":
+                    return judge(self._environment, handle, seen.words, {})
             if time.monotonic() > deadline:
                 server.terminate(run_id)
                 return Outcome("failed", f"not done within {self._seconds:.0f} s (retraining.run_seconds)")
-            time.sleep(_KFP_POLL_SECONDS)
+            time.sleep(_SERVER_POLL_SECONDS)
         return Outcome("failed", "the service was stopped")
 
     def clear(self, retrain: str) -> None:
         """Nothing: the run is resumed by its handle."""
 
 
+class KfpOrchestrator:
+    """Realizes `orchestrator.Orchestrator` by a KFP server."""
+
+    def __init__(self, environment: Environment, images: Images) -> None:
+        self._environment, self._images = environment, images
+
+    def submit(self, run: str, window: str, retrain: str) -> str:
+        """Start the run, or find it."""
+        environment = self._environment
+        return submit(environment, environment.kfp_host, self._images, window, run=run, retrain=retrain)
+
+    def look(self, run_id: str) -> Seen:
+        """How a run does."""
+        run = self._server.run(run_id)
+        if run.state in {"SUCCEEDED", "SKIPPED"}:
+            return Seen("succeeded")
+        return Seen("failed", _servers_words(run)) if run.state in {"FAILED", "CANCELED"} else Seen("running")
+
+    def terminate(self, run_id: str) -> None:
+        """End a run with its pods."""
+        self._server.terminate(run_id)
+
+    @functools.cached_property
+    def _server(self) -> "PipelineServer":
+        from workloads.lifecycle.pipelines.kubeflow_server import PipelineServer  # noqa: PLC0415  only where there is one
+
+        return PipelineServer(self._environment.kfp_host, self._environment.definition.name)
+
+
+def kfp(environment: Environment, images: Images) -> ServerRunner:
+    """The runner of a KFP server."""
+    return ServerRunner(environment, lambda environment: KfpOrchestrator(environment, images))
+
+
 def make(environment: Environment) -> Runner:
     """The runner that the environment names."""
-    return KfpRunner(environment, Images.of(environment)) if environment.kfp_host else LocalRunner(environment)
+    if environment.kfp_host:
+        return kfp(environment, Images.of(environment))
+    if environment.airflow_url:
+        from workloads.lifecycle.pipelines.airflow import AirflowOrchestrator  # noqa: PLC0415  only where there is one
+
+        return ServerRunner(environment, AirflowOrchestrator)
+    return LocalRunner(environment)
 
 
 def judge(environment: Environment, run: str, otherwise: str, printed: Mapping[str, StageOutcome]) -> Outcome:

@@ -341,8 +341,20 @@ def _drift_report(workload: Workload, outputs: Mapping[str, str]) -> Finding:
 
 
 def _pipelines(outputs: Mapping[str, str]) -> Finding:
+    if outputs.get("pipelines_engine") == "airflow":
+        return _airflow(outputs)
     health = json_of(f"{outputs['pipelines_url'].rstrip('/')}/apis/v2beta1/healthz")
     return Finding(status="ok", detail=f"healthy{', multi-user' if health.get('multi_user') else ''}")
+
+
+def _airflow(outputs: Mapping[str, str]) -> Finding:
+    url = outputs["pipelines_url"].rstrip("/")
+    parts = {name: part["status"] for name, part in json_of(f"{url}/api/v2/monitor/health").items() if part["status"]}
+    sick = [name for name in ("metadatabase", "scheduler", "dag_processor") if parts.get(name) != "healthy"]
+    if sick:
+        fix = f"see the log of pipelines-{sick[0].replace('_', '-')}; `make up` starts what does not run"
+        return Finding(status="failed", detail=f"Airflow reports as not healthy: {', '.join(sick)}", fix=fix)
+    return Finding(status="ok", detail="Airflow's scheduler and DAG processor are healthy")
 
 
 def prometheus(outputs: Mapping[str, str], what: str) -> dict[str, Any]:
