@@ -22,7 +22,6 @@ NAMES = (
     "supply_chain",
     "docs",
     "airflow",
-    "dagster",
     *(f"images/{target}" for target in IMAGES),
 )
 

@@ -3,5 +3,5 @@
 Each environment has a lock, `requirements/<environment>.txt`, and is installed once a stack file names its kind.
 """
 
-ENVIRONMENTS = {"airflow-on-host": "airflow", "dagster-on-host": "dagster"}
+ENVIRONMENTS = {"airflow-on-host": "airflow"}
 """Kind -> environment."""

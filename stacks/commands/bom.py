@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.base.kind_environments import ENVIRONMENTS
 from infra.base.paths import CHECKOUT
 
 FILE = CHECKOUT / "docs" / "bom.md"
@@ -112,6 +113,9 @@ def sections() -> dict[str, list[Pin]]:
     return {
         "Python packages: the Pulumi program": sorted({*python_packages("infra"), *python_packages("cloud")}),
         "Python packages: the workload": sorted(python_packages("workloads")),
+        "Python packages: servers of a kind": sorted(
+            pin for name in ENVIRONMENTS.values() for pin in python_packages(name)
+        ),
         "Go modules": list(go_modules()),
         "Images, charts and manifests of others": others,
         "Base images": list(matches(_BASE_IMAGE, CHECKOUT / "workloads" / "lifecycle" / "images" / "Containerfile")),

@@ -28,7 +28,7 @@ def test_airflow_runs_its_three_servers_from_its_own_environment(airflow):
     assert found["pipelines-scheduler"][-1] == "--skip-serve-logs"  # else it serves logs on every interface
 
 
-def test_airflow_servers_start_after_the_migration_and_restart_with_the_lock(airflow):
+def test_airflow_starts_after_its_migration_and_anew_with_its_lock(airflow):
     migration = airflow.one("host:index:Job", "pipelines-migration")
     for name in ("pipelines-api-server", "pipelines-scheduler", "pipelines-dag-processor"):
         server = airflow.one("host:index:Process", name)
@@ -36,7 +36,7 @@ def test_airflow_servers_start_after_the_migration_and_restart_with_the_lock(air
         assert server.inputs["triggers"] == {"lock": "0" * 64}
 
 
-def test_airflow_listens_on_loopback_and_asks_for_a_generated_password(airflow):
+def test_airflow_listens_on_loopback_and_asks_for_a_password(airflow):
     server = airflow.one("host:index:Process", "pipelines-api-server")
     found = server.get("environment")
     assert found["AIRFLOW__API__HOST"] == "127.0.0.1"
@@ -71,6 +71,6 @@ def test_only_the_release_waits_for_no_server_of_pipelines(airflow):
     assert not [each for each in airflow.dependencies(release) if each.name.startswith("pipelines-")]
 
 
-def test_a_port_of_airflow_in_the_stack_file_is_the_port_that_is_taken(pulumi_run):
+def test_airflow_takes_the_port_of_the_stack_file(pulumi_run):
     graph = pulumi_run(program(pipelines=AIRFLOW | {"port": 8080}))
     assert graph.outputs["pipelines_url"] == "http://127.0.0.1:8080"

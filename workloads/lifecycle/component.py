@@ -33,7 +33,7 @@ from workloads.lifecycle.workload import Workload
 FEATURE_REPOSITORY = "workloads/lifecycle/features/repository"
 FEATURE_SERVER = ["python", "-m", "workloads.lifecycle.features.server"]
 PIPELINES = "workloads/lifecycle/pipelines"
-PUBLISHERS = {"kfp": "kubeflow", "airflow": "airflow", "dagster": "dagster"}
+PUBLISHERS = {"kfp": "kubeflow", "airflow": "airflow"}
 """Engine of the pipelines' server -> module of `PIPELINES` that hands it the pipeline."""
 PUBLISH_SECONDS = 600
 """What handing the pipeline to its server may take; the server may be starting still."""

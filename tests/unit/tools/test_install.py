@@ -40,7 +40,7 @@ def test_other_stack_gets_the_engine_the_cloud_sdks_and_opa(parts):
     assert parts[1] == ["infra", "cloud", "pulumi", "tools"]
 
 
-def test_an_environment_of_a_kind_is_installed_where_a_stack_names_the_kind(parts, checkout):
+def test_environment_of_a_kind_is_installed_where_a_stack_names_it(parts, checkout):
     (checkout / "Pulumi.local.yaml").write_text("config:\n  mlplatform:pipelines: {kind: airflow-on-host}\n")
     install.main([])
     assert parts[1] == ["system", "infra", "workloads", "pulumi", "tools", "airflow"]
