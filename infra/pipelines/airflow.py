@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pulumi
 
@@ -56,7 +57,7 @@ class AirflowOnHost(pulumi.ComponentResource):
     Source: https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/auth-manager/simple/index.html
     """
 
-    engine = "airflow"
+    engine: Literal["airflow"] = "airflow"
 
     url: pulumi.Output[str] | None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 from pulumi_kubernetes import core, meta, networking, rbac
@@ -61,7 +62,7 @@ class KfpOnKubernetes(pulumi.ComponentResource):
     Source: https://www.kubeflow.org/docs/components/pipelines/operator-guides/installation/
     """
 
-    engine = "kfp"
+    engine: Literal["kfp"] = "kfp"
 
     url: pulumi.Output[str] | None
 

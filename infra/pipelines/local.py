@@ -1,6 +1,7 @@
 """Pipelines without a server: `kfp.local` in the process that starts them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import pulumi
 
@@ -14,7 +15,7 @@ class KfpInProcess(pulumi.ComponentResource):
     Source: https://www.kubeflow.org/docs/components/pipelines/user-guides/core-functions/execute-kfp-pipelines-locally/
     """
 
-    engine = "in-process"
+    engine: Literal["in-process"] = "in-process"
 
     url: pulumi.Output[str] | None
 

@@ -68,13 +68,13 @@ def write(file: Path, content: str) -> bool:
     Raises: WorkloadError when the file cannot be written.
     """
     try:
-        if file.is_file() and file.read_text(encoding="utf-8") == content:
+        if file.is_file() and file.read_bytes() == content.encode():
             return False
         file.parent.mkdir(parents=True, exist_ok=True)
         candidate = file.with_name(f".{file.name}.{os.getpid()}")
-        candidate.write_text(content, encoding="utf-8")
+        candidate.write_bytes(content.encode())
         candidate.replace(file)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise WorkloadError(
             f"the pipeline's file {file} cannot be written: {error}; make its folder writable"
         ) from error
