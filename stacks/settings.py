@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,7 @@ from stacks import neighbours
 from stacks.alert_settings import ALERT_SECRETS, AlertsSettings
 from stacks.aws_settings import AwsStack
 from stacks.cluster_settings import ClusterStack
+from stacks.former_keys import translated
 from stacks.workload_settings import NO_FILE_FOR_PODS, with_blocks
 from workloads.lifecycle.base.settings import STORED, drill_profile
 
@@ -142,6 +144,9 @@ def parse(config: Mapping[str, str], stack: str) -> StackSettings:
     """Validate the configuration of a stack (key -> JSON or plain text); raises StackFileError."""
     ours = {key.removeprefix(f"{PROJECT}:"): text for key, text in config.items() if _is_ours(key)}
     values = {key: text if key == LOGIN_CLIENT_SECRET else _value(text) for key, text in ours.items()}
+    values, notices = translated(values)
+    for notice in notices:
+        sys.stderr.write(f"Pulumi.{stack}.yaml: {notice}\n")
     model = _model(values.get("substrate"), stack)
     try:
         return model.model_validate(values)

@@ -1,6 +1,7 @@
 """`python -m tests.upgrade.record VERSION`: records the state that today's program leaves, for upgrades from it.
 
-Run at each release. The engine is real, the providers are simulated: ids and passwords are made up and nobody's.
+Run at each release, beside whose stack files and names of metrics it stands. The engine is real, the providers are
+simulated: ids and passwords are made up and nobody's.
 """
 
 import gzip
@@ -12,10 +13,18 @@ from pathlib import Path
 import yaml
 
 from infra.base.paths import CHECKOUT
+from workloads.lifecycle.base import metrics
 
 FOLDER = Path(__file__).parent
 STACKS = tuple(stack for stack in ("dev", "prod") if (CHECKOUT / f"Pulumi.{stack}.yaml").exists())
 """`local` is left out: what it keeps are folders, and a preview of it needs this machine's ports."""
+
+
+def metric_names():
+    """Names that dashboards and rules of users read."""
+    begin = (metrics.PREFIX, "evidently_")
+    named = {each for each in vars(metrics).values() if isinstance(each, str) and each.startswith(begin)}
+    return sorted(named - {metrics.PREFIX})
 
 
 def simulated(stack, script):
@@ -27,9 +36,12 @@ def simulated(stack, script):
 
 
 def main(version):
-    """Write one file for each stack."""
+    """Write one file for each stack, beside the stack files and the names of metrics."""
     folder = FOLDER / version
     folder.mkdir(exist_ok=True)
+    for file in sorted(CHECKOUT.glob("Pulumi.*.yaml")):
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "metrics.json").write_text(json.dumps(metric_names(), indent=1) + "\n")
     for stack in STACKS:
         script = "pulumi up --yes --skip-preview >&2; pulumi stack export --show-secrets"
         state = json.loads(simulated(stack, script))
