@@ -107,3 +107,19 @@ def test_a_server_that_is_not_there_is_named_by_its_url(platform):
     found = findings(outputs)
     assert found["tracking"].status == found["online store"].status == "failed"
     assert "http://127.0.0.1:9" in found["tracking"].detail
+
+
+@pytest.mark.parametrize(("scheduler", "status"), [("healthy", "ok"), ("unhealthy", "failed"), (None, "failed")])
+def test_part_of_airflow_that_is_not_healthy_is_named(monkeypatch, scheduler, status):
+    health = {"metadatabase": "healthy", "scheduler": scheduler, "dag_processor": "healthy", "triggerer": None}
+    asked = []
+
+    def answer(url):
+        asked.append(url)
+        return {name: {"status": found} for name, found in health.items()}
+
+    monkeypatch.setattr("workloads.lifecycle.operations.doctor.probes.json_of", answer)
+    outputs = {"pipelines_url": "http://127.0.0.1:8080", "pipelines_engine": "airflow"}
+    finding = findings(outputs)["pipelines"]
+    assert (finding.status, asked) == (status, ["http://127.0.0.1:8080/api/v2/monitor/health"])
+    assert status == "ok" or "scheduler" in finding.detail

@@ -19,7 +19,7 @@ RETRY_SECONDS = 10
 LONGEST_RETRY_SECONDS = 120
 
 
-class StageOperator(BaseOperator):
+class StageOperator(BaseOperator):  # type: ignore[misc]  # Airflow is not there where types are checked
     """One stage in a process of the workloads' environment; its answer is its XCom.
 
     Arguments of the run and of other tasks are arguments of the process, never text of a shell or a template.
