@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comment = commands.add_parser("comment", help="put Markdown files into one comment")
     comment.add_argument("--head", required=True, metavar="OWNER:BRANCH", help="where the pull request comes from")
     comment.add_argument("--commit", required=True, help="its last commit; another one than that gets no comment")
-    comment.add_argument("--fork", default="", metavar="OWNER/NAME", help="whose code wrote the files, if not ours")
+    comment.add_argument("--fork", default="", metavar="OWNER/NAME", help="fork whose code wrote the files")
     comment.add_argument("files", nargs="+", type=Path)
     propose = commands.add_parser("propose", help="ask to merge changed files")
     propose.add_argument("--branch", required=True)
@@ -84,7 +84,7 @@ def _is_ours(comment: Mapping[str, Any]) -> bool:
 
 
 def labelled(text: str, fork: str) -> str:
-    """What a fork's code wrote, quoted line by line below a warning: nothing in it looks like ours."""
+    """Output of a fork's code, quoted line by line below a warning, so that none of it passes for the project's."""
     quoted = "\n".join(f"> {line}" for line in text.translate(_HARMLESS).splitlines())
     return f"**Written by code of the fork `{fork}`, which nobody here vouches for:**\n\n{quoted}\n"
 

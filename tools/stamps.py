@@ -1,4 +1,4 @@
-"""Files that say what an installation was made from; written last, so that one cut short is not taken for a whole."""
+"""Files that record what an installation was made from; written last, so that an interrupted one stays incomplete."""
 
 import contextlib
 import fcntl

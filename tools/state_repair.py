@@ -1,7 +1,7 @@
 """Repairs the file backend after a killed run or a full disk, so that the CLI can read it again.
 
 Two kinds of damage: files that the CLI began to write and never finished, which are removed, and a state that is
-missing, empty or cut short, which is restored from the newest copy that the CLI made of it.
+missing, empty or truncated, which is restored from the newest copy that the CLI made of it.
 Leaves out locks (`tools.locks`) and backends that are not a folder.
 """
 
@@ -51,7 +51,7 @@ def sweep(backend_url: str) -> None:
 
 
 def restore(backend_url: str, stack: str, project: str = PROJECT) -> None:
-    """Restore the state of a stack from its newest copy when it is missing, empty or cut short.
+    """Restore the state of a stack from its newest copy when it is missing, empty or truncated.
 
     A missing state whose newest copy lists no resources belongs to a stack that was removed, and stays missing.
     Raises: ToolError naming the files when there is no copy to restore from.

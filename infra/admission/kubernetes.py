@@ -113,6 +113,6 @@ def values(settings: GatekeeperSettings) -> dict[str, object]:
         # The chart's binding reads its account's name from here, not from where the account has it; without one the
         # API server refuses the binding, and the chart cannot be removed.
         "preUninstall.deleteWebhookConfigurations.name": "gatekeeper-delete-webhook-configs",
-        # The namespace is ours, and has its labels.
+        # The stack makes the namespace with its labels.
         "postInstall.labelNamespace.enabled": False,
     }

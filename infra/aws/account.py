@@ -206,7 +206,7 @@ def encryption_key(
     *,
     region: str | None = None,
 ) -> kms.Key:
-    """A KMS key of our own: rotated yearly, deleted 30 days after the order, used by whom IAM or `statements` let.
+    """A customer-managed KMS key: rotated yearly, deleted 30 days after the order, used as IAM or `statements` permit.
 
     `region`: where, if not in the provider's region.
 

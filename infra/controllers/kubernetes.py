@@ -1,6 +1,6 @@
 """Controllers by their official charts: cert-manager, Envoy Gateway, KServe, and the operator of Spark applications.
 
-A chart's contents are not ours: they are judged at admission, and were not rendered when this was written.
+A chart's contents come from upstream: they are judged at admission, and were not rendered when this was written.
 """
 
 from collections.abc import Mapping, Sequence

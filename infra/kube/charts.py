@@ -164,7 +164,7 @@ def release(
 ) -> Release:
     """Install a chart in the substrate's namespace and wait until what it makes is ready.
 
-    `values`: dotted path -> value. Raises ChartError when the stack's folder has not got the chart, or another one.
+    `values`: dotted path -> value. Raises ChartError when the stack's folder lacks the chart, or has another one.
     """
     supply = substrate.supply
     reference, repository = _source(chart, supply)

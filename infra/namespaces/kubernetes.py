@@ -102,7 +102,7 @@ class GuardedNamespace(pulumi.ComponentResource):
         )
 
     def _defaults(self, name: str, child: pulumi.ResourceOptions) -> core.v1.LimitRange:
-        """For containers of others that say nothing; ours say everything."""
+        """Defaults for containers of upstream charts without resources; the platform's own containers set theirs."""
         memory = {"memory": f"{DEFAULT_MEMORY_MIB}Mi"}
         return core.v1.LimitRange(
             f"{name}-defaults",

@@ -1,6 +1,6 @@
 """Kubeflow Pipelines' pinned upstream manifests under the overlay beside this module.
 
-Their contents are not ours: Pod Security judges them at admission.
+Their contents come from upstream: Pod Security judges them at admission.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ class ManifestsError(SupplyError):
 def apply(name: str, substrate: Kubernetes, opts: pulumi.ResourceOptions) -> pulumi.Resource:
     """Apply the manifests: built from upstream's repository, or as the stack's folder has them, ready built.
 
-    Raises: ManifestsError when the folder has not got them, or there is a mirror without a folder.
+    Raises: ManifestsError when the folder lacks them, or there is a mirror without a folder.
     """
     supply = substrate.supply
     if supply.folder is None:

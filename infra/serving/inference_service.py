@@ -15,7 +15,7 @@ CONTAINER = "kserve-container"
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """One component of an InferenceService, served by containers of our own."""
+    """One component of an InferenceService, served by the platform's own containers."""
 
     pod: core.v1.PodSpecArgs
     """Its container is named `CONTAINER`."""

@@ -108,7 +108,7 @@ def forget_old(environment: Environment) -> None:
 
 
 def printed(line: str) -> StageOutcome | None:
-    """The outcome that a line of output holds; None for any other line, or one that was cut short."""
+    """The outcome that a line of output holds; None for any other line, or a truncated one."""
     if not line.startswith(PRINTED):
         return None
     try:

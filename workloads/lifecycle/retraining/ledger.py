@@ -4,7 +4,7 @@ The unique column `slot` holds `running` or `queued` and is empty for whatever i
 replayed alert the same request. A release by `up` takes the running place as well, so that never two promote.
 
 Several replicas share the ledger. The running row has an owner, who renews its lease. Every write names owner and
-epoch, so that an owner whose row was taken over writes nothing more; `epoch` counts the owners of a row.
+epoch, so that an owner whose row has a new owner writes nothing more; `epoch` counts the owners of a row.
 Leaves out doing anything: `worker` does.
 """
 

@@ -1,7 +1,7 @@
 """Does the queued retrains one by one: window, pipeline, promotion, watch, and back again when the release is worse.
 
 One replica at a time works on a retrain, under a lease; another one resumes it, or fails it, once the lease is over. A
-worker whose lease was taken over stops at once and writes nothing more. While servers are down a retrain is tried again
+worker whose lease has a new owner stops and writes nothing more. While servers are down a retrain is tried again
 within its attempts, and the champion keeps serving throughout.
 """
 

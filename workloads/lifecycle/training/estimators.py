@@ -208,7 +208,7 @@ def _xgboost(problem: Problem, settings: TrainingSettings, chosen: XgboostEstima
 
 
 def _refuse_without_gpu(probe: "XGBClassifier") -> None:
-    """Fit two rows and look where that ran: without a GPU, XGBoost warns and goes on with the CPU."""
+    """Fit two rows and look where that ran: without a GPU, XGBoost warns and uses the CPU."""
     import warnings  # noqa: PLC0415
 
     import numpy as np  # noqa: PLC0415
