@@ -109,6 +109,23 @@ def release() -> list[ReleaseSample]:
     ]
 
 
+@cache
+def challenger() -> list[dict[str, Any]]:
+    """Every sample of the rule on challengers: its input and its verdict, `promote`, `refuse` or `insufficient`.
+
+    Raises: PolicyError for a verdict without a sample.
+    """
+    file = RELEASE / "challenger.yaml"
+    text = file.read_text()
+    found = []
+    for sample in yaml.safe_load(text)["samples"]:
+        changes = {path: value for path, value in sample.items() if path != "verdict"}
+        found.append({"verdict": sample["verdict"], "input": _changed(yaml.safe_load(text)["sound"], changes)})
+    if {sample["verdict"] for sample in found} != {"promote", "refuse", "insufficient"}:
+        raise PolicyError(f"{file} must show each verdict: promote, refuse and insufficient")
+    return found
+
+
 def _changed(facts: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     for path, value in changes.items():
         *parents, last = path.split(".")

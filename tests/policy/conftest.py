@@ -38,6 +38,7 @@ def sample_data(tmp_path_factory):
     for sample in samples.release():
         verdicts = found.setdefault(sample.rule.package, {"allowed": [], "disallowed": []})
         verdicts[sample.verdict].append({"input": sample.facts})
+    found["challenger"] = samples.challenger()
     file = tmp_path_factory.mktemp("samples") / "samples.json"
     file.write_text(json.dumps({"samples": found}))
     return file

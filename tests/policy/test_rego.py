@@ -25,7 +25,8 @@ def covered(sample_data):
 
 def test_the_rules_pass_their_own_tests(sample_data):
     said = run_opa("test", str(sample_data), *sources(*SOURCES))
-    gate = len(re.findall(r"^test_", (FOLDER / "release" / "release_test.rego").read_text(), re.MULTILINE))
+    own = [(FOLDER / "release" / name).read_text() for name in ("release_test.rego", "challenger_test.rego")]
+    gate = sum(len(re.findall(r"^test_", text, re.MULTILINE)) for text in own)
     assert f"PASS: {3 * len(RULES) + 2 * len(RELEASE) + gate}/" in said
 
 
@@ -136,6 +137,43 @@ def test_no_condition_of_a_release_rule_can_be_taken_away_unnoticed(rule, tmp_pa
     survivors, tried = unnoticed(source, others, cases, tmp_path, RELEASE_QUESTION)
     assert survivors == []
     assert tried
+
+
+CHALLENGER_QUESTION = """package mutation
+import data.release.challenger
+
+verdicts[i] := found if {
+    some i, sample in input.samples
+    found := verdict with input as sample.input
+}
+
+verdict := "promote" if challenger.allow
+
+verdict := "insufficient" if challenger.insufficient
+
+verdict := "refuse" if {
+    not challenger.allow
+    not challenger.insufficient
+}
+"""
+
+
+@pytest.mark.tier("rego-mutation")
+def test_no_condition_on_challengers_can_be_taken_away_unnoticed(tmp_path):
+    source, question = (catalogue.RELEASE / "challenger.rego").read_text(), tmp_path / "question.rego"
+    question.write_text(CHALLENGER_QUESTION)
+    asked = json.dumps({"samples": samples.challenger()})
+    file = tmp_path / "challenger.rego"
+
+    def said(text):
+        file.write_text(text)
+        return verdicts(["-d", str(file), "-d", str(question)], asked)
+
+    expected = [sample["verdict"] for sample in samples.challenger()]
+    assert said(source) == expected
+    tried = [(condition, found) for condition, text in mutants(source) if (found := said(text)) is not None]
+    assert [condition for condition, found in tried if found == expected] == []
+    assert len(tried) > 6
 
 
 @pytest.mark.tier("rego-mutation")
