@@ -23,7 +23,7 @@ from infra.compute import (
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec
-from workloads.lifecycle.base.names import CAPTURES
+from workloads.lifecycle.base.names import CAPTURES, CHALLENGERS
 from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, STORED, WorkloadSettings
 from workloads.lifecycle.monitoring import alerts, dashboards
 from workloads.lifecycle.registry.keys import verifying_key
@@ -40,8 +40,8 @@ PUBLISH_SECONDS = 600
 _SIGNING_CHARACTERS = 64
 IN_CLUSTER = "k8s://https://kubernetes.default.svc:443"
 """Spark's master for a driver in a pod."""
-RELEASE_SETTINGS = {"ingestion", "features", "training", "fairness", "deployment"}
-SERVER_SETTINGS = {"serving", "deployment"}
+RELEASE_SETTINGS = {"ingestion", "features", "training", "fairness", "deployment", "release"}
+SERVER_SETTINGS = {"serving", "deployment", "release"}
 NIGHTLY_SETTINGS = {*RELEASE_SETTINGS, "retention"}
 BATCH_SETTINGS = {"batch", "deployment"}
 MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
@@ -167,7 +167,7 @@ class Lifecycle(pulumi.ComponentResource):
                 command=["python", "-m", "workloads.lifecycle.serving.model_server"],
                 environment=self._environment(SERVER_SETTINGS) | self._policy(),
                 secrets=self._reader,
-                needs=[self._need(f"{CAPTURES}/")],
+                needs=[self._need(f"{CAPTURES}/"), self._need(f"{CHALLENGERS}/")],
                 calls=SERVER_CALLS,
                 resources=self._args.settings.server_resources,
             ),

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
@@ -9,9 +10,12 @@ from onnx import TensorProto, helper
 
 from workloads.lifecycle.base.errors import WorkloadError
 from workloads.lifecycle.base.settings import ServingSettings
+from workloads.lifecycle.base.takeover_settings import TakeoverSettings
+from workloads.lifecycle.registry.challenge import CHALLENGE_TAG, Challenge
 from workloads.lifecycle.registry.signature import FACTS_FILE, SIGNATURE_TAG
-from workloads.lifecycle.serving.model_server import Watcher
+from workloads.lifecycle.serving.challenger import Challengers
 from workloads.lifecycle.serving.source import RegistrySource
+from workloads.lifecycle.serving.watcher import Watcher
 from workloads.loan_default.definition import LOAN_DEFAULT
 
 from .keys import FACTS, TRUST, verdict
@@ -28,6 +32,7 @@ class Registry:
         self.files = {}
         self.failing = False
         self.statuses = {}
+        self.until = time.time() + 3600
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,7 +60,8 @@ class Registry:
             if not self.versions:
                 return 404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}'
             aliases = [{"alias": alias, "version": version} for alias, version in self.aliases.items()]
-            return 200, json.dumps({"registered_model": {"aliases": aliases}}).encode()
+            tags = [{"key": CHALLENGE_TAG, "value": self.challenge()}] if "challenger" in self.aliases else []
+            return 200, json.dumps({"registered_model": {"aliases": aliases, "tags": tags}}).encode()
         if parsed.path.endswith("/model-versions/get"):
             found = self.versions.get(query["version"][0])
             if found is None:
@@ -65,6 +71,12 @@ class Registry:
             return 200, json.dumps({"model_version": described}).encode()
         name = parsed.path.partition("/artifacts/")[2]
         return (200, self.files[name]) if name in self.files else (404, b"{}")
+
+    def challenge(self):
+        """What the retraining service announces."""
+        champion, challenger = self.aliases["champion"], self.aliases["challenger"]
+        fields = {"id": "a" * 32, "version": challenger, "champion": champion, "until": self.until}
+        return Challenge(**fields).model_dump_json()
 
     def close(self):
         self.server.shutdown()
@@ -87,12 +99,14 @@ class Served:
     def __init__(self):
         self.loaded = {}
         self.why = ""
+        self.challenge = None
 
     def explain(self, why):
         self.why = why
 
-    def serve(self, loaded):
+    def serve(self, loaded, challenge=None):
         self.loaded = dict(loaded)
+        self.challenge = challenge
 
     @property
     def versions(self):
@@ -102,7 +116,8 @@ class Served:
 def watcher(registry, tmp_path, **settings):
     served = Served()
     source = RegistrySource(registry.url, tmp_path / "cache", LOAN_DEFAULT, TRUST)
-    return served, Patient(served, source, ServingSettings(**settings))
+    challengers = Challengers(LOAN_DEFAULT, TakeoverSettings(mode="canary"), None)
+    return served, Patient(served, source, ServingSettings(**settings), challengers)
 
 
 class Patient(Watcher):

@@ -390,15 +390,6 @@ def test_no_request_fails_while_the_alias_moves(http, model, scorer):
     assert {answer.headers["x-model-version"] for answer in answers} == {"7", "8"}
 
 
-def test_the_challenger_gets_its_share_and_no_more(http, model, scorer):
-    model._settings = SETTINGS.model_copy(update={"challenger_share": 0.3})
-    model.serve({"champion": Loaded("7", scorer), "challenger": Loaded("8", scorer)})
-    versions = [post(http, PREDICT, {"instances": [VECTOR]}).headers["x-model-version"] for _ in range(300)]
-    assert 50 < versions.count("8") < 130
-    model.serve({"champion": Loaded("7", scorer)})
-    assert {post(http, PREDICT, {"instances": [VECTOR]}).headers["x-model-version"] for _ in range(20)} == {"7"}
-
-
 def test_model_server_is_live_until_a_loop_is_stuck(http, server):
     entered, leave = threading.Event(), threading.Event()
 

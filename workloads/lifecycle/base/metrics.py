@@ -32,6 +32,15 @@ PREDICTION_LATENCY = "mlplatform_prediction_latency_seconds"
 SCORE = "mlplatform_score"
 """Histogram of the answers, in the unit of the outcome; label `alias`."""
 
+CHALLENGER_ROWS = "mlplatform_challenger_rows_total"
+"""Counter of a challenger's rows; label `outcome`: `answered` by a canary, `shadowed` (scored and not answered),
+`failed` (the champion answered), `dropped` (the shadow's queue was full)."""
+
+CHALLENGER_OUTCOMES = ("answered", "shadowed", "failed", "dropped")
+
+CHALLENGER_UNTIL = "mlplatform_challenger_until_timestamp_seconds"
+"""Gauge of the UNIX time by which the challenge that the registry announces must be over; 0 without one."""
+
 MODEL_INFO = "mlplatform_model_info"
 """Gauge, 1 for the version each alias serves; labels `alias` and `version`."""
 
@@ -186,6 +195,7 @@ ALERT_RETRAINING_DOWN = "RetrainingDown"
 ALERT_LOOP_FAILING = "LoopFailing"
 ALERT_VERSION_NOT_SERVED = "VersionNotServed"
 ALERT_CHAMPION_MISSING = "ChampionMissing"
+ALERT_CHALLENGER_STUCK = "ChallengerStuck"
 
 ALERTS_THAT_RETRAIN = (ALERT_DATA_DRIFT,)
 """Alerts that are sent to the retraining service; it ignores every other."""

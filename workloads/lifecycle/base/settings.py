@@ -13,6 +13,7 @@ from pydantic import (
 
 from workloads.lifecycle.base.ingestion_settings import IngestionSettings
 from workloads.lifecycle.base.setting_types import Frozen, Seconds, Share
+from workloads.lifecycle.base.takeover_settings import TakeoverSettings
 
 SETTINGS_VARIABLE = "WORKLOAD_SETTINGS"
 
@@ -184,9 +185,6 @@ class ServingSettings(Frozen):
 
     max_waiting_explanations: Annotated[int, Field(ge=1)] = 8
     """Requests that wait for an explanation, above which one more gets 503."""
-
-    challenger_share: Share = 0.0
-    """Share of requests that the alias `challenger` answers, when it is set."""
 
     capture: bool = True
     """Whether scored requests are written to the artifact store."""
@@ -409,6 +407,7 @@ class WorkloadSettings(Frozen):
     deployment: DeploymentSettings = DeploymentSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     retraining: RetrainingSettings = RetrainingSettings()
+    release: TakeoverSettings = TakeoverSettings()
     fairness: FairnessSettings = FairnessSettings()
     alerts: AlertSettings = AlertSettings()
 
@@ -427,6 +426,7 @@ class WorkloadSettings(Frozen):
 DRILL = {
     "serving": {"capture_flush_seconds": 2.0},
     "retraining": {"cooldown_seconds": 30.0, "retry_pause_seconds": 2.0, "watch_seconds": 12.0},
+    "release": {"mode": "direct"},
     "alerts": {"drift_for_seconds": 5, "for_seconds": 5, "group_wait_seconds": 1, "repeat_seconds": 20},
 }
 """The short profile of a fire drill: the same rules and steps, with shorter durations."""

@@ -22,6 +22,8 @@ MEASURE, THRESHOLD = "measure", "threshold"
 """Annotations of an alert on one number: the PromQL of the number and its threshold, for doctor and start page."""
 
 _DAY_SECONDS = 86400
+_CHALLENGER_LATE_SECONDS = 300
+"""How long after its limit a challenge may still be announced: the model server has ended it by then."""
 
 
 def rules(workload: Workload, settings: AlertSettings, fairness: FairnessSettings) -> str:
@@ -55,7 +57,7 @@ class _Rules:
             *(self._drift(), self._not_measured(), *self._job(), self._capture()),
             *(self._errors(), self._absent(), self._latency()),
             *(*self._bias(fairness), self._age(), self._feature_age(), *self._live_quality(), *self._retraining()),
-            *(*self._served(), self._loops()),
+            *(*self._served(), self._challenger(), self._loops()),
         ]
 
     def _drift(self) -> dict[str, Any]:
@@ -156,6 +158,17 @@ class _Rules:
                 f"The registry has no {self._name} champion; the model server answers with the last verified version",
             ),
         ]
+
+    def _challenger(self) -> dict[str, Any]:
+        until = self._of(metrics.CHALLENGER_UNTIL)
+        return self._alert(
+            metrics.ALERT_CHALLENGER_STUCK,
+            f"time() - ({until} > 0) > {_CHALLENGER_LATE_SECONDS}",
+            self._settings.for_seconds,
+            "warning",
+            f"The challenge of the {self._name} champion is over since {{{{ $value | humanizeDuration }}}} and has no "
+            "verdict; the champion answers alone",
+        )
 
     def _loops(self) -> dict[str, Any]:
         in_a_row, broken = self._of(metrics.LOOP_FAILURES_IN_A_ROW), self._of(metrics.LOOP_BROKEN)

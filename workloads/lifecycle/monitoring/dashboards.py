@@ -108,6 +108,23 @@ def _serving(queried: _Queries, settings: AlertSettings) -> list[Row]:
                     description="A version without a valid bundle or signed verdict is not served.",
                 ),
                 Panel(
+                    title="Challenger's rows",
+                    unit="cps",
+                    queries=[
+                        (
+                            queried.rate(metrics.CHALLENGER_ROWS, metrics.LABEL_OUTCOME),
+                            _legend(metrics.LABEL_OUTCOME),
+                        )
+                    ],
+                    description="Answered by a canary, scored by a shadow, failed, or dropped from a shadow's queue.",
+                ),
+                Panel(
+                    title="Time left to the challenge",
+                    unit="s",
+                    queries=[(f"({queried.of(metrics.CHALLENGER_UNTIL)} > 0) - time()", "seconds")],
+                    description="Empty without a challenge; below 0 the challenger answers nothing any more.",
+                ),
+                Panel(
                     title="Age of the champion",
                     unit="d",
                     queries=[(f"(time() - {queried.of(metrics.MODEL_LOADED_TIMESTAMP)}) / 86400", _legend(version))],

@@ -150,8 +150,8 @@ def strike(environment: Environment, prefix: str) -> None:
     store.write_json(STRUCK, {"prefixes": sorted({*found["prefixes"], prefix})})
 
 
-def captured(environment: Environment, window: timedelta) -> "pd.DataFrame":
-    """Captured rows of the last `window` that were not struck."""
+def captured(environment: Environment, window: timedelta, folder: str = CAPTURES) -> "pd.DataFrame":
+    """Captured rows of the last `window` that were not struck; `folder`: of answers, or of what a shadow scored."""
     import pandas as pd  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
     import pyarrow.dataset as ds  # noqa: PLC0415
@@ -162,9 +162,9 @@ def captured(environment: Environment, window: timedelta) -> "pd.DataFrame":
         ds.dataset(path, filesystem=files, format="parquet", partitioning="hive").to_table(
             filter=pc.field("captured_at") >= pc.scalar(pd.Timestamp(since))
         )
-        for day in store.names(CAPTURES)
+        for day in store.names(folder)
         if day.removeprefix("dt=") >= f"{since:%Y-%m-%d}"
-        for path, files in [store.dataset(f"{CAPTURES}/{day}")]
+        for path, files in [store.dataset(f"{folder}/{day}")]
     ]
     if not found:
         return pd.DataFrame(columns=list(captured_columns(environment.definition)))

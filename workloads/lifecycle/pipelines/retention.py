@@ -13,7 +13,7 @@ import httpx
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
-from workloads.lifecycle.base.names import CAPTURES
+from workloads.lifecycle.base.names import CAPTURES, SHADOWED, TALLIES
 from workloads.lifecycle.base.servers import trust
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.windows import WINDOWS
@@ -33,10 +33,17 @@ def expire(environment: Environment, now: datetime | None = None) -> dict[str, i
     moment = now or datetime.now(UTC)
     oldest = (moment - timedelta(days=settings.requests_days)).date()
     removed: Counter[str] = Counter()
-    for prefix, what in ((CAPTURES, "days of captured requests"), (OUTCOMES, "days of outcomes")):
+    for prefix, what in (
+        (CAPTURES, "days of captured requests"),
+        (SHADOWED, "days of requests that a shadow scored"),
+        (OUTCOMES, "days of outcomes"),
+    ):
         for name in list(_before(store, prefix, oldest)):
             store.remove_tree(f"{prefix}/{name}")
             removed[what] += 1
+    for path in _older(store, TALLIES, moment - timedelta(days=settings.requests_days)):
+        store.remove(path)
+        removed["tallies of challenges"] += 1
     old = moment - timedelta(days=settings.training_rows_days)
     for path in _older(store, WINDOWS, old):
         store.remove(path)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from workloads.lifecycle.base.names import CAPTURES
+from workloads.lifecycle.base.names import CAPTURES, SHADOWED
 from workloads.lifecycle.features.windows import WINDOWS
 from workloads.lifecycle.ingestion import tombstones
 from workloads.lifecycle.ingestion.tombstones import Tombstones
@@ -51,6 +51,7 @@ def places(workload: Workload) -> tuple[Place, ...]:
         Place("features", "offline features", keys),
         Place("batch", "batch scores", keys),
         Place(CAPTURES, "captured requests", keys, is_request=True),
+        Place(SHADOWED, "requests that a shadow scored", keys, is_request=True),
         Place(OUTCOMES, "outcomes", told, is_request=True),
         Place(WINDOWS, "rows of labelled windows", keys),
         Place(reference.PREFIX, "training rows kept as a reference", keys),

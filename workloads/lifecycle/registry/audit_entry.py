@@ -24,6 +24,7 @@ class Action(StrEnum):
     DOWN = "down"
     EXEMPTION = "exemption"
     RELEASE = "release"
+    CHALLENGE = "challenge"
     PROMOTION = "promotion"
     ROLLBACK = "rollback"
     RETRAIN = "retrain"

@@ -1,7 +1,7 @@
 """The release policy's decision: what OPA is asked about a run, and what it answers.
 
-The gate asks about what it has measured, and the signer once more about what the gate recorded. Decides nothing:
-`policies/release/release.rego` does, in OPA.
+The gate asks about what it has measured, the signer once more about what the gate recorded, and the retraining service
+about what a challenger did beside the champion. Decides nothing: `policies/release` does, in OPA.
 """
 
 from typing import Annotated, Any
@@ -13,6 +13,9 @@ from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
 
 POLICY_PATH = "/v1/data/release"
+CHALLENGER = "challenger"
+"""Part of the policy that decides about challengers."""
+
 _OPA_SECONDS = 10.0
 
 
@@ -56,8 +59,8 @@ def question(environment: Environment, facts: dict[str, Any]) -> dict[str, Any]:
     return {**facts, "contract": contract, "limits": limits}
 
 
-def ask(environment: Environment, asked: dict[str, Any]) -> Decision:
-    """Ask the release policy; raises WorkloadError when OPA cannot be asked or has no such policy."""
+def ask(environment: Environment, asked: dict[str, Any], part: str = "") -> Decision:
+    """Ask the release policy, or a part of it; raises WorkloadError when OPA cannot be asked or has no such policy."""
     url = environment.need("opa_url").rstrip("/") + POLICY_PATH
     shown = {"Authorization": f"Bearer {environment.opa_token}"} if environment.opa_token else {}
     try:
@@ -67,7 +70,9 @@ def ask(environment: Environment, asked: dict[str, Any]) -> Decision:
     except (httpx.HTTPError, ValueError, AttributeError) as error:
         raise WorkloadError(f"OPA at {url} did not decide: {error}; the champion stays") from error
     try:
+        if part:
+            result = {**result[part], "policy_sha256": result.get("policy_sha256", "")}
         decision = Decision.model_validate(result)
-    except ValidationError as error:
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
         raise WorkloadError(f"OPA at {url} has no release policy; load policies/release") from error
     return decision.model_copy(update={"reasons": tuple(sorted(decision.reasons))})

@@ -22,6 +22,7 @@ from workloads.lifecycle.base.servers import wait_for_mlflow
 from workloads.lifecycle.registry import evidence
 from workloads.lifecycle.registry.audit import Journal
 from workloads.lifecycle.registry.audit_entry import Action
+from workloads.lifecycle.registry.challenge import CHALLENGE_TAG, Challenge
 from workloads.lifecycle.registry.signature import FACTS_FILE, SIGNATURE_TAG, Approval, SignatureError, Trust
 from workloads.lifecycle.registry.signing import Recorded, ask_signer, sign
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
@@ -198,18 +199,36 @@ def _end_challenge(environment: Environment, client: "MlflowClient", version: st
         client.delete_registered_model_alias(environment.definition.model_name, CHALLENGER)
 
 
-def challenge(environment: Environment, run_id: str) -> str:
-    """Make a run's model the challenger, which answers its share of the requests; returns its version.
+def challenge(environment: Environment, announced: Challenge, fence: Callable[[], object]) -> None:
+    """Announce a challenge and let the alias `challenger` name its version; doing it again renews its time limit.
 
-    Raises what `register` raises: a challenger has passed the gate too.
+    Calls `fence`, which may raise, right before the registry changes. Raises what `move` raises: a challenger has
+    passed the gate too, and has a signed verdict.
     """
     wait_for_mlflow(environment)
-    client = mlflow_client(environment)
-    version = _version(environment, client, _candidate(client, environment, run_id))
-    _describe(environment, client, run_id, version)
-    signed(environment, client, version)
-    client.set_registered_model_alias(environment.definition.model_name, CHALLENGER, version)
-    return version
+    client, name = mlflow_client(environment), environment.definition.model_name
+    before = alias_version(environment, client, CHALLENGER)
+    if before != announced.version:
+        _describe(environment, client, str(client.get_model_version(name, announced.version).run_id), announced.version)
+        signed(environment, client, announced.version)
+        prove(environment, client, announced.version)
+    fence()
+    client.set_registered_model_tag(name, CHALLENGE_TAG, announced.model_dump_json())
+    if before != announced.version:
+        fence()
+        client.set_registered_model_alias(name, CHALLENGER, announced.version)
+
+
+def end_challenge(environment: Environment, version: str | None = None) -> str | None:
+    """Take the alias `challenger` away, of one version or of any; returns the version that lost it, if one did."""
+    wait_for_mlflow(environment)
+    client, name = mlflow_client(environment), environment.definition.model_name
+    found = alias_version(environment, client, CHALLENGER)
+    if found is None or (version is not None and found != version):
+        return None
+    client.delete_registered_model_alias(name, CHALLENGER)
+    client.delete_registered_model_tag(name, CHALLENGE_TAG)
+    return found
 
 
 def rollback(environment: Environment) -> Registered:
@@ -417,13 +436,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workloads.lifecycle.registry.versions", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--register", metavar="RUN_ID", help="register the run's model and make it the champion")
-    action.add_argument("--challenge", metavar="RUN_ID", help="make the run's model the challenger")
     action.add_argument("--rollback", action="store_true", help="make the previous version the champion again")
     arguments = parser.parse_args()
     environment = load()
-    if arguments.challenge:
-        print(f"challenger is version {challenge(environment, arguments.challenge)}")
-        return
     done = rollback(environment) if arguments.rollback else register(environment, arguments.register)
     print(done.model_dump_json(indent=1))
 

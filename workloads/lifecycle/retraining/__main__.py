@@ -18,7 +18,8 @@ from workloads.lifecycle.base.settings import WorkloadSettings
 from workloads.lifecycle.retraining import runner
 from workloads.lifecycle.retraining.audited import DELIVERY_SECONDS
 from workloads.lifecycle.retraining.bearer import tokens
-from workloads.lifecycle.retraining.champion import ChampionAlias
+from workloads.lifecycle.retraining.challenges import Challenges
+from workloads.lifecycle.retraining.champion import ChampionAlias, MlflowRegistry
 from workloads.lifecycle.retraining.checks import Checks
 from workloads.lifecycle.retraining.ledger import Ledger
 from workloads.lifecycle.retraining.service import Parts, Service
@@ -49,7 +50,8 @@ def build(environment: Environment) -> tuple[Service, Worker]:
     alias = ChampionAlias(environment, ledger)
     checks = Checks(ledger, os.environ)
     champion = ChampionWatch(environment)
-    worker = Worker(environment, ledger, runner.make(environment), alias, checks.run)
+    challenges = Challenges(environment, ledger, MlflowRegistry(environment))
+    worker = Worker(environment, ledger, runner.make(environment), alias, checks.run, challenges=challenges)
     loops = Loops()
     loops.add(worker.loop)
     loops.add(champion.loop).start()
@@ -65,6 +67,7 @@ def build(environment: Environment) -> tuple[Service, Worker]:
         tokens=tokens(environment),
         sign=signer.sign,
         stop=worker.stop,
+        challenges=challenges,
         loops=loops,
     )
     service = Service(parts)

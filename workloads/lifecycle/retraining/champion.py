@@ -17,6 +17,7 @@ from typing import Protocol
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import AliasMovedError, DataError, WorkloadError
+from workloads.lifecycle.registry.challenge import Challenge
 from workloads.lifecycle.retraining.database import LeaseLostError
 from workloads.lifecycle.retraining.ledger import Ledger, Retrain
 from workloads.lifecycle.retraining.moves import Kind, Move, Moves
@@ -49,6 +50,18 @@ class Registry(Protocol):
 
     def serviceable(self, version: str) -> bool:
         """Whether a version may be served."""
+        ...
+
+    def challenger(self) -> str | None:
+        """Version that `challenger` names."""
+        ...
+
+    def challenge(self, announced: Challenge, fence: Callable[[], object]) -> None:
+        """Announce a challenge; raises GateError when its version may not be served. Calls `fence` before changes."""
+        ...
+
+    def end_challenge(self, version: str | None = None) -> str | None:
+        """Take `challenger` away, of one version or of any; returns the version that lost it, if one did."""
         ...
 
     def move(self, version_from: str, version_to: str, kind: Kind, fence: Callable[[], object]) -> None:
@@ -92,6 +105,27 @@ class MlflowRegistry:
             from workloads.lifecycle.registry.versions import mlflow_client, unusable  # noqa: PLC0415
 
             return unusable(mlflow_client(self._environment), self._environment, version) is None
+
+    def challenger(self) -> str | None:
+        """Version that `challenger` names."""
+        with registry_outages_named():
+            from workloads.lifecycle.registry.versions import CHALLENGER, alias_version, mlflow_client  # noqa: PLC0415
+
+            return alias_version(self._environment, mlflow_client(self._environment), CHALLENGER)
+
+    def challenge(self, announced: Challenge, fence: Callable[[], object]) -> None:
+        """Announce a challenge."""
+        with registry_outages_named():
+            from workloads.lifecycle.registry.versions import challenge  # noqa: PLC0415
+
+            challenge(self._environment, announced, fence)
+
+    def end_challenge(self, version: str | None = None) -> str | None:
+        """Take `challenger` away."""
+        with registry_outages_named():
+            from workloads.lifecycle.registry.versions import end_challenge  # noqa: PLC0415
+
+            return end_challenge(self._environment, version)
 
     def move(self, version_from: str, version_to: str, kind: Kind, fence: Callable[[], object]) -> None:
         """Move `champion`, and leave evidence."""
@@ -152,15 +186,22 @@ class ChampionAlias:
         version = self._registry.candidate(retrain.id)
         return None if version is None else self.promote(retrain, version)
 
-    def promote(self, holder: Retrain, version: str) -> str:
+    def promote(self, holder: Retrain, version: str, expected: str | None = None) -> str:
         """Make a version the champion, once for each holder of the running place; returns what was promoted.
+
+        `expected`: the champion that it was compared with.
 
         Raises LeaseLostError when the running place has another owner, AliasMovedError when somebody else moved the
         alias in between, WorkloadError in an outage: the next call continues.
         """
-        move = self._carried_out(
-            "promotion", f"promotion:{holder.id}", holder, lambda: (self._registry.champion() or "", version)
-        )
+
+        def decide() -> tuple[str, str]:
+            champion = self._registry.champion() or ""
+            if expected is not None and champion != expected:
+                raise AliasMovedError(f"`champion` names version {champion}, and no longer {expected}")
+            return champion, version
+
+        move = self._carried_out("promotion", f"promotion:{holder.id}", holder, decide)
         if move.outcome == "abandoned":
             raise AliasMovedError(
                 f"somebody moved the champion away from version {move.version_from} while version {move.version_to} "

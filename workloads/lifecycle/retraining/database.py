@@ -55,6 +55,10 @@ RETRAINS = sa.Table(
     sa.Column("owner", sa.String(128)),
     sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Column("owned_until", sa.Float),
+    sa.Column("challenger", sa.String(32)),
+    sa.Column("challenged", sa.String(32)),
+    sa.Column("challenged_at", sa.Double),
+    sa.Column("verdict", sa.String(16), nullable=False, server_default=""),
 )
 """`lease_until` is only what a replica of schema 0003 reads; leases of this version are `owner` and `owned_until`."""
 

@@ -28,6 +28,7 @@ from workloads.lifecycle.retraining.lease import Lease
 Status = Literal[
     "queued",
     "running",
+    "challenging",
     "watching",
     "promoted",
     "refused",
@@ -37,6 +38,9 @@ Status = Literal[
     "superseded",
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
+Decided = Literal["promote", "refuse", "insufficient", "ended"]
+"""How a challenge ends: by the release policy's verdicts, or `ended`, by a person or because the champion moved."""
+
 Submitted = Literal["accepted", "duplicate", "cooldown", "queue_full"]
 LEGACY_SECONDS = 3 * 3600.0
 """How long a row of a replica of schema 0003, which has no lease, may stay unchanged before its worker is dead."""
@@ -94,6 +98,14 @@ class Retrain:
     """Number of owners so far; a fencing token."""
     owned_until: float | None
     """When the owner's lease ends, by the database's clock."""
+    challenger: str | None
+    """Version that answers or is scored beside the champion before it may be promoted; None without a challenge."""
+    challenged: str | None
+    """Champion that it is compared with."""
+    challenged_at: float | None
+    """When the challenge began, by the database's clock."""
+    verdict: str
+    """How the challenge ended, one of `Decided`; empty while it runs."""
 
 
 class Ledger:
@@ -227,6 +239,48 @@ class Ledger:
                 raise _lost(retrain)
             return _by_id(connection, retrain.id)
 
+    def challenge(self, retrain: Retrain, version: str, champion: str) -> Retrain:
+        """Begin the challenge of a retrain's candidate; raises LeaseLostError when another owner has the retrain."""
+        values = {"challenger": version, "challenged": champion, "challenged_at": clock(), "verdict": ""}
+        return self.note(retrain, status="challenging", **values)
+
+    def challenged_seconds(self, retrain: Retrain) -> float:
+        """Seconds since the challenge began, by the database's clock."""
+        with outages_named(), self.engine.connect() as connection:
+            query = sa.select(clock() - RETRAINS.c.challenged_at).where(RETRAINS.c.id == retrain.id)
+            return float(connection.execute(query).scalar_one())
+
+    def decide(self, retrain: Retrain, verdict: Decided, detail: str, *, by_owner: bool = True) -> bool:
+        """Record how a challenge ends, once and for all; returns whether this was the verdict.
+
+        Anybody may end a challenge. `by_owner`: only as long as the retrain is still this owner's.
+        """
+        open_one = (RETRAINS.c.slot == "running", RETRAINS.c.status == "challenging", RETRAINS.c.verdict == "")
+        same = (RETRAINS.c.owner == retrain.owner, RETRAINS.c.epoch == retrain.epoch) if by_owner else ()
+        query = sa.update(RETRAINS).where(RETRAINS.c.id == retrain.id, *open_one, *same)
+        with outages_named(), self.engine.begin() as connection:
+            return connection.execute(query.values(verdict=verdict, detail=detail)).rowcount == 1
+
+    def hand_over(self, release: Retrain, version: str, champion: str) -> None:
+        """Turn a release's running place into a challenge of its version, which the retraining service takes up.
+
+        Raises LeaseLostError when the release has lost the place.
+        """
+        values = {
+            "kind": "retrain",
+            "status": "challenging",
+            "attempts": 1,
+            "version_before": champion,
+            "challenger": version,
+            "challenged": champion,
+            "challenged_at": clock(),
+            "owned_until": 0.0,
+            "lease_until": _SHIELD,
+            "epoch": release.epoch + 1,
+        }
+        if not self._write(release, values):
+            raise _lost(release)
+
     def end(self, retrain: Retrain, status: Status, detail: str) -> Retrain:
         """Finish one retrain and free its place; raises LeaseLostError when another owner has it."""
         return self.note(retrain, status=status, detail=detail, slot=None, ended_at=time.time(), lease_until=None)
@@ -245,7 +299,7 @@ class Ledger:
                 yield mine
         finally:
             with outages_named(), self.engine.begin() as connection:
-                held = (RETRAINS.c.id == mine.id, RETRAINS.c.owner == mine.owner)
+                held = (RETRAINS.c.id == mine.id, RETRAINS.c.owner == mine.owner, RETRAINS.c.epoch == mine.epoch)
                 connection.execute(sa.delete(RETRAINS).where(*held))
 
     def _ownership(self) -> dict[str, Any]:

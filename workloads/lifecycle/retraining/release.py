@@ -19,12 +19,13 @@ from workloads.lifecycle.registry.versions import register_signed
 def alone(environment: Environment) -> Iterator[Promote | None]:
     """Keep retrains away while a release runs, by their ledger; gives the promotion that the ledger records.
 
+    Where versions are challengers first, the version is handed to the retraining service, and the champion stays.
     None without `RETRAIN_DATABASE`: there is no ledger.
     """
     if not environment.retrain_database:
         yield None
         return
-    from workloads.lifecycle.retraining.champion import ChampionAlias  # noqa: PLC0415  a second of imports
+    from workloads.lifecycle.retraining.champion import ChampionAlias, MlflowRegistry  # noqa: PLC0415  a second of imports
     from workloads.lifecycle.retraining.database import LeaseLostError  # noqa: PLC0415
     from workloads.lifecycle.retraining.ledger import Ledger  # noqa: PLC0415
 
@@ -36,7 +37,16 @@ def alone(environment: Environment) -> Iterator[Promote | None]:
 
         def promote(run_id: str) -> str:
             version = register_signed(environment, run_id)
+            takeover, champion = environment.settings.release, MlflowRegistry(environment).champion()
             try:
+                if takeover.mode != "direct" and champion not in {None, version}:
+                    ledger.hand_over(place, version, str(champion))
+                    print(
+                        f"version {version} is the challenger of version {champion}, which serves on; the retraining "
+                        f"service decides within {takeover.seconds:.0f} s ({takeover.mode})",
+                        flush=True,
+                    )
+                    return str(champion)
                 return ChampionAlias(environment, ledger).promote(place, version)
             except LeaseLostError as error:
                 raise WorkloadError(

@@ -43,6 +43,7 @@ from workloads.lifecycle.training.bundle import BundleError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from workloads.lifecycle.retraining.challenges import Challenges
     from workloads.lifecycle.retraining.champion import ChampionAlias
     from workloads.lifecycle.retraining.checks import Checks
     from workloads.lifecycle.retraining.worker import ChampionWatch
@@ -139,6 +140,9 @@ class Parts:
     """Judges and signs a run's version; returns the version."""
     stop: Callable[[], None]
     """Called when the server shuts down."""
+
+    challenges: "Challenges | None" = None
+    """Of candidates; None where each is promoted directly."""
 
     loops: Loops = field(default_factory=Loops)
     """The loops without which the service does nothing: it is live while none of them is broken."""
@@ -359,12 +363,23 @@ class Service:
         return None if self._settings.enabled else "alert_only"
 
     async def rollback(self, _request: Request, _body: bytes) -> Response:
-        """Back to `previous`, now; simultaneous requests, at whichever replicas, are one rollback."""
+        """Back to `previous`, now; simultaneous requests, at whichever replicas, are one rollback.
+
+        A challenge that runs ends instead, and the champion stays: what changed last is undone first.
+        """
         try:
-            done = await run_in_threadpool(self._parts.alias.go_back)
+            return JSONResponse(await run_in_threadpool(self._roll_back))
         except WorkloadError as error:
             raise Refusal(HTTPStatus.CONFLICT, str(error)) from error
-        return JSONResponse(asdict(done) if done else {})
+
+    def _roll_back(self) -> dict[str, Any]:
+        challenges = self._parts.challenges
+        ended = None if challenges is None else challenges.stop("rolled back by hand")
+        if ended is not None:
+            text = "its challenge has ended, the champion stays; roll back again to leave the champion"
+            return {"challenger": ended, "detail": text}
+        done = self._parts.alias.go_back()
+        return asdict(done) if done else {}
 
     async def sign(self, _request: Request, body: bytes) -> Response:
         """Judge a run's version, and sign it; moves no alias."""

@@ -20,6 +20,7 @@ from workloads.lifecycle.base.loops import Loop
 from workloads.lifecycle.base.servers import wait_for_store
 from workloads.lifecycle.features.windows import window_of
 from workloads.lifecycle.monitoring import outcomes
+from workloads.lifecycle.retraining.challenges import Challenges
 from workloads.lifecycle.retraining.champion import ChampionAlias, preload
 from workloads.lifecycle.retraining.database import LeaseLostError
 from workloads.lifecycle.retraining.ledger import Ledger, Retrain, Status
@@ -41,6 +42,9 @@ _ASK_SECONDS = 60.0
 
 _FINAL: Mapping[Ended, Status] = {"refused": "refused", "insufficient": "insufficient"}
 """Ends of a run after which another attempt would end alike, with the status of their retrain."""
+
+_ENDED: Mapping[str, Status] = {"refuse": "refused", "insufficient": "insufficient", "ended": "superseded"}
+"""Verdicts that end a challenge without a promotion, with the status of their retrain."""
 
 _GOING_BACK = "going back: "
 """Beginning of the detail of a retrain whose release was found worse."""
@@ -75,13 +79,17 @@ class Worker:
         runner: Runner,
         alias: ChampionAlias,
         checked: Callable[[], None],
+        *,
+        challenges: Challenges | None = None,
     ) -> None:
+        """`challenges`: None promotes every candidate directly."""
         self._environment = environment
         self._settings = environment.settings.retraining
         self._ledger = ledger
         self._runner = runner
         self._alias = alias
         self._checked = checked
+        self._challenges = challenges
         self._stopping = threading.Event()
         self._lease: Lease | None = None
         self.loop = Loop("worker", self.step, pause_seconds=_IDLE_SECONDS, stuck_seconds=None)
@@ -105,6 +113,8 @@ class Worker:
         retrain = self._ledger.left() or self._ledger.take(self._settings.cooldown_seconds)
         if retrain is not None:
             self.do(retrain)
+        elif self._challenges is not None:
+            self._challenges.sweep()
 
     def do(self, retrain: Retrain) -> None:
         """Everything from the window to the end of the watch; the ledger holds how it went."""
@@ -123,6 +133,8 @@ class Worker:
             self._runner.clear(mark(retrain))
             if retrain.version_after is not None:
                 self._watch(retrain)
+            elif retrain.challenger is not None and self._challenges is not None:
+                self._challenge(retrain, self._challenges)
             else:
                 self._retrain(retrain)
         except AliasMovedError as error:
@@ -152,6 +164,9 @@ class Worker:
                 return
         outcome = Outcome("failed", "the service died during the last attempt")
         while not self._halted():
+            if (begun := self._challenger(retrain)) is not None and self._challenges is not None:
+                self._challenge(begun, self._challenges)
+                return
             promoted, outcome = self._promotion(retrain, outcome)
             if promoted is not None:
                 self._watch(self._ledger.note(retrain, version_after=promoted, status="watching"))
@@ -164,6 +179,27 @@ class Worker:
             if not self._stopping.is_set():
                 outcome = self._attempt(retrain)
                 retrain = self._ledger.read(retrain)
+
+    def _challenger(self, retrain: Retrain) -> Retrain | None:
+        """The retrain once its candidate is a challenger; None where it has none yet, or is promoted directly.
+
+        Raises WorkloadError when the registry stays away: nothing is promoted that should have been compared first.
+        """
+        if self._challenges is None or retrain.attempts == 0:
+            return None
+        return self._patiently(partial(self._challenges.begin, retrain))
+
+    def _challenge(self, retrain: Retrain, challenges: Challenges) -> None:
+        """Compare the challenger with the champion, and carry the verdict out."""
+        decided = challenges.run(retrain, self._halted)
+        if decided is None:
+            return
+        if decided.verdict == "promote":
+            version, expected = str(decided.challenger), decided.challenged
+            promoted = self._patiently(lambda: self._alias.promote(decided, version, expected))
+            self._watch(self._ledger.note(decided, version_after=promoted, status="watching"))
+            return
+        self._end(decided, _ENDED[decided.verdict], decided.detail)
 
     def _promotion(self, retrain: Retrain, outcome: Outcome) -> tuple[str | None, Outcome]:
         """Version that an attempt promoted, also when a later stage failed or the service died; pauses after none.
@@ -286,6 +322,8 @@ class Worker:
         raise AssertionError("attempts are at least one")
 
     def _end(self, retrain: Retrain, status: Status, detail: str) -> None:
+        if self._challenges is not None:
+            self._challenges.end(self._ledger.read(retrain))
         ended = self._ledger.end(retrain, status, detail)
         _log.info("retrain %s %s: %s", ended.id, ended.status, ended.detail)
 

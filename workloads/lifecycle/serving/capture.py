@@ -66,6 +66,9 @@ class Scored(NamedTuple):
     scores: "npt.NDArray[np.float32]"
     """Answers."""
 
+    places: tuple[int, ...] = ()
+    """Places of the rows in the request, where another version answered the rest of it; empty for a whole request."""
+
 
 class _Block:
     """Rows of one hour by column, as arrow takes them without a step per row."""
@@ -86,14 +89,15 @@ class _Block:
 
     def extend(self, requests: "Iterable[Scored]") -> None:
         """Append the rows of requests."""
-        ids, moments, aliases, versions, keys, vectors, scores = zip(*requests, strict=True)
+        ids, moments, aliases, versions, keys, vectors, scores, places = zip(*requests, strict=True)
         counts = [len(answered) for answered in scores]
 
         def each(values: "Iterable[_Value]") -> "Iterable[_Value]":
             return itertools.chain.from_iterable(map(itertools.repeat, values, counts))
 
         self.ids.extend(each(ids))
-        self.rows.extend(itertools.chain.from_iterable(map(range, counts)))
+        for some, count in zip(places, counts, strict=True):
+            self.rows += some or range(count)
         self.moments.extend(each(moments))
         self.aliases.extend(each(aliases))
         self.versions.extend(each(versions))
@@ -136,10 +140,16 @@ class Capture:
     """A bounded queue and the thread that empties it into the store."""
 
     def __init__(
-        self, store: Store, workload: Workload, settings: ServingSettings, counted: "Callable[[str, int], None]"
+        self,
+        store: Store,
+        workload: Workload,
+        settings: ServingSettings,
+        counted: "Callable[[str, int], None]",
+        folder: str = CAPTURES,
     ) -> None:
-        """`counted` is told the outcome, `stored` or `dropped`, and the rows."""
+        """`counted` is told the outcome, `stored` or `dropped`, and the rows; `folder` is where the files go."""
         self._store = store
+        self._folder = folder
         self._workload = workload
         self._limit = settings.capture_queue_rows
         self._counted = counted
@@ -150,7 +160,7 @@ class Capture:
         self._files = 0
         self._name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
         self.loop = Loop(
-            "capture",
+            "capture" if folder == CAPTURES else "shadow-capture",
             self.flush,
             pause_seconds=settings.capture_flush_seconds,
             stuck_seconds=_STUCK_SECONDS,
@@ -208,5 +218,5 @@ class Capture:
         buffer = io.BytesIO()
         pq.write_table(block.table(self._workload), buffer, compression="zstd", use_dictionary=["alias", "version"])
         self._files += 1
-        folder = f"{CAPTURES}/dt={moment:%Y-%m-%d}/hour={moment:%H}"
+        folder = f"{self._folder}/dt={moment:%Y-%m-%d}/hour={moment:%H}"
         self._store.write(f"{folder}/{self._name}-{self._files:06d}.parquet", buffer.getvalue())

@@ -7,13 +7,13 @@ the aliases without losing a request. Leaves out how requests come and answers g
 import argparse
 import itertools
 import logging
-import random
 import re
 import time
 import uuid
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.model import InferenceVerb
 from prometheus_client import Counter, Gauge, Histogram
@@ -24,22 +24,28 @@ from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import RequestError, run_command
 from workloads.lifecycle.base.exposition import COUNTED, show
 from workloads.lifecycle.base.loops import Loop, Loops
-from workloads.lifecycle.base.names import SMOKE
+from workloads.lifecycle.base.names import SHADOWED, SMOKE
 from workloads.lifecycle.base.settings import LATENCY_BUCKETS, ServingSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.online import FeastLookup, Lookup
+from workloads.lifecycle.registry.challenge import Challenge
 from workloads.lifecycle.registry.signature import Trust
-from workloads.lifecycle.schema import Outcome
+from workloads.lifecycle.schema import Key, Outcome
+from workloads.lifecycle.serving import challenger as challengers
 from workloads.lifecycle.serving import explanation
 from workloads.lifecycle.serving.capture import Capture, Scored
+from workloads.lifecycle.serving.challenger import Challengers, Duel
 from workloads.lifecycle.serving.explainer import Explained, Explainer
 from workloads.lifecycle.serving.openapi import REQUEST_ID_HEADER, VERSION_HEADER, document
 from workloads.lifecycle.serving.payload import Requests
-from workloads.lifecycle.serving.source import Loaded, NoCopyError, RegistryDownError, RegistrySource
+from workloads.lifecycle.serving.source import Loaded, RegistrySource
 from workloads.lifecycle.serving.transport import build_server
+from workloads.lifecycle.serving.watcher import CHALLENGER, CHAMPION, Watcher
 from workloads.lifecycle.workload import Workload
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+VERSIONS_OUTPUT = "model_version"
+"""Name of the v2 tensor that says which version answered each row, where two versions answered a request."""
+
 EXPLAIN = explanation.PARAMETER
 """Header by which the front door says that a v1 request's query asked for explanations."""
 
@@ -65,13 +71,9 @@ _latency = Histogram(
 )
 _vector_latency, _online_latency = _latency.labels("vector"), _latency.labels("online")
 _info = Gauge(metrics.MODEL_INFO, "Version that an alias serves", _VERSIONED, registry=COUNTED)
-_wanted = Gauge(metrics.MODEL_WANTED, "Version that the registry wants an alias to serve", _VERSIONED, registry=COUNTED)
-_missing = Gauge(metrics.CHAMPION_MISSING, "A model serves and the registry has no champion", registry=COUNTED)
-_pinned = Gauge(metrics.MODEL_PINNED, "Version that the settings pin", [metrics.LABEL_VERSION], registry=COUNTED)
 _trained = Gauge(
     metrics.MODEL_LOADED_TIMESTAMP, "When the champion was trained", [metrics.LABEL_VERSION], registry=COUNTED
 )
-_cached = Gauge(metrics.MODEL_FROM_CACHE, "A verified copy from the cache answers", registry=COUNTED)
 _captured = Counter(
     metrics.CAPTURE_ROWS.removesuffix("_total"), "Captured rows", [metrics.LABEL_OUTCOME], registry=COUNTED
 )
@@ -102,10 +104,31 @@ class _Served(NamedTuple):
     scores: Histogram
 
 
+class _Answer(NamedTuple):
+    """What one version said about a request, or about a part of it."""
+
+    served: _Served
+    numbers: Any
+    """What the model was given."""
+    scores: Any
+    seconds: float
+    """Time that the model took."""
+    places: tuple[int, ...] = ()
+    """Places of the rows in the request; empty for a whole request."""
+
+
 class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
     """Scores vectors, or entities looked up in the online store, with what the aliases name."""
 
-    def __init__(self, workload: Workload, settings: ServingSettings, lookup: Lookup, capture: Capture | None) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        settings: ServingSettings,
+        lookup: Lookup,
+        capture: Capture | None,
+        challengers: Challengers | None = None,
+    ) -> None:
+        """`challengers`: None lets the champion alone answer."""
         super().__init__(workload.name)
         self._workload = workload
         self._requests = Requests(workload, settings.max_rows)
@@ -115,6 +138,7 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         self._settings = settings
         self._lookup = lookup
         self._capture = capture
+        self._challengers = challengers
         self._explainer = Explainer(settings)
         self._served: dict[str, _Served] = {}
         self._why_not_ready = "the registry was not asked yet"
@@ -126,11 +150,16 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
     def stop(self) -> None:
         """Keep answering while the server drains, and write the captured rest."""
         self._explainer.stop()
+        if self._challengers is not None:
+            self._challengers.stop()
         if self._capture is not None:
             self._capture.stop()
 
-    def serve(self, loaded: dict[str, Loaded]) -> None:
-        """Answer with these models from now on; requests under way end on the old ones."""
+    def serve(self, loaded: dict[str, Loaded], challenge: Challenge | None = None) -> None:
+        """Answer with these models from now on; requests under way end on the old ones.
+
+        The challenger answers, or scores unseen, while the challenge lasts.
+        """
         for alias, old in self._served.items():
             if loaded.get(alias) != old.loaded:
                 _info.remove(alias, old.loaded.version)
@@ -145,6 +174,8 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
             _trained.clear()
             _trained.labels(champion.version).set(champion.scorer.manifest.trained_at.timestamp())
         self.ready = champion is not None
+        if self._challengers is not None:
+            self._challengers.set(challenge, champion, loaded.get(CHALLENGER))
 
     def explain(self, why: str) -> None:
         """Why there is no model: part of the answers while there is none."""
@@ -183,39 +214,107 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         explains = explanation.asked_v2(body.parameters) if v2 else EXPLAIN in (headers or {})
         rows = self._requests.v2(body.inputs) if v2 else self._requests.v1(body)
         vectors = rows.vectors if rows.vectors is not None else await self._lookup.fetch(rows.keys)
-        served = self._pick()
-        loaded = served.loaded
-        numbers = self._numbers(loaded, vectors)
-        contributions = await self._explain(loaded, numbers) if explains else None
-        scores = loaded.scorer.score(numbers)
-        answered = scores.tolist()
+        duel = self._challengers.begun() if self._challengers is not None else None
+        answers = self._answers(duel, rows.keys, vectors)
+        contributions = await self._explanations(answers, len(vectors)) if explains else None
+        answered = _merged([(answer.scores, answer.places) for answer in answers], len(vectors)).tolist()
         request_id = _request_id(headers)
-        served.rows.inc(len(answered))
         if request_id.startswith(SMOKE):
             _probed.inc(len(answered))
-        for score in answered:
-            served.scores.observe(score)
-        if self._capture is not None:
-            self._capture.add(Scored(request_id, time.time(), served.alias, loaded.version, rows.keys, vectors, scores))
-        latency = _vector_latency if rows.vectors is not None else _online_latency
-        latency.observe(time.perf_counter() - started)
-        return_headers = {REQUEST_ID_HEADER: request_id, VERSION_HEADER: loaded.version}
+        self._note(answers, request_id, rows.keys, vectors, duel)
+        seconds = time.perf_counter() - started
+        (_vector_latency if rows.vectors is not None else _online_latency).observe(seconds)
+        versions = ",".join(answer.served.loaded.version for answer in answers)
+        return_headers = {REQUEST_ID_HEADER: request_id, VERSION_HEADER: versions}
+        by_row = _versions(answers, len(vectors)) if len(answers) > 1 else None
         if v2:
             outputs = [InferOutput(self._output, [len(answered)], "FP64", data=answered)]
             if contributions is not None:
                 outputs.append(explanation.v2(self._workload, contributions))
+            if by_row is not None:
+                outputs.append(InferOutput(VERSIONS_OUTPUT, [len(by_row)], "BYTES", data=by_row))
             return InferResponse(
                 body.id or request_id,
                 self.name,
                 outputs,
-                model_version=loaded.version,
+                model_version=versions,
                 use_binary_outputs=body.use_binary_outputs,
                 requested_outputs=body.request_outputs,
             ), return_headers
+        content: dict[str, Any] = {"predictions": answered}
         if contributions is not None:
-            explained = explanation.v1(self._workload, contributions)
-            return {"predictions": answered, "explanations": explained}, return_headers
-        return {"predictions": answered}, return_headers
+            content["explanations"] = explanation.v1(self._workload, contributions)
+        if by_row is not None:
+            content["versions"] = by_row
+        return content, return_headers
+
+    def _answers(self, duel: Duel | None, keys: tuple[Key, ...], vectors: Any) -> list[_Answer]:
+        """The champion's answer or, of entities during a canary, each version's; raises RequestError."""
+        champion = self._champion()
+        challenger = self._served.get(CHALLENGER)
+        if duel is None or challenger is None or not keys or not duel.is_canary:
+            return [self._scored(champion, vectors)]
+        mine, others, marks = duel.divided(keys)
+        found = self._challenged(duel, challenger, mine, marks, vectors)
+        if found is not None and not others:
+            return [found]
+        # What the challenger failed to score, the champion answers; it is no sample of the champion's.
+        rest = others if found is not None else list(range(len(keys)))
+        try:
+            answer = self._scored(champion, vectors if len(rest) == len(keys) else vectors[rest])
+        except Exception:
+            duel.arms[CHAMPION].fail()
+            raise
+        if others:
+            scores = answer.scores if found is not None else answer.scores[others]
+            took = answer.seconds * len(others) / len(rest)
+            duel.count(CHAMPION, [marks[place] for place in others], scores, took)
+        if found is None:
+            return [answer]
+        return [answer._replace(places=tuple(others)), found._replace(places=tuple(mine))]
+
+    def _challenged(
+        self, duel: Duel, challenger: _Served, mine: list[int], marks: list[int], vectors: Any
+    ) -> _Answer | None:
+        """The challenger's answer to its part of a request; None when that is empty, or it fails."""
+        if not mine:
+            return None
+        begun = time.perf_counter()
+        numbers = duel.given(self._numbers, vectors[mine], len(mine))
+        scores = None if numbers is None else duel.score(numbers, [marks[place] for place in mine])
+        if scores is None:
+            return None
+        challengers.answered(len(mine))
+        return _Answer(challenger, numbers, scores, time.perf_counter() - begun)
+
+    def _scored(self, served: _Served, vectors: Any) -> _Answer:
+        numbers = self._numbers(served.loaded, vectors)
+        begun = time.perf_counter()
+        scores = served.loaded.scorer.score(numbers)
+        return _Answer(served, numbers, scores, time.perf_counter() - begun)
+
+    def _note(
+        self, answers: list[_Answer], request_id: str, keys: tuple[Key, ...], vectors: Any, duel: Duel | None
+    ) -> None:
+        """Count and capture what was answered, and hand it to a shadow."""
+        now = time.time()
+        for answer in answers:
+            served, places = answer.served, answer.places
+            served.rows.inc(len(answer.scores))
+            for score in answer.scores.tolist():
+                served.scores.observe(score)
+            asked = tuple(keys[place] for place in places) if places else keys
+            some = vectors[list(places)] if places else vectors
+            scored = Scored(request_id, now, served.alias, served.loaded.version, asked, some, answer.scores, places)
+            if self._capture is not None:
+                self._capture.add(scored)
+            if duel is not None and not duel.is_canary and self._challengers is not None:
+                self._challengers.add(duel, scored, answer.seconds, self._numbers)
+
+    async def _explanations(self, answers: list[_Answer], rows: int) -> Any:
+        """Contributions of each row, by the version that answered it; raises RequestError."""
+        found = [(await self._explain(each.served.loaded, each.numbers), each.places) for each in answers]
+        return _merged(found, rows)
 
     async def _explain(self, loaded: Loaded, numbers: Any) -> Any:
         """Contributions of each row; raises RequestError where there are none, or too many rows."""
@@ -236,133 +335,32 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
             return vectors
         return loaded.scorer.inputs(dict(zip(self._workload.features, vectors.T, strict=True)))
 
-    def _pick(self) -> _Served:
-        served = self._served
-        challenger = served.get(CHALLENGER)
-        share = self._settings.challenger_share
-        if challenger is not None and share and random.random() < share:  # noqa: S311  no secret
-            return challenger
-        champion = served.get(CHAMPION)
+    def _champion(self) -> _Served:
+        champion = self._served.get(CHAMPION)
         if champion is None:
             text = f"no verified champion yet: {self._why_not_ready}; try again"
             raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", text, retry_after_seconds=2)
         return champion
 
 
-class Watcher:
-    """Follows the registry's aliases, unless one version is pinned; what cannot be verified never replaces what was.
+def _merged(parts: list[tuple[Any, tuple[int, ...]]], rows: int) -> Any:
+    """Rows of several versions in the order of the request."""
+    if len(parts) == 1:
+        return parts[0][0]
+    first = parts[0][0]
+    merged = np.empty((rows, *first.shape[1:]), dtype=first.dtype)
+    for values, places in parts:
+        merged[list(places)] = values
+    return merged
 
-    A model that serves without the registry's word (from the cache, or after its champion was deleted) is unconfirmed:
-    it serves on, and is loaded anew once the registry names a champion, also under the same version.
-    """
 
-    def __init__(self, model: PredictionModel, source: RegistrySource, settings: ServingSettings) -> None:
-        self._model = model
-        self._source = source
-        self._pinned = settings.model_version
-        _pinned.clear()
-        if self._pinned is not None:
-            _pinned.labels(self._pinned).set(1)
-        self._loaded: dict[str, Loaded] = {}
-        self._remembered: dict[str, Loaded] = {}
-        self._wanted: dict[str, str] = {}
-        self._unconfirmed: set[str] = set()
-        self._from_cache = False
-        self._no_copy = ""  # why the cache gave no champion, once it was asked
-
-    def look(self) -> None:
-        """Look once; without a champion from the registry, serve the last verified copy.
-
-        Raises RegistryDownError when the registry does not answer, OSError when a served model cannot be cached.
-        """
-        try:
-            wanted = {CHAMPION: self._pinned} if self._pinned else self._source.aliases()
-        except RegistryDownError as error:
-            self._bridge(str(error))
-            raise
-        loaded, outage = self._load(wanted)
-        if loaded != self._loaded:
-            self._from_cache &= loaded.get(CHAMPION) is self._loaded.get(CHAMPION)
-            self._serve(loaded)
-        if CHAMPION not in loaded:
-            self._bridge(self._why_no_champion(wanted, outage))
-        self._note_wanted(wanted)
-        if outage is not None:
-            raise outage
-        if self._loaded and self._loaded != self._remembered:
-            self._source.remember(self._loaded)
-            self._remembered = self._loaded
-
-    def _load(self, wanted: dict[str, str]) -> tuple[dict[str, Loaded], RegistryDownError | None]:
-        """What each alias shall serve now; a version that cannot be had yet leaves what is served."""
-        loaded: dict[str, Loaded] = {}
-        outage = None
-        for alias in (CHAMPION, CHALLENGER):
-            served = self._loaded.get(alias)
-            try:
-                found = self._model_for(alias, wanted.get(alias), served)
-            except RegistryDownError as error:
-                found, outage = served, error
-            if found is not None:
-                loaded[alias] = found
-        return loaded, outage
-
-    def _model_for(self, alias: str, version: str | None, served: Loaded | None) -> Loaded | None:
-        if version is None:
-            self._unconfirmed.add(alias)
-            return served if alias == CHAMPION else None
-        if served is not None and served.version == version and alias not in self._unconfirmed:
-            return served
-        found = self._source.load(version)
-        if found is not None:
-            self._unconfirmed.discard(alias)
-        return found if found is not None or alias != CHAMPION else served
-
-    def _bridge(self, why: str) -> None:
-        """Without a champion, serve the copy that was verified last; the cache is asked once."""
-        if CHAMPION in self._loaded:
-            return
-        if not self._no_copy:
-            try:
-                copies = self._source.recall(CHAMPION, self._pinned)
-            except NoCopyError as error:
-                self._no_copy = str(error)
-                _log.warning("no model can be served: %s; %s", why, error)
-            else:
-                self._unconfirmed, self._from_cache = set(copies), True
-                _log.warning("%s; serving the last verified copies from the cache", why)
-                self._serve(copies | self._loaded)
-                return
-        self._model.explain(f"{why}; {self._no_copy}")
-
-    def _why_no_champion(self, wanted: dict[str, str], outage: RegistryDownError | None) -> str:
-        if CHAMPION not in wanted:
-            return "the registry names no champion"
-        version = wanted[CHAMPION]
-        return str(outage or f"version {version} is refused: {self._source.why_refused(version)}")
-
-    def _serve(self, loaded: dict[str, Loaded]) -> None:
-        self._loaded = loaded
-        self._model.serve(loaded)
-        self._no_copy = ""
-        _cached.set(int(self._from_cache))
-        _log.info(
-            "serving %s", ", ".join(f"{alias} version {item.version}" for alias, item in loaded.items()) or "nothing"
-        )
-
-    def _note_wanted(self, wanted: dict[str, str]) -> None:
-        """Show what the registry wants beside what is served, and a champion that it does not have any more."""
-        wanted = {alias: version for alias, version in wanted.items() if alias in (CHAMPION, CHALLENGER)}
-        for alias, version in self._wanted.items() - wanted.items():
-            _wanted.remove(alias, version)
-        for alias, version in wanted.items():
-            _wanted.labels(alias, version).set(1)
-        missing = CHAMPION not in wanted and CHAMPION in self._loaded
-        if missing and CHAMPION in self._wanted:
-            version = self._loaded[CHAMPION].version
-            _log.error("the registry has no champion any more; version %s keeps serving", version)
-        _missing.set(int(missing))
-        self._wanted = wanted
+def _versions(answers: list[_Answer], rows: int) -> list[str]:
+    """The version that answered each row."""
+    found = [""] * rows
+    for answer in answers:
+        for place in answer.places:
+            found[place] = answer.served.loaded.version
+    return found
 
 
 def _request_id(headers: dict[str, str] | None) -> str:
@@ -384,8 +382,10 @@ def serve(environment: Environment, port: int, host: str) -> None:
     settings, workload = environment.settings.serving, environment.definition
     show(workload)
     lookup = FeastLookup(environment)
-    capture = Capture(Store.open(environment), workload, settings, _count_captured) if settings.capture else None
-    model = PredictionModel(workload, settings, lookup, capture)
+    store = Store.open(environment)
+    capture = Capture(store, workload, settings, _count_captured) if settings.capture else None
+    challenged = _challengers(environment, store)
+    model = PredictionModel(workload, settings, lookup, capture, challenged)
     source = RegistrySource(
         environment.need("mlflow_tracking_uri"),
         environment.work / "models",
@@ -393,7 +393,7 @@ def serve(environment: Environment, port: int, host: str) -> None:
         Trust.of(environment),
         environment.mlflow_login,
     )
-    watcher = Watcher(model, source, settings)
+    watcher = Watcher(model, source, settings, challenged)
     loops = Loops()
     loops.add(Loop("watcher", watcher.look, pause_seconds=settings.poll_seconds, stuck_seconds=_LOOK_SECONDS)).start()
     loops.add(
@@ -402,7 +402,21 @@ def serve(environment: Environment, port: int, host: str) -> None:
     if capture is not None:
         capture.start()
         loops.add(capture.loop)
+    if challenged is not None:
+        challenged.start()
+        for loop in challenged.loops:
+            loops.add(loop)
     build_server(port, host, settings, model, loops).start([])
+
+
+def _challengers(environment: Environment, store: Store) -> Challengers | None:
+    """None where versions are promoted directly: nothing runs beside the champion then."""
+    settings, takeover, workload = environment.settings.serving, environment.settings.release, environment.definition
+    if takeover.mode == "direct":
+        return None
+    captures = takeover.mode == "shadow" and settings.capture
+    shadowed = Capture(store, workload, settings, lambda *_: None, SHADOWED) if captures else None
+    return Challengers(workload, takeover, store, shadowed)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import WorkloadError
 from workloads.lifecycle.base.exposition import COUNTED
 from workloads.lifecycle.base.identifiers import IdentifierError, ModelVersion, artifact_path, model_version, sha256_hex
+from workloads.lifecycle.registry.challenge import CHALLENGE_TAG, Challenge, announced
 from workloads.lifecycle.registry.signature import FACTS_FILE, SIGNATURE_TAG, SignatureError, Trust
 from workloads.lifecycle.training.bundle import (
     BOOSTER_FILE,
@@ -100,13 +101,14 @@ class _Alias(_Foreign):
     version: ModelVersion
 
 
-class _RegisteredModel(_Foreign):
-    aliases: tuple[_Alias, ...] = ()
-
-
 class _Tag(_Foreign):
     key: str
     value: str
+
+
+class _RegisteredModel(_Foreign):
+    aliases: tuple[_Alias, ...] = ()
+    tags: tuple[_Tag, ...] = ()
 
 
 class _Version(_Foreign):
@@ -125,13 +127,17 @@ class RegistrySource:
         self._http = httpx.Client(base_url=tracking_uri.rstrip("/"), timeout=_SECONDS, auth=login)
         self._cache = cache
         self._refused: dict[str, tuple[float, str]] = {}  # until when, and why
+        self.challenge: Challenge | None = None
+        """What the registry announced when it was last asked for its aliases."""
 
     def aliases(self) -> dict[str, str]:
         """Version by alias, empty when the model does not exist yet; raises RegistryDownError."""
         answer = self._get("/api/2.0/mlflow/registered-models/get", name=self._workload.model_name)
         if answer is None:
+            self.challenge = None
             return {}
         found = _parsed(_RegisteredModel, answer.get("registered_model"))
+        self.challenge = announced(next((tag.value for tag in found.tags if tag.key == CHALLENGE_TAG), None))
         return {item.alias: item.version for item in found.aliases}
 
     def load(self, version: str) -> Loaded | None:

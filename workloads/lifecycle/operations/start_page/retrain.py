@@ -48,6 +48,9 @@ def timeline(retrain: Mapping[str, Any], version: Mapping[str, Any] | None, run:
     if version is not None:
         made = int(version["creation_timestamp"]) / 1000
         hops.append(Hop(name=f"Version {version['version']} registered", at=made))
+    if retrain.get("challenged_at"):
+        beside = f"version {retrain['challenger']} beside version {retrain['challenged']}"
+        hops.append(Hop(name="Challenge begun", at=retrain["challenged_at"], detail=beside))
     if retrain.get("ended_at"):
         ending = ENDINGS.get(retrain["status"], retrain["status"])
         hops.append(Hop(name=ending, at=retrain["ended_at"], detail=str(retrain.get("detail") or "")))

@@ -43,6 +43,9 @@ FEATURES_SHOWN = 30
 """Features by distance that have a row of their own; keeps the page of a wide workload below 100 KB."""
 
 _WORDS = {"failed": "failed", "unknown": "could not be examined", "warning": "to look at", "ok": "at work"}
+_OPEN = ("queued", "running", "challenging", "watching")
+"""Statuses of a retrain that is not over."""
+
 _ORDER = tuple(_WORDS)
 _LONG = 200
 
@@ -219,7 +222,7 @@ def _retrain(retrain: Mapping[str, Any] | None) -> dict[str, Any] | None:
     for before, each in pairwise(hops):
         each["after"] = _duration(each["at"] - before["at"])
     hops[0]["after"] = ""
-    return {"status": retrain["status"], "open": retrain["status"] in {"queued", "running", "watching"}, "hops": hops}
+    return {"status": retrain["status"], "open": retrain["status"] in _OPEN, "hops": hops}
 
 
 def _duration(seconds: float) -> str:
