@@ -3,8 +3,8 @@
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
 operating system); `judges` for `make validate`; for images `supply_chain` (lists what is in them) and `cosign`, which
-signs; `docs` (the site of the documents); `airflow` (servers of the kind `airflow-on-host`); for tests:
-`validators` (AWS's resource schemas, Envoy, axe-core),
+signs; `docs` (the site of the documents, and a kernel for the notebook); `airflow` (servers of the kind
+`airflow-on-host`); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
 `clients` (of the prediction API), and built from source `kubernetes` (a control plane), `kubernetes-provider`,
 `gatekeeper`, `kserve`, `helm`; `node` and `node-system`, a real Kubernetes node, for `make test-node` alone; and
 `actionlint`, which checks workflows.
