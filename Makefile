@@ -51,6 +51,9 @@ REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.commands.forward --outputs --wo
 # After an `up` that failed: who tried is noted, and the status stays.
 NOTE_FAILURE = { status=$$?; $(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action up --outcome failed; exit $$status; }
 
+# On a cluster, the pods that do not run are told with cause and fix before.
+EXPLAIN_FAILURE = { status=$$?; $(WITH) pulumi stack export --stack $(STACK) --show-secrets 2>/dev/null | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.pods --stack $(STACK); (exit $$status) || $(NOTE_FAILURE); }
+
 # By a name of its own, so that `make --dry-run` prints it: lines that name make itself are run even then.
 UP = $(MAKE) --no-print-directory up
 
@@ -80,7 +83,7 @@ ifeq ($(STACK),local)
 else
 	@$(PYTHON) -m tools.image_signing --stack $(STACK)
 	@$(WITH) $(INFRA)/python -m stacks.commands.adopt --stack $(STACK)
-	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS)) || $(NOTE_FAILURE)
+	@$(WITH) $(INFRA)/python -m policies up $(filter --yes -y,$(ARGS)) -- $(filter-out --yes -y,$(ARGS)) || $(EXPLAIN_FAILURE)
 endif
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action up
 ifeq ($(STACK),local)

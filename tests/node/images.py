@@ -4,6 +4,7 @@ Each has the name that the stack files give and a program of this machine: Debia
 versitygw as the installer builds them. What the official images contain is not proved by them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ SYSTEM = (Path("/usr/sbin"), Path("/usr/bin"), Path("/bin"))
 POSTGRES = Path("/usr/lib/postgresql")
 CLIENT = f"{REGISTRY}/mlplatform/client:1"
 """An image of our own with a shell, `wget`, `nc` and `nslookup`, by which tests look at a cluster from within."""
+
+
+def own(digests: Mapping[str, str]) -> str:
+    """The client's image as a stack pulls its own images: by its digest, from the registry on loopback."""
+    return f"{CLIENT.rpartition(':')[0]}@{digests[CLIENT]}"
+
 
 POSTGRES_START = """\
 #!/bin/sh

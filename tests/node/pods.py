@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_pulumi_kubernetes.real_node import REGISTRY, RealNode
+from pytest_pulumi_kubernetes.real_node import RealNode
 
-from tests.node.images import CLIENT
+from tests.node.images import own
 
 START_SECONDS = 60
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
@@ -65,10 +65,9 @@ class Pod:
 
     def object(self) -> dict[str, Any]:
         """The pod as a Kubernetes object; its image comes by its digest from the loopback registry."""
-        digest = self.node.digests[CLIENT]
         container = {
             "name": "main",
-            "image": f"{REGISTRY}/mlplatform/client@{digest}",
+            "image": own(self.node.digests),
             "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 600 & wait $!; done"],
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
             "securityContext": {

@@ -10,7 +10,6 @@ from simulated_pulumi.providers import Random
 
 from infra import artifact_store, database, online_store, policy_server
 from infra.artifact_store.settings import VersitygwOnKubernetesSettings
-from infra.base import images as own_images
 from infra.base.paths import CHECKOUT
 from infra.base.volume import Volume
 from infra.compute.kubernetes import ComputeOnKubernetes, ComputeOnKubernetesArgs
@@ -26,7 +25,7 @@ from infra.online_store.settings import RedisOnKubernetesSettings
 from infra.policy_server.settings import OpaOnKubernetesSettings
 from tests import official
 from tests.node import pods
-from tests.node.images import CLIENT
+from tests.node.images import own
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600), pytest.mark.usefixtures("platform")]
 
@@ -46,16 +45,13 @@ USERS = {"artifact-store": 65532, "database": 999, "online-store": 65532, "polic
 def program(node):
     """A guarded namespace with the stores, OPA, a database, and a task of each kind."""
 
-    def image(_: own_images.Target) -> str:
-        return f"{CLIENT.rpartition(':')[0]}@{node.digests[CLIENT]}"
-
     def run():
         provider = pulumi_kubernetes.Provider("cluster", kubeconfig=node.cluster.kubeconfig, context="admin")
         opts = pulumi.ResourceOptions(providers=[provider, pulumi_random.Provider("random")])
         space = GuardedNamespace("space", GuardedNamespaceArgs(name=SPACE, quota=Quota()), opts)
-        inside = Kubernetes(provider=provider, namespace=space.namespace, checkout=CHECKOUT, image=image).within(
-            space.namespace, space.ready
-        )
+        inside = Kubernetes(
+            provider=provider, namespace=space.namespace, checkout=CHECKOUT, image=lambda _: own(node.digests)
+        ).within(space.namespace, space.ready)
         versitygw = VersitygwOnKubernetesSettings(kind="versitygw-on-kubernetes", volume=VOLUME)
         artifact_store.build("artifact-store", versitygw, inside, ["some"], opts)
         redis = RedisOnKubernetesSettings(kind="redis-on-kubernetes", volume=VOLUME)

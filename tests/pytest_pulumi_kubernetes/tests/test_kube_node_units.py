@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 import threading
@@ -175,6 +176,16 @@ def test_changed_file_makes_another_layer(store, busybox):
         store.add(Image(reference="docker.io/library/some:1", files={"/etc/some": text}), busybox) for text in "ab"
     )
     assert first != second
+
+
+def test_cgroups_of_a_killed_test_are_removed_and_those_of_others_stay(monkeypatch, tmp_path):
+    left, running = tmp_path / "pytest-node-999999999-aa", tmp_path / f"pytest-node-{os.getpid()}-bb"
+    (left / "kubepods" / "pod1").mkdir(parents=True)
+    running.mkdir()
+    monkeypatch.setattr(enclosure, "_hierarchies", lambda: ["memory"])
+    monkeypatch.setattr(enclosure, "_hierarchy", lambda _: tmp_path)
+    enclosure._remove_left_over()
+    assert list(tmp_path.iterdir()) == [running]
 
 
 def test_node_is_refused_without_root(monkeypatch, tmp_path):

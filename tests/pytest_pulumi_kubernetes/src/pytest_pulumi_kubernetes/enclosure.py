@@ -36,7 +36,8 @@ DISK_GIB = 6
 """Free disk space that a node with its images needs."""
 
 _COMMANDS = ("unshare", "nsenter", "setpriv", "ip", "mount")
-_START_SECONDS = 20.0
+_PREFIX = "pytest-node-"
+_START_SECONDS = 60.0
 _REMOVE_SECONDS = 20.0
 
 _TUNABLES = {
@@ -122,8 +123,9 @@ class Enclosure:
     def __init__(self, folder: Path) -> None:
         require(folder)
         self.address = ADDRESS
-        self.cgroup = f"pytest-node-{secrets.token_hex(4)}"
+        self.cgroup = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         """Name of the node's cgroup in every hierarchy."""
+        _remove_left_over()
         self._folder = folder
         covers = "\n".join(f"cover {key} {value}" for key, value in _TUNABLES.items())
         separate = ("--mount", "--propagation", "private", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
@@ -206,6 +208,16 @@ def _hierarchy(controller: str) -> Path | None:
         if kind == "cgroup" and controller in options.split(","):
             return Path(where)
     return None
+
+
+def _remove_left_over() -> None:
+    """Remove the empty cgroups of nodes whose test was killed; their names hold its process id."""
+    for options in _hierarchies():
+        hierarchy = _hierarchy(options.removeprefix("none,"))
+        for path in hierarchy.glob(f"{_PREFIX}*") if hierarchy else ():
+            owner = path.name.removeprefix(_PREFIX).partition("-")[0]
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+                _remove(path)
 
 
 def _remove(path: Path) -> None:
