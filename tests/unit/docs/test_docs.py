@@ -127,3 +127,17 @@ def test_link_in_a_document_leads_to_a_file(document):
     text = re.sub(r"`[^`\n]*`", "", document.read_text())
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if link and not (document.parent / link).exists()] == []
+
+
+def test_changelog_groups_each_change_under_a_dated_version():
+    text = (CHECKOUT / "CHANGELOG.md").read_text()
+    (introduction, *versions) = re.split(r"^## ", text, flags=re.MULTILINE)
+    titles = [version.splitlines()[0] for version in versions]
+    assert "\n- " not in introduction
+    assert titles[0] == "Unreleased"
+    assert [title for title in titles[1:] if not re.fullmatch(r"\d+\.\d+\.\d+ - 20\d\d-\d\d-\d\d", title)] == []
+    for title, version in zip(titles, versions, strict=True):
+        before, *groups = re.split(r"^### ", version, flags=re.MULTILINE)
+        assert "\n- " not in before, f"an entry of {title} is in no group"
+        names = [group.splitlines()[0] for group in groups]
+        assert names == [name for name in ("Added", "Changed", "Fixed", "Security") if name in names]
