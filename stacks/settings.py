@@ -309,6 +309,12 @@ def _line(error: dict[str, Any], stack: StackModel) -> str:
         return f"{PROJECT}:{key}: unknown key, remove it or correct its spelling{_known(error['loc'], stack)}"
     if error["type"] == "missing":
         return f"{PROJECT}:{key} is missing: add it, as docs/reference.md describes it"
+    if error["type"] == "union_tag_invalid":
+        context = error["ctx"]
+        return (
+            f"{PROJECT}:{key}.kind is {context['tag']!r}, which does not stand on this substrate: give one of "
+            f"{context['expected_tags']}"
+        )
     if error["type"] == "value_error":
         return f"{PROJECT}:{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
     return f"{PROJECT}:{key} is {error['input']!r}: {error['msg']}"

@@ -209,3 +209,16 @@ def test_an_environment_whose_installation_failed_is_not_used(tmp_path):
 def test_a_missing_lock_of_a_kind_is_named_with_the_fix(tmp_path):
     with pytest.raises(StackFileError, match=r"requirements/nobody.txt.* is missing: restore it"):
         settings.python_environment("nobody", {"XDG_CACHE_HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize(("stack", "kind"), [("dev", "airflow-on-host"), ("local", "kfp-on-kubernetes")])
+def test_kind_that_does_not_stand_on_the_substrate_is_named(stack, kind):
+    blocks = yaml.safe_load((paths.CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    blocks["mlplatform:pipelines"] = {"kind": kind}
+    with pytest.raises(StackFileError) as error:
+        parse({key: value if isinstance(value, str) else json.dumps(value) for key, value in blocks.items()}, stack)
+    said = (
+        f"mlplatform:pipelines.kind is {kind!r}, which does not stand on this substrate: give one of 'kfp-in-process'"
+    )
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
