@@ -37,7 +37,7 @@ _BY_NAME: Final = (
     (re.compile(r"(?i)(url|uri|endpoint|selflink)$"), "https://{text}.example"),
     (re.compile(r"(?i)(fqdn|domain|host|hostname|dnsname)$"), "{text}.example"),
     (re.compile(r"(?i)(json|policydata|kubeconfigraw)$"), "{{}}"),
-    (re.compile(r"(?i)certificate|base64|kubeconfig$"), "c2ltdWxhdGVk"),
+    (re.compile(r"(?i)certificate|base64|kubeconfig$|^value$"), "c2ltdWxhdGVk"),  # decodes to `simulated`
     (re.compile(r"(?i)zones?$"), "{text}a"),
 )
 
