@@ -25,7 +25,7 @@ def parsed(config_, stack):
 
 
 @pytest.mark.parametrize("file", RECORDED, ids=lambda file: f"{file.parent.name}-{file.stem}")
-def test_stack_file_of_a_release_is_read_or_names_the_decision_it_lacks(file):
+def test_stack_file_of_a_release_is_read_or_names_what_it_lacks(file):
     given, stack = config(file), file.name.split(".")[1]
     decision = DECISIONS.get(f"{file.parent.name}/{file.name}")
     if decision is not None:

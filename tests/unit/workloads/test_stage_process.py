@@ -158,7 +158,7 @@ def test_definition_is_written_only_where_it_differs(tmp_path):
     assert file.read_text() == "a"
 
 
-def test_modules_that_an_orchestrator_imports_need_no_library_of_stages():
+def test_modules_for_an_orchestrator_need_no_library_of_stages():
     code = (
         "import sys, workloads.lifecycle.pipelines.stage_process; "
         "print(sorted({'pydantic', 'pyarrow', 'httpx', 'mlflow'} & set(sys.modules)))"
