@@ -178,7 +178,7 @@ def test_changed_file_makes_another_layer(store, busybox):
     assert first != second
 
 
-def test_cgroups_of_a_killed_test_are_removed_and_those_of_others_stay(monkeypatch, tmp_path):
+def test_cgroups_of_a_killed_test_are_removed_and_others_stay(monkeypatch, tmp_path):
     left, running = tmp_path / "pytest-node-999999999-aa", tmp_path / f"pytest-node-{os.getpid()}-bb"
     (left / "kubepods" / "pod1").mkdir(parents=True)
     running.mkdir()

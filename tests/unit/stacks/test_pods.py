@@ -30,7 +30,7 @@ def refusal(message):
     return {"reason": "FailedCreate", "involvedObject": about, "message": message}
 
 
-def test_image_that_cannot_be_pulled_is_named_with_the_registrys_answer():
+def test_image_that_cannot_be_pulled_is_named_with_the_answer():
     (found,) = pods.problems([pod(state={"waiting": PULL})], [])
     said = pods.described(found, "")
     assert (
