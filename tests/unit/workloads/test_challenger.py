@@ -10,6 +10,7 @@ import pytest
 from kserve import InferInput, InferRequest
 
 from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.errors import WorkloadError
 from workloads.lifecycle.base.exposition import COUNTED
 from workloads.lifecycle.base.names import SHADOWED, TALLIES
 from workloads.lifecycle.base.settings import ServingSettings
@@ -270,6 +271,14 @@ def test_duel_that_begins_anew_keeps_what_was_counted(make, environment):
     names = store.names(f"{TALLIES}/{'b' * 32}")
     objects = [store.read(f"{TALLIES}/{'b' * 32}/{name}") for name in names]
     assert total(objects, {"champion": "7", "challenger": "8"})["champion"].calls == 2
+
+
+def test_next_duel_begins_while_the_store_is_away(make, environment, monkeypatch):
+    model = make(store=Store.open(environment))
+    ask(model, *range(20))
+    monkeypatch.setattr(Store, "write", lambda *_: (_ for _ in ()).throw(WorkloadError("the store is away")))
+    model.serve(model.loaded, challenge(id="d" * 32))
+    assert model.challengers.duel.challenge.id == "d" * 32
 
 
 def test_same_challenge_read_again_goes_on(make):

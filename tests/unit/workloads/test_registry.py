@@ -6,7 +6,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from workloads.lifecycle.base.errors import AliasMovedError, GateError, WorkloadError
+from workloads.lifecycle.registry import challenge as announcements
 from workloads.lifecycle.registry import evidence
+from workloads.lifecycle.registry.challenge import CHALLENGE_TAG, Challenge
 from workloads.lifecycle.registry.signature import FACTS_FILE
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
 from workloads.lifecycle.registry.versions import (
@@ -17,6 +19,7 @@ from workloads.lifecycle.registry.versions import (
     alias_version,
     candidate_of,
     challenge,
+    end_challenge,
     mlflow_client,
     move,
     register,
@@ -141,7 +144,13 @@ def test_a_move_asks_its_fence_and_happens_once(client, world):
 
 def test_a_challenger_is_an_alias_that_its_promotion_takes_away(client, runs, world):
     champion = alias_version(world.environment, client, CHAMPION)
-    version = challenge(world.environment, runs[0])
+    version = register_candidate(world.environment, runs[0])
+    fenced = []
+    announced = Challenge(id="a" * 32, version=version, champion=champion or "99", until=2e9)
+    challenge(world.environment, announced, lambda: fenced.append(1))
+    challenge(world.environment, announced, lambda: fenced.append(2))  # renews the announcement only
+    tags = client.get_registered_model(world.environment.definition.model_name).tags
+    assert (announcements.announced(tags[CHALLENGE_TAG]), fenced) == (announced, [1, 1, 2])
     assert (
         alias_version(world.environment, client, CHALLENGER),
         alias_version(world.environment, client, CHAMPION),
@@ -152,6 +161,10 @@ def test_a_challenger_is_an_alias_that_its_promotion_takes_away(client, runs, wo
         alias_version(world.environment, client, CHAMPION),
     ) == (None, version)
     rollback(world.environment)
+    challenge(world.environment, announced, lambda: None)
+    assert (end_challenge(world.environment, "999"), end_challenge(world.environment)) == (None, version)
+    assert end_challenge(world.environment) is None
+    assert CHALLENGE_TAG not in client.get_registered_model(world.environment.definition.model_name).tags
 
 
 def test_a_refused_run_is_not_registered(client, runs, world):

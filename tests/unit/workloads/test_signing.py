@@ -15,6 +15,7 @@ from workloads.lifecycle.base.errors import DataError, GateError, WorkloadError
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.pipelines import kubeflow
 from workloads.lifecycle.registry import signing
+from workloads.lifecycle.registry.challenge import Challenge
 from workloads.lifecycle.registry.keys import verifying_key
 from workloads.lifecycle.registry.signature import FACTS_FILE, SIGNATURE_TAG, SignatureError, Trust
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
@@ -249,7 +250,9 @@ def test_champion_without_a_verdict_is_retired_and_never_previous(here, client, 
 
 
 def test_challenger_is_signed_too(here, client, new_run, tmp_path):
-    version = challenge(here, new_run())
+    version = register_candidate(here, new_run())
+    announced = Challenge(id="a" * 32, version=version, champion="1", until=2e9)
+    challenge(here, announced, lambda: None)
     assert approval(here, client, version, tmp_path).version == alias(here, client, CHALLENGER)
     client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
 

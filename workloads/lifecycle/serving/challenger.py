@@ -20,6 +20,7 @@ import numpy as np
 from prometheus_client import Counter, Gauge
 
 from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.errors import WorkloadError
 from workloads.lifecycle.base.exposition import COUNTED
 from workloads.lifecycle.base.loops import Loop
 from workloads.lifecycle.base.names import SMOKE, TALLIES
@@ -209,7 +210,10 @@ class Challengers:
             return
         if old is not None:
             self.duel = None
-            self._write(old)
+            try:
+                self._write(old)
+            except WorkloadError as error:  # the next duel must begin all the same
+                _log.warning("what was counted last of %s is lost: %s", old.challenge, error)
         self._duels += 1
         self.duel = new
 

@@ -102,7 +102,9 @@ def _v1(workload: Workload, max_rows: int) -> _Schema:
         }
     )
     explanations = _object({"of": {"const": scale(workload)}, "rows": _array(explained)})
-    answered = _object({"predictions": predictions, "explanations": explanations}, required=["predictions"])
+    by_row = {**_array({"type": "string"}), "description": "Version of each row, where two versions answered."}
+    parts = {"predictions": predictions, "explanations": explanations, "versions": by_row}
+    answered = _object(parts, required=["predictions"])
     example = {"instances": [list(workload.example)]}
     found = _post("Predict, protocol v1", _object({"instances": instances}), answered, example)
     found["parameters"].append(
