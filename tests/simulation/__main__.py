@@ -1,0 +1,1 @@
+"""`python -m tests.simulation`: days of production in minutes, as a table and, with `--json`, as JSON."""
