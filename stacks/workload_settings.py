@@ -83,7 +83,10 @@ class WorkloadsSettings(Settings):
             is_given = self._has_block(name) and getattr(self, name) != WorkloadStackSettings()
             if name not in self.workloads and is_given:
                 raise ValueError(f"{name} is given, but workloads does not list it: add it to workloads, or remove it")
-        check_together(self.definitions.values())
+        definitions = self.definitions
+        check_together(definitions.values())
+        for name, workload in definitions.items():
+            self.blocks[name].require_fit(name, workload)
         return self
 
 

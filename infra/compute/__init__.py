@@ -9,7 +9,16 @@ from infra.base.images import Target
 from infra.base.resources import Resources
 from infra.compute.local import ComputeOnHost, ComputeOnHostArgs
 from infra.compute.settings import ComputeOnHostSettings, ComputeOnKubernetesSettings, ComputeSettings
-from infra.compute.spec import CronExpression, Executors, JobSpec, Role, ScheduleSpec, ServiceSpec, TaskSpec
+from infra.compute.spec import (
+    CronExpression,
+    Executors,
+    JobSpec,
+    Role,
+    ScheduleSpec,
+    ServiceSpec,
+    TaskSpec,
+    longest_pause,
+)
 from infra.host.substrate import Local
 from infra.identity import Identity, Need
 from infra.kube.substrate import Kubernetes
@@ -29,6 +38,7 @@ __all__ = [
     "ServiceSpec",
     "TaskSpec",
     "build",
+    "longest_pause",
 ]
 
 

@@ -1,8 +1,11 @@
 """What a workload asks compute to run, without saying where."""
 
+import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import pulumi
@@ -99,6 +102,19 @@ def _cron(expression: str) -> str:
     except CronSimError as error:
         raise ValueError(f"{expression!r} is no cron expression: {error}; give e.g. `0 3 * * *`") from error
     return expression
+
+
+_LOOKED_AT = 10_000
+"""Runs after which an expression counts as having shown its longest pause: a week of runs by the minute."""
+
+
+@functools.cache
+def longest_pause(expression: str) -> timedelta:
+    """Longest time between two runs of a cron expression within a leap year; a year where there are no two."""
+    begin = datetime(2028, 1, 1, tzinfo=UTC)
+    year = timedelta(days=366)
+    runs = itertools.takewhile(lambda run: run < begin + year, CronSim(expression, begin))
+    return max((after - before for before, after in pairwise(itertools.islice(runs, _LOOKED_AT))), default=year)
 
 
 CronExpression = Annotated[str, Field(pattern=r"^\S+( \S+){4}$"), AfterValidator(_cron)]

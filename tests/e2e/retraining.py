@@ -21,7 +21,7 @@ SETTINGS = {
     "deployment": {"server_wait_seconds": 10.0},
     "retraining": {"attempts": 2, "cooldown_seconds": 0.0, "retry_pause_seconds": 1.0, "watch_seconds": 5.0},
 }
-OVER = ("promoted", "refused", "insufficient", "failed", "rolled_back", "superseded")
+OVER = ("promoted", "refused", "insufficient", "unchanged", "failed", "rolled_back", "superseded")
 RETRAIN_SECONDS = 400
 
 

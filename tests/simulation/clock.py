@@ -4,18 +4,23 @@
 take turns, a lease is renewed or runs out, and the same seed gives the same run.
 """
 
-import datetime as real_datetime
+import datetime as dt
 import heapq
 import itertools
 import sys
-import time as real_time
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import sqlalchemy as sa
 
 DAY_SECONDS = 86_400.0
+_EPOCH = 2_440_587.5
+"""Julian day of UNIX time 0."""
+
 PACKAGES = ("workloads.lifecycle.", "tests.simulation.")
 POSTGRES_CLOCK = """
 CREATE FUNCTION {schema}.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
@@ -87,52 +92,59 @@ class VirtualLoop:
             self._step()
 
 
+class _AlsoReal(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, dt.datetime)
+
+
+def _virtual_time(clock: Clock) -> Any:
+    """The functions of `time` that the platform calls."""
+    return SimpleNamespace(
+        time=lambda: clock.now,
+        monotonic=lambda: clock.now,
+        time_ns=lambda: int(clock.now * 1e9),
+        sleep=clock.advance,
+        perf_counter=time.perf_counter,
+    )
+
+
+def _virtual_datetime(clock: Clock) -> Any:
+    """`datetime` whose `now` is the virtual one."""
+
+    class Datetime(dt.datetime, metaclass=_AlsoReal):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:  # type: ignore[override]
+            return dt.datetime.fromtimestamp(clock.now, tz)
+
+    return Datetime
+
+
+def _modules() -> Iterator[ModuleType]:
+    """What was imported of the platform and of the simulator."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(PACKAGES) and name != __name__:
+            yield module
+
+
 @contextmanager
 def installed(clock: Clock) -> Iterator[None]:
     """Put the clock in place of every clock that the platform's modules, which are imported already, read."""
 
-    class Time:
-        """The functions of `time` that the platform calls."""
-
-        time = staticmethod(lambda: clock.now)
-        monotonic = staticmethod(lambda: clock.now)
-        time_ns = staticmethod(lambda: int(clock.now * 1e9))
-        sleep = staticmethod(clock.advance)
-        perf_counter = staticmethod(real_time.perf_counter)
-
-    class _AlsoReal(type):
-        def __instancecheck__(cls, instance: object) -> bool:
-            return isinstance(instance, real_datetime.datetime)
-
-    class Datetime(real_datetime.datetime, metaclass=_AlsoReal):
-        """`datetime` whose `now` is the virtual one."""
-
-        @classmethod
-        def now(cls, tz: real_datetime.tzinfo | None = None) -> real_datetime.datetime:  # type: ignore[override]
-            return real_datetime.datetime.fromtimestamp(clock.now, tz)
-
     def connected(connection: Any, _record: object) -> None:
         if hasattr(connection, "create_function"):  # SQLite: the function that `database.clock` calls there
-            connection.create_function("julianday", 1, lambda _text: clock.now / DAY_SECONDS + 2440587.5)
+            connection.create_function("julianday", 1, lambda _text: clock.now / DAY_SECONDS + _EPOCH)
 
     def begun(connection: sa.Connection) -> None:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SET LOCAL simulation.now = '{clock.now!r}'")
 
-    replaced = []
-    for name, module in list(sys.modules.items()):
-        if not name.startswith(PACKAGES) or name == __name__:
-            continue
-        for attribute, real, virtual in (("time", real_time, Time), ("datetime", real_datetime.datetime, Datetime)):
-            if getattr(module, attribute, None) is real:
-                setattr(module, attribute, virtual)
-                replaced.append((module, attribute, real))
-    sa.event.listen(sa.Engine, "connect", connected)
-    sa.event.listen(sa.Engine, "begin", begun)
-    try:
+    replaced = {"time": (time, _virtual_time(clock)), "datetime": (dt.datetime, _virtual_datetime(clock))}
+    with ExitStack() as stack:
+        for module in _modules():
+            for attribute, (real, virtual) in replaced.items():
+                if getattr(module, attribute, None) is real:
+                    stack.enter_context(mock.patch.object(module, attribute, virtual))
+        for event, listener in (("connect", connected), ("begin", begun)):
+            sa.event.listen(sa.Engine, event, listener)
+            stack.callback(sa.event.remove, sa.Engine, event, listener)
         yield
-    finally:
-        sa.event.remove(sa.Engine, "connect", connected)
-        sa.event.remove(sa.Engine, "begin", begun)
-        for module, attribute, real in replaced:
-            setattr(module, attribute, real)

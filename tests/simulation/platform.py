@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import itertools
+import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ from tests.simulation.servers import DriftAlert, Gateway, Http, Killed, ModelSer
 from workloads.lifecycle.base import scrape
 from workloads.lifecycle.base import servers as base_servers
 from workloads.lifecycle.base.environment import Environment
-from workloads.lifecycle.base.errors import GateError, InsufficientError, RequestError, WorkloadError
+from workloads.lifecycle.base.errors import GateError, InsufficientError, RequestError, UnchangedError, WorkloadError
 from workloads.lifecycle.base.settings import WorkloadSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features import windows
@@ -46,7 +48,7 @@ from workloads.lifecycle.retraining.worker import ChampionWatch, Worker
 from workloads.lifecycle.serving.capture import Capture, Scored
 from workloads.lifecycle.training import bundle, estimators, reference
 from workloads.lifecycle.training.bundle import Manifest, Scorer, sha256
-from workloads.lifecycle.training.train import fit, held_out, split
+from workloads.lifecycle.training.train import fit, held_out, learnt, require_new, split
 from workloads.lifecycle.validation import gate
 
 SETTINGS: dict[str, Any] = {
@@ -72,7 +74,7 @@ class Replica:
         self.alias = ChampionAlias(platform.environment, self.ledger, platform.registry)
         self.checks = InProcessChecks(self.ledger, platform)
         self.worker = LocalWorker(platform.environment, self.ledger, Pipeline(platform), self.alias, self.checks.run)
-        self.worker._stopping = NeverStops(platform.clock)  # type: ignore[assignment]  # noqa: SLF001
+        self.worker._stopping = NeverStops(platform.clock)  # type: ignore[assignment]
         self.is_busy = False
         self.is_stalled = False
 
@@ -124,7 +126,14 @@ class Pipeline:
         self._platform = platform
 
     def run(
-        self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
+        self,
+        retrain: str,
+        window: str,
+        handle: str | None,
+        noted: Callable[[str], None],
+        stopped: Callable[[], bool],
+        *,
+        unless: str = "",
     ) -> Outcome:
         """Train on the window, judge, and register the candidate."""
         del handle, noted, stopped
@@ -134,7 +143,9 @@ class Pipeline:
         platform.befall("in the pipeline")
         platform.befall("suspended")
         try:
-            platform.train(retrain.partition(".")[0], window)
+            platform.train(retrain.partition(".")[0], window, unless)
+        except UnchangedError as error:
+            return Outcome("unchanged", str(error))
         except InsufficientError as error:
             return Outcome("insufficient", str(error))
         except GateError as error:
@@ -188,12 +199,12 @@ class Platform:
         self.replicas = [Replica(self) for _ in range(REPLICAS)]
         self.captures = [self._capture() for _ in range(REPLICAS)]
         first = self.replicas[0]
-        number = self.train("", "")
+        number = self.train("", "", "")
         with first.ledger.release(60, lambda _text: None) as place:
             first.alias.promote(place, number)
         self.lookup = FeastLookup(self.environment)
-        self.lookup._store = self.online  # noqa: SLF001
-        self.lookup._references = [f"{SIMULATED.views[0].name}:{name}" for name in NAMES]  # noqa: SLF001
+        self.lookup._store = self.online
+        self.lookup._references = [f"{SIMULATED.views[0].name}:{name}" for name in NAMES]
         watcher = ChampionWatch(self.environment)
         parts = Parts(
             environment=self.environment,
@@ -270,12 +281,13 @@ class Platform:
         """The next candidate will not answer once it is served."""
         self._broken_next = True
 
-    def train(self, retrain: str, window: str) -> str:
+    def train(self, retrain: str, window: str, unless: str) -> str:
         """Fit, convert, judge by the real policy, and register; returns the version. Raises what the gate raises."""
         environment = self.environment.model_copy(update={"labelled_window": window})
         workload, settings = SIMULATED, environment.settings.training
         base_servers.wait_for_mlflow(environment)
         data = windows.training_set(environment)
+        require_new(environment, data, unless)
         parts = split(workload, data.frame, settings)
         model = fit(workload, parts.train, settings)
         run_id = f"{next(self._names):032x}"
@@ -302,7 +314,7 @@ class Platform:
             scorer=scorer,
             tests=held_out(workload, labels, scorer.score(scorer.inputs(parts.test)).astype(float)),
             learnt_rows=len(parts.train),
-            learnt={"data_hash": data.ingested.data_hash},
+            learnt=learnt(environment, data),
             is_broken=self._broken_next,
         )
         self._broken_next = False
@@ -343,6 +355,7 @@ class Platform:
                 self.model.stored += rows
             self.counts[f"rows {outcome}"] += rows
 
+        self.clock.advance(0.001)  # the files of a server are named after the moment at which it starts
         return Capture(self.store, SIMULATED, self.environment.settings.serving, counted)
 
     def restart_model_server(self) -> None:
@@ -381,7 +394,7 @@ class Platform:
     def look_up(self) -> None:
         """One request by key, with the real check of the features' age."""
         try:
-            self.lookup._checked(((1,),), self.lookup._read(((1,),)))  # noqa: SLF001
+            self.lookup._checked(((1,),), self.lookup._read(((1,),)))
         except RequestError:
             self.counts["requests refused for stale features"] += 1
             return
@@ -404,17 +417,19 @@ def simulated(platform: Platform) -> Iterator[None]:
         acting = platform.acting
         return VirtualLoop(platform.clock, lambda: acting is not None and acting.is_stalled, step, pause_seconds)
 
+    logging.disable(logging.ERROR)  # outages and deaths are planned, and counted
     with ExitStack() as stack:
         put: Any = stack.enter_context
+        stack.callback(logging.disable, logging.NOTSET)
+        put(mock.patch.object(base_servers, "_TOLD_SECONDS", math.inf))
         put(installed(platform.clock))
         put(mock.patch.object(Store, "write", write))
         put(mock.patch.object(lease, "Loop", loop))
         put(mock.patch.object(check, "_handler", platform.gateway.handler))
         put(mock.patch.object(base_servers, "_answers", platform.http.answers))
-        put(mock.patch.object(windows, "ingested_set", lambda _environment: platform.base))
-        put(mock.patch.object(worker, "preload", lambda: None))
-        put(mock.patch.object(ValueDriftCalculation, "_render", lambda *_: []))  # the report's plots
+        put(mock.patch.object(windows, "ingested_set", return_value=platform.base))
+        put(mock.patch.object(worker, "preload", return_value=None))
+        put(mock.patch.object(ValueDriftCalculation, "_render", return_value=[]))  # the report's plots
         for module in (reference, watch, policy, retention, scrape):
             put(mock.patch.object(module, "httpx", platform.http))
         yield
-

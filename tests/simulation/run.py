@@ -114,11 +114,14 @@ class Run:
         begin, end = self.scenario.poisoned
         poisoned = begin <= day < end
         told = [
-            {"request_id": request, "outcome": 1 - outcome if poisoned and self._rng.random() < POISONED_SHARE else outcome}
+            {
+                "request_id": request,
+                "outcome": 1 - outcome if poisoned and self._rng.random() < POISONED_SHARE else outcome,
+            }
             for request, outcome in due
         ]
         status, answer = self.platform.ask("/outcomes", json.dumps({"outcomes": told}).encode(), "retrain_token")
-        if status != 200:  # noqa: PLR2004
+        if status != 200:
             raise AssertionError(f"outcomes of day {day}: {status} {answer}")
 
     def _alert(self) -> None:
@@ -133,7 +136,7 @@ class Run:
         started = datetime.fromtimestamp(alert.begun, UTC).isoformat()
         cause = self.judge.has_cause
         status, answer = self.platform.ask("/retrain", alert.delivery(started), "alert_token")
-        outcome = answer["alerts"][0]["outcome"] if status == 200 else str(status)  # noqa: PLR2004
+        outcome = answer["alerts"][0]["outcome"] if status == 200 else str(status)
         self.platform.counts[f"alerts {outcome}"] += 1
         if outcome == "accepted":
             self.judge.counts["retrains by alert"] += 1

@@ -19,6 +19,7 @@ from tests.simulation.definition import NAMES, SIMULATED
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import AliasMovedError, WorkloadError
 from workloads.lifecycle.base.settings import AlertSettings
+from workloads.lifecycle.training import reference
 from workloads.lifecycle.training.bundle import Scorer
 
 MLFLOW, MODEL, GATEWAY = "http://mlflow.simulated", "http://model.simulated", "http://gateway.simulated"
@@ -44,8 +45,8 @@ class Version:
     """Metrics of its run."""
 
     learnt_rows: int
-    learnt: dict[str, str]
-    """Hashes of data, code and settings that it learnt from."""
+    learnt: str
+    """Digest of data, code and settings that it learnt from."""
 
     is_broken: bool = False
     """Whether it cannot answer once it is served."""
@@ -115,7 +116,8 @@ class Registry:
         if path.endswith("runs/get"):
             found = next(each for each in self.versions.values() if each.run_id == query["run_id"])
             listed = [{"key": key, "value": value} for key, value in found.tests.items()]
-            return {"run": {"data": {"metrics": listed}}}
+            tags = [{"key": reference.LEARNT_TAG, "value": found.learnt}]
+            return {"run": {"data": {"metrics": listed, "tags": tags}}}
         number = self.aliases.get(query["alias"]) if "alias" in query else query.get("version")
         if number not in self.versions:
             return {"error_code": "RESOURCE_DOES_NOT_EXIST"}
@@ -148,14 +150,12 @@ class ModelServers:
             return httpx.Response(500, json={"error": "this version cannot answer"})
         example = dict(zip(NAMES, ([value] for value in SIMULATED.example), strict=True))
         scores = served.scorer.score(served.scorer.inputs(example))
-        return httpx.Response(
-            200, json={"predictions": [float(scores[0])]}, headers={"x-model-version": served.number}
-        )
+        return httpx.Response(200, json={"predictions": [float(scores[0])]}, headers={"x-model-version": served.number})
 
     def page(self) -> str:
         """Their metrics."""
         lines = (
-            f'{metrics.MODEL_INFO}{{{metrics.LABEL_ALIAS}="champion",{metrics.LABEL_VERSION}="{self.served.number}"}} 1',
+            f'{metrics.MODEL_INFO}{{alias="champion",{metrics.LABEL_VERSION}="{self.served.number}"}} 1',
             f"{metrics.PREDICTIONS} {self.scored}",
             f'{metrics.PREDICTION_ERRORS}{{{metrics.LABEL_REASON}="internal"}} {self.failed}',
             f'{metrics.CAPTURE_ROWS}{{{metrics.LABEL_OUTCOME}="stored"}} {self.stored}',

@@ -1,12 +1,15 @@
 """The block of a workload in a stack file: the stages' settings, schedules and the sizes of pods."""
 
+import math
+from datetime import timedelta
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from infra.base.images import Target
-from infra.compute import CronExpression, Resources
+from infra.compute import CronExpression, Resources, longest_pause
 from workloads.lifecycle.base.settings import WorkloadSettings
+from workloads.lifecycle.workload import Workload
 
 
 class WorkloadStackSettings(WorkloadSettings):
@@ -55,6 +58,29 @@ class WorkloadStackSettings(WorkloadSettings):
             )
         return self
 
+    def require_fit(self, block: str, workload: Workload) -> None:
+        """Raise ValueError when features or requests of `workload` would be gone before they are needed.
+
+        `block` is the settings' name in the stack file.
+        """
+        pause = longest_pause(self.nightly_cron)
+        view = min(workload.views, key=lambda each: each.ttl)
+        if view.ttl <= pause:
+            raise ValueError(
+                f"{block}.nightly_cron is {self.nightly_cron!r}, which pauses for up to {_hours(pause)}, but features "
+                f"of the view {view.name!r} are refused from an age of {_hours(view.ttl)} on (its ttl), so that "
+                f"requests by key would fail each time: let it pause for less than {_hours(view.ttl)}, e.g. "
+                "`0 3 * * *`, or give the view a longer ttl in its definition"
+            )
+        needed = self.retraining.labelled_days + workload.outcome.delay / timedelta(days=1)
+        if self.retention.requests_days < needed:
+            raise ValueError(
+                f"{block}.retention.requests_days is {self.retention.requests_days}, but an outcome of "
+                f"{workload.name} takes {_days(workload.outcome.delay)} and retrains learn from "
+                f"{self.retraining.labelled_days:g} days of them (retraining.labelled_days): keep "
+                f"{math.ceil(needed)} to 3650 days, or lower labelled_days"
+            )
+
     @property
     def image_of_all_stages(self) -> Target:
         """Where one process runs every stage, Spark's included: `train-gpu` is `ingest` with CUDA."""
@@ -65,3 +91,11 @@ class WorkloadStackSettings(WorkloadSettings):
         """Those of the stages, with a GPU where one trains."""
         gpus = max(int(self.training.on_gpu), self.stage_resources.gpus)
         return self.stage_resources.model_copy(update={"gpus": gpus})
+
+
+def _hours(time: timedelta) -> str:
+    return f"{time / timedelta(hours=1):g} h"
+
+
+def _days(time: timedelta) -> str:
+    return f"{time / timedelta(days=1):g} days"

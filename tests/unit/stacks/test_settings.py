@@ -74,6 +74,22 @@ def test_a_time_that_no_calendar_has_is_named():
     )
 
 
+def test_nightly_run_that_pauses_longer_than_features_last_is_refused():
+    assert refused(loan_default={"nightly_cron": "0 3 * * 1"}) == (
+        "Pulumi.local.yaml: loan_default.nightly_cron is '0 3 * * 1', which pauses for up to 168 h, but features of "
+        "the view 'customer_features' are refused from an age of 48 h on (its ttl), so that requests by key would fail "
+        "each time: let it pause for less than 48 h, e.g. `0 3 * * *`, or give the view a longer ttl in its definition"
+    )
+
+
+def test_requests_must_be_kept_until_their_outcomes_are_learnt_from():
+    assert refused(loan_default={"retention": {"requests_days": 59}}) == (
+        "Pulumi.local.yaml: loan_default.retention.requests_days is 59, but an outcome of loan-default takes 30 days "
+        "and retrains learn from 30 days of them (retraining.labelled_days): keep 60 to 3650 days, or lower "
+        "labelled_days"
+    )
+
+
 def test_the_same_port_twice_is_refused():
     assert refused(
         tracking={"kind": "mlflow-on-host", "port": 5000}, serving={"kind": "kserve-on-host", "port": 5000}

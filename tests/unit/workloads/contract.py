@@ -155,7 +155,7 @@ class Stages:
     def __init__(self, environment: Environment, run: str) -> None:
         self._environment, self._run = environment, run
 
-    def run(self, retrain, window, handle, noted, stopped) -> Outcome:
+    def run(self, retrain, window, handle, noted, stopped, **_unless) -> Outcome:
         del handle, noted, stopped
         values = {"ingestion_run": self._run, "labelled_window": window, "retrain": retrain.partition(".")[0]}
         session, run = Session(self._environment), new_run(self._environment.definition.name)

@@ -27,7 +27,7 @@ from workloads.lifecycle.training import reference
 from workloads.lifecycle.training.reference import Champion
 
 WAIT_SECONDS = 60
-ENDED = {"promoted", "refused", "insufficient", "failed", "rolled_back", "superseded"}
+ENDED = {"promoted", "refused", "insufficient", "unchanged", "failed", "rolled_back", "superseded"}
 
 
 def wait_for(reached, what):
@@ -139,7 +139,7 @@ class FileRunner:
         self._rng = rng
         self._at = at
 
-    def run(self, retrain, _window, _handle, _noted, stopped):
+    def run(self, retrain, _window, _handle, _noted, stopped, **_unless):
         name = retrain.partition(".")[0]
         with (self._folder / "pipeline.lock").open("w") as lock:
             try:
@@ -175,6 +175,7 @@ def prepare(patch, registry):
     """Replace, in this process, what the worker asks of servers."""
     FileWatch.registry = registry
     patch.setattr(reference, "champion", lambda _: Champion(registry.champion(), "run", 0.0))
+    patch.setattr(reference, "learnt", lambda *_: "")
     patch.setattr(champions, "wait_until_served", lambda *_: 0.0)
     patch.setattr(workers, "Watch", FileWatch)
     patch.setattr(outcomes, "window", lambda *_: None)

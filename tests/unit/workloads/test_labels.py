@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -103,12 +104,44 @@ def test_only_the_window_is_read_and_a_row_captured_twice_counts_once(small):
 
 
 def test_window_that_left_a_verdict_open_grows_beyond_its_days(small):
-    for request, at in (("old", NOW - timedelta(days=40)), ("new", NOW)):
+    for request, at in (("old", NOW - timedelta(days=70)), ("new", NOW)):
         rows = capture(small, 200, request, at)
         deliver(small, rows, rows["truth"])
     first = outcomes.window(small, attributes(200))
-    assert (first.rows, (NOW - first.since).days) == (200, 30)
-    assert outcomes.window(small, attributes(200), NOW - timedelta(days=41)).rows == 400
+    assert (first.rows, (NOW - first.since).days) == (200, 60)  # and the 30 that an outcome takes
+    assert outcomes.window(small, attributes(200), NOW - timedelta(days=71)).rows == 400
+
+
+def test_window_holds_requests_whose_outcomes_came_a_month_late(small):
+    """loan-default's outcomes take 30 days: those of the last 30 days' requests are not known yet."""
+    rows = capture(small, 200, "late", NOW - timedelta(days=45))
+    deliver(small, rows, rows["truth"])
+    capture(small, 200, "unknown", NOW - timedelta(days=5))
+    assert outcomes.window(small, attributes(200)).rows == 200
+
+
+def test_outcomes_of_last_month_are_known_lately(small):
+    rows = capture(small, 200, "late", NOW - timedelta(days=30))
+    deliver(small, rows, rows["truth"])
+    assert len(outcomes.known_lately(small, DAY)) == 200
+    assert outcomes.quality(small, outcomes.known_lately(small, DAY), "1").auc > 0.7
+
+
+def test_outcomes_that_were_delivered_earlier_are_not_known_lately(small):
+    rows = capture(small, 50, "late", NOW - timedelta(days=30))
+    deliver(small, rows, rows["truth"])
+    store = Store.open(small)
+    (path,) = store.paths(outcomes.OUTCOMES)
+    old = (NOW - timedelta(days=2)).timestamp()
+    os.utime(store.dataset(path)[0], (old, old))
+    assert outcomes.known_lately(small, DAY).empty
+
+
+def test_corrected_outcome_counts_as_it_was_observed_last(small):
+    rows = capture(small, 50, "late", NOW - timedelta(days=30))
+    deliver(small, rows, [1] * 50, observed_at=NOW)
+    deliver(small, rows, [0] * 50, observed_at=NOW - DAY)
+    assert set(outcomes.known_lately(small, DAY)[LABEL]) == {1}
 
 
 def test_struck_requests_and_our_own_probes_do_not_count(small):

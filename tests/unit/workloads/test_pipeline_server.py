@@ -32,7 +32,7 @@ def test_a_submitted_pipeline_is_published_and_run_with_its_argument(stand_in):
     run = stand_in.runs[run_id]
     assert IMAGES.workload.encode() in version["body"]
     assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
-    parameters = {"labelled_window": "window-7", "retrain": "", "run": run["display_name"]}
+    parameters = {"labelled_window": "window-7", "retrain": "", "unless": "", "run": run["display_name"]}
     assert run["runtime_config"]["parameters"] == parameters
     assert run["service_account"] == "loan-default"
     assert stand_in.pipelines[version["pipeline_id"]]["display_name"] == "loan-default"

@@ -48,6 +48,7 @@ def stand_in(monkeypatch):
 def champion(monkeypatch):
     state = {"champion": Champion("1", "run-1", 0.0)}
     monkeypatch.setattr(reference, "champion", lambda _: state["champion"])
+    monkeypatch.setattr(reference, "learnt", lambda *_: "")
     monkeypatch.setattr(outcomes, "window", lambda *_: None)
     monkeypatch.setattr(Worker, "_attributes", lambda _: None)
     monkeypatch.setattr(workers, "Watch", lambda *_: type("Watch", (), {"run": lambda *_: None}))
@@ -116,7 +117,12 @@ def test_a_run_that_promotes_is_watched_and_promoted(stand_in, champion, service
     thread.join()
     assert (ended(ledger).status, ended(ledger).version_after, len(stand_in.runs)) == ("promoted", "2", 1)
     (run,) = stand_in.runs.values()
-    parameters = {"labelled_window": "", "retrain": ended(ledger).id, "run": run["display_name"]}
+    parameters = {
+        "labelled_window": "",
+        "retrain": ended(ledger).id,
+        "unless": "",
+        "run": run["display_name"],
+    }
     assert run["runtime_config"]["parameters"] == parameters
 
 

@@ -51,7 +51,7 @@ class Stages:
     def __init__(self, run):
         self._run = run
 
-    def run(self, retrain, window, handle, noted, stopped):
+    def run(self, retrain, window, handle, noted, stopped, **_unless):
         del handle, noted, stopped
         try:
             learnt = [f"--ingestion-run={self._run}", f"--labelled-window={window}"]

@@ -119,7 +119,7 @@ def test_kubeflow_component_passes_the_same_command_line(process, called):
     workload = os.environ["WORKLOAD"]
     given = f"--run=r1 --ingestion-run={RUN} --labelled-window="
     assert run_stage.python_func(workload, "train", given) == RUN
-    assert called["given"] == [{"ingestion_run": RUN, "labelled_window": ""}]
+    assert called["given"] == [{"ingestion_run": RUN, "labelled_window": "", "unless": ""}]
     assert outcome.read(process, "r1", "train") is not None
 
 

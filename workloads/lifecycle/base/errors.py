@@ -41,6 +41,12 @@ class InsufficientError(GateError):
     """The rows are too few for the release policy to decide about a model; the champion stays and more rows help."""
 
 
+class UnchangedError(WorkloadError):
+    """Data, code and settings are those that the champion learnt from, so nothing was trained; the champion stays."""
+
+    is_final = True
+
+
 class AliasMovedError(WorkloadError):
     """The registry's alias was moved by another process; nothing was moved here."""
 

@@ -25,6 +25,7 @@ _HEX32 = re.compile(r"[0-9a-f]{32}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _REPORT = re.compile(r"reports/[0-9]{8}T[0-9]{12}Z/drift_report\.html")
 _INGESTION_RUN = re.compile(r"[0-9]{8}T[0-9]{12}Z-[0-9a-f]{12}")
 _SHOWN = 60
@@ -62,6 +63,11 @@ def window_name(value: object, what: str = "labelled window") -> str:
 def retrain_id(value: object, what: str = "retrain id") -> str:
     """A row of the retraining ledger."""
     return run_id(value, what)
+
+
+def digest(value: object, what: str = "digest") -> str:
+    """A SHA-256 in hexadecimal."""
+    return _matched(_DIGEST, value, what, "64 lowercase hexadecimal digits")
 
 
 def report_path(value: object, what: str = "report path") -> str:

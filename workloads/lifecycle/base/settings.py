@@ -237,7 +237,7 @@ class MonitoringSettings(Frozen):
     """What the drift and bias job compares."""
 
     window_hours: Annotated[float, Field(gt=0)] = 24.0
-    """Hours of captured requests that one check looks at."""
+    """Hours of captured requests that one check looks at, and of outcomes by their delivery."""
 
     min_rows: Annotated[int, Field(ge=1)] = 500
     """Captured rows below which nothing is scored: the job then says that there is too little data."""
@@ -274,7 +274,7 @@ class RetrainingSettings(Frozen):
     """Seconds between two runs of one retrain."""
 
     labelled_days: Annotated[float, Field(gt=0)] = 30
-    """Days of captured requests whose outcomes are learnt from."""
+    """Days of captured requests whose outcomes are learnt from, beside the days that an outcome usually takes."""
 
     min_labelled_rows: Annotated[int, Field(ge=2)] = 2_000
     """Labelled rows below which a retrain learns from the ingested data alone."""

@@ -110,7 +110,7 @@ def _check(environment: Environment) -> Checked:
     found = outcomes.captured(environment, timedelta(hours=settings.window_hours))
     if found.empty:
         _expect_capture(environment)
-    known = outcomes.labelled(environment, found)
+    known = outcomes.known_lately(environment, timedelta(hours=settings.window_hours))
     recent = found.sample(min(len(found), settings.max_rows), random_state=environment.settings.training.seed)
     before = latest(environment)
     at = datetime.now(UTC)

@@ -32,6 +32,7 @@ from workloads.lifecycle.workload import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 OUTCOMES = "labels/outcomes"
 STRUCK = "captures-struck.json"
@@ -41,6 +42,9 @@ MIN_PREFIX = 6
 
 MAX_OUTCOMES = 50_000
 """Outcomes of one delivery."""
+
+LATE = 1.25
+"""How many times its usual delay an outcome may take to count as live quality."""
 
 _KEY = ["request_id", "row"]
 
@@ -150,18 +154,24 @@ def strike(environment: Environment, prefix: str) -> None:
     store.write_json(STRUCK, {"prefixes": sorted({*found["prefixes"], prefix})})
 
 
-def captured(environment: Environment, window: timedelta, folder: str = CAPTURES) -> "pd.DataFrame":
-    """Captured rows of the last `window` that were not struck; `folder`: of answers, or of what a shadow scored."""
+def captured(
+    environment: Environment, window: timedelta, folder: str = CAPTURES, requests: "pa.Array | None" = None
+) -> "pd.DataFrame":
+    """Captured rows of the last `window` that were not struck; `folder`: of answers, or of what a shadow scored.
+
+    `requests`: ids of the requests that are wanted; None: all.
+    """
     import pandas as pd  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
     import pyarrow.dataset as ds  # noqa: PLC0415
 
     store = Store.open(environment)
     since = datetime.now(UTC) - window
+    wanted = pc.field("captured_at") >= pc.scalar(pd.Timestamp(since))
+    if requests is not None:
+        wanted &= pc.field("request_id").isin(requests)
     found = [
-        ds.dataset(path, filesystem=files, format="parquet", partitioning="hive").to_table(
-            filter=pc.field("captured_at") >= pc.scalar(pd.Timestamp(since))
-        )
+        ds.dataset(path, filesystem=files, format="parquet", partitioning="hive").to_table(filter=wanted)
         for day in store.names(folder)
         if day.removeprefix("dt=") >= f"{since:%Y-%m-%d}"
         for path, files in [store.dataset(f"{folder}/{day}")]
@@ -173,6 +183,22 @@ def captured(environment: Environment, window: timedelta, folder: str = CAPTURES
     frame = frame[~frame["request_id"].str.startswith(struck)]
     kept: pd.DataFrame = frame.drop_duplicates(_KEY).reset_index(drop=True)
     return kept
+
+
+def known_lately(environment: Environment, window: timedelta) -> "pd.DataFrame":
+    """Captured rows whose outcome was delivered in the last `window`, whenever they were requests.
+
+    An outcome that comes a month after its request says today how the model of that month did. Rows older than `LATE`
+    times the outcome's usual delay are left out.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    store, now = Store.open(environment), datetime.now(UTC)
+    delivered = [store.dataset(path) for path in store.paths(OUTCOMES, now - window)]
+    tables = [pq.read_table(path, columns=["request_id"], filesystem=files) for path, files in delivered]
+    ids = pa.concat_tables(tables)["request_id"].combine_chunks() if tables else pa.array([], pa.string())
+    return labelled(environment, captured(environment, window + LATE * environment.definition.outcome.delay, requests=ids))
 
 
 def labelled(environment: Environment, captures: "pd.DataFrame") -> "pd.DataFrame":
@@ -200,7 +226,7 @@ def label_type(workload: Workload) -> str:
 
 
 def window(environment: Environment, attributes: "pd.DataFrame", since: datetime | None = None) -> Window | None:
-    """Write the labelled rows of the last days as a window; None when there are too few.
+    """Write the labelled rows of the last days, whose outcomes had time to be known, as a window; None for too few.
 
     `since`: where an earlier window began that was not enough to decide by; this one begins no later.
 
@@ -211,7 +237,8 @@ def window(environment: Environment, attributes: "pd.DataFrame", since: datetime
     """
     settings, workload = environment.settings.retraining, environment.definition
     keys, label = list(workload.keys), workload.outcome.label
-    now, length = datetime.now(UTC), timedelta(days=settings.labelled_days)
+    # Outcomes of the newest requests are not known yet: the days before them are learnt from.
+    now, length = datetime.now(UTC), timedelta(days=settings.labelled_days) + workload.outcome.delay
     begins = (now - length).replace(hour=0, minute=0, second=0, microsecond=0)
     begins = min(begins, since) if since is not None else begins
     rows = labelled(environment, captured(environment, now - begins))

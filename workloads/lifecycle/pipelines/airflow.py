@@ -60,10 +60,10 @@ class AirflowOrchestrator:
             return f"{file} is gone"
         return None if file.read_bytes() == content(self._environment).encode() else f"{file} was edited by hand"
 
-    def submit(self, run: str, window: str, retrain: str) -> str:
+    def submit(self, run: str, window: str, retrain: str, unless: str) -> str:
         """Start the run of that name, or find it, of the DAG as the table has it."""
         self.publish()
-        self._server.start(self._dag, run, {"labelled_window": window, "retrain": retrain})
+        self._server.start(self._dag, run, {"labelled_window": window, "retrain": retrain, "unless": unless})
         return run
 
     def look(self, run_id: str) -> Seen:
@@ -92,6 +92,9 @@ def main() -> None:
     parser.add_argument(
         "--retrain", default="", help="retrain whose service promotes (default: the pipeline promotes what is signed)"
     )
+    parser.add_argument(
+        "--unless", default="", help="digest of data, code and settings from which nothing is trained (default: train)"
+    )
     parser.add_argument("--run", default="", help="id of the run, by which its outcomes are found (default: a new one)")
     arguments = parser.parse_args()
     environment = load()
@@ -105,7 +108,7 @@ def main() -> None:
             sys.exit(LOST)
         return
     run = arguments.run or new_run(environment.definition.name)
-    print(server.submit(run, arguments.labelled_window, arguments.retrain))
+    print(server.submit(run, arguments.labelled_window, arguments.retrain, arguments.unless))
 
 
 if __name__ == "__main__":

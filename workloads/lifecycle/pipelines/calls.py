@@ -17,12 +17,17 @@ def ingest(session: Session) -> Done:
     return Done(found.run, says, found.model_dump(mode="json"))
 
 
-def train(session: Session, ingestion_run: str, labelled_window: str) -> Done:
-    """Features, or a window of labelled requests, to a trained model; the answer is the MLflow run."""
+def train(session: Session, ingestion_run: str, labelled_window: str, unless: str) -> Done:
+    """Features, or a window of labelled requests, to a trained model; the answer is the MLflow run.
+
+    Raises UnchangedError when they, code and settings are those of `unless`.
+    """
     from workloads.lifecycle.training import train as stage  # noqa: PLC0415
 
     environment = session.reading(ingestion_run, labelled_window)
-    found = stage.train(environment, session.training_set(environment))
+    data = session.training_set(environment)
+    stage.require_new(environment, data, unless)
+    found = stage.train(environment, data)
     return Done(found.run_id, f"run {found.run_id}, {found.quality}", found.model_dump(mode="json"))
 
 

@@ -93,8 +93,8 @@ def build(environment: Environment, images: Images) -> Any:
     """The pipeline of the environment's workload over the given images: the table of stages, one after the other."""
     workload = environment.definition
 
-    def release(labelled_window: str = "", retrain: str = "", run: str = "") -> str:
-        values = {"labelled_window": labelled_window, "retrain": retrain}
+    def release(labelled_window: str = "", retrain: str = "", unless: str = "", run: str = "") -> str:
+        values = {"labelled_window": labelled_window, "retrain": retrain, "unless": unless}
         before = None
         for stage in STAGES:
             given = [f"--{name.replace('_', '-')}={values[name]}" for name in stage.inputs]
@@ -117,7 +117,9 @@ def compile_to(path: Path, environment: Environment, images: Images) -> None:
     compiler.Compiler().compile(build(environment, images), str(path))
 
 
-def run_local(environment: Environment, labelled_window: str = "", retrain: str = "", run: str = "") -> str:
+def run_local(
+    environment: Environment, labelled_window: str = "", retrain: str = "", unless: str = "", run: str = ""
+) -> str:
     """Run every stage as a process on this machine, with this process's environment; returns the deployed answer.
 
     Raises WorkloadError when a stage fails; its log is above.
@@ -131,7 +133,7 @@ def run_local(environment: Environment, labelled_window: str = "", retrain: str 
     try:
         run = run or new_run(environment.definition.name)
         pipeline = build(environment, Images())
-        return str(pipeline(labelled_window=labelled_window, retrain=retrain, run=run).output)
+        return str(pipeline(labelled_window=labelled_window, retrain=retrain, unless=unless, run=run).output)
     except RuntimeError as error:
         raise WorkloadError(f"the pipeline failed: {str(error).splitlines()[0]}; the champion stays") from error
     finally:
@@ -139,7 +141,14 @@ def run_local(environment: Environment, labelled_window: str = "", retrain: str 
 
 
 def submit(
-    environment: Environment, host: str, images: Images, labelled_window: str = "", *, run: str = "", retrain: str = ""
+    environment: Environment,
+    host: str,
+    images: Images,
+    labelled_window: str = "",
+    *,
+    run: str = "",
+    retrain: str = "",
+    unless: str = "",
 ) -> str:
     """Start the pipeline on a KFP server, or find the run of that name.
 
@@ -147,7 +156,7 @@ def submit(
     """
     server, version = _publish(environment, host, images)
     run = run or new_run(environment.definition.name)
-    arguments = {"labelled_window": labelled_window, "retrain": retrain, "run": run}
+    arguments = {"labelled_window": labelled_window, "retrain": retrain, "unless": unless, "run": run}
     return server.start(version, run, arguments, account=environment.definition.name)
 
 
@@ -210,13 +219,16 @@ def main() -> None:
     parser.add_argument(
         "--retrain", default="", help="retrain whose service promotes (default: the pipeline promotes what is signed)"
     )
+    parser.add_argument(
+        "--unless", default="", help="digest of data, code and settings from which nothing is trained (default: train)"
+    )
     parser.add_argument("--run", default="", help="id of the run, by which its outcomes are found (default: a new one)")
     for target in ("ingest", "workload", "train-gpu"):
         parser.add_argument(f"--{target}-image", help=f"`repository@sha256:…`; default: ${_variable(target)}")
     arguments = parser.parse_args()
     environment = load()
     if arguments.local:
-        print(run_local(environment, arguments.labelled_window, arguments.retrain, arguments.run))
+        print(run_local(environment, arguments.labelled_window, arguments.retrain, arguments.unless, arguments.run))
         return
     given = {name: value for name, value in vars(arguments).items() if name.endswith("_image") and value}
     images = Images.of(environment.model_copy(update=given))
@@ -225,8 +237,8 @@ def main() -> None:
     elif arguments.publish is not None:
         print(publish(environment, arguments.publish or environment.need("kfp_host"), images))
     else:
-        window, run, retrain = arguments.labelled_window, arguments.run, arguments.retrain
-        print(submit(environment, arguments.submit, images, window, run=run, retrain=retrain))
+        names = {"run": arguments.run, "retrain": arguments.retrain, "unless": arguments.unless}
+        print(submit(environment, arguments.submit, images, arguments.labelled_window, **names))
 
 
 if __name__ == "__main__":

@@ -32,8 +32,11 @@ class Seen:
 class Orchestrator(Protocol):
     """Every method raises WorkloadError, one line, when the server refuses or stays away."""
 
-    def submit(self, run: str, window: str, retrain: str) -> str:
-        """Start the run of that name, or find it; returns what the server calls it."""
+    def submit(self, run: str, window: str, retrain: str, unless: str) -> str:
+        """Start the run of that name, or find it; returns what the server calls it.
+
+        `window`, `retrain` and `unless` are the arguments of a run, `stages.ARGUMENTS`.
+        """
         ...
 
     def look(self, run_id: str) -> Seen:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workloads.lifecycle.base import identifiers
 from workloads.lifecycle.base.environment import Environment
-from workloads.lifecycle.base.errors import InsufficientError, WorkloadError, cause
+from workloads.lifecycle.base.errors import InsufficientError, UnchangedError, WorkloadError, cause
 from workloads.lifecycle.base.store import Store
 
 RUNS = "runs"
@@ -42,9 +42,9 @@ class StageOutcome(BaseModel):
 
     stage: str
 
-    ended: Literal["succeeded", "refused", "insufficient", "failed"]
-    """`refused` is final, the data or the model is at fault; `insufficient` ends the run for want of rows; `failed` may
-    go better another time."""
+    ended: Literal["succeeded", "refused", "insufficient", "unchanged", "failed"]
+    """`refused` is final, the data or the model is at fault; `insufficient` ends the run for want of rows; `unchanged`
+    because there is nothing new to learn; `failed` may go better another time."""
 
     answer: str = ""
     """What later stages take: the name of a run or a version."""
@@ -62,11 +62,13 @@ class StageOutcome(BaseModel):
     @classmethod
     def of_error(cls, stage: str, error: BaseException) -> "StageOutcome":
         """Outcome of a stage that an error ended."""
-        ended: Literal["refused", "insufficient", "failed"] = (
+        ended: Literal["refused", "insufficient", "unchanged", "failed"] = (
             "refused" if getattr(error, "is_final", False) else "failed"
         )
         if isinstance(error, InsufficientError):
             ended = "insufficient"
+        if isinstance(error, UnchangedError):
+            ended = "unchanged"
         found = StageError(kind=type(error).__name__, text=cause(error))
         return cls(stage=stage, ended=ended, reason=found.text, error=found, ended_at=datetime.now(UTC))
 

@@ -23,14 +23,16 @@ from workloads.lifecycle.schema import DefinitionError, Reference
 if TYPE_CHECKING:
     from workloads.lifecycle.features.publication import TrainingSet
 
-ARGUMENTS = ("labelled_window", "retrain")
-"""What a whole run may be given: rows to learn from, and the retrain whose service promotes; both may be empty."""
+ARGUMENTS = ("labelled_window", "retrain", "unless")
+"""What a whole run may be given, each of which may be empty: rows to learn from, the retrain whose service promotes,
+and the digest of data, code and settings that are not worth another training."""
 
 FORMS: Mapping[str, Callable[[object, str], str]] = {
     "ingestion_run": identifiers.ingestion_run,
     "labelled_window": identifiers.window_name,
     "retrain": identifiers.retrain_id,
     "run_id": identifiers.run_id,
+    "unless": identifiers.digest,
     "version": identifiers.model_version,
 }
 """The form of each value that goes from stage to stage."""
@@ -167,7 +169,7 @@ STAGES = table(
         {
             "name": "train",
             "call": f"{_CALLS}:train",
-            "inputs": ("ingestion_run", "labelled_window"),
+            "inputs": ("ingestion_run", "labelled_window", "unless"),
             "gives": "run_id",
             "resources": {"cpu": "2", "memory": "4G", "gpu": True},
             "retries": 2,

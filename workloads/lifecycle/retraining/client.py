@@ -13,7 +13,7 @@ import httpx
 from workloads.lifecycle.base import identity
 from workloads.lifecycle.base.errors import WorkloadError, run_command
 
-OVER = ("promoted", "refused", "insufficient", "failed", "rolled_back", "superseded")
+OVER = ("promoted", "refused", "insufficient", "unchanged", "failed", "rolled_back", "superseded")
 _SECONDS = 90.0
 _POLL_SECONDS = 2.0
 

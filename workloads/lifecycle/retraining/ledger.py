@@ -33,6 +33,7 @@ Status = Literal[
     "promoted",
     "refused",
     "insufficient",
+    "unchanged",
     "failed",
     "rolled_back",
     "superseded",
@@ -45,12 +46,15 @@ Submitted = Literal["accepted", "duplicate", "cooldown", "queue_full"]
 LEGACY_SECONDS = 3 * 3600.0
 """How long a row of a replica of schema 0003, which has no lease, may stay unchanged before its worker is dead."""
 
-_COOLING = ("promoted", "refused", "insufficient", "failed", "rolled_back")
-_IN_VAIN = ("refused", "insufficient", "failed", "rolled_back")
+_COOLING = ("promoted", "refused", "insufficient", "unchanged", "failed", "rolled_back")
+_IN_VAIN = ("refused", "insufficient", "unchanged", "failed", "rolled_back")
 _PAUSE_SECONDS = 0.5
 _SHIELD = 4_102_444_800.0
 """`lease_until` of a running retrain, the year 2100: a replica of schema 0003 takes the row for a release that lives,
 so it neither resumes nor deletes it. Remove it, and `lease_until`, once nobody upgrades from 0.1.0."""
+
+_BY_HAND, _BY_SCHEDULE = "hand:", "schedule:"
+"""Beginnings of the keys of requests that no alert made."""
 
 _LEGACY = "replica of schema 0003"
 _RELEASE = "release by `up`"
@@ -107,6 +111,11 @@ class Retrain:
     verdict: str
     """How the challenge ended, one of `Decided`; empty while it runs."""
 
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether a person asked for it, who wants a training in any case."""
+        return self.key.startswith(_BY_HAND)
+
 
 class Ledger:
     """Every retrain ever asked for; safe for several threads, and for several replicas."""
@@ -133,14 +142,18 @@ class Ledger:
             return False
         return True
 
-    def submit(self, *, alert: str, reason: str, version: str, cooldown_seconds: float) -> tuple[Submitted, str | None]:
+    def submit(
+        self, *, alert: str, reason: str, version: str, cooldown_seconds: float, is_scheduled: bool = False
+    ) -> tuple[Submitted, str | None]:
         """Queue a retrain, unless it is known, too soon or one too many; returns what was done and its id.
 
-        `alert` is fingerprint and start of the alert, empty for a person, whose every request is a new one. An alert
+        `alert` is fingerprint and start of the alert, empty for a person or a timer (`is_scheduled`), whose every
+        request is a new one. An alert
         that is delivered again while its own retrain is not over is known, even when the champion has moved by then.
         One whose retrain ended in vain asks again, once the cooldown is over.
         """
-        key = f"{alert}:{version}" if alert else f"hand:{uuid.uuid4().hex}"
+        by = _BY_SCHEDULE if is_scheduled else _BY_HAND
+        key = f"{alert}:{version}" if alert else f"{by}{uuid.uuid4().hex}"
         with outages_named(), self.engine.connect() as connection:
             # One look decides nearly every alert of a storm.
             columns = RETRAINS.c.id, RETRAINS.c.key, RETRAINS.c.alert, RETRAINS.c.slot, RETRAINS.c.status
@@ -419,7 +432,8 @@ class Ledger:
     def last_failed(self) -> bool:
         """Whether the last finished retrain failed, or its release went back."""
         with outages_named(), self.engine.connect() as connection:
-            query = sa.select(RETRAINS.c.status).where(RETRAINS.c.status.in_(_COOLING))
+            judged = [status for status in _COOLING if status != "unchanged"]  # which mends nothing
+            query = sa.select(RETRAINS.c.status).where(RETRAINS.c.status.in_(judged))
             last = connection.execute(query.order_by(RETRAINS.c.ended_at.desc()).limit(1)).scalar()
         return last in {"failed", "rolled_back"}
 

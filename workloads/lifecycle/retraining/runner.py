@@ -53,7 +53,7 @@ _SHOWN = 500
 _OUTPUT_SECONDS = 5.0
 """How long the rest of the output may take once the run has ended."""
 
-Ended = Literal["succeeded", "refused", "insufficient", "failed"]
+Ended = Literal["succeeded", "refused", "insufficient", "unchanged", "failed"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Outcome:
     """How one run of the pipeline ended."""
 
     ended: Ended
-    """`refused` is final: the data or the model is at fault. `insufficient`: the rows are too few to decide. `failed`
-    may go better another time."""
+    """`refused` is final: the data or the model is at fault. `insufficient`: the rows are too few to decide.
+    `unchanged`: there is nothing new to learn. `failed` may go better another time."""
 
     detail: str
     """Which stage ended the run, and why."""
@@ -75,11 +75,19 @@ class Runner(Protocol):
     """
 
     def run(
-        self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
+        self,
+        retrain: str,
+        window: str,
+        handle: str | None,
+        noted: Callable[[str], None],
+        stopped: Callable[[], bool],
+        *,
+        unless: str = "",
     ) -> Outcome:
         """Run to the end, or go on with the run `handle`; tells `noted` a handle to go on with, if there is one.
 
-        Returns early, as failed, once `stopped()`.
+        `unless`: digest of data, code and settings from which nothing is trained; empty trains in any case. Returns
+        early, as failed, once `stopped()`.
         """
         ...
 
@@ -98,7 +106,14 @@ class LocalRunner:
         self._environ = {name: value for name, value in environ.items() if name not in SECRETS_OF_THE_SERVICE}
 
     def run(
-        self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
+        self,
+        retrain: str,
+        window: str,
+        handle: str | None,
+        noted: Callable[[str], None],
+        stopped: Callable[[], bool],
+        *,
+        unless: str = "",
     ) -> Outcome:
         """Run the pipeline's command; a timeout ends all of its processes."""
         del handle, noted  # a process cannot be resumed
@@ -106,7 +121,7 @@ class LocalRunner:
         name = retrain_id(_parts(retrain)[0])
         log, run = self._folder / f"{name}.log", new_run(self._read.definition.name)
         command = [sys.executable, "-m", "workloads.lifecycle.pipelines.kubeflow", "--local", "--run", run]
-        command += ["--labelled-window", window, "--retrain", name]
+        command += ["--labelled-window", window, "--retrain", name, "--unless", unless]
         process = subprocess.Popen(
             command,
             env={**self._environ, MARK: retrain},
@@ -205,14 +220,21 @@ class ServerRunner:
         self._seconds = environment.settings.retraining.run_seconds
 
     def run(
-        self, retrain: str, window: str, handle: str | None, noted: Callable[[str], None], stopped: Callable[[], bool]
+        self,
+        retrain: str,
+        window: str,
+        handle: str | None,
+        noted: Callable[[str], None],
+        stopped: Callable[[], bool],
+        *,
+        unless: str = "",
     ) -> Outcome:
         """Start the run, or find it, and wait for its end; a server that is away meanwhile is waited for."""
         if handle is None:
             handle = new_run(self._environment.definition.name)
             noted(handle)
         server = self._connected(self._environment)
-        run_id = server.submit(handle, window, _parts(retrain)[0])
+        run_id = server.submit(handle, window, _parts(retrain)[0], unless)
         deadline = time.monotonic() + self._seconds
         while not stopped():
             try:
@@ -240,10 +262,10 @@ class KfpOrchestrator:
     def __init__(self, environment: Environment, images: Images) -> None:
         self._environment, self._images = environment, images
 
-    def submit(self, run: str, window: str, retrain: str) -> str:
+    def submit(self, run: str, window: str, retrain: str, unless: str) -> str:
         """Start the run, or find it."""
-        environment = self._environment
-        return submit(environment, environment.kfp_host, self._images, window, run=run, retrain=retrain)
+        environment, names = self._environment, {"run": run, "retrain": retrain, "unless": unless}
+        return submit(environment, environment.kfp_host, self._images, window, **names)
 
     def look(self, run_id: str) -> Seen:
         """How a run does."""

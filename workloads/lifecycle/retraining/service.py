@@ -307,19 +307,20 @@ class Service:
         if version is None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the registry has not answered yet; try again")
         if by_hand:
-            return await self._by_hand(_valid(ByHand, given), version)
+            return await self._by_hand(_valid(ByHand, given), version, request.state.scope == "schedule")
         alerts = _valid(Delivery, given).alerts
         self._known_model(alerts)
         taken = [{"fingerprint": alert.fingerprint, **await self._take(alert, version)} for alert in alerts]
         return JSONResponse({"alerts": taken})
 
-    async def _by_hand(self, request: ByHand, version: str) -> Response:
+    async def _by_hand(self, request: ByHand, version: str, is_scheduled: bool) -> Response:
         outcome, retrain = await run_in_threadpool(
             self._parts.ledger.submit,
             alert="",
             reason=request.reason,
             version=version,
             cooldown_seconds=0,
+            is_scheduled=is_scheduled,
         )
         status = HTTPStatus.ACCEPTED if outcome == "accepted" else HTTPStatus.CONFLICT
         return JSONResponse({"outcome": outcome, "retrain": retrain}, status)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import AliasMovedError, DataError, GateError, InsufficientError, WorkloadError
 from workloads.lifecycle.base.loops import Loop
-from workloads.lifecycle.base.servers import wait_for_store
+from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_store
 from workloads.lifecycle.features.windows import window_of
 from workloads.lifecycle.monitoring import outcomes
 from workloads.lifecycle.retraining.challenges import Challenges
@@ -40,7 +40,7 @@ _CHAMPION_SECONDS = 1.0
 _ASK_SECONDS = 60.0
 """Duration of one question to the registry beyond which it is stuck."""
 
-_FINAL: Mapping[Ended, Status] = {"refused": "refused", "insufficient": "insufficient"}
+_FINAL: Mapping[Ended, Status] = {"refused": "refused", "insufficient": "insufficient", "unchanged": "unchanged"}
 """Ends of a run after which another attempt would end alike, with the status of their retrain."""
 
 _ENDED: Mapping[str, Status] = {"refuse": "refused", "insufficient": "insufficient", "ended": "superseded"}
@@ -237,6 +237,7 @@ class Worker:
                 retrain.handle,
                 lambda handle: self._remember(retrain, handle),
                 self._halted,
+                unless="" if retrain.is_by_hand else self._learnt(),
             )
             _log.info("retrain %s: pipeline %s after %.1f s", retrain.id, outcome.ended, time.monotonic() - begun)
         except DataError:
@@ -253,6 +254,12 @@ class Worker:
             if retrain.labelled_window and (taken := window_of(self._environment, retrain.labelled_window)) is not None:
                 return taken.since
         return None
+
+    def _learnt(self) -> str:
+        """Digest of what the champion learnt from, which is not worth another training; empty without a champion."""
+        wait_for_mlflow(self._environment)
+        champion = self._champion()
+        return reference.learnt(self._environment, champion.run_id) if champion is not None else ""
 
     def _remember(self, retrain: Retrain, handle: str) -> None:
         self._ledger.note(retrain, handle=handle)

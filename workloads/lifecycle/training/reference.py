@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREFIX = "reference"
+LEARNT_TAG = "learnt_sha256"
+"""Tag of a run with the digest of what it learnt from, `train.learnt`; a run of before it has none."""
+
 _SECONDS = 5.0
 _SHOWN = 200
 _UNKNOWN = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
@@ -96,19 +99,30 @@ def served(environment: Environment) -> Champion:
     return _described(found)
 
 
+def learnt(environment: Environment, run_id: str) -> str:
+    """Digest of what a run learnt from; empty where it has none. Raises WorkloadError when MLflow does not answer."""
+    found = _asked(environment, "runs/get", {"run_id": run_id}, "run") or {}
+    tags = found.get("data", {}).get("tags", [])
+    return next((str(tag["value"]) for tag in tags if tag["key"] == LEARNT_TAG), "")
+
+
 def _ask(environment: Environment, what: str, query: dict[str, str]) -> dict[str, Any] | None:
     """A model version by the registry's REST API; None when there is no such one. Raises WorkloadError."""
+    return _asked(environment, what, {"name": environment.definition.model_name, **query}, "model_version")
+
+
+def _asked(environment: Environment, what: str, query: dict[str, str], part: str) -> dict[str, Any] | None:
     url = environment.need("mlflow_tracking_uri").rstrip("/")
     try:
         answer = httpx.get(
             f"{url}/api/2.0/mlflow/{what}",
-            params={"name": environment.definition.model_name, **query},
+            params=query,
             auth=environment.mlflow_login,
             timeout=_SECONDS,
             verify=trust(),
         )
         body: dict[str, Any] = answer.json()
-        found: dict[str, Any] | None = body.get("model_version")
+        found: dict[str, Any] | None = body.get(part)
     except (httpx.HTTPError, ValueError, AttributeError) as error:
         raise WorkloadError(f"MLflow at {url} does not answer: {error}") from error
     if found is None and body.get("error_code") not in _UNKNOWN:

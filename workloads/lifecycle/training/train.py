@@ -5,6 +5,7 @@ ONNX twin. Leaves out any decision: `validation` decides, `registry` acts on it.
 """
 
 import argparse
+import functools
 import hashlib
 import importlib.metadata
 import tempfile
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from workloads import lifecycle
 from workloads.lifecycle import discovery
 from workloads.lifecycle.base.environment import Environment, load
-from workloads.lifecycle.base.errors import DataError, run_command
+from workloads.lifecycle.base.errors import DataError, UnchangedError, run_command
 from workloads.lifecycle.base.servers import wait_for_mlflow
 from workloads.lifecycle.base.settings import TrainingSettings
 from workloads.lifecycle.features.publication import TrainingSet
@@ -123,6 +124,22 @@ def train(environment: Environment, data: TrainingSet | None = None) -> Trained:
     run_id = _log(environment, made)
     reference.save(environment, run_id, data.frame)
     return Trained(run_id=run_id, data_hash=data.ingested.data_hash, metrics=metrics)
+
+
+def learnt(environment: Environment, data: TrainingSet) -> str:
+    """Digest of everything that a model depends on: rows, code, installed packages, and settings of training."""
+    settings = environment.settings.training.model_dump_json()
+    parts = (data.ingested.data_hash, code_hash(environment), environment_lock(), settings)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def require_new(environment: Environment, data: TrainingSet, unless: str) -> None:
+    """Raise UnchangedError when a training would learn what `unless`, a digest as `learnt` gives it, stands for."""
+    if unless and unless == learnt(environment, data):
+        raise UnchangedError(
+            f"data ({data.ingested.data_hash[:12]}), code, packages and settings are those that the champion learnt "
+            "from: another training would give the same model, so nothing was trained; `make retrain` trains anyway"
+        )
 
 
 def _searched(
@@ -266,6 +283,7 @@ def code_hash(environment: Environment) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
 def environment_lock() -> str:
     """Every installed distribution with its version, one per line."""
     found = {f"{item.name}=={item.version}" for item in importlib.metadata.distributions()}
@@ -307,6 +325,7 @@ def _log(environment: Environment, made: _Outcome) -> str:
         "data_source": ingested.source,
         "ingestion_run": ingested.run,
         "code_hash": code_hash(environment),
+        reference.LEARNT_TAG: learnt(environment, made.data),
     }
     with tempfile.TemporaryDirectory(dir=environment.work) as folder:
 

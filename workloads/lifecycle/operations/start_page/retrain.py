@@ -9,6 +9,7 @@ ENDINGS = {
     "promoted": "Watch passed",
     "refused": "Refused by the release policy",
     "insufficient": "Not enough evidence to release",
+    "unchanged": "Nothing new to learn",
     "failed": "Failed",
     "rolled_back": "Rolled back",
     "superseded": "Replaced by a newer request",
