@@ -61,7 +61,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test test-node soak check wheel lock images bench docs
+.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test test-node soak simulate check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -233,6 +233,10 @@ soak: ## [develop] the long matrices and every tier, then each suite 20 times un
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m soak --confcutdir tests/unit/workloads tests/unit/workloads
 	$(INFRA)/python -m tests.tiers --record
 	$(WITH) $(INFRA)/python -m tools.suite_rounds
+
+simulate: ## [develop] months of production on a virtual clock; ARGS="--days 180 --seeds 0-19 --ledger postgres", REPORT=folder keeps results
+	@$(PYTHON) -m tools.install workloads
+	@$(WITH) "$(WORKLOADS)/python" -m tests.simulation $(ARGS) $(if $(REPORT),--results "$(abspath $(REPORT))")
 
 images: ## [develop] build the workload's images, push them to REGISTRY, sign them and write stacks/images.json
 	@$(PYTHON) -m tools.install $(if $(filter --unsigned,$(ARGS)),,supply_chain cosign)

@@ -236,7 +236,7 @@ def _judged(stage: str, status: int, found: dict[str, Any] | None, last: str) ->
     ended, reason = found.get("ended"), str(found.get("reason", ""))[:2000]
     if ended == "succeeded" and status == 0:
         return found
-    if ended in {"refused", "insufficient"}:
+    if ended in {"refused", "insufficient", "unchanged"}:
         raise StageRefusedError(f"stage {stage} {ended}: {reason}")
     raise StageFailedError(f"stage {stage} failed (exit status {status}): {reason or last[:500]}")
 
