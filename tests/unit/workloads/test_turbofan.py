@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from pyspark.sql import Window
+from pyspark.sql import functions as F  # noqa: N812
 
 from workloads.turbofan.definition import FIRST_RUNNING, HORIZON, SENSORS, TURBOFAN, VARYING, WINDOW
 from workloads.turbofan.derivation import feature_columns, remaining_cycles
@@ -7,7 +9,7 @@ from workloads.turbofan.generator import SEEN_SHORTEST, generate
 
 
 @pytest.fixture(scope="module")
-def derived(spark):
+def cycles(spark):
     """Engine 1 failed after 200 cycles, engine 1001 runs after 30; T50 rises by 0.5 a cycle."""
     cycles = [(1, cycle) for cycle in range(1, 201)] + [(FIRST_RUNNING, cycle) for cycle in range(1, 31)]
     names = ["unit", "cycle", *(sensor.name for sensor in SENSORS)]
@@ -15,10 +17,38 @@ def derived(spark):
         (unit, cycle, *(1400 + 0.5 * cycle if sensor.name == "T50" else sensor.typical for sensor in SENSORS))
         for unit, cycle in cycles
     ]
-    frame = spark.createDataFrame([tuple(map(float, row)) for row in rows], names)
+    return spark.createDataFrame([tuple(map(float, row)) for row in rows], names)
+
+
+@pytest.fixture(scope="module")
+def derived(cycles):
     columns = [column.alias(name) for name, column in feature_columns().items()]
-    found = frame.select("unit", *columns, remaining_cycles().alias("left")).toPandas()
+    found = cycles.select("unit", *columns, remaining_cycles().alias("left")).toPandas()
     return found.set_index(["unit", "Cycle"])
+
+
+def read_ahead(cycles, features):
+    """Features that change in an engine's first cycles once its later ones are known: they read the future."""
+    columns = [column.alias(f"f_{name}") for name, column in features.items()]
+    whole, early = (
+        frame.select("unit", "cycle", *columns).toPandas().set_index(["unit", "cycle"]).sort_index()
+        for frame in (cycles, cycles.where("cycle <= 20"))
+    )
+    same = whole.loc[early.index]
+    return {name for name in features if not np.allclose(same[f"f_{name}"], early[f"f_{name}"])}
+
+
+def test_no_feature_changes_when_later_cycles_become_known(cycles):
+    assert read_ahead(cycles, feature_columns()) == set()
+
+
+def test_planted_feature_that_reads_the_next_cycle_is_caught(cycles):
+    ahead = Window.partitionBy("unit").orderBy("cycle").rowsBetween(1 - WINDOW, 1)
+    assert read_ahead(cycles, feature_columns() | {"T50_mean": F.avg("T50").over(ahead)}) == {"T50_mean"}
+
+
+def test_planted_outcome_among_the_features_is_caught(cycles):
+    assert read_ahead(cycles, feature_columns() | {"left": remaining_cycles()}) == {"left"}
 
 
 def test_definition_takes_mean_and_slope_of_each_varying_sensor():
