@@ -135,7 +135,7 @@ def make(make_environment, registry, url):
         made.append(ledger)
 
         class Runner:
-            def run(self, retrain, *_):
+            def run(self, retrain, *_, **_named):
                 name = retrain.partition(".")[0]
                 registry.candidates.setdefault(name, str(2 + len(registry.candidates)))
                 return Outcome("succeeded", "")

@@ -198,7 +198,9 @@ def known_lately(environment: Environment, window: timedelta) -> "pd.DataFrame":
     delivered = [store.dataset(path) for path in store.paths(OUTCOMES, now - window)]
     tables = [pq.read_table(path, columns=["request_id"], filesystem=files) for path, files in delivered]
     ids = pa.concat_tables(tables)["request_id"].combine_chunks() if tables else pa.array([], pa.string())
-    return labelled(environment, captured(environment, window + LATE * environment.definition.outcome.delay, requests=ids))
+    return labelled(
+        environment, captured(environment, window + LATE * environment.definition.outcome.delay, requests=ids)
+    )
 
 
 def labelled(environment: Environment, captures: "pd.DataFrame") -> "pd.DataFrame":
