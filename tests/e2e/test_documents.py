@@ -19,7 +19,7 @@ ELSEWHERE = {
         f"{DRILL} --dry-run",
         "--bad-release",
     ),
-    "make simulate": ("the suite `workloads` simulates the same days", "make -n simulate", "-m tests.simulation"),
+    "make simulate": ("the suite `workloads` simulates days of it", "make -n simulate", "-m tests.simulation"),
     "make test": ("it is the run that this test belongs to", "make -n test", "-m tools.suites"),
     "export PULUMI_BACKEND_URL=s3://example-mlplatform-state\n"
     'pulumi stack init prod --secrets-provider="awskms://alias/mlplatform-state?region=eu-west-1"': (
