@@ -81,6 +81,7 @@ def healthy(ended="0x400"):
         f'{metrics.MODEL_INFO}{{alias="champion",instance="a",version="1"}}': "1x400",
         f'{metrics.MODEL_WANTED}{{alias="champion",instance="a",version="1"}}': "1x400",
         metrics.CHAMPION_MISSING: "0x400",
+        metrics.CHALLENGER_UNTIL: "0x400",
         f'{metrics.LOOP_FAILURES_IN_A_ROW}{{loop="watcher"}}': "0x400",
         f'{metrics.LOOP_BROKEN}{{loop="watcher"}}': "0x400",
         metrics.DRIFT_JOB_TIMESTAMP: ended,
@@ -153,6 +154,7 @@ CONDITIONS = {
         f'{metrics.MODEL_WANTED}{{alias="champion",instance="a",version="2"}}': "1x400",
     },
     metrics.ALERT_CHAMPION_MISSING: {metrics.CHAMPION_MISSING: "1x400"},
+    metrics.ALERT_CHALLENGER_STUCK: {metrics.CHALLENGER_UNTIL: f"{HOUR}x400"},
     metrics.ALERT_LOOP_FAILING: {f'{metrics.LOOP_FAILURES_IN_A_ROW}{{loop="watcher"}}': "0+1x400"},
 }
 
@@ -196,6 +198,10 @@ def test_one_failed_step_is_no_alert(tmp_path):
     series = healthy() | {f'{metrics.LOOP_FAILURES_IN_A_ROW}{{loop="watcher"}}': "0x10 1x2 0x300"}
     assert fired(tmp_path, series, 12 * MINUTE) == set()
     assert fired(tmp_path, series, HOUR) == set()
+
+
+def test_challenge_within_its_time_does_not_fire(tmp_path):
+    assert fired(tmp_path, healthy() | {metrics.CHALLENGER_UNTIL: f"{2 * HOUR}x400"}, 2 * HOUR + 4 * MINUTE) == set()
 
 
 def test_version_on_one_of_two_servers_fires_for_the_other(tmp_path):
