@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +18,6 @@ from unittest import mock
 import httpx
 import numpy as np
 import pandas as pd
-from evidently.metrics.column_statistics import ValueDriftCalculation
 
 from tests.simulation import servers
 from tests.simulation.clock import Clock, VirtualLoop, installed
@@ -406,6 +406,9 @@ class Platform:
 @contextmanager
 def simulated(platform: Platform) -> Iterator[None]:
     """Put clock and stand-ins in place."""
+    with warnings.catch_warnings(action="ignore"):
+        from evidently.metrics.column_statistics import ValueDriftCalculation  # noqa: PLC0415  seconds of imports
+
     written = Store.write
 
     def write(store: Store, path: str, content: bytes) -> None:
