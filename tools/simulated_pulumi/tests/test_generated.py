@@ -172,6 +172,23 @@ def test_program_of_a_schema_gets_plausible_outputs(pulumi_run):
     assert pulumi_run(server()).outputs == {"ip": "192.0.2.1"}
 
 
+def test_remote_component_gives_its_outputs_alone(pulumi_run):
+    class Servers(pulumi.ComponentResource):
+        image: pulumi.Output[str]
+        ipAddress: pulumi.Output[str]  # noqa: N815
+
+        def __init__(self, name, opts, **inputs):
+            super().__init__("nimbus:index:Server", name, {"ipAddress": None, **inputs}, opts, remote=True)
+
+    def program():
+        provider = pulumi.ProviderResource("nimbus", "main", {})
+        servers = Servers("s", pulumi.ResourceOptions(providers=[provider]), image={"strategy": "newest"})
+        pulumi.export("ip", servers.ipAddress)
+        pulumi.export("image", servers.image)
+
+    assert pulumi_run(program).outputs == {"ip": "192.0.2.1"}
+
+
 def test_sdk_or_schema_must_be_given():
     with pytest.raises(TypeError, match="either the name of an SDK"):
         generated()

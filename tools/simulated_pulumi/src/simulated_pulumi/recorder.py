@@ -180,7 +180,9 @@ class Monitor:
         given = self._given_outputs(request, None)
         identity = "" if self._recording.preview or not request.custom else request.importId or f"{request.name}-id"
         identity = str(given.pop("id", identity)) if not self._recording.preview else identity
-        outputs = self._answer(request.object, given)
+        far = request.remote and self._provider(request.type) is not None
+        # A component of a provider gives its outputs alone: an input of the same name may have another type.
+        outputs = self._answer(Struct() if far else request.object, given)
         self._record(Registration(request, urn, identity, outputs, read=False, origin=origin))
         return resource_pb2.RegisterResourceResponse(urn=urn, id=identity, object=outputs)
 
