@@ -147,7 +147,7 @@ def test_gate_is_shown_whatever_the_tag_holds(verdict, text):
 
 
 def test_every_status_of_a_retrain_that_is_over_has_words():
-    assert set(ENDINGS) == set(STATUSES) - {"queued", "running", "watching"}
+    assert set(ENDINGS) == set(STATUSES) - {"queued", "running", "challenging", "watching"}
 
 
 def test_page_before_the_first_examination_says_so():
