@@ -38,7 +38,7 @@ HEAVY = Resources(cpu_millicores=4000, cpu_limit_millicores=4000, memory_mib=32)
 def in_time(args):
     """Let nothing be waited for longer than `SECONDS`."""
     limit = pulumi.CustomTimeouts(create=f"{SECONDS}s")
-    return pulumi.ResourceTransformResult(
+    return pulumi.ResourceTransformationResult(
         args.props, pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(custom_timeouts=limit))
     )
 
@@ -48,9 +48,9 @@ def program(node):
     images = {"ingest": ABSENT, "workload": own(node.digests)}
 
     def run():
-        pulumi.runtime.register_resource_transform(in_time)
         provider = pulumi_kubernetes.Provider("cluster", kubeconfig=node.cluster.kubeconfig, context="admin")
-        opts = pulumi.ResourceOptions(providers=[provider, pulumi_random.Provider("random")])
+        random = pulumi_random.Provider("random")
+        opts = pulumi.ResourceOptions(providers=[provider, random], transformations=[in_time])
         space = GuardedNamespace("space", GuardedNamespaceArgs(name=SPACE, quota=SMALL), opts)
         inside = Kubernetes(
             provider=provider, namespace=space.namespace, checkout=CHECKOUT, image=images.__getitem__
