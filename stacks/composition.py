@@ -69,6 +69,7 @@ def declare(settings: StackSettings, surroundings: Surroundings) -> None:
         shown=shown,
         logins=outputs.logins(platform),
         view_tokens={name: each.view_token for name, each in by_name.items()},
+        prediction_probes={name: each.prediction_probe for name, each in by_name.items()},
         # Elsewhere the gateway, or the port that a person forwards, decides who reaches it.
         credentials=platform.credentials if isinstance(base.exposure, Direct) else None,
     )

@@ -32,6 +32,12 @@ SERVERS = {
 """Output -> its server."""
 OF_A_WORKLOAD = ("prediction_url", "model_url", "retrain_url", "drift_report_url", "feature_server_url")
 """Outputs that each workload has of its own."""
+SECRETS_OF_A_WORKLOAD = {
+    "retrain_token": "retrain_tokens",
+    "outcomes_token": "outcomes_tokens",
+    "prediction_probe": "prediction_probes",
+}
+"""Output of the default workload -> the same by workload."""
 START = Server(name="start", path="start-page-service")
 
 
@@ -107,6 +113,8 @@ def export(found: Mapping[str, pulumi.Input[str]], base: Base, start_page: Start
         pulumi.export(name, value)
     pulumi.export("start_url", base.exposure.expose(START, start_page.url))
     pulumi.export("retrain_token", workload.retrain_token)
+    pulumi.export("outcomes_token", workload.outcomes_token)
+    pulumi.export("prediction_probe", workload.prediction_probe)
     if start_page.token is not None:
         pulumi.export("start_token", start_page.token)
     for name, login in logins(base.platform).items():
@@ -119,7 +127,7 @@ def export(found: Mapping[str, pulumi.Input[str]], base: Base, start_page: Start
 
 
 def export_by_workload(workloads: Mapping[str, Lifecycle], default: str, exposure: Exposure) -> None:
-    """Export `endpoints`, `workloads` (how a process finds each definition) and `retrain_tokens`, by workload.
+    """Export `endpoints`, `workloads` (how a process finds each definition) and what is secret, by workload.
 
     `workload` finds the default one's definition.
     """
@@ -127,5 +135,6 @@ def export_by_workload(workloads: Mapping[str, Lifecycle], default: str, exposur
     pulumi.export("endpoints", reached)
     pulumi.export("workload", workloads[default].reference)
     pulumi.export("workloads", {name: each.reference for name, each in workloads.items()})
-    tokens = pulumi.Output.all(**{name: each.retrain_token for name, each in workloads.items()})
-    pulumi.export("retrain_tokens", pulumi.Output.secret(tokens))
+    for output, plural in SECRETS_OF_A_WORKLOAD.items():
+        found = pulumi.Output.all(**{name: getattr(each, output) for name, each in workloads.items()})
+        pulumi.export(plural, pulumi.Output.secret(found))

@@ -21,7 +21,7 @@ from typing import Any
 
 from infra.exposure.spec import Address, rebased
 from infra.host.substrate import LOOPBACK
-from stacks.outputs import ending_of, named
+from stacks.outputs import SECRETS_OF_A_WORKLOAD, ending_of, named
 
 PAUSE_SECONDS = 1.0
 """Between two looks at the connections, and before one is opened again."""
@@ -75,8 +75,8 @@ def of_workload(outputs: Mapping[str, Any], workload: str) -> dict[str, Any]:
     if name not in endpoints:
         known = ", ".join(sorted(endpoints)) or "none"
         raise ForwardError(f"the stack has no workload {name!r} (it has {known}): correct WORKLOAD")
-    token = outputs.get("retrain_tokens", {}).get(name)
-    return {**outputs, **endpoints[name], "workload": outputs["workloads"][name], "retrain_token": token}
+    secrets = {output: outputs.get(plural, {}).get(name) for output, plural in SECRETS_OF_A_WORKLOAD.items()}
+    return {**outputs, **endpoints[name], "workload": outputs["workloads"][name], **secrets}
 
 
 def _addresses(outputs: Mapping[str, Any]) -> dict[str, Address]:

@@ -147,7 +147,9 @@ def _outputs() -> Iterator[str]:
     yield from (f"| `{name}` | {server.name} |" for name, server in sorted(SERVERS.items()))
     yield "| `artifact_store_uri` | artifact store, `s3://...` |"
     yield "| `start_url` | start page |"
-    yield "| `retrain_token` | bearer token of the retraining service; secret |"
+    yield "| `retrain_token` | an operator's bearer token of the retraining service; secret |"
+    yield "| `outcomes_token` | bearer token that delivers outcomes and does nothing else; secret |"
+    yield "| `prediction_probe` | header `x-probe` of a request that only tries the model server; secret |"
     yield "| `prometheus_login`, `alertmanager_login` | `user:password` of servers that ask for one; secret |"
     yield "| `kubeconfig` | of the cluster, where there is one; secret |"
 

@@ -90,6 +90,12 @@ class Lifecycle(pulumi.ComponentResource):
     retrain_token: pulumi.Output[str]
     """An operator's bearer token of the retraining service; secret. Alertmanager and timers have others."""
 
+    outcomes_token: pulumi.Output[str]
+    """Bearer token of the retraining service that delivers outcomes and does nothing else; secret."""
+
+    prediction_probe: pulumi.Output[str]
+    """Value of the header `x-probe` by which the model server knows a request that only tries it; secret."""
+
     view_token: pulumi.Output[str]
     """Bearer token of the retraining service that reads and changes nothing; secret. The start page's."""
 
@@ -112,10 +118,13 @@ class Lifecycle(pulumi.ComponentResource):
         features = self._features.serve(f"{name}-features", FEATURE_SERVER, self._child)
         self._signing_key, self._verifying_key, self._former_key = self._keys()
         self._sign_token = args.platform.credentials.generate(f"{name}-sign-token", opts=self._child)
+        self.prediction_probe = args.platform.credentials.generate(f"{name}-prediction-probe", opts=self._child)
+        self._probing = {"PROBE_TOKEN": self.prediction_probe}
         server = self._deploy()
         self._ledger = args.platform.database.create(f"{name}-retraining-database", self._child)
         self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
         self._alert_token = args.platform.credentials.generate(f"{name}-alert-token", opts=self._child)
+        self.outcomes_token = args.platform.credentials.generate(f"{name}-outcomes-token", opts=self._child)
         self.view_token = args.platform.credentials.generate(f"{name}-view-token", opts=self._child)
         self._schedule_token = self._of_schedule()
         retraining = self._retrain(server)
@@ -137,6 +146,8 @@ class Lifecycle(pulumi.ComponentResource):
                 "feature_server_url": self.feature_server_url,
                 "retrain_url": self.retrain_url,
                 "retrain_token": self.retrain_token,
+                "outcomes_token": self.outcomes_token,
+                "prediction_probe": self.prediction_probe,
                 "view_token": self.view_token,
                 "drift_report_url": self.drift_report_url,
             }
@@ -166,7 +177,7 @@ class Lifecycle(pulumi.ComponentResource):
                 model_name=self._workload.name,
                 command=["python", "-m", "workloads.lifecycle.serving.model_server"],
                 environment=self._environment(SERVER_SETTINGS) | self._policy(),
-                secrets=self._reader,
+                secrets={**self._reader, **self._probing},
                 needs=[self._need(f"{CAPTURES}/"), self._need(f"{CHALLENGERS}/")],
                 calls=SERVER_CALLS,
                 resources=self._args.settings.server_resources,
@@ -193,7 +204,12 @@ class Lifecycle(pulumi.ComponentResource):
                     **self._stage_environment(RELEASE_SETTINGS, server),
                     "RETRAIN_URL": pulumi.Output.concat(retraining.url, "/retrain"),
                 },
-                secrets={**self._writer, "RETRAIN_DATABASE": self._ledger, "SIGN_TOKEN": self._sign_token},
+                secrets={
+                    **self._writer,
+                    **self._probing,
+                    "RETRAIN_DATABASE": self._ledger,
+                    "SIGN_TOKEN": self._sign_token,
+                },
                 needs=self._data,
                 calls=[*STAGE_CALLS, "retraining"],
                 triggers={"data": _fingerprint(settings.data), "features": _digest(CHECKOUT / FEATURE_REPOSITORY)},
@@ -218,7 +234,7 @@ class Lifecycle(pulumi.ComponentResource):
                 image=settings.image_of_all_stages,
                 command=["python", "-m", "workloads.lifecycle.pipelines.deployment", version],
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
-                secrets=self._reader,
+                secrets={**self._reader, **self._probing},
                 needs=self._data,
                 calls=STAGE_CALLS,
                 timeout_seconds=settings.release_timeout_seconds,
@@ -263,7 +279,8 @@ class Lifecycle(pulumi.ComponentResource):
         module = PUBLISHERS[pipelines.engine]
         publish = ["python", "-m", f"workloads.lifecycle.pipelines.{module}", "--publish"]
         environment = self._stage_environment(RELEASE_SETTINGS, server)
-        pipelines.provide(self._workload.name, environment, self._writer, [self._need("")], self._child)
+        secrets = {**self._writer, **self._probing}
+        pipelines.provide(self._workload.name, environment, secrets, [self._need("")], self._child)
         self._args.platform.compute.job(
             f"{self._name}-pipeline",
             JobSpec(
@@ -296,8 +313,10 @@ class Lifecycle(pulumi.ComponentResource):
                 secrets={
                     **self._writer,
                     **self._args.platform.pipelines.client_secrets,
+                    **self._probing,
                     "RETRAIN_TOKEN": self.retrain_token,
                     "ALERT_TOKEN": self._alert_token,
+                    "OUTCOMES_TOKEN": self.outcomes_token,
                     **({} if self._schedule_token is None else {"SCHEDULE_TOKEN": self._schedule_token}),
                     "RETRAIN_DATABASE": self._ledger,
                     "SIGNING_KEY": self._signing_key,

@@ -191,6 +191,29 @@ class Feature(Part):
     description: str
     """Meaning and unit, for people."""
 
+    lowest: int | float | None = None
+    """Smallest value that can be true; a request with a smaller one is refused, or kept out of the data. None: each
+    may be."""
+
+    highest: int | float | None = None
+    """Largest value that can be true, likewise."""
+
+    @model_validator(mode="after")
+    def _bounds_are_of_numbers(self) -> Self:
+        if self.type == "string" and (self.lowest, self.highest) != (None, None):
+            raise ValueError(f"feature {self.name!r} is a string, which has no bounds: remove lowest and highest")
+        if self.lowest is not None and self.highest is not None and self.lowest > self.highest:
+            raise ValueError(
+                f"feature {self.name!r}: lowest={self.lowest} is above highest={self.highest}; exchange the two"
+            )
+        return self
+
+    def holds(self, value: object) -> bool:
+        """Whether a value may be true; what is missing or no number has no bounds."""
+        if not isinstance(value, int | float) or value != value:  # noqa: PLR0124  NaN
+            return True
+        return (self.lowest is None or self.lowest <= value) and (self.highest is None or value <= self.highest)
+
 
 class View(Part):
     """Features that are published together, about the same entities."""

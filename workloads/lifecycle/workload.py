@@ -278,6 +278,12 @@ class Workload(Part):
                 f"example has {len(self.example)} values, the model takes {len(self.features)}: "
                 f"{', '.join(self.features)}"
             )
+        for feature, value in zip(self.inputs, self.example, strict=True):
+            if not feature.holds(value):
+                raise ValueError(
+                    f"example has {value!r} for {feature.name}, whose bounds are {feature.lowest} to "
+                    f"{feature.highest}: the server would refuse it; give a value within them"
+                )
         if self.example_keys and len(self.example_keys) != len(self.keys):
             raise ValueError(
                 f"example_keys has {len(self.example_keys)} values, a request {len(self.keys)} keys: "

@@ -56,11 +56,21 @@ LOAN_DEFAULT = Workload(
             name="customer_features",
             ttl=timedelta(days=2),  # a night whose run fails leaves a day to mend it
             features=(
-                Feature(name="Age", type="integer", description="Years"),
-                Feature(name="Income", type="number", description="Estimated NT dollars a month"),
-                Feature(name="CreditScore", type="integer", description="300 (worst) to 850"),
+                Feature(name="Age", type="integer", lowest=18, highest=120, description="Years"),
                 Feature(
-                    name="NumOpenAccounts", type="integer", description="Statements of the last six not paid in full"
+                    name="Income",
+                    type="number",
+                    lowest=0,
+                    highest=3 * MONEY_LIMIT,  # three times the mean monthly repayment
+                    description="Estimated NT dollars a month",
+                ),
+                Feature(name="CreditScore", type="integer", lowest=300, highest=850, description="300 (worst) to 850"),
+                Feature(
+                    name="NumOpenAccounts",
+                    type="integer",
+                    lowest=0,
+                    highest=len(STATEMENT_MONTHS),
+                    description="Statements of the last six not paid in full",
                 ),
             ),
         ),

@@ -30,6 +30,10 @@ WINDOW = 20
 """Cycles over which a sensor is averaged: its noise is as large as the wear of tens of cycles."""
 
 
+MAX_CYCLE = 100_000
+"""Largest plausible age of an engine in cycles."""
+
+
 class Sensor(NamedTuple):
     """A sensor of the engine."""
 
@@ -92,7 +96,7 @@ TURBOFAN = Workload(
         key=("unit", "cycle"),
         columns=(
             Column(name="unit", lowest=1, highest=1_000_000),
-            Column(name="cycle", lowest=1, highest=100_000),
+            Column(name="cycle", lowest=1, highest=MAX_CYCLE),
             Column(name="altitude", type="number", lowest=-1, highest=60),
             Column(name="mach", type="number", lowest=-1, highest=2),
             Column(name="throttle", type="number", lowest=0, highest=100),
@@ -106,11 +110,19 @@ TURBOFAN = Workload(
             name="engine_features",
             ttl=timedelta(days=2),
             features=(
-                Feature(name="Cycle", type="integer", description="Cycles since the engine was new"),
+                Feature(
+                    name="Cycle",
+                    type="integer",
+                    lowest=1,
+                    highest=MAX_CYCLE,
+                    description="Cycles since the engine was new",
+                ),
                 *(
                     Feature(
                         name=f"{each.name}_mean",
                         type="number",
+                        lowest=0,
+                        highest=each.highest,
                         description=f"Mean of the last {WINDOW} cycles: {each.description}",
                     )
                     for each in VARYING
@@ -119,6 +131,8 @@ TURBOFAN = Workload(
                     Feature(
                         name=f"{each.name}_slope",
                         type="number",
+                        lowest=-each.highest,
+                        highest=each.highest,
                         description=f"Slope over the last {WINDOW} cycles, a cycle: {each.description}",
                     )
                     for each in VARYING

@@ -19,7 +19,7 @@ import pandas as pd
 from workloads.lifecycle import discovery
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import DataError, GateError
-from workloads.lifecycle.base.names import SMOKE
+from workloads.lifecycle.base.names import CLIENT_ID
 from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, WorkloadSettings
 from workloads.lifecycle.features.publication import TrainingSet, newest, publish, read_offline
 from workloads.lifecycle.features.windows import training_set
@@ -115,6 +115,7 @@ def publish_rows(folder: Path, reference: str, online_store: str, spark) -> Publ
         feast_registry=f"sqlite:///{folder}/registry.db",
         feast_online_store=online_store,
         settings=WorkloadSettings.model_validate(SETTINGS),
+        probe_token="of-the-contract-suite",
         **TRUSTED,
     )
     ingested = ingest(environment, spark)
@@ -176,9 +177,9 @@ def keys_of(workload: Workload, frame: pd.DataFrame) -> list[dict[str, int | str
     return frame[list(workload.keys)].astype(object).to_dict("records")
 
 
-def answers(environment: Environment, instances: list, request_id: str = SMOKE) -> list[float]:
-    """Predictions; requests under the default id are probes, which count for nothing."""
-    headers = {"x-request-id": request_id}
+def answers(environment: Environment, instances: list, request_id: str = "") -> list[float]:
+    """Predictions; requests without an id are probes, which count for nothing."""
+    headers = {"x-request-id": request_id} if request_id else environment.probe_headers
     answer = httpx.post(f"{environment.model_url}:predict", json={"instances": instances}, headers=headers, timeout=30)
     assert answer.status_code == 200, answer.text
     return answer.json()["predictions"]
@@ -199,7 +200,7 @@ def send(environment: Environment, rows: pd.DataFrame) -> str:
 def of_requests(environment: Environment, prefix: str) -> pd.DataFrame:
     """What was captured of requests."""
     found = outcomes.captured(environment, pd.Timedelta(hours=1))
-    return found[found["request_id"].str.startswith(prefix)]
+    return found[found[CLIENT_ID].fillna("").str.startswith(prefix)]
 
 
 def tell(environment: Environment, prefix: str, rows: pd.DataFrame, truth) -> int:

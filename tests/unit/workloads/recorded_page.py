@@ -46,6 +46,7 @@ class Recorded:
 
     def __init__(self, workload=LOAN_DEFAULT, prediction_url="", **changes):
         self.workload, self.prediction_url, self.loops = workload, prediction_url, Loops()
+        self.prediction_probe = "a-probe"
         self._state = {**state(workload), **changes}
 
     def latest(self):

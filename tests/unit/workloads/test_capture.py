@@ -16,9 +16,10 @@ from workloads.lifecycle.serving.capture import Capture, Scored
 HOUR = 3600
 
 
-def scored(request_id, at=1_795_471_200.5, rows=1, customers=()):
+def scored(request_id, at=1_795_471_200.5, rows=1, customers=(), client_id=""):
     vectors = np.array([[45, 72000, 680, 3]] * rows, dtype=np.float32)
-    return Scored(request_id, at, "champion", "7", customers, vectors, np.full(rows, 0.25, dtype=np.float32))
+    scores = np.full(rows, 0.25, dtype=np.float32)
+    return Scored(request_id, at, "champion", "7", customers, vectors, scores, client_id=client_id)
 
 
 @pytest.fixture
@@ -59,6 +60,17 @@ def test_rows_arrive_by_hour_with_version_features_and_score(environment, make, 
     hours = {path.parent.name for path in Path(Store.open(environment).dataset("captures")[0]).rglob("*.parquet")}
     assert len(hours) == 2
     assert counted == [("stored", 2), ("stored", 1)]
+
+
+def test_clients_id_is_a_column_and_null_where_there_is_none(environment, make):
+    capture = make()
+    capture.add(scored("a", rows=2, client_id="order-1"))
+    capture.add(scored("b"))
+    capture.flush()
+    assert captured(environment)["client_id"].astype(object).where(lambda each: each.notna(), None).tolist() == [
+        *("order-1", "order-1"),
+        None,
+    ]
 
 
 def test_what_does_not_fit_is_dropped_and_counted_and_room_comes_back(make, counted):

@@ -24,7 +24,7 @@ SEED = 7
 DAY = timedelta(days=1)
 
 
-def capture(environment, rows, request="r", at=NOW, version="1"):
+def capture(environment, rows, request="r", at=NOW, version="1", **more):
     """Captured rows as the model server writes them; the score ranks the label with an AUC of about 0.75."""
     rng = np.random.default_rng(SEED)
     truth = (rng.random(rows) < 0.22).astype(int)
@@ -39,6 +39,7 @@ def capture(environment, rows, request="r", at=NOW, version="1"):
             ENTITY: pd.array(range(1, rows + 1), dtype="Int64"),
             **{name: rng.normal(50, 5, rows) for name in LOAN_DEFAULT.features},
             "score": score,
+            **more,
         }
     )
     buffer = io.BytesIO()
@@ -79,6 +80,42 @@ def test_outcomes_are_joined_by_request_id_and_row(small):
     assert len(found) == 200
     wanted = dict(zip(rows["request_id"], rows["truth"], strict=True))
     assert all(wanted[request] == label for request, label in zip(found["request_id"], found[LABEL], strict=True))
+
+
+def test_outcomes_are_joined_by_the_clients_id_where_one_request_has_it(small):
+    names = ["order-1", "order-2", "every-day", "every-day", None]
+    rows = capture(small, 5, client_id=names)
+    told = rows.assign(request_id=["order-1", "order-2", "every-day", "every-day", rows["request_id"][4]])
+    deliver(small, told, [1, 0, 1, 1, 1])
+    found = outcomes.labelled(small, outcomes.captured(small, DAY)).set_index("request_id")[LABEL]
+    assert found.to_dict() == {"r0": 1, "r1": 0, "r4": 1}
+
+
+def test_outcome_by_the_servers_id_counts_beside_one_by_the_clients(small):
+    rows = capture(small, 2, client_id=["order-1", "r0"])
+    deliver(small, rows.assign(request_id=["order-1", "order-1"]).head(1), [1], observed_at=NOW + DAY)
+    deliver(small, rows.head(1), [0], observed_at=NOW + 2 * DAY)
+    found = outcomes.labelled(small, outcomes.captured(small, DAY))
+    assert found[["request_id", LABEL]].to_numpy().tolist() == [["r0", 0]]  # never r1, whose client calls itself r0
+
+
+def test_clients_id_takes_no_outcome_that_was_known_before_the_request(small):
+    rows = capture(small, 1, client_id="order-1")
+    deliver(small, rows.assign(request_id="order-1"), [1], observed_at=NOW - DAY)
+    assert outcomes.labelled(small, outcomes.captured(small, DAY)).empty
+
+
+@pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
+def test_captures_of_before_have_the_clients_id_as_their_key(small, order):
+    made = {
+        "old": lambda: capture(small, 3, f"{order.index('old')}-old-"),
+        "new": lambda: capture(small, 3, f"{order.index('new')}-new-", client_id=["a", "b", None]),
+    }
+    rows = {name: made[name]() for name in order}
+    deliver(small, rows["old"], [1, 1, 1])
+    deliver(small, rows["new"].assign(request_id=["a", "b", "c"]), [0, 0, 0])
+    found = outcomes.labelled(small, outcomes.captured(small, DAY))
+    assert sorted(found[LABEL]) == [0, 0, 1, 1, 1]
 
 
 def test_the_outcome_observed_last_counts_whenever_it_is_delivered(small):
@@ -150,6 +187,12 @@ def test_struck_requests_and_our_own_probes_do_not_count(small):
     outcomes.strike(small, "drill-1")
     outcomes.strike(small, "drill-2")
     assert {name[:5] for name in outcomes.captured(small, DAY)["request_id"]} == {"real-"}
+
+
+def test_requests_are_struck_by_either_id_and_hidden_by_none(small):
+    capture(small, 3, client_id=["loadtest-1", "smoke-me", None])
+    outcomes.strike(small, "loadtest-")
+    assert list(outcomes.captured(small, DAY)["request_id"]) == ["r1", "r2"]
 
 
 def test_nothing_captured_is_an_empty_frame(small):

@@ -27,11 +27,12 @@ def test_short_token_is_refused(environment, tmp_path, given, length):
 
 def test_service_knows_the_scope_of_each_token_that_it_is_told(environment):
     given = {"retrain_token": "o" * MIN_TOKEN, "alert_token": "a" * MIN_TOKEN, "sign_token": "r" * MIN_TOKEN}
-    given |= {"view_token": "v" * MIN_TOKEN}
+    given |= {"view_token": "v" * MIN_TOKEN, "outcomes_token": "f" * MIN_TOKEN}
     found = tokens(environment.model_copy(update=given))
     assert {text[0]: scope for text, scope in found.items()} == {
         "o": "operator",
         "a": "alerts",
+        "f": "outcomes",
         "r": "release",
         "v": "viewer",
     }

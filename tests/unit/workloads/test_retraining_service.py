@@ -25,6 +25,7 @@ TOKENS = {
     "operator": TOKEN,
     "alerts": "a-token-of-alertmanager",
     "schedule": "a-token-of-the-timers",
+    "outcomes": "a-token-of-a-core-system",
     "release": SIGN_TOKEN,
     "viewer": "a-token-of-the-start-page",
 }
@@ -139,6 +140,7 @@ ASKED = {
 ALLOWED = {
     "operator": {*ASKED} - {"a signature"},
     "alerts": {"a delivery"},
+    "outcomes": {"outcomes"},
     "schedule": {"a retrain"},
     "viewer": {"the status", "the last check"},
     "release": {"a signature"},

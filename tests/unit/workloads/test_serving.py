@@ -9,8 +9,9 @@ from starlette.testclient import TestClient
 
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import RequestError
-from workloads.lifecycle.base.exposition import show
+from workloads.lifecycle.base.exposition import COUNTED, show
 from workloads.lifecycle.base.loops import Loop, Loops
+from workloads.lifecycle.base.names import SMOKE
 from workloads.lifecycle.base.settings import ServingSettings
 from workloads.lifecycle.serving.model_server import PredictionModel
 from workloads.lifecycle.serving.openapi import OPENAPI_PATH
@@ -22,6 +23,7 @@ HOME = "http://127.0.0.1:8080"
 PREDICT = "/v1/models/loan-default:predict"
 INFER = "/v2/models/loan-default/infer"
 VECTOR = [45, 72000, 680, 3]
+PROBE = "a-probe-that-nobody-guesses"
 SETTINGS = ServingSettings(max_rows=20, max_body_bytes=4096)
 
 
@@ -53,7 +55,7 @@ class Notes:
 def server():
     """One application per process: KServe keeps it in a global."""
     show(LOAN_DEFAULT)
-    model = PredictionModel(LOAN_DEFAULT, SETTINGS, Lookup(), Notes())
+    model = PredictionModel(LOAN_DEFAULT, SETTINGS, Lookup(), Notes(), probe_token=PROBE)
     built = build_server(0, "127.0.0.1", SETTINGS, model, Loops())
     rest = QuietRESTServer("kserve.model_server:app", built.dataplane, built.model_repository_extension, 0)
     rest.create_application()
@@ -228,14 +230,47 @@ def test_json_is_read_whatever_the_content_type_says(http):
     assert answer.status_code == 200
 
 
-def test_the_requests_id_comes_back_and_goes_into_the_capture(http, model):
+def test_clients_id_comes_back_and_is_captured_beside_the_servers(http, model):
     answer = post(http, PREDICT, {"instances": [VECTOR, VECTOR]}, **{"x-request-id": "order-1"})
     assert answer.headers["x-request-id"] == "order-1"
     (scored,) = model._capture.scored
-    assert (scored.request_id, scored.version, scored.alias, len(scored.scores)) == ("order-1", "7", "champion", 2)
+    assert (scored.client_id, scored.version, scored.alias, len(scored.scores)) == ("order-1", "7", "champion", 2)
+    assert scored.request_id == answer.headers["x-prediction-id"]
     other = post(http, PREDICT, {"instances": [VECTOR]}, **{"x-request-id": "bad id\x7f" + "x" * 100})
-    assert other.headers["x-request-id"] not in {"", "order-1"}
+    assert other.headers["x-request-id"] == other.headers["x-prediction-id"]
     assert len(other.headers["x-request-id"]) <= 64
+    assert model._capture.scored[1].client_id == ""
+
+
+def test_clients_id_that_is_used_again_shares_no_key(http, model):
+    answers = [post(http, PREDICT, {"instances": [VECTOR]}, **{"x-request-id": "order-1"}) for _ in range(3)]
+    assert len({answer.headers["x-prediction-id"] for answer in answers}) == 3
+    assert len({scored.request_id for scored in model._capture.scored}) == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_probe"),
+    [
+        ({}, False),
+        ({"x-request-id": "smoke-me"}, False),
+        ({"x-probe": "guessed"}, False),
+        ({"x-probe": ""}, False),
+        ({"x-probe": PROBE}, True),
+        ({"x-probe": PROBE, "x-request-id": "order-1"}, True),
+    ],
+)
+def test_only_the_probe_token_hides_a_request_from_the_data(http, model, headers, is_probe):
+    before = COUNTED.get_sample_value(metrics.PROBE_ROWS) or 0
+    answer = post(http, PREDICT, {"instances": [VECTOR]}, **headers)
+    assert answer.status_code == 200
+    (scored,) = model._capture.scored
+    assert scored.request_id.startswith(SMOKE) == is_probe
+    assert (COUNTED.get_sample_value(metrics.PROBE_ROWS) or 0) - before == int(is_probe)
+
+
+def test_server_without_a_probe_token_takes_every_request_as_data():
+    model = PredictionModel(LOAN_DEFAULT, SETTINGS, Lookup(), None)
+    assert not any(model._is_probe({"x-probe": given}) for given in ("", "a", PROBE))
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_nothing_is_cut_off_at_any_width(model, size, width):
 
 def test_form_answers_on_the_page_that_sent_it(model):
     answer = found(model, FORM, WIDE)
-    assert re.match(r"Default probability: 0\.25\s+version 3, \d+ ms, request smoke-page-", answer["text"])
+    assert re.match(r"Default probability: 0\.25\s+version 3, \d+ ms, request page-", answer["text"])
     assert answer["path"] == "/"
 
 

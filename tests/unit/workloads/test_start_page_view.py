@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from starlette.testclient import TestClient
 
+from workloads.lifecycle.base.names import PROBE_HEADER
 from workloads.lifecycle.base.pages import OwnPagesOnly, names_of
 from workloads.lifecycle.operations.start_page import __main__ as start_page
 from workloads.lifecycle.operations.start_page import runbooks
@@ -168,7 +169,8 @@ def test_form_without_a_script_answers_with_the_page_and_the_score():
     assert "Default probability: <b>0.25</b>" in page.text
     assert "version 3" in page.text
     assert requests[0].body == {"instances": [[45, 72000.0, 680, 3]]}
-    assert requests[0].headers["x-request-id"].startswith("smoke-page-")
+    assert requests[0].headers["x-request-id"].startswith("page-")
+    assert requests[0].headers[PROBE_HEADER] == "a-probe"
 
 
 def test_form_by_key_sends_the_key():

@@ -85,10 +85,11 @@ def planted(published, released, own_store, raw, tmp_path):
     scores = np.array([0.5, 0.5], dtype=np.float32)
     capture.add(Scored("by-key", time.time(), "champion", "1", keys, vectors, scores))
     capture.add(Scored("by-vector", time.time(), "champion", "1", (), vectors, scores))
+    capture.add(Scored("by-name", time.time(), "champion", "1", (), vectors, scores, client_id="order-1"))
     capture.flush()
     told = [
-        {"request_id": request, "row": row, "outcome": 1} | (named if request == "by-vector" else {})
-        for request in ("by-key", "by-vector")
+        {"request_id": request, "row": row, "outcome": 1} | ({} if request == "by-key" else named)
+        for request in ("by-key", "by-vector", "order-1")
         for row, named in enumerate(dict(zip(workload.keys, key, strict=True)) for key in keys)
     ]
     outcomes.add(environment, outcomes.parse(json.dumps({"outcomes": told}).encode(), workload))
@@ -176,7 +177,8 @@ def test_erased_entity_is_nowhere_and_the_others_stay(planted, released, tmp_pat
     assert rows_about(environment, other) == kept
     assert (is_online(environment, victim), is_online(environment, other)) == (False, True)
     assert captured(environment, "by-key") == captured(environment, "by-vector") == {1}
-    assert report.removed["captured requests"] == report.removed["outcomes"] == 2
+    assert captured(environment, "by-name") == {1}
+    assert report.removed["captured requests"] == report.removed["outcomes"] == 3
     assert report.removed[erasure.RUNS] == 1
     ties = mlflow_client(environment).download_artifacts(released.trained.run_id, erasure.TIES, str(tmp_path))
     assert "/".join(map(str, victim)) not in Path(ties).read_text().splitlines()

@@ -5,7 +5,6 @@ import math
 import httpx
 import pytest
 
-from workloads.lifecycle.base.names import SMOKE
 from workloads.lifecycle.operations.drill.scenarios import vectors
 from workloads.lifecycle.serving.explainer import BASELINE
 from workloads.lifecycle.training.explanations import SUM_LIMIT
@@ -21,7 +20,7 @@ def predict(environment, instances, query=""):
     return httpx.post(
         f"{environment.model_url}:predict{query}",
         json={"instances": instances},
-        headers={"x-request-id": SMOKE},
+        headers=environment.probe_headers,
         timeout=SECONDS,
     )
 
@@ -56,7 +55,7 @@ def test_contributions_sum_to_the_answer_in_both_protocols(served, published):
     types = {each.name: "BYTES" if each.type == "string" else "FP64" for each in workload.inputs}
     url = served.model_url.replace("/v1/", "/v2/") + "/infer"
     v2 = {"inputs": tensors(types, asked), "parameters": {"explain": True}}
-    found = httpx.post(url, json=v2, headers={"x-request-id": SMOKE}, timeout=SECONDS).json()["outputs"]
+    found = httpx.post(url, json=v2, headers=served.probe_headers, timeout=SECONDS).json()["outputs"]
     assert found[0]["data"] == body["predictions"]
     assert found[1]["name"] == "contributions"
     assert found[1]["shape"] == [len(asked), len(workload.features) + 1]

@@ -11,7 +11,6 @@ import pytest
 
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import DataError
-from workloads.lifecycle.base.names import SMOKE
 from workloads.lifecycle.base.scrape import Page
 from workloads.lifecycle.monitoring import check, outcomes
 from workloads.lifecycle.operations.drill.scenarios import drifted, mirrored, vectors
@@ -80,7 +79,7 @@ def ledger(request, tmp_path):
 
 def infer(environment, tensors):
     url = environment.model_url.replace("/v1/", "/v2/")
-    return httpx.post(f"{url}/infer", json={"inputs": tensors}, headers={"x-request-id": SMOKE}, timeout=30)
+    return httpx.post(f"{url}/infer", json={"inputs": tensors}, headers=environment.probe_headers, timeout=30)
 
 
 def tensors(datatypes, rows):
@@ -153,7 +152,7 @@ def test_outcomes_are_joined_with_the_rows_as_they_were_sent(served, published, 
     prefix = send(rows)
     assert contract.tell(served, prefix, rows, rows[label]) == len(rows)
     found = outcomes.labelled(served, contract.of_requests(served, prefix))
-    start = found["request_id"].str.rpartition("-")[2].astype(int)
+    start = found["client_id"].str.rpartition("-")[2].astype(int)
     found = found.set_index(start + found["row"]).sort_index()
     names = [*workload.keys, *workload.features, label]
     pd.testing.assert_frame_equal(

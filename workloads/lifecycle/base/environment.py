@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workloads.lifecycle import discovery
 from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.names import PROBE_HEADER
 from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, WorkloadSettings
 from workloads.lifecycle.schema import DefinitionError
 from workloads.lifecycle.workload import Workload
@@ -100,6 +101,9 @@ class Environment(BaseModel):
     alert_token: Annotated[str, Field(repr=False)] = ""
     """Token with which the retraining service takes Alertmanager's deliveries and nothing else."""
 
+    outcomes_token: Annotated[str, Field(repr=False)] = ""
+    """Token with which it takes outcomes and nothing else: that of the system that learns them."""
+
     schedule_token: Annotated[str, Field(repr=False)] = ""
     """Token with which it takes a timer's request for a retrain and nothing else."""
 
@@ -120,6 +124,9 @@ class Environment(BaseModel):
 
     view_token: Annotated[str, Field(repr=False)] = ""
     """What the start page shows to the retraining service, which lets it read and change nothing."""
+
+    probe_token: Annotated[str, Field(repr=False)] = ""
+    """Marks a request to the model server as a try that counts neither as data nor as an outcome; empty: none is."""
 
     retrain_database: str = ""
     """SQLAlchemy URL of the retraining service's ledger; empty keeps a file in `WORK_DIR`."""
@@ -171,6 +178,11 @@ class Environment(BaseModel):
         """User and password of the MLflow server, as httpx takes them; None where it asks for no login."""
         user = self.mlflow_tracking_username
         return (user, self.mlflow_tracking_password) if user else None
+
+    @property
+    def probe_headers(self) -> dict[str, str]:
+        """What a request to the model server carries that only tries it; empty without a probe token."""
+        return {PROBE_HEADER: self.probe_token} if self.probe_token else {}
 
     @property
     def work(self) -> Path:

@@ -17,6 +17,9 @@ PREDICTIONS = "mlplatform_predictions_total"
 PROBE_ROWS = "mlplatform_probe_rows_total"
 """Counter of the scored rows of requests that only try the server, which `PREDICTIONS` counts as well."""
 
+OUT_OF_RANGE_ROWS = "mlplatform_out_of_range_rows_total"
+"""Counter of scored rows with a value outside the bounds of its feature, which are not captured."""
+
 PREDICTION_ERRORS = "mlplatform_prediction_errors_total"
 """Counter of requests that got no prediction; label `reason`."""
 
@@ -161,11 +164,15 @@ UNKNOWN_ENTITY = "unknown_entity"
 """Value of the label `reason` where a request names an entity without features. Former metric names show it with the
 names of the entities, e.g. `unknown_customer`."""
 
+OUT_OF_RANGE = "out_of_range"
+"""Reason of a request with a value outside the bounds of its feature."""
+
 NOT_EXPLAINED = "not_explained"
 """Reason of a request whose explanation could not be had; without one it would be answered."""
 
 ERROR_REASONS = (
     "malformed",
+    OUT_OF_RANGE,
     UNKNOWN_ENTITY,
     "stale_features",
     "online_store_down",

@@ -13,5 +13,12 @@ TALLIES = f"{CHALLENGERS}/tallies"
 SHADOWED = f"{CHALLENGERS}/captures"
 """What shadows scored, in the form of captures; no outcome, drift check or retrain reads it as an answer."""
 
+CLIENT_ID = "client_id"
+"""Column of captured rows: the client's own name for its request, null without one. Captures of before lack it."""
+
 SMOKE = "smoke-"
-"""Beginning of the ids of requests that only try the server: they count neither as data nor as outcomes."""
+"""Beginning of the ids that the model server gives to requests of probes, which count neither as data nor as outcomes.
+Before ids were the server's, a client's id could begin like this."""
+
+PROBE_HEADER = "x-probe"
+"""Header in which a part of the stack shows the probe token: its request only tries the server."""

@@ -149,6 +149,10 @@ class ServingSettings(Frozen):
     max_rows: Annotated[int, Field(ge=1)] = 1_000
     """Rows of one request."""
 
+    out_of_range: Literal["refuse", "score"] = "refuse"
+    """What happens to a request by values with one outside the bounds of its feature: `refuse` answers 400 and names
+    it, `score` answers, counts the row, and keeps it out of the captured data."""
+
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 1_048_576
     """Bytes of one request's body."""
 

@@ -56,6 +56,7 @@ def _serving(queried: _Queries, settings: AlertSettings) -> list[Row]:
                     queries=[
                         (queried.rate(metrics.PREDICTIONS, alias, version), _legend(alias, version)),
                         (f"sum(rate({queried.of(metrics.PROBE_ROWS)}{_WINDOW}))", "of them tries and probes"),
+                        (f"sum(rate({queried.of(metrics.OUT_OF_RANGE_ROWS)}{_WINDOW}))", "of them out of range"),
                     ],
                     description="By alias and version: a canary's share shows here.",
                 ),

@@ -1,5 +1,7 @@
-"""Outcomes, which arrive weeks after the request: a feed joined to captured requests by request id.
+"""Outcomes, which arrive weeks after the request: a feed joined to captured requests by id.
 
+The id is the server's, `x-prediction-id`, which names one request for ever. The client's own, `x-request-id`, is taken
+where it names one captured request only; an outcome whose id several requests share joins none of them.
 Each delivery is one Parquet object; of several outcomes of the same row the one observed last counts. The joined rows
 give live quality, and windows that retraining learns from. Leaves out where outcomes come from: they are posted to the
 retraining service, or imported from a file.
@@ -20,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import DataError, run_command
-from workloads.lifecycle.base.names import CAPTURES, SMOKE
+from workloads.lifecycle.base.names import CAPTURES, CLIENT_ID, SMOKE
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.windows import WINDOWS, Window, learnt_columns
 from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
@@ -33,6 +35,7 @@ from workloads.lifecycle.workload import Workload
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
 OUTCOMES = "labels/outcomes"
 STRUCK = "captures-struck.json"
@@ -51,7 +54,7 @@ _KEY = ["request_id", "row"]
 
 def captured_columns(workload: Workload) -> tuple[str, ...]:
     """Columns of a captured row, as the model server writes them."""
-    return (*_KEY, "captured_at", "alias", "version", *workload.keys, *workload.features, "score")
+    return (*_KEY, CLIENT_ID, "captured_at", "alias", "version", *workload.keys, *workload.features, "score")
 
 
 class Outcome(BaseModel):
@@ -60,7 +63,7 @@ class Outcome(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     request_id: Annotated[str, Field(min_length=1, max_length=128)]
-    """The answer's `x-request-id`."""
+    """The answer's `x-prediction-id`, or the `x-request-id` of a client that gives each request its own."""
 
     row: Annotated[int, Field(ge=0)] = 0
     """Place of the row in the request."""
@@ -139,7 +142,7 @@ def add(environment: Environment, outcomes: Sequence[Outcome]) -> int:
 
 
 def strike(environment: Environment, prefix: str) -> None:
-    """From now on no request whose id begins with `prefix` counts for monitoring or training.
+    """From now on no request whose id, the client's or the server's, begins with `prefix` counts.
 
     For requests that nobody meant: a broken client, a load test, a fire drill. What was captured stays. Raises
     DataError for a prefix of fewer than `MIN_PREFIX` characters.
@@ -169,9 +172,11 @@ def captured(
     since = datetime.now(UTC) - window
     wanted = pc.field("captured_at") >= pc.scalar(pd.Timestamp(since))
     if requests is not None:
-        wanted &= pc.field("request_id").isin(requests)
+        wanted &= pc.field("request_id").isin(requests) | pc.field(CLIENT_ID).isin(requests)
     found = [
-        ds.dataset(path, filesystem=files, format="parquet", partitioning="hive").to_table(filter=wanted)
+        _with_client_id(ds.dataset(path, filesystem=files, format="parquet", partitioning="hive")).to_table(
+            filter=wanted
+        )
         for day in store.names(folder)
         if day.removeprefix("dt=") >= f"{since:%Y-%m-%d}"
         for path, files in [store.dataset(f"{folder}/{day}")]
@@ -179,8 +184,10 @@ def captured(
     if not found:
         return pd.DataFrame(columns=list(captured_columns(environment.definition)))
     frame = pd.concat([table.to_pandas() for table in found], ignore_index=True)
-    struck = (SMOKE, *(store.read_json(STRUCK) or {"prefixes": []})["prefixes"])
-    frame = frame[~frame["request_id"].str.startswith(struck)]
+    struck = tuple((store.read_json(STRUCK) or {"prefixes": []})["prefixes"])
+    frame = frame[~frame["request_id"].str.startswith((SMOKE, *struck))]
+    if struck:
+        frame = frame[~frame[CLIENT_ID].fillna("").astype(str).str.startswith(struck)]
     kept: pd.DataFrame = frame.drop_duplicates(_KEY).reset_index(drop=True)
     return kept
 
@@ -203,6 +210,15 @@ def known_lately(environment: Environment, window: timedelta) -> "pd.DataFrame":
     )
 
 
+def _with_client_id(captures: "ds.Dataset") -> "ds.Dataset":
+    """Captures whose first file may be of before the server made the ids: there the column is null."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    if CLIENT_ID in captures.schema.names:
+        return captures
+    return captures.replace_schema(captures.schema.append(pa.field(CLIENT_ID, pa.string())))
+
+
 def labelled(environment: Environment, captures: "pd.DataFrame") -> "pd.DataFrame":
     """The captured rows whose outcome is known, with the label and the join keys; empty when there are none."""
     import pandas as pd  # noqa: PLC0415
@@ -214,12 +230,29 @@ def labelled(environment: Environment, captures: "pd.DataFrame") -> "pd.DataFram
         return captures.head(0).assign(**{label: pd.Series(dtype=label_type(workload))})
     path, files = store.dataset(OUTCOMES)
     outcomes = ds.dataset(path, filesystem=files, format="parquet").to_table().to_pandas()
+    outcomes = _by_server_id(outcomes, captures)
     latest = outcomes.sort_values("observed_at", kind="stable").drop_duplicates(_KEY, keep="last")
     told = {entity.name: _field(entity) for entity in workload.entities}
     joined = captures.merge(latest.rename(columns=told), on=_KEY, validate="1:1")
     for entity in workload.entities:
         joined[entity.key] = joined[entity.key].fillna(joined[_field(entity)])
     return joined.rename(columns={"outcome": label}).drop(columns=[*told.values(), "observed_at"])
+
+
+def _by_server_id(outcomes: "pd.DataFrame", captures: "pd.DataFrame") -> "pd.DataFrame":
+    """The outcomes of captured requests by the server's ids; those that name none of them, or several, are left out.
+
+    A client's id counts for a request that was answered before the outcome was known: one that is used again later
+    takes no outcome of the earlier request.
+    """
+    requests = captures.drop_duplicates("request_id").set_index("request_id")
+    once = requests[requests[CLIENT_ID].notna()].reset_index().drop_duplicates(CLIENT_ID, keep=False)
+    known = outcomes["request_id"].isin(requests.index)
+    by_client = outcomes["request_id"].map(once.set_index(CLIENT_ID)["request_id"])
+    found = outcomes.assign(request_id=outcomes["request_id"].where(known, by_client))
+    found = found[found["request_id"].notna()]
+    answered = found["request_id"].map(requests["captured_at"])
+    return found[known[found.index] | (found["observed_at"] >= answered)]
 
 
 def label_type(workload: Workload) -> str:
@@ -336,7 +369,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workloads.lifecycle.monitoring.outcomes", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--import", dest="file", metavar="FILE", type=Path, help='JSON, {"outcomes": […]}')
-    action.add_argument("--strike", metavar="PREFIX", help="ignore captured requests whose id begins like this")
+    action.add_argument("--strike", metavar="PREFIX", help="ignore captured requests with an id that begins like this")
     arguments = parser.parse_args()
     environment = load()
     journal = Journal(environment)

@@ -5,7 +5,6 @@ Moves nothing: the server follows the registry's alias by itself. This is the pr
 
 import argparse
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import WorkloadError, run_command
-from workloads.lifecycle.base.names import SMOKE
 from workloads.lifecycle.base.servers import wait_for_model_server
 from workloads.lifecycle.features.publication import newest, pull, read_offline
 from workloads.lifecycle.schema import Feature
@@ -53,7 +51,7 @@ def deploy(environment: Environment, version: str) -> Deployed:
     example = list(definition.example)
     wait_for_model_server(environment)
     url = environment.need("model_url").rstrip("/")
-    with httpx.Client(timeout=_REQUEST_SECONDS, headers={"x-request-id": f"{SMOKE}{uuid.uuid4().hex}"}) as http:
+    with httpx.Client(timeout=_REQUEST_SECONDS, headers=environment.probe_headers) as http:
         _wait_for_version(http, url, version, example, environment.settings.deployment.served_wait_seconds)
         by_vector = _predict(http, url, example)
         pull(environment)

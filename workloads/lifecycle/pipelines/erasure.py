@@ -28,7 +28,7 @@ from workloads.lifecycle.features.removal import remove_online
 from workloads.lifecycle.ingestion import tombstones
 from workloads.lifecycle.ingestion.ingest import CURRENT, RECORDS, Ingested, published
 from workloads.lifecycle.ingestion.tombstones import Tombstone, Tombstones
-from workloads.lifecycle.pipelines.stored_rows import PARQUET, Erased, Place, places
+from workloads.lifecycle.pipelines.stored_rows import PARQUET, Erased, Linked, Place, places
 from workloads.lifecycle.registry.audit import Journal
 from workloads.lifecycle.registry.audit_entry import Action
 from workloads.lifecycle.schema import Entity, Key
@@ -188,17 +188,19 @@ class _Erasing:
 
     def survey(self) -> int:
         """Count what will be removed of the store, older versions included; changes nothing."""
-        asked = [place for place in self._places if place.is_request]
-        found = {
-            request
-            for place in asked
-            for path in self._store.paths(place.prefix, self._since)
-            if path.endswith(PARQUET) and (content := self._store.read(path)) is not None
-            for request in self._erased.requests_in(place, content)
-        }
-        self._erased = replace(self._erased, requests=frozenset(found))
+        linked = Linked(self._erased)
+        while linked.look(self._captured()):
+            pass
+        self._erased = linked.erased
         rows = sum(removed for _, _, _, removed in self._changes())
         return rows + (sum(1 for _ in self._older()) if self._is_deep else 0)
+
+    def _captured(self) -> "Iterable[tuple[Place, bytes]]":
+        """Captured requests and outcomes."""
+        for place in self._places:
+            for path in self._store.paths(place.prefix, self._since) if place.is_request else ():
+                if path.endswith(PARQUET) and (content := self._store.read(path)) is not None:
+                    yield place, content
 
     def run(self, keys: "Iterable[Key]", requests: "Iterable[tuple[str, int]]") -> dict[str, int]:
         """Remove everything; returns how much, by what it is."""

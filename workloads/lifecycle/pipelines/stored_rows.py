@@ -5,11 +5,11 @@ that names their entity; a vector that nothing names is about nobody that could 
 """
 
 import io
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from workloads.lifecycle.base.names import CAPTURES, SHADOWED
+from workloads.lifecycle.base.names import CAPTURES, CLIENT_ID, SHADOWED
 from workloads.lifecycle.features.windows import WINDOWS
 from workloads.lifecycle.ingestion import tombstones
 from workloads.lifecycle.ingestion.tombstones import Tombstones
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PARQUET = ".parquet"
 Request = tuple[str, int]
-"""A captured row: request id, and place in the request."""
+"""A row of a request: the request's id, and the row's place in it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ class Erased:
     buries: Tombstones
 
     requests: frozenset[Request] = frozenset()
-    """Captured rows about erased entities."""
+    """Rows about erased entities, by the server's ids, and by those of their outcomes."""
+
+    clients: frozenset[Request] = frozenset()
+    """The same by ids of clients that name one captured request only."""
 
     keys: set[Key] = field(default_factory=set)
     """Gets the keys of rows that are found, so that the online store's can go by them."""
@@ -78,23 +81,32 @@ class Erased:
             return self._parquet(place, content) if path.endswith(PARQUET) else (content, 0)
         return self._quarantine(content) if path.endswith(PARQUET) else self._lines(content)
 
-    def requests_in(self, place: Place, content: bytes) -> Iterator[Request]:
-        """Captured rows of a Parquet object that its keys or its outcome's entity say are about an erased one."""
+    def rows(self, place: Place, content: bytes) -> Iterator[tuple[bool, Request, Request | None]]:
+        """Each row of a capture or an outcome: whether it goes, the id of its request, and the client's in a capture.
+
+        A row goes by its own key, by the entity that its outcome names, or because its request is among those known.
+        """
         table = _read(content)
-        gone = tombstones.buried(self.buries, _lists(table, place.keys))
-        for is_gone, request, row in zip(gone, *_lists(table, ("request_id", "row")), strict=True):
-            if is_gone:
-                yield str(request), int(row)
+        columns = _lists(table, place.keys)
+        gone = self._gone(table, columns, tombstones.buried(self.buries, columns))
+        yield from zip(gone, *_ids(table), strict=True)
+
+    def _gone(self, table: "pa.Table", columns: list[list[object]], buried: list[bool]) -> list[bool]:
+        """Which rows of requests go. One that names another entity stays, whatever request its id names."""
+        if not (self.requests or self.clients):
+            return buried
+        keys = zip(*columns, strict=True)
+        return [
+            is_buried or (None in key and (request in self.requests or client in self.clients))
+            for is_buried, key, request, client in zip(buried, keys, *_ids(table), strict=True)
+        ]
 
     def _parquet(self, place: Place, content: bytes) -> tuple[bytes, int]:
         table = _read(content)
         columns = _lists(table, place.keys)
-        gone = tombstones.buried(self.buries, columns)
-        self.keys.update(key for key, is_gone in zip(zip(*columns, strict=True), gone, strict=True) if is_gone)
-        if place.is_request and self.requests:
-            asked = zip(*_lists(table, ("request_id", "row")), strict=True)
-            gone = [is_gone or each in self.requests for is_gone, each in zip(gone, asked, strict=True)]
-        return _kept(table, content, gone)
+        buried = tombstones.buried(self.buries, columns)
+        self.keys.update(key for key, is_buried in zip(zip(*columns, strict=True), buried, strict=True) if is_buried)
+        return _kept(table, content, self._gone(table, columns, buried) if place.is_request else buried)
 
     def _quarantine(self, content: bytes) -> tuple[bytes, int]:
         """A line of another length does not say where its keys are: it goes with the first erasure."""
@@ -162,6 +174,48 @@ def _read(content: bytes) -> "pa.Table":
 def _lists(table: "pa.Table", names: Collection[str]) -> list[list[object]]:
     """Columns as lists of Python values."""
     return [table.column(name).to_pylist() for name in names]
+
+
+class Linked:
+    """Finds the captured rows about erased entities by the ids that captures and outcomes share, pass by pass.
+
+    An outcome may name its request by the server's id or by the client's, so that one pass finds ids for the next. The
+    id of a client that gave it to several requests names none of them: their rows stay.
+    """
+
+    def __init__(self, erased: Erased) -> None:
+        self.erased = erased
+        self._shown: set[Request] = set()  # ids of clients, looked up in the pass under way
+        self._checked: set[Request] = set()
+
+    def look(self, contents: Iterable[tuple[Place, bytes]]) -> bool:
+        """Go through every capture and outcome once; returns whether another pass can find more."""
+        requests, clients = set(self.erased.requests), set[Request]()
+        owners: dict[Request, set[str]] = {each: set() for each in self._shown}
+        for place, content in contents:
+            for is_gone, request, client in self.erased.rows(place, content):
+                if client in owners:
+                    owners[client].add(request[0])
+                if is_gone:
+                    requests.add(request)
+                    clients.add(client or request)
+        named = {client for client, requests_of in owners.items() if len(requests_of) == 1}
+        self._checked |= self._shown
+        before = self.erased
+        self._shown = clients - self._checked
+        self.erased = replace(before, requests=frozenset(requests | named), clients=before.clients | frozenset(named))
+        return bool(self._shown) or self.erased != before
+
+
+def _ids(table: "pa.Table") -> tuple[list[Request], list[Request | None]]:
+    """The id of each row's request, and the client's own, which rows of outcomes and older captures lack."""
+    requests, rows = _lists(table, ("request_id", "row"))
+    clients = _lists(table, (CLIENT_ID,))[0] if CLIENT_ID in table.column_names else [None] * len(rows)
+    places = [int(str(row)) for row in rows]
+    return (
+        [(str(request), place) for request, place in zip(requests, places, strict=True)],
+        [None if client is None else (str(client), place) for client, place in zip(clients, places, strict=True)],
+    )
 
 
 def _kept(table: "pa.Table", content: bytes, gone: list[bool]) -> tuple[bytes, int]:

@@ -8,9 +8,9 @@ from workloads.lifecycle.base.errors import WorkloadError
 MIN_TOKEN = 16
 """Characters below which a token can be guessed."""
 
-Scope = Literal["operator", "alerts", "schedule", "release", "viewer"]
-"""What a token is for: a person's commands, Alertmanager's deliveries, a timer's retrain, a version's signature, and
-reading alone, as the start page does."""
+Scope = Literal["operator", "alerts", "outcomes", "schedule", "release", "viewer"]
+"""What a token is for: a person's commands, Alertmanager's deliveries, the outcomes that another system learns, a
+timer's retrain, a version's signature, and reading alone, as the start page does."""
 
 
 def tokens(environment: Environment) -> dict[str, Scope]:
@@ -18,6 +18,7 @@ def tokens(environment: Environment) -> dict[str, Scope]:
     given: dict[Scope, str] = {
         "operator": token(environment),
         "alerts": environment.alert_token,
+        "outcomes": environment.outcomes_token,
         "schedule": environment.schedule_token,
         "release": environment.sign_token,
         "viewer": environment.view_token,

@@ -38,6 +38,7 @@ SECRETS_OF_THE_SERVICE = (
         "SIGN_TOKEN",
         "VIEW_TOKEN",
         "ALERT_TOKEN",
+        "OUTCOMES_TOKEN",
         "SCHEDULE_TOKEN",
         "RETRAIN_TOKEN",
         "RETRAIN_TOKEN_FILE",

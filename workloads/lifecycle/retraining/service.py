@@ -54,6 +54,7 @@ _AHEAD_SECONDS = 300.0
 """How far another machine's clock may be ahead."""
 
 OPERATORS: tuple[Scope, ...] = ("operator",)
+FEEDERS: tuple[Scope, ...] = ("operator", "outcomes")
 RELEASES: tuple[Scope, ...] = ("release",)
 READERS: tuple[Scope, ...] = ("operator", "viewer")
 _SHOWN = 20
@@ -197,7 +198,7 @@ class Service:
             Route("/check", self._guarded(self.check), methods=["POST"]),
             Route(
                 "/outcomes",
-                self._guarded(noting(Action.OUTCOMES_FED, self.outcomes), MAX_OUTCOMES_BYTES),
+                self._guarded(noting(Action.OUTCOMES_FED, self.outcomes), MAX_OUTCOMES_BYTES, FEEDERS),
                 methods=["POST"],
             ),
             Route("/strike", self._guarded(noting(Action.OUTCOMES_STRUCK, self.strike)), methods=["POST"]),

@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +12,6 @@ import httpx
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
-from workloads.lifecycle.base.names import SMOKE
 from workloads.lifecycle.base.scrape import Page
 from workloads.lifecycle.base.servers import trust
 from workloads.lifecycle.monitoring import outcomes
@@ -134,12 +132,11 @@ def smoke(environment: Environment) -> str:
     """Version that answers the example, or what went wrong."""
     definition = environment.definition
     url = environment.need("model_url").rstrip("/") + ":predict"
-    headers = {"x-request-id": f"{SMOKE}{uuid.uuid4().hex}"}
     try:
         answer = httpx.post(
             url,
             json={"instances": [definition.example]},
-            headers=headers,
+            headers=environment.probe_headers,
             timeout=_REQUEST_SECONDS,
             verify=trust(),
         )

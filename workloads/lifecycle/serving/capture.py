@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workloads.lifecycle.base.loops import Loop
-from workloads.lifecycle.base.names import CAPTURES
+from workloads.lifecycle.base.names import CAPTURES, CLIENT_ID
 from workloads.lifecycle.base.settings import ServingSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.schema import Feature, Key
@@ -46,7 +46,7 @@ class Scored(NamedTuple):
     """One answered request; a tuple, because one is made per request."""
 
     request_id: str
-    """From the client, or made by the server; outcomes are joined by it."""
+    """Made by the server, so that no two requests share it."""
 
     at: float
     """UNIX time in seconds."""
@@ -67,7 +67,19 @@ class Scored(NamedTuple):
     """Answers."""
 
     places: tuple[int, ...] = ()
-    """Places of the rows in the request, where another version answered the rest of it; empty for a whole request."""
+    """Places of the rows in the request, where another version answered the rest of it or some are left out; empty for
+    a whole request."""
+
+    client_id: str = ""
+    """The client's own name for the request, which it may have given to others; empty without one."""
+
+    def without(self, outside: tuple[int, ...]) -> "Scored":
+        """The request without the rows at some places; the others keep theirs, by which outcomes name them."""
+        places = self.places or tuple(range(len(self.scores)))
+        kept = [index for index, place in enumerate(places) if place not in outside]
+        keys = tuple(self.keys[index] for index in kept) if self.keys else ()
+        left = tuple(places[index] for index in kept)
+        return self._replace(keys=keys, vectors=self.vectors[kept], scores=self.scores[kept], places=left)
 
 
 class _Block:
@@ -76,6 +88,7 @@ class _Block:
     def __init__(self, hour: float) -> None:
         self.hour = hour
         self.ids: list[str] = []
+        self.client_ids: list[str] = []
         self.rows: list[int] = []
         self.moments: list[float] = []
         self.aliases: list[str] = []
@@ -89,13 +102,14 @@ class _Block:
 
     def extend(self, requests: "Iterable[Scored]") -> None:
         """Append the rows of requests."""
-        ids, moments, aliases, versions, keys, vectors, scores, places = zip(*requests, strict=True)
+        ids, moments, aliases, versions, keys, vectors, scores, places, client_ids = zip(*requests, strict=True)
         counts = [len(answered) for answered in scores]
 
         def each(values: "Iterable[_Value]") -> "Iterable[_Value]":
             return itertools.chain.from_iterable(map(itertools.repeat, values, counts))
 
         self.ids.extend(each(ids))
+        self.client_ids.extend(each(client_ids))
         for some, count in zip(places, counts, strict=True):
             self.rows += some or range(count)
         self.moments.extend(each(moments))
@@ -112,6 +126,7 @@ class _Block:
         vectors = np.concatenate(self.vectors)
         columns = {
             "request_id": pa.array(self.ids),
+            CLIENT_ID: pa.array([client_id or None for client_id in self.client_ids], type=pa.string()),
             "row": pa.array(self.rows, type=pa.int32()),
             "captured_at": pa.array(moments, type=pa.timestamp("us", tz="UTC")),
             "alias": pa.array(self.aliases),
@@ -181,6 +196,8 @@ class Capture:
     def add(self, scored: Scored) -> None:
         """Queue an answered request, or count it as dropped; called from the event loop only."""
         rows = len(scored.scores)
+        if not rows:
+            return
         waiting = self._added - self._removed + rows
         if waiting > self._limit:
             self._counted("dropped", rows)

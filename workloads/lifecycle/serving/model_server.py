@@ -5,6 +5,7 @@ the aliases without losing a request. Leaves out how requests come and answers g
 """
 
 import argparse
+import hmac
 import itertools
 import logging
 import re
@@ -24,7 +25,7 @@ from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import RequestError, run_command
 from workloads.lifecycle.base.exposition import COUNTED, show
 from workloads.lifecycle.base.loops import Loop, Loops
-from workloads.lifecycle.base.names import SHADOWED, SMOKE
+from workloads.lifecycle.base.names import PROBE_HEADER, SHADOWED, SMOKE
 from workloads.lifecycle.base.settings import LATENCY_BUCKETS, ServingSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.online import FeastLookup, Lookup
@@ -36,8 +37,8 @@ from workloads.lifecycle.serving import explanation
 from workloads.lifecycle.serving.capture import Capture, Scored
 from workloads.lifecycle.serving.challenger import Challengers, Duel
 from workloads.lifecycle.serving.explainer import Explained, Explainer
-from workloads.lifecycle.serving.openapi import REQUEST_ID_HEADER, VERSION_HEADER, document
-from workloads.lifecycle.serving.payload import Requests
+from workloads.lifecycle.serving.openapi import PREDICTION_ID_HEADER, REQUEST_ID_HEADER, VERSION_HEADER, document
+from workloads.lifecycle.serving.payload import Requests, Rows
 from workloads.lifecycle.serving.source import Loaded, RegistrySource
 from workloads.lifecycle.serving.transport import build_server
 from workloads.lifecycle.serving.watcher import CHALLENGER, CHAMPION, Watcher
@@ -62,6 +63,9 @@ _log = logging.getLogger(__name__)
 _VERSIONED = [metrics.LABEL_ALIAS, metrics.LABEL_VERSION]
 _predictions = Counter(metrics.PREDICTIONS.removesuffix("_total"), "Scored rows", _VERSIONED, registry=COUNTED)
 _probed = Counter(metrics.PROBE_ROWS.removesuffix("_total"), "Scored rows of tries", registry=COUNTED)
+_outside = Counter(
+    metrics.OUT_OF_RANGE_ROWS.removesuffix("_total"), "Scored rows outside the bounds of features", registry=COUNTED
+)
 _latency = Histogram(
     metrics.PREDICTION_LATENCY,
     "Decoded request to answer",
@@ -127,11 +131,17 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         lookup: Lookup,
         capture: Capture | None,
         challengers: Challengers | None = None,
+        *,
+        probe_token: str = "",
     ) -> None:
-        """`challengers`: None lets the champion alone answer."""
+        """`challengers`: None lets the champion alone answer.
+
+        `probe_token`: marks requests that only try the server; without one none does.
+        """
         super().__init__(workload.name)
+        self._probe_token = probe_token.encode()
         self._workload = workload
-        self._requests = Requests(workload, settings.max_rows)
+        self._requests = Requests(workload, settings.max_rows, scores_outside=settings.out_of_range == "score")
         self._has_strings = any(feature.type == "string" for feature in workload.inputs)
         self._scores = _scores(workload.outcome)
         self._output = "probability" if workload.problem == "binary" else "prediction"
@@ -187,7 +197,13 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document of the server."""
-        return document(self._workload, self._settings.max_rows, self.get_input_types(), self.get_output_types())
+        return document(
+            self._workload,
+            self._settings.max_rows,
+            self.get_input_types(),
+            self.get_output_types(),
+            bounded=self._settings.out_of_range == "refuse",
+        )
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """v2 metadata of the input: one matrix of numbers, or, where a feature is a string, a tensor per feature."""
@@ -218,14 +234,22 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         answers = self._answers(duel, rows.keys, vectors)
         contributions = await self._explanations(answers, len(vectors)) if explains else None
         answered = _merged([(answer.scores, answer.places) for answer in answers], len(vectors)).tolist()
-        request_id = _request_id(headers)
-        if request_id.startswith(SMOKE):
+        is_probe, client_id = self._is_probe(headers), _client_id(headers)
+        prediction_id = f"{SMOKE if is_probe else ''}{_PROCESS}-{next(_numbers):x}"
+        request_id = client_id or prediction_id
+        if is_probe:
             _probed.inc(len(answered))
-        self._note(answers, request_id, rows.keys, vectors, duel)
+        if rows.outside:
+            _outside.inc(len(rows.outside))
+        self._note(answers, (prediction_id, client_id), rows, vectors, duel)
         seconds = time.perf_counter() - started
         (_vector_latency if rows.vectors is not None else _online_latency).observe(seconds)
         versions = ",".join(answer.served.loaded.version for answer in answers)
-        return_headers = {REQUEST_ID_HEADER: request_id, VERSION_HEADER: versions}
+        return_headers = {
+            REQUEST_ID_HEADER: request_id,
+            PREDICTION_ID_HEADER: prediction_id,
+            VERSION_HEADER: versions,
+        }
         by_row = _versions(answers, len(vectors)) if len(answers) > 1 else None
         if v2:
             outputs = [InferOutput(self._output, [len(answered)], "FP64", data=answered)]
@@ -293,11 +317,13 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         scores = served.loaded.scorer.score(numbers)
         return _Answer(served, numbers, scores, time.perf_counter() - begun)
 
-    def _note(
-        self, answers: list[_Answer], request_id: str, keys: tuple[Key, ...], vectors: Any, duel: Duel | None
-    ) -> None:
-        """Count and capture what was answered, and hand it to a shadow."""
-        now = time.time()
+    def _note(self, answers: list[_Answer], ids: tuple[str, str], rows: Rows, vectors: Any, duel: Duel | None) -> None:
+        """Count and capture what was answered, and hand it to a shadow.
+
+        `ids`: the server's of the request, and the client's.
+        """
+        now, keys = time.time(), rows.keys
+        request_id, client_id = ids
         for answer in answers:
             served, places = answer.served, answer.places
             served.rows.inc(len(answer.scores))
@@ -305,7 +331,12 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
                 served.scores.observe(score)
             asked = tuple(keys[place] for place in places) if places else keys
             some = vectors[list(places)] if places else vectors
-            scored = Scored(request_id, now, served.alias, served.loaded.version, asked, some, answer.scores, places)
+            version = served.loaded.version
+            scored = Scored(request_id, now, served.alias, version, asked, some, answer.scores, places, client_id)
+            if rows.outside:
+                scored = scored.without(rows.outside)
+                if not len(scored.scores):
+                    continue
             if self._capture is not None:
                 self._capture.add(scored)
             if duel is not None and not duel.is_canary and self._challengers is not None:
@@ -315,6 +346,11 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
         """Contributions of each row, by the version that answered it; raises RequestError."""
         found = [(await self._explain(each.served.loaded, each.numbers), each.places) for each in answers]
         return _merged(found, rows)
+
+    def _is_probe(self, headers: dict[str, str] | None) -> bool:
+        """Whether a request shows the probe token: a name that anybody can choose hides nothing."""
+        given = headers.get(PROBE_HEADER) if headers else None
+        return bool(given and self._probe_token) and hmac.compare_digest(given.encode("latin-1"), self._probe_token)
 
     async def _explain(self, loaded: Loaded, numbers: Any) -> Any:
         """Contributions of each row; raises RequestError where there are none, or too many rows."""
@@ -363,10 +399,10 @@ def _versions(answers: list[_Answer], rows: int) -> list[str]:
     return found
 
 
-def _request_id(headers: dict[str, str] | None) -> str:
-    """The client's, when it is a plain word; else one that no other process makes."""
+def _client_id(headers: dict[str, str] | None) -> str:
+    """The client's own name for its request, when it is a plain word; else empty."""
     given = headers.get(REQUEST_ID_HEADER) if headers else None
-    return given if given and _REQUEST_ID.fullmatch(given) else f"{_PROCESS}-{next(_numbers):x}"
+    return given if given and _REQUEST_ID.fullmatch(given) else ""
 
 
 def _count_captured(outcome: str, rows: int) -> None:
@@ -385,7 +421,7 @@ def serve(environment: Environment, port: int, host: str) -> None:
     store = Store.open(environment)
     capture = Capture(store, workload, settings, _count_captured) if settings.capture else None
     challenged = _challengers(environment, store)
-    model = PredictionModel(workload, settings, lookup, capture, challenged)
+    model = PredictionModel(workload, settings, lookup, capture, challenged, probe_token=environment.probe_token)
     source = RegistrySource(
         environment.need("mlflow_tracking_uri"),
         environment.work / "models",

@@ -8,13 +8,17 @@ from typing import Any
 from workloads.lifecycle.schema import Feature
 from workloads.lifecycle.serving.explainer import BASELINE
 from workloads.lifecycle.serving.explanation import OUTPUT, PARAMETER, scale
-from workloads.lifecycle.serving.payload import LARGEST_KEY, LARGEST_VALUE, LONGEST_TEXT
+from workloads.lifecycle.serving.payload import LARGEST_KEY, LARGEST_VALUE, LONGEST_TEXT, bounds
 from workloads.lifecycle.workload import Workload
 
 OPENAPI_PATH = "/openapi.json"
 REQUEST_ID_HEADER = "x-request-id"
+PREDICTION_ID_HEADER = "x-prediction-id"
 VERSION_HEADER = "x-model-version"
 JSON_LENGTH_HEADER = "inference-header-content-length"
+
+_ANSWERED = (REQUEST_ID_HEADER, PREDICTION_ID_HEADER, VERSION_HEADER)
+"""Headers of a prediction."""
 
 _Schema = dict[str, Any]
 
@@ -33,14 +37,19 @@ _DATATYPES = [
 ]
 
 
-def document(workload: Workload, max_rows: int, inputs: list[_Schema], outputs: list[_Schema]) -> _Schema:
-    """OpenAPI 3.1 of the server of one workload; `inputs` and `outputs` are the tensors of its metadata."""
+def document(
+    workload: Workload, max_rows: int, inputs: list[_Schema], outputs: list[_Schema], *, bounded: bool = True
+) -> _Schema:
+    """OpenAPI 3.1 of the server of one workload; `inputs` and `outputs` are the tensors of its metadata.
+
+    `bounded`: values outside the bounds of their features are refused.
+    """
     tensors = {"inputs": inputs, "outputs": outputs}
     return {
         "openapi": "3.1.0",
         "info": {"title": workload.name, "version": "1", "description": f"Predictions of {workload.name}."},
         "paths": {
-            f"/v1/models/{workload.name}:predict": {"post": _v1(workload, max_rows)},
+            f"/v1/models/{workload.name}:predict": {"post": _v1(workload, max_rows, bounded=bounded)},
             f"/v2/models/{workload.name}/infer": {"post": _v2(workload, max_rows, outputs)},
             "/v1/models": {"get": _get("List the models", {"models": _array({"const": workload.name})})},
             f"/v1/models/{workload.name}": {
@@ -83,10 +92,10 @@ _BOOLEAN: _Schema = {"type": "boolean"}
 _NUMBER: _Schema = {"type": "number"}
 
 
-def _v1(workload: Workload, max_rows: int) -> _Schema:
+def _v1(workload: Workload, max_rows: int, *, bounded: bool) -> _Schema:
     row = {
         "type": "array",
-        "prefixItems": [_value(feature) for feature in workload.inputs],
+        "prefixItems": [_value(feature, bounded=bounded) for feature in workload.inputs],
         "minItems": len(workload.features),
         "maxItems": len(workload.features),
         "description": ", ".join(workload.features),
@@ -195,7 +204,10 @@ def _post(summary: str, asked: _Schema, answered: _Schema, example: _Schema) -> 
                 "name": REQUEST_ID_HEADER,
                 "in": "header",
                 "required": False,
-                "description": "Comes back, and goes into the capture, where it is 1 to 64 of A-Za-z0-9._:-",
+                "description": (
+                    "The client's name for the request, 1 to 64 of A-Za-z0-9._:-; comes back, and is captured beside "
+                    f"the server's, {PREDICTION_ID_HEADER}."
+                ),
                 "schema": _TEXT,
             }
         ],
@@ -203,7 +215,7 @@ def _post(summary: str, asked: _Schema, answered: _Schema, example: _Schema) -> 
         "responses": {
             "200": {
                 "description": "One answer a row, in the order of the rows.",
-                "headers": {name: {"schema": _TEXT, "required": True} for name in (REQUEST_ID_HEADER, VERSION_HEADER)},
+                "headers": {name: {"schema": _TEXT, "required": True} for name in _ANSWERED},
                 "content": {"application/json": {"schema": answered}},
             },
             **{status: _error(what) for status, what in _ERRORS.items()},
@@ -228,11 +240,12 @@ def _error(what: str) -> _Schema:
     }
 
 
-def _value(feature: Feature) -> _Schema:
+def _value(feature: Feature, *, bounded: bool) -> _Schema:
     if feature.type == "string":
         schema: _Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
     else:
-        schema = {"type": "number", "minimum": -LARGEST_VALUE, "maximum": LARGEST_VALUE}
+        lowest, highest = bounds(feature) if bounded else (-LARGEST_VALUE, LARGEST_VALUE)
+        schema = {"type": "number", "minimum": lowest, "maximum": highest}
     return {"anyOf": [schema, {"type": "null"}]} if feature.nullable else schema
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import RequestError
 from workloads.lifecycle.schema import Entity, Feature, Key
 from workloads.lifecycle.workload import Workload
@@ -47,11 +48,16 @@ class Rows(NamedTuple):
     keys: tuple[Key, ...] = ()
     """Values of the join keys, in their order, when the request named entities."""
 
+    outside: tuple[int, ...] = ()
+    """Places of the rows with a value outside the bounds of its feature, ascending."""
+
 
 class Requests:
     """What the requests of one workload may say."""
 
-    def __init__(self, workload: Workload, max_rows: int) -> None:
+    def __init__(self, workload: Workload, max_rows: int, *, scores_outside: bool = False) -> None:
+        """`scores_outside`: takes rows with values outside the bounds of their features, and says which."""
+        self._scores_outside = scores_outside
         self._entities = workload.entities
         self._keys = workload.keys
         self._inputs = workload.inputs
@@ -59,6 +65,9 @@ class Requests:
         self._width = len(workload.features)
         self._numbers = tuple(feature.type != "string" for feature in workload.inputs)
         self._has_strings = not all(self._numbers)
+        self._bounds = tuple(bounds(feature) for feature in workload.inputs)
+        self._lowest, self._highest = np.array(self._bounds).T
+        self._nullable = np.array([feature.nullable for feature in workload.inputs])
         self._max_rows = max_rows
         self._max_values = max_rows * (max(self._width, len(self._keys)) + 1) + _OTHER_VALUES
         self._listed = ", ".join(workload.features)
@@ -85,7 +94,7 @@ class Requests:
         self._check_count(len(instances))
         if isinstance(instances[0], dict):
             return Rows(None, tuple(self._key(item, index) for index, item in enumerate(instances)))
-        return Rows(self._vectors(instances))
+        return self._vectors(instances)
 
     def v2(self, inputs: Sequence[Any]) -> Rows:
         """Rows of a v2 request; raises RequestError.
@@ -101,10 +110,10 @@ class Requests:
             )
         if len(names) == self._width and set(names) == set(self._features):
             columns = self._columns(inputs)
-            return Rows(self._vectors([list(row) for row in zip(*map(columns.get, self._features), strict=True)]))
+            return self._vectors([list(row) for row in zip(*map(columns.get, self._features), strict=True)])
         if len(inputs) != 1 or self._has_strings:
             raise malformed(f"expected {self._tensors(len(inputs))}")
-        return Rows(self._matrix(inputs[0]))
+        return self._matrix(inputs[0])
 
     def _tensors(self, count: int) -> str:
         """What tensors a v2 request may hold, where one had `count`."""
@@ -127,7 +136,7 @@ class Requests:
             raise malformed("the tensors hold no row")
         return columns
 
-    def _matrix(self, tensor: Any) -> "npt.NDArray[np.float32]":
+    def _matrix(self, tensor: Any) -> Rows:
         values = self._array(tensor)
         if values.dtype.kind not in "iuf":
             raise malformed(
@@ -137,10 +146,25 @@ class Requests:
             raise malformed(
                 f"the shape of {tensor.name!r} must be [n, {self._width}]: {self._listed}; got {tensor.shape}"
             )
-        nullable = np.array([feature.nullable for feature in self._inputs])
-        if not ((np.abs(values) <= LARGEST_VALUE) | (np.isnan(values) & nullable)).all():
+        missing = np.isnan(values) & self._nullable
+        if not ((np.abs(values) <= LARGEST_VALUE) | missing).all():
             raise malformed(f"every value must be finite and below {LARGEST_VALUE:.0e}")
-        return values.astype(np.float32)
+        outside = ~((self._lowest <= values) & (values <= self._highest) | missing)
+        places = np.flatnonzero(outside.any(axis=1)).tolist()
+        if places:
+            place = int(outside[places[0]].argmax())
+            self._check_outside(places[0], self._inputs[place], values[places[0], place].item())
+        return Rows(values.astype(np.float32), outside=tuple(places))
+
+    def _check_outside(self, index: int, feature: Feature, value: float) -> None:
+        """Refuse a value outside its bounds, unless such rows are scored; raises RequestError."""
+        lowest, highest = bounds(feature)
+        where = f"instance {index}: {feature.name} must be"
+        if not -LARGEST_VALUE <= value <= LARGEST_VALUE:
+            raise malformed(f"{where} finite and below {LARGEST_VALUE:.0e}, got {_shown(value)}")
+        if not self._scores_outside:
+            text = f"{where} from {lowest:g} to {highest:g}, got {_shown(value)}; correct it, or leave the row out"
+            raise RequestError(HTTPStatus.BAD_REQUEST, metrics.OUT_OF_RANGE, text)
 
     def _array(self, tensor: Any) -> "npt.NDArray[Any]":
         shape = tensor.shape
@@ -152,24 +176,25 @@ class Requests:
         except Exception as error:  # KServe raises whatever numpy raised
             raise malformed(f"the data of {tensor.name!r} is not {shape} of {tensor.datatype}: {error}") from error
 
-    def _vectors(self, instances: list[Any]) -> "npt.NDArray[Any]":
+    def _vectors(self, instances: list[Any]) -> Rows:
+        outside: list[int] = []
         for index, row in enumerate(instances):
             if type(row) is not list or len(row) != self._width:
                 what = "values" if self._has_strings else "numbers"
                 raise malformed(f"instance {index} must be a list of {self._width} {what}: {self._listed}")
-            for feature, number, value in zip(self._inputs, self._numbers, row, strict=True):
+            checked = zip(self._inputs, self._numbers, self._bounds, row, strict=True)
+            for feature, number, (lowest, highest), value in checked:
                 kind = type(value)
                 if number and (kind is float or kind is int):
-                    if not -LARGEST_VALUE <= value <= LARGEST_VALUE:
-                        raise malformed(
-                            f"instance {index}: {feature.name} must be finite and below {LARGEST_VALUE:.0e}, "
-                            f"got {_shown(value)}"
-                        )
+                    if not lowest <= value <= highest:
+                        self._check_outside(index, feature, value)
+                        outside.append(index)
                 elif not _fits(feature, value):
                     raise malformed(
                         f"instance {index}: {feature.name} must be {_allowed(feature)}, got {_shown(value)}"
                     )
-        return np.array(instances, dtype=object if self._has_strings else np.float32)
+        vectors = np.array(instances, dtype=object if self._has_strings else np.float32)
+        return Rows(vectors, outside=tuple(dict.fromkeys(outside)))
 
     def _key(self, item: Any, index: int) -> Key:
         if not isinstance(item, Mapping) or set(item) != set(self._keys):
@@ -203,6 +228,12 @@ def _part(entity: Entity, value: Any, index: int) -> int | str:
     if type(value) is not int or not 0 <= value <= LARGEST_KEY:
         raise malformed(f"instance {index}: {entity.key} must be a whole number from 0 to 2^53, got {_shown(value)}")
     return value
+
+
+def bounds(feature: Feature) -> tuple[float, float]:
+    """Smallest and largest number that a feature takes."""
+    lowest = -LARGEST_VALUE if feature.lowest is None else feature.lowest
+    return lowest, LARGEST_VALUE if feature.highest is None else feature.highest
 
 
 def _fits(feature: Feature, value: Any) -> bool:

@@ -31,6 +31,7 @@ from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import RequestError
 from workloads.lifecycle.base.exposition import COUNTED
 from workloads.lifecycle.base.loops import Loops
+from workloads.lifecycle.base.names import PROBE_HEADER
 from workloads.lifecycle.base.pages import names_of, refusal
 from workloads.lifecycle.base.settings import ServingSettings
 from workloads.lifecycle.serving import explanation
@@ -42,6 +43,7 @@ SMALL_BODY_BYTES = 65_536
 """Bodies up to this size are never counted: the cap on connections bounds them."""
 
 _ID_BYTES = REQUEST_ID_HEADER.encode()
+_PROBE_BYTES = PROBE_HEADER.encode()
 _DIGITS = 9
 """Of the number in a header; more would be no size that a body may have."""
 
@@ -220,6 +222,8 @@ class FrontDoor:
         decoded = _v2(body, length) if v2 else _v1(body)
         request_id = headers.get(_ID_BYTES, b"").decode("latin-1")
         said = {REQUEST_ID_HEADER: request_id}
+        if probe := headers.get(_PROBE_BYTES):
+            said[PROBE_HEADER] = probe.decode("latin-1")
         if query and not v2 and explanation.asked_v1(query):
             said[explanation.PARAMETER] = "true"
         content, answered = await self._dataplane.infer(self._name, decoded, said)

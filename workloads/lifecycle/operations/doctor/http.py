@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from workloads.lifecycle.base.names import SMOKE
+from workloads.lifecycle.base.names import PROBE_HEADER
 
 TIMEOUT_SECONDS = 10.0
 
@@ -15,14 +15,23 @@ class NoAnswerError(Exception):
     """A server did not answer as it should; the text says which and how."""
 
 
-def text(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login: str = "", token: str = "") -> str:
+def text(
+    url: str,
+    body: object = None,
+    timeout: float = TIMEOUT_SECONDS,
+    login: str = "",
+    token: str = "",
+    *,
+    probe: str = "",
+) -> str:
     """Body of the answer to a GET, or to a POST of `body` as JSON.
 
-    `login`: `user:password`, `token`: a bearer token, where the server asks for one.
+    `login`: `user:password`, `token`: a bearer token, where the server asks for one. `probe`: tells the model server
+    that the request only tries it.
     Raises: NoAnswerError for no connection, no answer in time, or a status that is no success.
     """
     data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json", "x-request-id": f"{SMOKE}doctor"}
+    headers = {"Content-Type": "application/json", **({PROBE_HEADER: probe} if probe else {})}
     if login:
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
     if token:
@@ -37,9 +46,17 @@ def text(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login:
         raise NoAnswerError(f"{url}: {getattr(error, 'reason', error)}") from None
 
 
-def json_of(url: str, body: object = None, timeout: float = TIMEOUT_SECONDS, login: str = "", token: str = "") -> Any:
+def json_of(
+    url: str,
+    body: object = None,
+    timeout: float = TIMEOUT_SECONDS,
+    login: str = "",
+    token: str = "",
+    *,
+    probe: str = "",
+) -> Any:
     """The answer's JSON; raises NoAnswerError."""
-    answer = text(url, body, timeout, login, token)
+    answer = text(url, body, timeout, login, token, probe=probe)
     try:
         return json.loads(answer)
     except ValueError:

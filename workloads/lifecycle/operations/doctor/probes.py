@@ -102,7 +102,7 @@ def _v2(workload: Workload, outputs: Mapping[str, str]) -> Finding:
     vector = workload.example
     tensor = {"name": "features", "shape": [1, len(vector)], "datatype": "FP64", "data": [vector]}
     url = outputs["model_url"].replace("/v1/", "/v2/")
-    answer = json_of(f"{url}/infer", {"inputs": [tensor]})
+    answer = json_of(f"{url}/infer", {"inputs": [tensor]}, probe=outputs.get("prediction_probe", ""))
     v1, v2 = _score(outputs, vector), float(answer["outputs"][0]["data"][0])
     if abs(v1 - v2) > TOLERANCE:
         return Finding(status="failed", detail=f"v1 scores {v1}, v2 {v2}", fix="see the model server's log")
@@ -364,7 +364,8 @@ def prometheus(outputs: Mapping[str, str], what: str) -> dict[str, Any]:
 
 
 def _score(outputs: Mapping[str, str], instance: object) -> float:
-    return float(json_of(outputs["prediction_url"], {"instances": [instance]})["predictions"][0])
+    probe = outputs.get("prediction_probe", "")
+    return float(json_of(outputs["prediction_url"], {"instances": [instance]}, probe=probe)["predictions"][0])
 
 
 def probes(workload: Workload) -> tuple[Probe, ...]:

@@ -386,7 +386,16 @@ def drifted(rows: "pd.DataFrame", workload: Workload) -> "pd.DataFrame":
         for feature in workload.inputs
         if feature.type != "string"
     ]
-    return rows.assign(**{shift.feature: _moved(rows[shift.feature], shift) for shift in shifts})
+    known = {feature.name: feature for feature in workload.inputs}
+    return rows.assign(
+        **{
+            # The server refuses what is outside the bounds.
+            shift.feature: _moved(rows[shift.feature], shift).clip(
+                known[shift.feature].lowest, known[shift.feature].highest
+            )
+            for shift in shifts
+        }
+    )
 
 
 def _moved(values: "pd.Series[Any]", shift: Shift) -> "pd.Series[Any]":

@@ -61,7 +61,7 @@ class Site:
             given = instance(status.workload, form)
         except FormError as error:
             return self._rendered(request, Sent(form=form, error=str(error)), 400)
-        found = await run_in_threadpool(ask, status.prediction_url, given)
+        found = await run_in_threadpool(ask, status.prediction_url, given, status.prediction_probe)
         return self._rendered(request, Sent(form=form, prediction=found))
 
     async def latest(self, request: Request) -> Response:
@@ -179,8 +179,14 @@ def main() -> None:
     arguments = parser.parse_args()
     logins = json.loads(os.environ.get("LOGINS", "{}"))
     readers = json.loads(os.environ.get("VIEW_TOKENS", "{}"))
+    markers = json.loads(os.environ.get("PREDICTION_PROBES", "{}"))
     statuses = {
-        name: Status(discovery.find(each.reference), each.probed | logins, each.links, readers.get(name, ""))
+        name: Status(
+            discovery.find(each.reference),
+            each.probed | logins | {"prediction_probe": markers.get(name, "")},
+            each.links,
+            readers.get(name, ""),
+        )
         for name, each in _shown().items()
     }
     token = os.environ.get("START_TOKEN", "")

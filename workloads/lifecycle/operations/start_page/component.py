@@ -52,6 +52,9 @@ class StartPageArgs:
     view_tokens: Mapping[str, pulumi.Output[str]]
     """Workload -> token by which its retraining service lets the page read; secret."""
 
+    prediction_probes: Mapping[str, pulumi.Output[str]]
+    """Workload -> what tells its model server that a request only tries it; secret."""
+
     credentials: Credentials | None
     """What draws the token of a page that is closed; None for a page that is open to all who reach it."""
 
@@ -69,6 +72,7 @@ class StartPage(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         secrets = {"LOGINS": pulumi.Output.json_dumps(args.logins)} if args.logins else {}
         secrets["VIEW_TOKENS"] = pulumi.Output.json_dumps(args.view_tokens)
+        secrets["PREDICTION_PROBES"] = pulumi.Output.json_dumps(args.prediction_probes)
         if args.credentials is not None:
             secrets["START_TOKEN"] = self.token = args.credentials.generate(f"{name}-token", opts=child)
         service = args.compute.service(

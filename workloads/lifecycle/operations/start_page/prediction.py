@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from workloads.lifecycle.base.names import SMOKE
+from workloads.lifecycle.base.names import PROBE_HEADER
 from workloads.lifecycle.base.servers import trust
 from workloads.lifecycle.schema import Entity, Feature
 from workloads.lifecycle.workload import Workload
@@ -77,9 +77,13 @@ def _value(feature: Feature, text: str) -> object:
         raise FormError(f"{feature.name} is {text!r:.60}, which is not {kind}: give {feature.description}") from None
 
 
-def ask(url: str, sent: list[object] | dict[str, object]) -> Prediction:
-    """Post one instance to the model server at `url`, protocol v1; never raises: a failure is a sentence."""
-    request_id = f"{SMOKE}page-{uuid.uuid4().hex[:16]}"
+def ask(url: str, sent: list[object] | dict[str, object], probe: str = "") -> Prediction:
+    """Post one instance to the model server at `url`, protocol v1; never raises: a failure is a sentence.
+
+    `probe`: tells the server that the request only tries it; without it the request counts.
+    """
+    request_id = f"page-{uuid.uuid4().hex[:16]}"
+    headers = {"x-request-id": request_id, **({PROBE_HEADER: probe} if probe else {})}
     begun = time.monotonic()
 
     def answered(score: float | None, error: str, version: str = "") -> Prediction:
@@ -87,9 +91,7 @@ def ask(url: str, sent: list[object] | dict[str, object]) -> Prediction:
         return Prediction(score=score, error=error, version=version, request_id=request_id, milliseconds=spent)
 
     try:
-        answer = httpx.post(
-            url, json={"instances": [sent]}, headers={"x-request-id": request_id}, timeout=_SECONDS, verify=trust()
-        )
+        answer = httpx.post(url, json={"instances": [sent]}, headers=headers, timeout=_SECONDS, verify=trust())
         content = answer.json()
         version = answer.headers.get("x-model-version", "")
         if answer.is_success:

@@ -120,6 +120,8 @@ class Status:
         self.workload, self._probed, self._links, self._token = workload, probed, links, token
         self.prediction_url = probed.get("prediction_url", "")
         """Where this process sends predictions; empty where the stack has no model server."""
+        self.prediction_probe = probed.get("prediction_probe", "")
+        """Marks them as tries."""
 
         self._probes = probes(workload)
         self._latest: dict[str, Any] = {**self._static(), "examined": None, "answers": []}
