@@ -1,5 +1,6 @@
 """`python -m stacks.commands.bom`: writes `docs/bom.md`, the bill of materials, from the pins and the locks."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -55,8 +56,10 @@ def seen(manager: Mapping[str, Any]) -> Iterator[Pin]:
         if manager.get("matchStringsStrategy") == "recursive":
             outer, inner = expressions
             for block in outer.finditer(text):
-                for found in inner.finditer(block[0]):
-                    yield _pin(f"{found['depName']} ({', '.join(block.groups())})", found["currentValue"], path)
+                for each in inner.finditer(block[0]):
+                    found = block.groupdict() | each.groupdict()
+                    kubernetes = f" ({found['kubernetes']})" if "kubernetes" in found else ""
+                    yield _pin(f"{found['depName']}{kubernetes}", found["currentValue"], path)
         else:
             for expression in expressions:
                 for found in expression.finditer(text):
@@ -109,7 +112,7 @@ def matches(expression: re.Pattern[str], *files: Path) -> Iterator[Pin]:
 def sections() -> dict[str, list[Pin]]:
     """Title to the pins below it."""
     workflows = sorted((CHECKOUT / ".github" / "workflows").glob("*.yml"))
-    others, addons = (sorted(seen(manager)) for manager in custom_managers())
+    *others, addons = (sorted(seen(manager)) for manager in custom_managers())
     return {
         "Python packages: the Pulumi program": sorted({*python_packages("infra"), *python_packages("cloud")}),
         "Python packages: the workload": sorted(python_packages("workloads")),
@@ -117,7 +120,7 @@ def sections() -> dict[str, list[Pin]]:
             pin for name in ENVIRONMENTS.values() for pin in python_packages(name)
         ),
         "Go modules": list(go_modules()),
-        "Images, charts and manifests of others": others,
+        "Images, charts and manifests of others": sorted(itertools.chain.from_iterable(others)),
         "Base images": list(matches(_BASE_IMAGE, CHECKOUT / "workloads" / "lifecycle" / "images" / "Containerfile")),
         "Add-ons of EKS (by Kubernetes version)": addons,
         "Actions": list(matches(_ACTION, *workflows)),

@@ -137,7 +137,7 @@ def test_no_secret_is_in_a_process_title_or_a_log(stack):
         for each in json.loads(state)["deployment"]["resources"]
         if each["type"] == "host:index:Secret"
     ]
-    assert len(secrets) == 14
+    assert len(secrets) == 16
     titles = " ".join(" ".join(process.cmdline()) for process in stack.processes())
     logs = {path: path.read_text(errors="replace") for path in (stack.folder / "logs").iterdir()}
     assert [secret for secret in secrets if secret in titles] == []

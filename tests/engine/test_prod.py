@@ -11,6 +11,7 @@ from simulated_pulumi.providers import Kubernetes, Random
 
 from policies import catalogue
 from stacks.commands.holdings import holdings, refusals
+from stacks.outputs import SECRETS_OF_A_WORKLOAD
 from tests import edits, prod, secrets
 from tests.aws import simulated
 
@@ -65,7 +66,7 @@ def test_one_up_makes_everything(up):
     assert set(first.counts) == {"create"}
     assert first.diagnostics == ()
     assert {item.type for item in cloud.items.values()} >= set(STATEFUL)
-    assert first.secret_outputs == {"kubeconfig", "retrain_token", "retrain_tokens"}
+    assert first.secret_outputs == {"kubeconfig", *SECRETS_OF_A_WORKLOAD, *SECRETS_OF_A_WORKLOAD.values()}
 
 
 def test_a_refresh_changes_nothing(up):

@@ -7,6 +7,7 @@ import pytest
 
 from infra.base import paths
 from infra.kube.objects import GPU, LABEL_PREFIX
+from stacks.outputs import SECRETS_OF_A_WORKLOAD
 from tests.clusters import empty_maps, loose, pods
 from tests.dev import program
 from tests.limits import PROXIES, containers, ranges, refusals
@@ -145,7 +146,7 @@ def test_only_pods_of_the_retraining_service_read_the_key_that_signs(graph):
 def test_no_output_of_the_stack_carries_a_credential(graph):
     plain = {name: value for name, value in graph.outputs.items() if name not in graph.secret_outputs}
     assert "-value" not in json.dumps(plain)
-    assert graph.secret_outputs == {"kubeconfig", "retrain_token", "retrain_tokens"}
+    assert graph.secret_outputs == {"kubeconfig", *SECRETS_OF_A_WORKLOAD, *SECRETS_OF_A_WORKLOAD.values()}
 
 
 def test_the_outputs_are_those_that_others_rely_on(graph):
@@ -160,8 +161,12 @@ def test_the_outputs_are_those_that_others_rely_on(graph):
         "mlflow_url",
         "model_url",
         "online_store_url",
+        "outcomes_token",
+        "outcomes_tokens",
         "pipelines_url",
         "policy_url",
+        "prediction_probe",
+        "prediction_probes",
         "prediction_url",
         "prometheus_url",
         "retrain_token",

@@ -15,6 +15,7 @@ from infra.kube import authority
 from infra.namespaces.aws import AGENT_CIDR
 from infra.pipelines.kubernetes import ACCOUNTS
 from stacks.commands.access_matrix import holders, rights
+from stacks.outputs import SECRETS_OF_A_WORKLOAD
 from tests import prod
 from tests.clusters import empty_maps, loose, pods
 from tests.iam import allowed, refused
@@ -335,7 +336,7 @@ def calling(graph, role):
 
 
 def test_credentials_are_secret_in_the_outputs(graph):
-    assert graph.secret_outputs == {"kubeconfig", "retrain_token", "retrain_tokens"}
+    assert graph.secret_outputs == {"kubeconfig", *SECRETS_OF_A_WORKLOAD, *SECRETS_OF_A_WORKLOAD.values()}
 
 
 ADDONS = {"kube-system/aws-node", "kube-system/ebs-csi-controller-sa"}

@@ -1,12 +1,15 @@
 """Every pin is one that Renovate finds, by itself or by our expressions, and the bill of materials shows it."""
 
+import json
 import re
 import subprocess
 
 import pytest
+from pydantic import TypeAdapter
 
 from infra.base import pins
 from infra.base.paths import CHECKOUT
+from infra.base.supply import ImageReference
 from infra.cluster.eks_versions import ADDONS
 from infra.kube import charts
 from infra.kube.charts import Chart
@@ -14,7 +17,13 @@ from stacks.commands import bom
 
 IMAGE = re.compile(r'"((?:[\w-]+\.)+[a-z]+(?:/[\w.-]+)+:v?\d[\w.-]*)[@"]')
 PROGRAM = ("infra", "stacks", "workloads", "policies", "tools")
+RENOVATE = json.loads(bom.RENOVATE.read_text())
 MANAGERS = bom.custom_managers()
+VERSIONS, IMAGES, ADD_ONS = MANAGERS
+
+
+def pins_of_comments():
+    return [*bom.seen(VERSIONS), *bom.seen(IMAGES)]
 
 
 def versions():
@@ -29,7 +38,7 @@ def test_the_bill_of_materials_is_fresh():
 def test_every_comment_for_renovate_is_one_that_it_understands(file):
     comments = re.findall(r"# renovate: .*depName=(\S+)", (CHECKOUT / file).read_text())
     assert comments
-    assert sorted(comments) == sorted(pin.name for pin in bom.seen(MANAGERS[0]) if pin.file == file)
+    assert sorted(comments) == sorted(pin.name for pin in pins_of_comments() if pin.file == file)
 
 
 def test_every_chart_has_a_version_that_renovate_finds():
@@ -41,7 +50,7 @@ def test_every_chart_has_a_version_that_renovate_finds():
 def test_every_constant_of_the_pins_is_found_by_renovate():
     found = [each for name, each in vars(pins).items() if name.isupper()]
     assert found
-    assert len(found) == len([pin for pin in bom.seen(MANAGERS[0]) if pin.file == "infra/base/pins.py"])
+    assert len(found) == len([pin for pin in pins_of_comments() if pin.file == "infra/base/pins.py"])
     assert [each for each in found if each.partition("@")[0].rpartition(":")[2] not in versions()] == []
 
 
@@ -49,7 +58,50 @@ def test_renovate_finds_every_add_on_of_every_kubernetes_version():
     expected = {
         (f"{addon} ({kubernetes})", version) for kubernetes, of in ADDONS.items() for addon, version in of.items()
     }
-    assert {(pin.name, pin.version) for pin in bom.seen(MANAGERS[1])} == expected
+    assert {(pin.name, pin.version) for pin in bom.seen(ADD_ONS)} == expected
+
+
+def renewed(text, name, value, digest):
+    """The pins once Renovate has put a version and a digest in the place of what its second manager finds.
+
+    Source: https://docs.renovatebot.com/configuration-options/#autoreplacestringtemplate
+    """
+    outer, inner = (re.compile(each.replace("(?<", "(?P<")) for each in IMAGES["matchStrings"])
+    template = IMAGES["autoReplaceStringTemplate"]
+    assert "{{#if newDigest}}@{{{newDigest}}}{{/if}}" in template
+    new = template.replace("{{#if newDigest}}", "").replace("{{/if}}", "").replace("{{{depName}}}", name)
+    new = new.replace("{{{newValue}}}", value).replace("{{{newDigest}}}", digest)
+    (block,) = [each for each in outer.finditer(text) if each["depName"] == name]
+    (found,) = inner.finditer(block[0])
+    return text[: block.start()] + block[0].replace(found[0], new) + text[block.end() :]
+
+
+def test_renovate_adds_a_digest_to_each_image_and_renews_it():
+    text = (CHECKOUT / "infra" / "base" / "pins.py").read_text()
+    images = {name: value for name, value in vars(pins).items() if name.endswith("_IMAGE")}
+    for name, value in images.items():
+        repository, _, tag = value.partition("@")[0].rpartition(":")
+        text = renewed(text, repository, tag, "sha256:" + "a" * 64)
+        assert f'{name} = "{repository}:{tag}@sha256:{"a" * 64}"' in text
+        text = renewed(text, repository, "v9.9.9", "sha256:" + "b" * 64)
+        assert f'{name} = "{repository}:v9.9.9@sha256:{"b" * 64}"' in text
+    values = {}
+    exec(text, values)
+    accepted = TypeAdapter(ImageReference)
+    assert images
+    assert all(accepted.validate_python(values[name]) == values[name] for name in images)
+    (rule,) = [each for each in RENOVATE["packageRules"] if each.get("pinDigests")]
+    assert (rule["matchFileNames"], rule["matchDatasources"]) == (["infra/base/pins.py"], ["docker"])
+
+
+def test_digests_of_images_reach_the_bill_of_materials_without_them(monkeypatch, tmp_path):
+    text = (CHECKOUT / "infra" / "base" / "pins.py").read_text()
+    repository, _, tag = pins.REDIS_IMAGE.partition("@")[0].rpartition(":")
+    file = tmp_path / "infra" / "base" / "pins.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(renewed(text, repository, tag, "sha256:" + "a" * 64))
+    monkeypatch.setattr(bom, "CHECKOUT", tmp_path)
+    assert {pin.version for pin in bom.seen(IMAGES) if pin.name == repository} == {tag}
 
 
 def test_no_image_of_others_is_pinned_anywhere_else():

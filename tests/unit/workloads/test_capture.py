@@ -73,6 +73,17 @@ def test_clients_id_is_a_column_and_null_where_there_is_none(environment, make):
     ]
 
 
+def test_rows_left_out_keep_the_places_of_the_others(environment, make, counted):
+    capture = make()
+    given = scored("a", rows=4, customers=((11,), (12,), (13,), (14,)))
+    capture.add(given.without((0, 2)))
+    capture.add(scored("b", rows=2).without((0, 1)))
+    assert capture.flush() == 2
+    frame = captured(environment)
+    assert frame[["request_id", "row", "CustomerID"]].to_numpy().tolist() == [["a", 1, 12], ["a", 3, 14]]
+    assert counted == [("stored", 2)]
+
+
 def test_what_does_not_fit_is_dropped_and_counted_and_room_comes_back(make, counted):
     capture = make(capture_queue_rows=2)
     capture.add(scored("a", rows=2))

@@ -82,7 +82,7 @@ def test_outcomes_are_joined_by_request_id_and_row(small):
     assert all(wanted[request] == label for request, label in zip(found["request_id"], found[LABEL], strict=True))
 
 
-def test_outcomes_are_joined_by_the_clients_id_where_one_request_has_it(small):
+def test_outcomes_are_joined_by_a_clients_id_of_one_request(small):
     names = ["order-1", "order-2", "every-day", "every-day", None]
     rows = capture(small, 5, client_id=names)
     told = rows.assign(request_id=["order-1", "order-2", "every-day", "every-day", rows["request_id"][4]])
@@ -99,7 +99,7 @@ def test_outcome_by_the_servers_id_counts_beside_one_by_the_clients(small):
     assert found[["request_id", LABEL]].to_numpy().tolist() == [["r0", 0]]  # never r1, whose client calls itself r0
 
 
-def test_clients_id_takes_no_outcome_that_was_known_before_the_request(small):
+def test_clients_id_takes_no_outcome_from_before_its_request(small):
     rows = capture(small, 1, client_id="order-1")
     deliver(small, rows.assign(request_id="order-1"), [1], observed_at=NOW - DAY)
     assert outcomes.labelled(small, outcomes.captured(small, DAY)).empty

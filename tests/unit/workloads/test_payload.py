@@ -6,14 +6,16 @@ from workloads.lifecycle.base.errors import RequestError
 from workloads.lifecycle.serving.payload import Requests
 from workloads.loan_default.definition import LOAN_DEFAULT
 
+from .pumps import PUMPS
+
 GOOD = [45, 72000, 680, 3]
 LOANS = Requests(LOAN_DEFAULT, 10)
 
 
 def test_vectors_become_float32_rows():
-    rows = LOANS.v1({"instances": [GOOD, [1.5, 2, 3, 4]]})
+    rows = LOANS.v1({"instances": [GOOD, [21.5, 2, 303, 4]]})
     assert rows.vectors.dtype == np.float32
-    assert rows.vectors.tolist() == [GOOD, [1.5, 2, 3, 4]]
+    assert rows.vectors.tolist() == [GOOD, [21.5, 2, 303, 4]]
 
 
 def test_customers_become_ids():
@@ -98,3 +100,44 @@ def test_a_malformed_tensor_is_answered_with_what_is_expected(inputs, message):
     with pytest.raises(RequestError, match=message) as caught:
         LOANS.v2(inputs)
     assert caught.value.status == 400
+
+
+BEYOND = [-5, -1, 9999, 900]
+LENIENT = Requests(LOAN_DEFAULT, 10, scores_outside=True)
+
+
+def matrix(*rows):
+    tensor = InferInput("features", [len(rows), 4], "FP64")
+    tensor.set_data_from_numpy(np.array(rows, dtype=np.float64), binary_data=False)
+    return [tensor]
+
+
+@pytest.mark.parametrize("ask", [lambda *rows: LOANS.v1({"instances": [*rows]}), lambda *rows: LOANS.v2(matrix(*rows))])
+def test_value_outside_the_bounds_of_its_feature_is_refused_by_name(ask):
+    with pytest.raises(RequestError, match=r"instance 1: Age must be from 18 to 120, got -5") as caught:
+        ask(GOOD, BEYOND)
+    assert (caught.value.status, caught.value.reason) == (400, "out_of_range")
+    with pytest.raises(RequestError, match=r"instance 0: NumOpenAccounts must be from 0 to 6, got 7"):
+        ask([45, 72000, 680, 7])
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda *rows: LENIENT.v1({"instances": [*rows]}), lambda *rows: LENIENT.v2(matrix(*rows))]
+)
+def test_rows_outside_the_bounds_are_named_where_they_are_scored(ask):
+    rows = ask(GOOD, BEYOND, GOOD, BEYOND)
+    assert (rows.vectors.tolist(), rows.outside) == ([GOOD, BEYOND, GOOD, BEYOND], (1, 3))
+    assert ask(GOOD).outside == ()
+    with pytest.raises(RequestError, match=r"finite and below 1e\+12"):
+        ask([45, 1e13, 680, 3])
+
+
+@pytest.mark.parametrize("edge", [[18, 0, 300, 0], [120, 300_000_000, 850, 6]])
+def test_the_bounds_themselves_are_taken(edge):
+    assert LOANS.v1({"instances": [edge]}).outside == LOANS.v2(matrix(edge)).outside == ()
+
+
+def test_features_without_bounds_and_missing_values_have_none():
+    pumps = Requests(PUMPS, 10)
+    assert pumps.v1({"instances": [list(PUMPS.example)]}).outside == ()
+    assert all(feature.holds(None) and feature.holds(float("nan")) for feature in LOAN_DEFAULT.inputs)

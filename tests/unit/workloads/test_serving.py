@@ -268,6 +268,25 @@ def test_only_the_probe_token_hides_a_request_from_the_data(http, model, headers
     assert (COUNTED.get_sample_value(metrics.PROBE_ROWS) or 0) - before == int(is_probe)
 
 
+def test_row_outside_the_bounds_is_400_and_counted_by_its_reason(http, model):
+    labels = {metrics.LABEL_REASON: metrics.OUT_OF_RANGE}
+    before = COUNTED.get_sample_value(metrics.PREDICTION_ERRORS, labels)
+    answer = post(http, PREDICT, {"instances": [[-5, -1, 9999, 900]]})
+    assert (answer.status_code, model._capture.scored) == (400, [])
+    assert answer.json()["error"].startswith("instance 0: Age must be from 18 to 120, got -5")
+    assert COUNTED.get_sample_value(metrics.PREDICTION_ERRORS, labels) - before == 1
+
+
+def test_row_outside_the_bounds_is_scored_and_not_captured_by_setting(http, model, monkeypatch):
+    monkeypatch.setattr(model._requests, "_scores_outside", True)
+    before = COUNTED.get_sample_value(metrics.OUT_OF_RANGE_ROWS)
+    answer = post(http, PREDICT, {"instances": [VECTOR, [-5, -1, 9999, 900], VECTOR]})
+    assert (answer.status_code, len(answer.json()["predictions"])) == (200, 3)
+    (scored,) = model._capture.scored
+    assert (scored.places, len(scored.vectors), len(scored.scores)) == ((0, 2), 2, 2)
+    assert COUNTED.get_sample_value(metrics.OUT_OF_RANGE_ROWS) - before == 1
+
+
 def test_server_without_a_probe_token_takes_every_request_as_data():
     model = PredictionModel(LOAN_DEFAULT, SETTINGS, Lookup(), None)
     assert not any(model._is_probe({"x-probe": given}) for given in ("", "a", PROBE))
