@@ -12,7 +12,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import psutil
+
+from workloads.lifecycle.base.errors import run_command
 
 MARK = "STAGE_OF"
 """Variable by which the processes of a stage are found again under any parent: `<run>/<stage>`."""
@@ -256,4 +257,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_command(main)
