@@ -18,9 +18,15 @@ def project(folder):
     return tomllib.loads((CHECKOUT / folder / "pyproject.toml").read_text())["project"]
 
 
+@pytest.fixture(scope="module")
+def uv():
+    """The uv of this machine's cache, found before each test gets a cache of its own."""
+    return environments.find_uv()
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_wheel_holds_the_typed_package_and_nothing_else(folder, tmp_path):
-    command = [environments.find_uv(), "build", "-q", "--wheel", "-o", tmp_path, CHECKOUT / folder]
+def test_wheel_holds_the_typed_package_and_nothing_else(uv, folder, tmp_path):
+    command = [uv, "build", "-q", "--wheel", "-o", tmp_path, CHECKOUT / folder]
     subprocess.run(command, check=True, capture_output=True)
     (file,) = tmp_path.glob("*.whl")
     root = CHECKOUT / folder / "src"
