@@ -237,7 +237,8 @@ def test_shadow_that_fails_costs_no_answer(make):
 
 def test_tries_of_the_server_are_not_compared(make):
     model = make("shadow")
-    ask(model, 1, **{"x-request-id": "smoke-1"})
+    model._probe_token = b"a-probe"
+    ask(model, 1, **{"x-probe": "a-probe"})
     model.challengers.shadow()
     assert model.challengers.duel.tally().arms["champion"].calls == 0
 

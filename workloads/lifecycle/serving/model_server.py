@@ -350,7 +350,9 @@ class PredictionModel(Model):  # type: ignore[misc]  # kserve is untyped
     def _is_probe(self, headers: dict[str, str] | None) -> bool:
         """Whether a request shows the probe token: a name that anybody can choose hides nothing."""
         given = headers.get(PROBE_HEADER) if headers else None
-        return bool(given and self._probe_token) and hmac.compare_digest(given.encode("latin-1"), self._probe_token)
+        if not given or not self._probe_token:
+            return False
+        return hmac.compare_digest(given.encode("latin-1"), self._probe_token)
 
     async def _explain(self, loaded: Loaded, numbers: Any) -> Any:
         """Contributions of each row; raises RequestError where there are none, or too many rows."""
