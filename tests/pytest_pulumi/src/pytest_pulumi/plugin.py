@@ -10,9 +10,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from simulated_pulumi.facts import Answer, Facts, Outputs
+    from simulated_pulumi.facts import Facts, Outputs
     from simulated_pulumi.graph import Graph
     from simulated_pulumi.providers import SimulatedProvider
+    from simulated_pulumi.values import Answer
 
     from pytest_pulumi.command import Cli
     from pytest_pulumi.engine import Stack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,12 +117,20 @@ def kube_node_options() -> NodeOptions:
 def kube_node(
     request: pytest.FixtureRequest, kube_tools: KubeTools, kube_node_options: NodeOptions
 ) -> Iterator[RealNode]:
-    """Give a control plane with a real node, started once; skip where a right, a feature or a tool is missing."""
+    """Give a control plane with a real node, started once; skip where a right, a feature or a tool is missing.
+
+    What no installation brings, such as root or cgroup v1, fails where `PULUMI_REQUIRE_NODE` is set, and nowhere else.
+    """
     from pytest_pulumi_kubernetes import MissingToolError  # noqa: PLC0415
+    from pytest_pulumi_kubernetes.enclosure import NoNodeError  # noqa: PLC0415
     from pytest_pulumi_kubernetes.real_node import RealNode  # noqa: PLC0415
 
     try:
         node = RealNode(kube_tools, kube_node_options)
+    except NoNodeError as error:
+        if os.environ.get("PULUMI_REQUIRE_NODE", "") in ("", "0"):
+            pytest.skip(str(error))
+        pytest.fail(f"{error} (a real node is required here)", pytrace=False)
     except MissingToolError as error:
         skip_or_fail(request, str(error))
     with node:

@@ -7,13 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from simulated_pulumi.values import SecretValue
+from simulated_pulumi.values import Answer, SecretValue
 
 if TYPE_CHECKING:
     from simulated_pulumi.providers.base import SimulatedProvider
-
-Answer = Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]]
-"""What a provider's function returns, or a function of its arguments that gives it."""
 
 Outputs = Mapping[str, Any] | Callable[["Asked"], Mapping[str, Any]]
 """What a resource type gives beyond its inputs, or a function of the registration. The key `id` sets the id."""

@@ -7,11 +7,15 @@ Keys stay in the wire's spelling (`blockPublicAcls`). Secrets are unwrapped and 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value
+
+Answer = Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]]
+"""What a provider's function returns, or a function of its arguments that gives it."""
 
 UNKNOWN_WIRE: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """How the wire protocol writes a value that is not known before the update."""

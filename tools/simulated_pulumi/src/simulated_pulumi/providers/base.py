@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct
 
     from simulated_pulumi.backend import TemporaryBackend
-    from simulated_pulumi.facts import Answer
+    from simulated_pulumi.values import Answer
 
 
 class RefusedError(Exception):
