@@ -57,9 +57,9 @@ def seen(manager: Mapping[str, Any]) -> Iterator[Pin]:
             outer, inner = expressions
             for block in outer.finditer(text):
                 for each in inner.finditer(block[0]):
-                    found = block.groupdict() | each.groupdict()
-                    kubernetes = f" ({found['kubernetes']})" if "kubernetes" in found else ""
-                    yield _pin(f"{found['depName']}{kubernetes}", found["currentValue"], path)
+                    values = block.groupdict() | each.groupdict()
+                    kubernetes = f" ({values['kubernetes']})" if "kubernetes" in values else ""
+                    yield _pin(f"{values['depName']}{kubernetes}", values["currentValue"], path)
         else:
             for expression in expressions:
                 for found in expression.finditer(text):

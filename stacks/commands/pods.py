@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,23 +88,23 @@ def _of_pod(pod: Object) -> Iterator[Problem]:
 
 def _of_container(subject: str, status: Object) -> Problem | None:
     state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated")
-    named = {"subject": subject, "image": str(status["image"])}
+    named = partial(Problem, subject=subject, image=str(status["image"]))
     waiting, ended = state.get("waiting"), state.get("terminated")
     reason = str(waiting.get("reason", "")) if waiting else ""
     if waiting and reason in PULLS:
         said = str(waiting.get("message") or reason)
-        return Problem(**named, reason=f"its image cannot be pulled ({reason}): {said}", fix="pull")
+        return named(reason=f"its image cannot be pulled ({reason}): {said}", fix="pull")
     if waiting and reason.startswith("Create"):
-        return Problem(**named, reason=f"{reason}: {waiting.get('message', '')}", fix="configuration")
-    logged = {**named, "container": str(status["name"])}
+        return named(reason=f"{reason}: {waiting.get('message', '')}", fix="configuration")
+    logged = partial(named, container=str(status["name"]))
     failed = ended or (last if waiting else None)
     if failed and failed.get("exitCode"):
         fix = "memory" if failed.get("reason") == "OOMKilled" else "crash"
         how, restarts = failed.get("reason", "Error"), status["restartCount"]
         text = f"ended with {failed['exitCode']} ({how}), started again {restarts} times"
-        return Problem(**logged, reason=text, fix=fix, previous=ended is None)
+        return logged(reason=text, fix=fix, previous=ended is None)
     if "running" in state and not status.get("ready") and status.get("started"):
-        return Problem(**logged, reason="runs and is not ready", fix="ready")
+        return logged(reason="runs and is not ready", fix="ready")
     return None
 
 
