@@ -19,6 +19,9 @@ SEARCHED = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 APART = Path("/usr/lib/postgresql")
 """Where Debian keeps Postgres, one folder for each version, off everybody's PATH."""
 
+CNI = "/usr/lib/cni"
+"""Where Debian keeps the plugins of container networks, likewise."""
+
 JAVA_MAJOR = 17
 """The oldest Java that Spark 4 runs on."""
 
@@ -61,7 +64,7 @@ TEST_PROGRAMS = (
 NODE_PROGRAMS = (
     Program(("containerd",), ("containerd",), ("containerd",)),
     Program(("runc",), ("runc",)),
-    Program(("bridge-cni",), ("containernetworking-plugins",)),
+    Program(("host-local",), ("containernetworking-plugins",)),
     Program(("nft",), ("nftables",), ("nftables",)),
     Program(("busybox",), ("busybox-static",)),
     Program(("redis-server",), ("redis-server",), ("redis-server",)),
@@ -77,7 +80,7 @@ BY_HAND = (
 
 def find(program: Program) -> Path | None:
     """The executable of a program; a Java that is too old does not count."""
-    search = os.pathsep.join([*os.get_exec_path(), *SEARCHED, *map(str, APART.glob("*/bin"))])
+    search = os.pathsep.join([*os.get_exec_path(), *SEARCHED, CNI, *map(str, APART.glob("*/bin"))])
     for name in program.names:
         found = shutil.which(name, path=search)
         if found is not None and (name != "java" or java_major(Path(found)) >= JAVA_MAJOR):
