@@ -16,7 +16,16 @@ from tools.console import ToolError, exit_with_errors_in_one_line
 
 ENDING = "-retraining-process.json"
 """Of the specification of each workload's retraining service."""
-OF_THE_SERVICE = ("ALERT_TOKEN", "PORT", "RETRAIN_DATABASE", "RETRAIN_TOKEN", "SCHEDULE_TOKEN", "SIGNING_KEY")
+OF_THE_SERVICE = (
+    "AIRFLOW_LOGIN",
+    "ALERT_TOKEN",
+    "OUTCOMES_TOKEN",
+    "PORT",
+    "RETRAIN_DATABASE",
+    "RETRAIN_TOKEN",
+    "SCHEDULE_TOKEN",
+    "SIGNING_KEY",
+)
 """Variables that no stage has. By `SIGN_TOKEN` a version is judged and signed by the service itself."""
 
 

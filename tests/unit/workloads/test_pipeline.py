@@ -19,6 +19,11 @@ from workloads.lifecycle.pipelines.stages import STAGES as TABLE
 ENVIRONMENT = Environment(workload="workloads.loan_default.definition:LOAN_DEFAULT")
 STAGES = ["ingest", "train", "validate", "features", "register", "deploy"]
 NOT_OF_STAGES = {
+    "AIRFLOW_LOGIN",
+    "AIRFLOW_URL",
+    "OUTCOMES_TOKEN",
+    "PIPELINE_DEFINITIONS",
+    "STAGE_ENVIRONMENTS",
     "INGESTION_RUN",
     "LABELLED_WINDOW",
     "RETRAIN_URL",
