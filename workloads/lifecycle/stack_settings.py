@@ -70,7 +70,7 @@ class WorkloadStackSettings(WorkloadSettings):
                 f"{block}.nightly_cron is {self.nightly_cron!r}, which pauses for up to {_hours(pause)}, but features "
                 f"of the view {view.name!r} are refused from an age of {_hours(view.ttl)} on (its ttl), so that "
                 f"requests by key would fail each time: let it pause for less than {_hours(view.ttl)}, e.g. "
-                "`0 3 * * *`, or give the view a longer ttl in its definition"
+                f"`{_more_often(view.ttl)}`, or give the view a longer ttl in its definition"
             )
         needed = self.retraining.labelled_days + workload.outcome.delay / timedelta(days=1)
         if self.retention.requests_days < needed:
@@ -91,6 +91,14 @@ class WorkloadStackSettings(WorkloadSettings):
         """Those of the stages, with a GPU where one trains."""
         gpus = max(int(self.training.on_gpu), self.stage_resources.gpus)
         return self.stage_resources.model_copy(update={"gpus": gpus})
+
+
+def _more_often(ttl: timedelta) -> str:
+    """A cron that pauses for less than a ttl of half an hour or more."""
+    if ttl > timedelta(days=1):
+        return "0 3 * * *"
+    hours = next((each for each in (12, 8, 6, 4, 3, 2) if timedelta(hours=each) < ttl), None)
+    return f"0 */{hours} * * *" if hours else "*/15 * * * *"
 
 
 def _hours(time: timedelta) -> str:

@@ -40,7 +40,7 @@ PUMPS = Workload(
         ),
     ),
     {entities}
-    views=(View(name="pump_features", {view}ttl=timedelta(days=1), features=({features},)),),
+    views=(View(name="pump_features", {view}ttl=timedelta(days=2), features=({features},)),),
     outcome=Outcome(label="fails", column={label!r}),
     gate=({gate}),
     derive={derive!r},

@@ -1,12 +1,15 @@
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
 from infra.base import data_paths, paths
+from infra.compute import longest_pause
 from stacks import settings
 from stacks.settings import StackFileError, parse
+from workloads.lifecycle import stack_settings
 
 LOCAL = yaml.safe_load((paths.CHECKOUT / "Pulumi.local.yaml").read_text())["config"]
 
@@ -80,6 +83,14 @@ def test_nightly_run_that_pauses_longer_than_features_last_is_refused():
         "the view 'customer_features' are refused from an age of 48 h on (its ttl), so that requests by key would fail "
         "each time: let it pause for less than 48 h, e.g. `0 3 * * *`, or give the view a longer ttl in its definition"
     )
+
+
+@pytest.mark.parametrize(
+    ("hours", "cron"), [(48, "0 3 * * *"), (24, "0 */12 * * *"), (12, "0 */8 * * *"), (1, "*/15 * * * *")]
+)
+def test_cron_that_is_advised_pauses_for_less_than_the_ttl(hours, cron):
+    assert stack_settings._more_often(timedelta(hours=hours)) == cron
+    assert longest_pause(cron) < timedelta(hours=hours)
 
 
 def test_requests_must_be_kept_until_their_outcomes_are_learnt_from():
