@@ -8,6 +8,7 @@ a login, so that the answer is only shown.
 
 import argparse
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -115,8 +116,12 @@ def main() -> int:
     if not given:
         return 1  # the command that should have given the outputs said why it did not
     outputs = json.loads(given)
-    sys.stdout.write("\n".join(["", "Endpoints:", *lines(outputs), ""]))
-    answered = [_shown(example, here=here) for example in examples(outputs)]
+    try:
+        sys.stdout.write("\n".join(["", "Endpoints:", *lines(outputs), ""]))
+        answered = [_shown(example, here=here) for example in examples(outputs)]
+    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return 0 if all(answered) or not here else 1
 
 

@@ -1,10 +1,13 @@
 import io
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from infra.base.paths import CHECKOUT
 from stacks.commands import welcome
 from workloads.loan_default.definition import LOAN_DEFAULT
 
@@ -133,3 +136,10 @@ def test_missing_outputs_fail(monkeypatch):
     monkeypatch.setattr("sys.argv", ["welcome", "--stack", "local"])
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert welcome.main() == 1
+
+
+def test_reader_that_has_seen_enough_gets_no_stack_trace(serve):
+    told = json.dumps(serving(serve(200)))
+    command = f"{sys.executable} -m stacks.commands.welcome --stack dev | :"
+    done = subprocess.run(["sh", "-c", command], cwd=CHECKOUT, input=told, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
