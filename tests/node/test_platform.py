@@ -13,6 +13,7 @@ from infra.artifact_store.settings import VersitygwOnKubernetesSettings
 from infra.base.paths import CHECKOUT
 from infra.base.volume import Volume
 from infra.compute.kubernetes import ComputeOnKubernetes, ComputeOnKubernetesArgs
+from infra.compute.pod import SCRATCH
 from infra.compute.settings import ComputeOnKubernetesSettings
 from infra.compute.spec import JobSpec, ScheduleSpec, ServiceSpec
 from infra.database.settings import PostgresOnKubernetesSettings
@@ -33,10 +34,11 @@ SPACE = "platform"
 VOLUME = Volume(size_gib=1, protection="delete")
 SERVERS = {"artifact-store": 7070, "database": 5432, "online-store": 6379, "policy-server": 8181}
 """Role -> port; each serves at the Service of its name."""
-ECHO = """\
-mkdir -p /work/www && echo "$CONTENT" > /work/www/index.html
+PAGES = f"{SCRATCH['work']}/www"
+ECHO = f"""\
+mkdir -p {PAGES} && echo "$CONTENT" > {PAGES}/index.html
 trap 'exit 0' TERM
-httpd -f -p "$PORT" -h /work/www & wait $!
+httpd -f -p "$PORT" -h {PAGES} & wait $!
 """
 USERS = {"artifact-store": 65532, "database": 999, "online-store": 65532, "policy-server": 65532, "echo": 65532}
 """Component -> user that its container runs as."""
@@ -85,7 +87,7 @@ def platform(kube_node, made_stack):
     """The stack, up; its first `up` is in `first`."""
     stack = official.stack(made_stack, program(kube_node), [Random()], timeout_seconds=400)
     stack.first = stack.up(parallel=32)
-    shell(kube_node, "hangs", "rm", "/work/www/index.html")
+    shell(kube_node, "hangs", "rm", f"{PAGES}/index.html")
     yield stack
     stack.destroy(parallel=32)
     assert kube_node.cluster.client.find("v1", "Namespace", SPACE) is None

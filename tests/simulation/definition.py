@@ -47,4 +47,4 @@ SIMULATED = Workload(
 
 def nothing(*_: object) -> None:
     """Refuses to derive features or to generate rows."""
-    raise NotImplementedError("the simulator draws its rows in tests/simulation/population.py")
+    raise AssertionError("the simulator draws its rows in tests/simulation/population.py")
