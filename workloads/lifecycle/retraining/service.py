@@ -8,20 +8,19 @@ of the body is read. Taking an alert costs one look into the ledger: the champio
 """
 
 import hmac
-import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -35,6 +34,7 @@ from workloads.lifecycle.monitoring import check, outcomes
 from workloads.lifecycle.registry.audit_entry import Action
 from workloads.lifecycle.retraining.audited import Audited, Told
 from workloads.lifecycle.retraining.bearer import Scope
+from workloads.lifecycle.retraining.bodies import Refusal, json_of, read_body, valid
 from workloads.lifecycle.retraining.ledger import STATUSES, Ledger
 from workloads.lifecycle.retraining.signer import SIGNATURES
 from workloads.lifecycle.training import reference
@@ -58,7 +58,6 @@ FEEDERS: tuple[Scope, ...] = ("operator", "outcomes")
 RELEASES: tuple[Scope, ...] = ("release",)
 READERS: tuple[Scope, ...] = ("operator", "viewer")
 _SHOWN = 20
-_Model = TypeVar("_Model", bound=BaseModel)
 _log = logging.getLogger(__name__)
 
 ALERT_OUTCOMES = (
@@ -115,15 +114,6 @@ class ToSign(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")]
-
-
-class Refusal(Exception):  # noqa: N818  it is an answer
-    """A request that gets an error status; carries it and one sentence."""
-
-    def __init__(self, status: HTTPStatus, message: str, outcome: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.outcome = outcome
 
 
 @dataclass(frozen=True)
@@ -301,15 +291,15 @@ class Service:
 
     async def retrain(self, request: Request, body: bytes) -> Response:
         """Alertmanager's delivery, or the reason of a person or a timer."""
-        given = _json(body)
+        given = json_of(body)
         by_hand = isinstance(given, dict) and set(given) == {"reason"}
         _require(request, ("operator", "schedule" if by_hand else "alerts"))
         version = self._parts.champion.version
         if version is None:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the registry has not answered yet; try again")
         if by_hand:
-            return await self._by_hand(_valid(ByHand, given), version, request.state.scope == "schedule")
-        alerts = _valid(Delivery, given).alerts
+            return await self._by_hand(valid(ByHand, given), version, request.state.scope == "schedule")
+        alerts = valid(Delivery, given).alerts
         self._known_model(alerts)
         taken = [{"fingerprint": alert.fingerprint, **await self._take(alert, version)} for alert in alerts]
         return JSONResponse({"alerts": taken})
@@ -385,7 +375,7 @@ class Service:
 
     async def sign(self, _request: Request, body: bytes) -> Response:
         """Judge a run's version, and sign it; moves no alias."""
-        run_id = _valid(ToSign, _json(body)).run_id
+        run_id = valid(ToSign, json_of(body)).run_id
         try:
             version = await run_in_threadpool(self._parts.sign, run_id)
         except (GateError, BundleError) as error:
@@ -410,13 +400,13 @@ class Service:
 
     async def strike(self, _request: Request, body: bytes) -> Response:
         """Leave requests out."""
-        prefix = _valid(Strike, _json(body)).prefix
+        prefix = valid(Strike, json_of(body)).prefix
         await run_in_threadpool(outcomes.strike, self._parts.environment, prefix)
         return JSONResponse({"struck": prefix})
 
     async def tell(self, request: Request, body: bytes) -> Response:
         """Note what a command did to the stack."""
-        return await self.audited.tell(request, _valid(Told, _json(body)))
+        return await self.audited.tell(request, valid(Told, json_of(body)))
 
     def _guarded(
         self,
@@ -430,7 +420,7 @@ class Service:
             try:
                 request.state.scope = self._scope(request)
                 _require(request, scopes)
-                return await endpoint(request, await _body(request, limit))
+                return await endpoint(request, await read_body(request, limit))
             except Refusal as refusal:
                 if refusal.outcome is not None:
                     self._received.labels(refusal.outcome).inc()
@@ -456,44 +446,6 @@ def _require(request: Request, scopes: Collection[Scope]) -> None:
             f"{request.state.scope}",
             "unauthorized",
         )
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The whole body; announced sizes over the limit are refused unread."""
-    announced = request.headers.get("content-length", "0")
-    refusal = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes", "malformed")
-    if not announced.isdecimal() or int(announced) > limit:
-        raise refusal
-    parts, size = [], 0
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > limit:
-                raise refusal
-            parts.append(part)
-    except ClientDisconnect as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "the body ended early", "malformed") from error
-    return b"".join(parts)
-
-
-def _json(body: bytes) -> Any:
-    def refuse(text: str) -> float:
-        raise ValueError(f"{text} is no JSON number")
-
-    try:
-        return json.loads(body, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {str(error)[:100]}", "malformed") from error
-
-
-def _valid(kind: type[_Model], given: Any) -> _Model:
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        text = f"{where}: {first['msg']} (got {str(first['input'])[:60]!r})"
-        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, text, "malformed") from error
 
 
 def _error(status: HTTPStatus, text: str) -> Response:

@@ -144,7 +144,7 @@ class RealNode:
         images, containerd, *others = self._processes()
         self.cluster.processes.start(images)
         self.cluster.processes.start(containerd)
-        socket = Path(f"/proc/{self.enclosure.pid}/root/run/containerd/containerd.sock")
+        socket = Path(f"/proc/{self.enclosure.pid}/root") / "run/containerd/containerd.sock"
         self._await("containerd is not ready", socket.exists, containerd)
         for process in others:
             self.cluster.processes.start(process)
