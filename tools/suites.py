@@ -57,7 +57,7 @@ class Suite:
     name: str
 
     arguments: tuple[str, ...]
-    """Folders and options."""
+    """Folders and options; a pattern of files, such as `tests/test_[a-m]*.py`, stands for the files that match it."""
 
     environment: str = "infra"
     """Python environment: `infra` or `workloads`."""
@@ -72,7 +72,23 @@ class Suite:
         """The pytest command; it writes a JUnit report."""
         python = paths.environment_dir(self.environment) / "bin" / "python"
         published = [f"--junitxml={report}", "--durations=25", "--durations-min=1", "--color=no"]
-        return [str(python), "-m", "pytest", *self.arguments, *published, *further]
+        return [str(python), "-m", "pytest", *self.expanded(), *published, *further]
+
+    def expanded(self) -> Iterator[str]:
+        """The arguments, where the files that it matches stand for a pattern, without those that `--ignore=` names.
+
+        Raises: ToolError for a pattern that matches nothing.
+        """
+        folder = paths.CHECKOUT / self.folder
+        for argument in self.arguments:
+            if argument.startswith("-") or "*" not in argument:
+                yield argument
+                continue
+            files = sorted(file.relative_to(folder).as_posix() for file in folder.glob(argument))
+            wanted = [file for file in files if f"--ignore={file}" not in self.arguments]
+            if not wanted:
+                raise ToolError(f"{TABLE}: the pattern {argument} of suite {self.name} matches no file: correct it")
+            yield from wanted
 
 
 def load(table: Path = TABLE) -> list[Suite]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,30 @@ def test_folders_left_out_of_a_suite_have_a_suite_of_their_own():
     ignored = {each.partition("=")[2] for suite in table for each in suite.arguments if each.startswith("--ignore=")}
     own = {os.path.normpath(f"{suite.folder}/{each}") for suite in table for each in suite.arguments}
     assert {folder for folder in ignored if not {folder, f"{folder}/tests"} & own} == set()
+
+
+def test_every_file_of_the_workloads_belongs_to_exactly_one_suite(monkeypatch):
+    monkeypatch.setattr(suites.paths, "CHECKOUT", ROOT)
+    folder = "tests/unit/workloads"
+    every = sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / folder).glob("test_*.py"))
+    given = {suite.name: list(suite.expanded()) for suite in suites.load(TABLE) if suite.environment == "workloads"}
+    taken = []
+    for arguments in given.values():
+        left_out = [each.partition("=")[2] for each in arguments if each.startswith(("--ignore=", "--ignore-glob="))]
+        named = every if folder in arguments else arguments
+        taken += [file for file in every if file in named and not any(fnmatch(file, each) for each in left_out)]
+    assert sorted(taken) == every
+    assert len(given) > 1
+
+
+def test_pattern_stands_for_the_files_that_match_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(suites.paths, "CHECKOUT", tmp_path)
+    for name in ("test_a.py", "test_b.py", "test_c.py"):
+        (tmp_path / name).touch()
+    suite = suites.Suite(name="some", arguments=("-m", "not x", "test_[ab]*.py", "--ignore=test_a.py"))
+    assert list(suite.expanded()) == ["-m", "not x", "test_b.py", "--ignore=test_a.py"]
+    with pytest.raises(ToolError, match=r"the pattern test_z\*.py of suite some matches no file"):
+        list(suites.Suite(name="some", arguments=("test_z*.py",)).expanded())
 
 
 def test_workflow_has_a_job_for_every_suite():

@@ -16,6 +16,7 @@ from workloads.lifecycle.retraining import worker as workers
 from workloads.lifecycle.retraining.challenges import Challenges
 from workloads.lifecycle.retraining.champion import ChampionAlias
 from workloads.lifecycle.retraining.ledger import Ledger
+from workloads.lifecycle.retraining.moves import Moves
 from workloads.lifecycle.retraining.runner import Outcome
 from workloads.lifecycle.retraining.worker import Worker
 
@@ -23,6 +24,8 @@ PROMOTE = Decision(allow=True, reasons=())
 REFUSE = Decision(allow=False, reasons=("its scores are far from the champion's",))
 OPEN = Decision(allow=False, insufficient=True, reasons=("too few requests",))
 VERDICTS = {"promoted": PROMOTE, "refused": REFUSE, "insufficient": OPEN}
+SECONDS = 0.2
+"""Length of a challenge."""
 STEPS = ("begin", "announce", "announced", "decide", "decided", "move", "moved", "end", "ended")
 """Moments at which a replica can die: before and after each write to ledger or registry."""
 
@@ -111,7 +114,7 @@ def registry(monkeypatch):
     monkeypatch.setattr(workers, "Watch", lambda *_: SimpleNamespace(run=lambda _: None))
     monkeypatch.setattr(Worker, "_attributes", lambda _: None)
     monkeypatch.setattr(Journal, "record", lambda *_: None)
-    monkeypatch.setattr(module, "_LOOKS", 50)
+    monkeypatch.setattr(module, "_LONGEST_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr("workloads.lifecycle.monitoring.outcomes.window", lambda *_: None)
     monkeypatch.setattr(
         "workloads.lifecycle.training.reference.champion",
@@ -126,11 +129,14 @@ def make(make_environment, registry, url):
     """A replica with its own ledger; `judge` gives the policy's decision."""
     made = []
 
-    def build(judge, mode="canary", seconds=1, attempts=3):
+    def build(judge, mode="canary", seconds=SECONDS, attempts=3):
         environment = make_environment(
             retraining={"attempts": attempts, "retry_pause_seconds": 0, "cooldown_seconds": 0, "watch_seconds": 0},
-            release={"mode": mode, "seconds": seconds},
+            release={"mode": mode},
         )
+        release = environment.settings.release.model_copy(update={"seconds": seconds})  # less than a stack file can say
+        settings = environment.settings.model_copy(update={"release": release})
+        environment = environment.model_copy(update={"settings": settings})
         ledger = Ledger(url)
         made.append(ledger)
 
@@ -184,9 +190,10 @@ def run(worker):
     try:
         worker.step()
     except Died:
-        for each in (worker.ledger.running(),):
-            if each is not None:
-                worker.ledger.let_go(each)  # its lease ends
+        moves = Moves(worker.ledger)
+        for held, let_go in ((worker.ledger.running(), worker.ledger.let_go), (moves.current(), moves.let_go)):
+            if held is not None:
+                let_go(held)  # its lease ends
         worker.ledger.engine.dispose()
         return False
     return True
@@ -214,7 +221,7 @@ def test_refusal_ends_a_challenge_at_once_and_a_promotion_waits(make):
     asked = []
 
     def judge(_environment, _retrain, seconds, *, at_the_end):
-        asked.append((seconds >= 1, at_the_end))
+        asked.append((seconds >= SECONDS, at_the_end))
         return PROMOTE
 
     worker = make(judge)
