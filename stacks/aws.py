@@ -1,7 +1,5 @@
 """What a stack on AWS stands on: account, network, cluster, nodes, namespaces, and the way in."""
 
-from dataclasses import dataclass
-
 import pulumi
 import pulumi_aws
 import pulumi_kubernetes
@@ -26,7 +24,6 @@ from infra.base import names
 from infra.base.aws_types import STACK_TAG
 from infra.base.paths import CHECKOUT
 from infra.cluster.volumes import EbsVolumes, EbsVolumesArgs
-from infra.gpu_node_pool import GpuNodePool
 from infra.kube import authority
 from infra.kube.substrate import Kubernetes
 from infra.namespaces.aws import open_to_managed
@@ -35,15 +32,7 @@ from stacks.cluster import Substrates, client_secret, guarded
 from stacks.surroundings import Surroundings
 
 
-@dataclass(frozen=True, kw_only=True)
-class AwsSubstrates(Substrates):
-    """Where the platform's parts stand on AWS."""
-
-    gpus: GpuNodePool
-    """Watched once there is monitoring."""
-
-
-def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
+def substrates(settings: AwsStack, surroundings: Surroundings) -> Substrates:
     """Make them, and what belongs to the account rather than to a namespace: registry, budget, CI's roles."""
     tag_by_name()
     account, on_aws = _account(settings.substrate, tuple(settings.registry.pull_through_cache))
@@ -86,7 +75,7 @@ def substrates(settings: AwsStack, surroundings: Surroundings) -> AwsSubstrates:
     gpus = gpu_node_pool.build_on_aws("gpu-node-pool", settings.gpu_node_pool, substrate, scaler, opts)
     inside, workloads = guarded(settings, bare, surroundings, [*nodes.ready, *gpus.ready], opts)
     platform = _with_ways_out(names.PLATFORM, substrate, inside, opts)
-    return AwsSubstrates(
+    return Substrates(
         platform=platform,
         workloads={name: _with_ways_out(name, substrate, space, opts) for name, space in workloads.items()},
         opts=opts,

@@ -1,11 +1,12 @@
 """What workloads are put onto: the platform, as each of them sees it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 
 from infra.exposure import Exposure
+from infra.monitoring import WatchSpec
 from infra.platform import Platform
 
 
@@ -26,3 +27,6 @@ class Base:
 
     kubeconfig: pulumi.Output[str] | None = None
     """How the stack's cluster is reached, where there is one; secret."""
+
+    watched: Mapping[str, WatchSpec] = field(default_factory=dict)
+    """What monitoring watches of the stack's nodes, by name."""

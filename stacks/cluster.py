@@ -13,6 +13,7 @@ from infra.base import names
 from infra.base.paths import CHECKOUT
 from infra.cluster.settings import KindClusterSettings, PlainClusterSettings
 from infra.exposure import Exposure
+from infra.gpu_node_pool import GpuNodePool
 from infra.host import HostProvider
 from infra.kube.objects import JUDGED
 from infra.kube.substrate import Kubernetes
@@ -40,6 +41,8 @@ class Substrates:
 
     kubeconfig: pulumi.Output[str]
 
+    gpus: GpuNodePool
+
 
 def substrates(settings: KubernetesStack, surroundings: Surroundings) -> Substrates:
     """Make the cluster where it is the stack's own, then what everything on it needs first."""
@@ -66,6 +69,7 @@ def substrates(settings: KubernetesStack, surroundings: Surroundings) -> Substra
         opts=opts,
         exposure=exposure.build("exposure", settings.exposure, platform, client_secret(settings), opts),
         kubeconfig=made.kubeconfig,
+        gpus=pool,
     )
 
 

@@ -43,14 +43,19 @@ class WorkloadsSettings(Settings):
         return self.default_workload or self.workloads[0]
 
     @property
+    def _ordered(self) -> list[str]:
+        """The default one, then the others by name: the order of the list means nothing beyond the default."""
+        return sorted(self.workloads, key=lambda name: (name != self.default, name))
+
+    @property
     def blocks(self) -> dict[str, WorkloadStackSettings]:
         """Settings of each workload of the stack."""
-        return {name: getattr(self, name) for name in self.workloads}
+        return {name: getattr(self, name) for name in self._ordered}
 
     @property
     def definitions(self) -> dict[str, Workload]:
         """Definition of each workload of the stack; raises DefinitionError for one that cannot be used."""
-        return {name: discovery.find(REGISTERED[name]) for name in self.workloads}
+        return {name: discovery.find(REGISTERED[name]) for name in self._ordered}
 
     def _has_block(self, name: str) -> bool:
         """Whether the block of that name is a workload's, and no role's."""

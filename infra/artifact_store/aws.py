@@ -15,6 +15,7 @@ from infra.artifact_store.replica import Replica, ReplicaArgs
 from infra.artifact_store.settings import S3Settings
 from infra.aws.account import Account, Statement, encryption_key
 from infra.base import protection
+from infra.base.phases import Collected
 
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """What AWS' SDKs read, and what boto3 reads instead.
@@ -63,8 +64,7 @@ class S3ArtifactStore(pulumi.ComponentResource):
         super().__init__("mlplatform:index:S3ArtifactStore", name, None, opts)
         settings, account = args.settings, args.account
         self._settings = settings
-        self._admissions: list[Admission] = []
-        self._closed = False
+        self._admissions = Collected[Admission]("a right on the artifact store", "the policy of its bucket")
         child = pulumi.ResourceOptions(parent=self)
 
         key = encryption_key(
@@ -136,15 +136,11 @@ class S3ArtifactStore(pulumi.ComponentResource):
     def admit(self, admission: Admission) -> None:
         """Have the bucket's policy let a role in, which has rights of its own on the bucket and its key.
 
-        Raises: RuntimeError once the policy is made: what is granted must be declared outside of callbacks.
+        Raises: LateRegistrationError once the policy is made.
         """
-        if self._closed:
-            raise RuntimeError(
-                "rights on the artifact store were asked for after its policy was made: not in a callback"
-            )
-        self._admissions.append(admission)
+        self._admissions.add(admission)
 
     def _refusals(self, arn: pulumi.Output[str]) -> Sequence[Statement]:
-        self._closed = True
-        settings = self._settings
-        return refusals(arn, self._admissions, settings.data_role_arns, emptied=settings.protection == "delete")
+        """Runs when the bucket's ARN is known, and so after the program's last line."""
+        settings, granted = self._settings, self._admissions.close()
+        return refusals(arn, granted, settings.data_role_arns, emptied=settings.protection == "delete")

@@ -14,7 +14,7 @@ from infra.base.names import dns_label
 from infra.base.ports import HTTPS
 from infra.exposure.login import open_to_programs, require_login
 from infra.exposure.settings import FIRST_PORT, GatewaySettings, ModelAccessSettings, NodePortSettings
-from infra.exposure.spec import Address, Forward, Login, Server, rebased
+from infra.exposure.spec import Address, Forward, Forwards, Login, Server, rebased
 from infra.kube import envoy_proxy
 from infra.kube.network_policies import Ingress, namespace_named, network_policy, peer, tcp
 from infra.kube.objects import LABEL_PREFIX, OURS
@@ -90,7 +90,7 @@ class GatewayExposure(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayExposureArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:GatewayExposure", name, None, opts)
         self._name, self._args = name, args
-        self._exposed: dict[str, Forward] = {}
+        self._forwards = Forwards(FIRST_PORT)
 
         certificate = f"{name}-certificate"
         self._custom(
@@ -145,9 +145,8 @@ class GatewayExposure(pulumi.ComponentResource):
         if not server.http:
             return url
         host = self._host(server.name)
-        if server.name not in self._exposed:
-            local_port = FIRST_PORT + len(self._exposed)
-            self._exposed[server.name] = Forward(name=server.name, url=url, local_port=local_port)
+        if server not in self._forwards:
+            self._forwards.of(server, url)
             self._open(server, host, url.apply(Address.of))
         port = "" if self._args.port is None else f":{self._args.port}"
         return url.apply(lambda url: rebased(url, f"https://{host}{port}"))
@@ -159,7 +158,7 @@ class GatewayExposure(pulumi.ComponentResource):
 
     def forwards(self) -> list[Forward]:
         """Past a login, which programs of people who have the kubeconfig do not meet; none where there is none."""
-        return [] if self._args.login is None else list(self._exposed.values())
+        return [] if self._args.login is None else self._forwards.all()
 
     def _host(self, name: str) -> str:
         return f"{dns_label(name)}.{self._args.domain}"

@@ -3,7 +3,7 @@
 import pulumi
 
 from infra.exposure.settings import PortForwardSettings
-from infra.exposure.spec import Forward, Server, rebased
+from infra.exposure.spec import Forward, Forwards, Server, rebased
 from infra.host.substrate import LOOPBACK
 
 
@@ -15,14 +15,12 @@ class PortForward(pulumi.ComponentResource):
 
     def __init__(self, name: str, settings: PortForwardSettings, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PortForward", name, None, opts)
-        self._first = settings.first_port
-        self._forwards: dict[str, Forward] = {}
+        self._forwards = Forwards(settings.first_port)
         self.register_outputs({})
 
     def expose(self, server: Server, url: pulumi.Output[str]) -> pulumi.Output[str]:
         """The URL with the server's loopback port in it; answers while `make forward` runs."""
-        port = self._first + len(self._forwards)
-        forward = self._forwards.setdefault(server.name, Forward(name=server.name, url=url, local_port=port))
+        forward = self._forwards.of(server, url)
         return url.apply(lambda url: rebased(url, f"//{LOOPBACK}:{forward.local_port}"))
 
     def hosts(self, name: str) -> list[str]:
@@ -32,4 +30,4 @@ class PortForward(pulumi.ComponentResource):
 
     def forwards(self) -> list[Forward]:
         """One for each server that was named."""
-        return list(self._forwards.values())
+        return self._forwards.all()

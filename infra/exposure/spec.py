@@ -5,6 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pulumi
 
+from infra.base.phases import Collected
 from infra.base.ports import HTTP, HTTPS
 from infra.exposure.settings import OidcSettings
 
@@ -82,6 +83,31 @@ class Forward:
     """What pods reach the Service by."""
 
     local_port: int
+
+
+class Forwards:
+    """Loopback ports of a stack's servers, in the order in which they are first exposed."""
+
+    def __init__(self, first_port: int) -> None:
+        """`first_port`: of the first one; each further one has the next."""
+        self._first_port = first_port
+        self._by_name: dict[str, Forward] = {}
+        self._collected = Collected[Forward]("a server of the outputs", "the list of ports that `make forward` opens")
+
+    def __contains__(self, server: Server) -> bool:
+        return server.name in self._by_name
+
+    def of(self, server: Server, url: pulumi.Output[str]) -> Forward:
+        """A server's own, the same for all its URLs; raises LateRegistrationError for a new one after `all`."""
+        if server not in self:
+            port = self._first_port + len(self._by_name)
+            self._by_name[server.name] = Forward(name=server.name, url=url, local_port=port)
+            self._collected.add(self._by_name[server.name])
+        return self._by_name[server.name]
+
+    def all(self) -> list[Forward]:
+        """Those of every server; no further one can be exposed."""
+        return list(self._collected.close())
 
 
 def rebased(url: str, base: str) -> str:

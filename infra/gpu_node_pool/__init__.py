@@ -1,6 +1,6 @@
 """GPU node pool: nodes that take GPU tasks and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, assert_never
 
 import pulumi
@@ -16,7 +16,7 @@ from infra.gpu_node_pool.settings import (
     NoGpuNodesSettings,
 )
 from infra.kube.substrate import Kubernetes
-from infra.monitoring import Monitoring
+from infra.monitoring import Monitoring, WatchSpec
 from infra.substrate import Substrate, narrow
 
 __all__ = ["EksGpuNodePoolSettings", "GpuNodePool", "GpuNodePoolSettings", "build", "build_on_aws"]
@@ -28,8 +28,8 @@ class GpuNodePool(Protocol):
     ready: Sequence[pulumi.Resource]
     """What GPU tasks depend on; nothing where there are no GPUs."""
 
-    def watch(self, monitoring: Monitoring) -> None:
-        """Let monitoring see what the GPUs do, and tell of idle ones; called once, where nodes are the stack's own."""
+    def watched(self, monitoring: Monitoring) -> Mapping[str, WatchSpec]:
+        """What monitoring watches of the stack's own GPUs, by name; makes what reports it."""
 
 
 def build(

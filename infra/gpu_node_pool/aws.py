@@ -1,6 +1,6 @@
 """GPU node pool on AWS: a pool of Karpenter's or managed groups, tainted and labelled, with NVIDIA's parts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -52,14 +52,14 @@ class EksGpuNodes(pulumi.ComponentResource):
         self.ready = [*pool.ready, *plugin]
         self.register_outputs({})
 
-    def watch(self, monitoring: Monitoring) -> None:
-        """Report the GPUs' metrics to monitoring, and what an idle one costs."""
+    def watched(self, monitoring: Monitoring) -> Mapping[str, WatchSpec]:
+        """The alert that says what an idle GPU costs; its metrics come from an exporter."""
         settings, child = self._args.settings, pulumi.ResourceOptions(parent=self)
         inside = self._args.substrate.kubernetes
         metrics_exporter(f"{self._name}-metrics", inside, self, [*self.ready, monitoring.ready])
         open_to_exporter(f"{self._name}-metrics-path", inside, self)
         rules = alerts.rules(settings.instance_types, settings.idle_alert_minutes)
-        monitoring.watch(f"{self._name}-watch", WatchSpec(targets={}, rules=rules), child)
+        return {f"{self._name}-watch": WatchSpec(targets={}, rules=rules, opts=child)}
 
     def _pool(self, name: str, args: EksGpuNodesArgs) -> NodePool:
         child = pulumi.ResourceOptions(parent=self)

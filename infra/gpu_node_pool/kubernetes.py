@@ -1,6 +1,6 @@
 """GPU nodes of a cluster that is there already: labelled, and kept free of everything else by a taint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -10,7 +10,7 @@ from infra.gpu_node_pool.nvidia import device_plugin
 from infra.gpu_node_pool.settings import LabelledNodesSettings
 from infra.kube.objects import GPU
 from infra.kube.substrate import Kubernetes
-from infra.monitoring import Monitoring
+from infra.monitoring import Monitoring, WatchSpec
 
 
 class NoGpuNodes:
@@ -21,8 +21,10 @@ class NoGpuNodes:
 
     ready: Sequence[pulumi.Resource] = ()
 
-    def watch(self, monitoring: Monitoring) -> None:
+    def watched(self, monitoring: Monitoring) -> Mapping[str, WatchSpec]:
         """There is nothing to see."""
+        del monitoring
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,5 +68,7 @@ class LabelledNodes(pulumi.ComponentResource):
             ]
         self.register_outputs({})
 
-    def watch(self, monitoring: Monitoring) -> None:
+    def watched(self, monitoring: Monitoring) -> Mapping[str, WatchSpec]:
         """Left to the owner of the nodes."""
+        del monitoring
+        return {}

@@ -36,11 +36,11 @@ class Monitoring(Protocol):
     ready: pulumi.Resource
     """What a consumer that needs Prometheus, or the kinds that its operator defines, depends on."""
 
-    def watch(self, name: str, spec: WatchSpec, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Scrape a workload's targets, evaluate its rules, send its alerts to its webhook."""
+    def watch(self, specs: Mapping[str, WatchSpec]) -> None:
+        """Scrape the targets of all parts of the stack, evaluate their rules, send their alerts to their webhooks.
 
-    def start_alerting(self) -> None:
-        """Start delivering alerts; called once, after every workload has said what it watches."""
+        Takes all of them at once, by name. Raises: LateRegistrationError when it is called again.
+        """
 
 
 def build(

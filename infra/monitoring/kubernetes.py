@@ -15,6 +15,7 @@ from pulumi_kubernetes import apiextensions, core, meta
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra.base import names
+from infra.base.phases import Collected
 from infra.base.ports import HTTPS
 from infra.base.resources import Resources
 from infra.kube import charts
@@ -84,7 +85,7 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
         super().__init__("mlplatform:index:PrometheusOnKubernetes", name, None, opts)
         self._name, self._settings, self._secrets = name, args.settings, args.secrets
         self.documents = args.settings.documents
-        self._webhooks: dict[str, Webhook] = {}
+        self._watched = Collected[Mapping[str, WatchSpec]]("what Prometheus watches", "Alertmanager's configuration")
         substrate = self._substrate = self._namespace(args)
 
         # The chart cuts longer names off.
@@ -116,15 +117,17 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
             }
         )
 
-    def watch(self, name: str, spec: WatchSpec, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Scrape a workload's targets, evaluate its rules, show its dashboards, send its alerts to its webhook."""
-        _WatchOnKubernetes(name, self, spec, opts)
-        if spec.webhook is not None:
-            self._webhooks[name] = spec.webhook
+    def watch(self, specs: Mapping[str, WatchSpec]) -> None:
+        """Scrape the targets, evaluate the rules, show the dashboards, send the alerts to webhooks and people."""
+        self._watched.add(specs)
+        for name, spec in specs.items():
+            _WatchOnKubernetes(name, self, spec)
+        self._watched.close()
+        self._start_alerting({name: spec.webhook for name, spec in specs.items() if spec.webhook is not None})
 
-    def start_alerting(self) -> None:
+    def _start_alerting(self, webhooks: Mapping[str, Webhook]) -> None:
         """Tell Alertmanager where the alerts of each workload go."""
-        for name, webhook in self._webhooks.items():
+        for name, webhook in webhooks.items():
             token = core.v1.Secret(
                 f"{self._name}-{name}-token",
                 metadata=meta.v1.ObjectMetaArgs(namespace=self._substrate.namespace, labels=labels(self._name)),
@@ -209,10 +212,8 @@ class PrometheusOnKubernetes(pulumi.ComponentResource):
 class _WatchOnKubernetes(pulumi.ComponentResource):
     """What one workload asks Prometheus to scrape and to alert on, and Grafana to show."""
 
-    def __init__(
-        self, name: str, monitoring: PrometheusOnKubernetes, spec: WatchSpec, opts: pulumi.ResourceOptions | None
-    ) -> None:
-        super().__init__("mlplatform:index:WatchOnKubernetes", name, None, opts)
+    def __init__(self, name: str, monitoring: PrometheusOnKubernetes, spec: WatchSpec) -> None:
+        super().__init__("mlplatform:index:WatchOnKubernetes", name, None, spec.opts)
         substrate = monitoring._substrate  # noqa: SLF001  one realization, two classes
 
         for job, target in spec.targets.items():

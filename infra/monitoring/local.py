@@ -9,6 +9,7 @@ from types import MappingProxyType
 import pulumi
 
 from infra.base.login import USER, bcrypt
+from infra.base.phases import Collected
 from infra.host import File, Folder, HealthCheckDict, Port, Process, Secret
 from infra.host.substrate import LOOPBACK, Local
 from infra.monitoring import receivers
@@ -65,7 +66,7 @@ class PrometheusOnHost(pulumi.ComponentResource):
         self.documents = args.settings.documents
         self.folder, self.process = f"config/{name}", f"{name}-prometheus"
 
-        self._webhooks: dict[str, Webhook] = {}
+        self._watched = Collected[Mapping[str, WatchSpec]]("what Prometheus watches", "Alertmanager")
         passwords = {each: self._password(each) for each in SERVERS}
         self.logins = {each: pulumi.Output.concat(USER, ":", password) for each, password in passwords.items()}
         self._passwords = {each: self._kept(each, password) for each, password in passwords.items()}
@@ -82,25 +83,26 @@ class PrometheusOnHost(pulumi.ComponentResource):
             }
         )
 
-    def watch(self, name: str, spec: WatchSpec, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Scrape a workload's targets, evaluate its rules, send its alerts to its webhook."""
-        _WatchOnHost(name, self, spec, opts)
-        if spec.webhook is not None:
-            self._webhooks[name] = spec.webhook
+    def watch(self, specs: Mapping[str, WatchSpec]) -> None:
+        """Scrape the targets, evaluate the rules, and start Alertmanager with all webhooks."""
+        self._watched.add(specs)
+        for name, spec in specs.items():
+            _WatchOnHost(name, self, spec)
+        self._watched.close()
+        self._start_alerting({name: spec.webhook for name, spec in specs.items() if spec.webhook is not None})
 
-    def start_alerting(self) -> None:
-        """Start Alertmanager with the webhooks of every workload."""
+    def _start_alerting(self, webhooks: Mapping[str, Webhook]) -> None:
         child = pulumi.ResourceOptions(parent=self)
         folder = f"{self.folder}/tokens"
         tokens = {
             name: File(f"{self._name}-{name}-token", path=f"{folder}/{name}", content=hook.token, opts=child)
-            for name, hook in self._webhooks.items()
+            for name, hook in webhooks.items()
         }
         configuration = File(
             f"{self._name}-alertmanager-configuration",
             path=f"{self.folder}/alertmanager.yml",
             content=pulumi.Output.json_dumps(
-                alertmanager_configuration(self._webhooks, tokens, self._args.settings.receivers, self._args.secrets),
+                alertmanager_configuration(webhooks, tokens, self._args.settings.receivers, self._args.secrets),
                 indent=1,
             ),
             check=["amtool", "check-config", "{path}"],
@@ -243,10 +245,8 @@ class PrometheusOnHost(pulumi.ComponentResource):
 class _WatchOnHost(pulumi.ComponentResource):
     """What one workload asks Prometheus to scrape and to alert on, in files that Prometheus reads again on a change."""
 
-    def __init__(
-        self, name: str, monitoring: PrometheusOnHost, spec: WatchSpec, opts: pulumi.ResourceOptions | None
-    ) -> None:
-        super().__init__("mlplatform:index:WatchOnHost", name, None, opts)
+    def __init__(self, name: str, monitoring: PrometheusOnHost, spec: WatchSpec) -> None:
+        super().__init__("mlplatform:index:WatchOnHost", name, None, spec.opts)
         child = pulumi.ResourceOptions(parent=self, depends_on=[monitoring.ready])
 
         targets = File(

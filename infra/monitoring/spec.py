@@ -1,4 +1,4 @@
-"""What a workload asks monitoring to watch."""
+"""What the parts of a stack ask monitoring to watch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Webhook:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchSpec:
-    """One workload's targets, rules and receiver."""
+    """Targets, rules and receiver of one part of the stack."""
 
     targets: Mapping[str, pulumi.Input[str]]
     """Job name -> `host:port` whose `/metrics` is scraped."""
@@ -39,3 +39,6 @@ class WatchSpec:
 
     dashboards: Mapping[str, str] = field(default_factory=dict)
     """Name -> Grafana's JSON; shown where there is a Grafana."""
+
+    opts: pulumi.ResourceOptions | None = None
+    """Of what is made for it: whose it is."""

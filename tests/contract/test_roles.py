@@ -24,6 +24,7 @@ from infra import (
     tracking,
 )
 from infra.base.paths import CHECKOUT
+from infra.base.phases import LateRegistrationError
 from infra.compute import JobSpec, Need, ScheduleSpec, ServiceSpec
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
@@ -89,8 +90,10 @@ def build(request, pulumi_run):
         made["url"] = platform.database.create("some-database", opts)
         webhook = Webhook(url=made["service"].url, token=made["secret"], matchers=['alertname="A"'])
         targets = {"m": made["model"].metrics_target}
-        platform.monitoring.watch("watch", WatchSpec(targets=targets, rules="groups: []", webhook=webhook), opts)
-        platform.monitoring.start_alerting()
+        spec = WatchSpec(targets=targets, rules="groups: []", webhook=webhook, opts=opts)
+        platform.monitoring.watch({"watch": spec})
+        with pytest.raises(LateRegistrationError) as made["late"]:
+            platform.monitoring.watch({"late-watch": spec})
         pulumi.export("service_url", made["service"].url)
 
     graph = prod.graph(program) if request.param == "prod" else pulumi_run(program)
@@ -105,6 +108,12 @@ def missing(thing, protocol):
     ]
     methods = [name for name, member in vars(protocol).items() if callable(member) and not name.startswith("_")]
     return wrong + [name for name in methods if not callable(getattr(thing, name, None))]
+
+
+def test_monitoring_refuses_what_comes_after_all_was_handed_over(built):
+    made, graph = built
+    assert str(made["late"].value).startswith("what Prometheus watches was registered after Alertmanager")
+    assert not [each.name for each in graph.resources if each.name.startswith("late-watch")]
 
 
 def _type(protocol, name):

@@ -102,6 +102,9 @@ class Lifecycle(pulumi.ComponentResource):
     drift_report_url: pulumi.Output[str]
     """The latest drift report; there is none before the first check."""
 
+    watched: Mapping[str, WatchSpec]
+    """What monitoring watches of it, by name; the program hands it over once every workload is declared."""
+
     def __init__(self, name: str, args: LifecycleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:Lifecycle", name, None, _with_former(args.definition, opts))
         self._name, self._args, self._workload = name, args, args.definition
@@ -133,7 +136,7 @@ class Lifecycle(pulumi.ComponentResource):
         self._schedule(server, release)
         self._publish(server)
         self._repeat(retraining)
-        self._watch(server, retraining)
+        self.watched = {f"{name}-watch": self._watched(server, retraining)}
 
         self.feature_server_url = features.url
         self.prediction_url, self.model_url = server.prediction_url, server.model_url
@@ -362,7 +365,7 @@ class Lifecycle(pulumi.ComponentResource):
             self._child,
         )
 
-    def _watch(self, server: ModelServer, retraining: Service) -> None:
+    def _watched(self, server: ModelServer, retraining: Service) -> WatchSpec:
         rules, fairness = self._args.settings.alerts, self._args.settings.fairness
         webhook = Webhook(
             url=pulumi.Output.concat(retraining.url, "/retrain"),
@@ -375,13 +378,13 @@ class Lifecycle(pulumi.ComponentResource):
             self._workload.name: server.metrics_target,
             f"{self._workload.name}-retraining": retraining.url.apply(lambda url: url.removeprefix("http://")),
         }
-        spec = WatchSpec(
+        return WatchSpec(
             targets=targets,
             rules=alerts.rules(self._workload, rules, fairness),
             webhook=webhook,
             dashboards=dashboards.dashboards(self._workload, rules, fairness),
+            opts=self._child,
         )
-        self._args.platform.monitoring.watch(f"{self._name}-watch", spec, self._child)
 
     def _environment(self, parts: set[str]) -> dict[str, pulumi.Input[str]]:
         """What every process is told: where the platform's servers are, and its parts of the settings."""

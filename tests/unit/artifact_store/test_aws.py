@@ -184,7 +184,7 @@ def test_a_grant_that_comes_too_late_for_the_policy_is_an_error(pulumi_run):
         late = store.ready.urn.apply(lambda _: store.admit(Admission(role_arn=arn, prefix="", access="r")))
         pulumi.export("late", late)
 
-    with pytest.raises(Exception, match="asked for after its policy was made"):
+    with pytest.raises(Exception, match="registered after the policy of its bucket was built"):
         pulumi_run(on_aws(build))
 
 

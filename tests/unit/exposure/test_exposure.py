@@ -53,6 +53,17 @@ def test_port_forwarding_gives_each_server_one_loopback_port(pulumi_run):
     assert outputs["hosts"] == []
 
 
+@pytest.mark.parametrize("settings", [PortForwardSettings(kind="port-forward"), GATEWAY])
+def test_a_server_exposed_after_the_ports_were_listed_is_refused(pulumi_run, settings):
+    def build(substrate, opts):
+        made = exposure.build("exposure", settings, substrate, "s3cret", opts)
+        made.forwards()
+        made.expose(Server(name="late", path="late"), pulumi.Output.from_input(PAGES))
+
+    with pytest.raises(Exception, match="a server of the outputs was registered after the list of ports"):
+        pulumi_run(on_cluster(build))
+
+
 def test_port_forwarding_opens_nothing_on_the_cluster(pulumi_run):
     assert not pulumi_run(exposed(PortForwardSettings(kind="port-forward"))).all("kubernetes:*")
 

@@ -21,9 +21,8 @@ def declare(**settings):
         webhook = Webhook(
             url=HOOK, token=pulumi.Output.secret("hunter2"), matchers=['alertname="A"', 'model=~"loan.*"']
         )
-        spec = WatchSpec(targets={"model": TARGET}, rules=RULES, webhook=webhook, dashboards={"model": "{}"})
-        made.watch("watch", spec, opts)
-        made.start_alerting()
+        spec = WatchSpec(targets={"model": TARGET}, rules=RULES, webhook=webhook, dashboards={"model": "{}"}, opts=opts)
+        made.watch({"watch": spec})
         for name in ("prometheus_url", "alertmanager_url", "grafana_url", "pushgateway_url"):
             pulumi.export(name, getattr(made, name))
 

@@ -40,14 +40,10 @@ def pulumi_outputs():
 class FakeMonitoring:
     """Keeps what it is asked to watch."""
 
-    def __init__(self):
-        self.watched = []
+    watched = ()
 
     def start(self, opts):
         self.ready = k8s.core.v1.ConfigMap("operator", metadata={"namespace": "x"}, opts=opts)
-
-    def watch(self, _name, spec, _opts=None):
-        self.watched[:] = [spec]
 
 
 @pytest.fixture
@@ -75,7 +71,7 @@ def graph(pulumi_run):
             pool = gpu_node_pool.build_on_aws("gpu-node-pool", gpus, substrate, scaling, opts)
             if monitoring is not None:
                 monitoring.start(opts)
-                pool.watch(monitoring)
+                monitoring.watched = [*pool.watched(monitoring).values()]
 
         return pulumi_run(program)
 
@@ -241,7 +237,7 @@ def test_idle_gpu_is_reported_with_its_cost_and_a_busy_one_is_not(tmp_path):
 
     def series(name, value):
         return {
-            "series": f'{alerts.UTILIZATION}{{Hostname="{name}",gpu="0",modelName="H100"}}',
+            "series": f'DCGM_FI_DEV_GPU_UTIL{{Hostname="{name}",gpu="0",modelName="H100"}}',
             "values": f"{value}x90",
         }
 
