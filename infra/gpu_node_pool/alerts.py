@@ -1,14 +1,12 @@
-"""Alert rules about GPUs, over the metrics of NVIDIA's DCGM exporter."""
+"""Alert rules about GPUs: the values of the template `alerts.yaml`."""
 
-import json
 from collections.abc import Sequence
+from pathlib import Path
 
+from infra.base.alert_rules import rule_file
 from infra.gpu_node_pool.gpu_types import GPU_TYPES
 
-UTILIZATION = "DCGM_FI_DEV_GPU_UTIL"
-"""Percent of the time that a GPU did something.
-Source: https://docs.nvidia.com/datacenter/dcgm/latest/dcgm-api/dcgm-api-field-ids.html"""
-IDLE_PERCENT = 5
+TEMPLATE = Path(__file__).with_suffix(".yaml")
 HOURS_PER_MONTH = 730
 
 
@@ -19,18 +17,4 @@ def rules(instance_types: Sequence[str], idle_minutes: int) -> str:
     """
     dearest = max(GPU_TYPES[each].usd_per_hour / GPU_TYPES[each].gpus for each in instance_types)
     cost = f"about {dearest:.2f} USD an hour, {dearest * HOURS_PER_MONTH:.0f} USD a month"
-    alert = {
-        "alert": "GpuIdle",
-        "expr": f"max by (Hostname, gpu, modelName) (avg_over_time({UTILIZATION}[{idle_minutes}m])) < {IDLE_PERCENT}",
-        "for": "5m",
-        "labels": {"severity": "warning"},
-        "annotations": {
-            "summary": f"GPU {{{{ $labels.gpu }}}} of {{{{ $labels.Hostname }}}} is idle and costs {cost}",
-            "description": (
-                f"{{{{ $labels.modelName }}}} was used less than {IDLE_PERCENT} % of the last {idle_minutes} minutes "
-                f"({cost}, at most, on demand in us-east-1). End what holds it, or lower gpu_node_pool.gpus_max."
-            ),
-            "runbook_url": "docs/runbooks/GpuIdle.md",
-        },
-    }
-    return json.dumps({"groups": [{"name": "gpu", "rules": [alert]}]}, indent=1)
+    return rule_file("gpu", TEMPLATE, {"minutes": idle_minutes, "cost": cost})

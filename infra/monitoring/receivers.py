@@ -7,11 +7,13 @@ Source: https://prometheus.io/docs/alerting/latest/configuration/#receiver-integ
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field
 
+from infra.base.alert_rules import rule_file
 from infra.base.names import DnsLabel
 from infra.base.settings import HttpsUrl, Settings
 
@@ -207,10 +209,4 @@ def linked(rules: str, documents: str | None) -> str:
 
 def heartbeat_rules() -> str:
     """The rule file with the alert that always fires."""
-    rule = {
-        "alert": HEARTBEAT,
-        "expr": "vector(1)",
-        "labels": {"severity": "none"},
-        "annotations": {"summary": "Prometheus and Alertmanager work; it is a failure when this stops coming"},
-    }
-    return json.dumps({"groups": [{"name": "heartbeat", "rules": [rule]}]}, indent=1)
+    return rule_file("heartbeat", Path(__file__).with_name("heartbeat.yaml"))

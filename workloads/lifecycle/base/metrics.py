@@ -186,23 +186,7 @@ ERROR_REASONS = (
 ALERT_DATA_DRIFT = "DataDriftDetected"
 """Name of the alert on `DATA_DRIFT_SCORE`."""
 
-ALERT_ERRORS = "PredictionErrors"
-ALERT_NOT_SERVING = "ModelNotServing"
-ALERT_LATENCY = "LatencyBudgetBurn"
-ALERT_DRIFT_JOB_MISSING = "DriftJobMissing"
-ALERT_DRIFT_JOB_FAILED = "DriftJobFailed"
-ALERT_DRIFT_NOT_MEASURED = "DriftNotMeasured"
-ALERT_CAPTURE = "CaptureMissing"
-ALERT_BIAS = "BiasGap"
-ALERT_MODEL_AGE = "ModelAge"
-ALERT_FEATURE_AGE = "FeatureAge"
-ALERT_LIVE_QUALITY = "LiveQuality"
 ALERT_RETRAIN_FAILED = "RetrainFailed"
-ALERT_RETRAINING_DOWN = "RetrainingDown"
-ALERT_LOOP_FAILING = "LoopFailing"
-ALERT_VERSION_NOT_SERVED = "VersionNotServed"
-ALERT_CHAMPION_MISSING = "ChampionMissing"
-ALERT_CHALLENGER_STUCK = "ChallengerStuck"
 
 ALERTS_THAT_RETRAIN = (ALERT_DATA_DRIFT,)
 """Alerts that are sent to the retraining service; it ignores every other."""
