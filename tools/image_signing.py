@@ -15,18 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.base import images, paths
+from infra.base import images, materials, paths
 from tools import stamps
 from tools.console import ToolError, exit_with_errors_in_one_line, run, say
 
-CONTAINERFILE = "workloads/lifecycle/images/Containerfile"
 LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?(/|$)")
 OFFLINE_CONFIG = {"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"}
 """No transparency log and no certificate authority: who trusts the key needs neither."""
 
-_BASE = re.compile(
-    r"^ARG (?P<argument>\w+)_IMAGE=(?P<name>[^:\s]+):(?P<version>[^@\s]+)@(?P<digest>\S+)$", re.MULTILINE
-)
 _WAY_OUT = "see what cosign says about the registry; `cosign login` logs in"
 
 
@@ -82,33 +78,16 @@ def bill_of_materials(target: images.Target) -> dict[str, Any]:
     """What is in an image as CycloneDX 1.6: Python packages by lock with hashes, and the images that it is based on."""
     program = paths.environment_dir("supply_chain") / "bin" / "cyclonedx-py"
     lock = paths.CHECKOUT / "requirements" / "images" / f"{target}.txt"
-    bill: dict[str, Any] = json.loads(
-        run(
-            [program, "requirements", "--sv", "1.6", "--of", "JSON", "--output-reproducible", lock],
-            "run `python3 -m tools.install supply_chain`, which installs what lists the packages",
-        )
+    listed = run(
+        [program, "requirements", "--sv", "1.6", "--of", "JSON", "--output-reproducible", lock],
+        "run `python3 -m tools.install supply_chain`, which installs what lists the packages",
     )
+    bill: dict[str, Any] = json.loads(listed)
     bill["metadata"]["component"] = {"type": "container", "name": target, "bom-ref": target}
-    for component in bill["components"]:
-        component.pop("description", None)  # the line of the lock, with each hash once more
-    bill["components"] += bases(target, (paths.CHECKOUT / CONTAINERFILE).read_text())
+    for package in bill["components"]:
+        package.pop("description", None)  # the line of the lock, with each hash once more
+    bill["components"] += [materials.image(each, images.CONTAINERFILE) for each in images.bases(target)]
     return bill
-
-
-def bases(target: images.Target, containerfile: str) -> list[dict[str, Any]]:
-    """The images below a target, as components; Java's below those that run Spark."""
-    return [
-        {
-            "type": "container",
-            "name": found["name"],
-            "version": found["version"],
-            "bom-ref": f"{found['name']}@{found['digest']}",
-            "purl": f"pkg:oci/{found['name'].rpartition('/')[2]}@{found['digest'].replace(':', '%3A')}"
-            f"?repository_url={found['name']}&tag={found['version']}",
-        }
-        for found in _BASE.finditer(containerfile)
-        if found["argument"] != "JAVA" or target in {"ingest", "train-gpu"}
-    ]
 
 
 def _key(cosign: Path, file: Path) -> Path:

@@ -49,7 +49,7 @@ class Builder:
     def build(self, target: str, image: str, context: Path, arguments: Sequence[str]) -> None:
         """Build a target and name it."""
         own = ["--layers"] if self.name == "buildah" else []
-        file = ["--file", str(context / image_signing.CONTAINERFILE), "--target", target, "--tag", image]
+        file = ["--file", str(context / images.CONTAINERFILE), "--target", target, "--tag", image]
         run([self.name, "build", *own, *file, *arguments, str(context)], _NO_BASE, name=f"{self.name} build {target}")
 
     def push(self, image: str, registry: str) -> str:

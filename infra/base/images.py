@@ -16,6 +16,18 @@ CODE = "/opt/mlplatform"
 FILE = CHECKOUT / "stacks" / "images.json"
 """Target -> `repository@sha256:…`, as pushed last."""
 
+CONTAINERFILE = "workloads/lifecycle/images/Containerfile"
+"""What the images are built by, in the checkout."""
+
+
+def bases(target: Target | None = None) -> list[str]:
+    """The images of others that a target is built on, each `repository:tag@sha256:…`; None: that any target is."""
+    found = re.findall(r"^ARG (\w+)_IMAGE=(\S+)$", (CHECKOUT / CONTAINERFILE).read_text(), re.MULTILINE)
+    return [image for name, image in found if name != "JAVA" or target in {None, *_WITH_SPARK}]
+
+
+_WITH_SPARK = ("ingest", "train-gpu")
+
 
 def file_of(stack: str, shared: Path = FILE) -> Path:
     """The file that a stack's images stand in: its own, `images.<stack>.json`, where there is one, else `shared`."""

@@ -3,11 +3,12 @@
 import json
 import re
 import subprocess
+from typing import NamedTuple
 
 import pytest
 from pydantic import TypeAdapter
 
-from infra.base import pins
+from infra.base import materials, pins
 from infra.base.paths import CHECKOUT
 from infra.base.supply import ImageReference
 from infra.cluster.eks_versions import ADDONS
@@ -17,21 +18,61 @@ from stacks.commands import bom
 
 IMAGE = re.compile(r'"((?:[\w-]+\.)+[a-z]+(?:/[\w.-]+)+:v?\d[\w.-]*)[@"]')
 PROGRAM = ("infra", "stacks", "workloads", "policies", "tools")
-RENOVATE = json.loads(bom.RENOVATE.read_text())
-MANAGERS = bom.custom_managers()
+RENOVATE = json.loads((CHECKOUT / "renovate.json").read_text())
+MANAGERS = RENOVATE["customManagers"]
 VERSIONS, IMAGES, ADD_ONS = MANAGERS
 
 
+class Pin(NamedTuple):
+    name: str
+    version: str
+    file: str
+
+
+def seen(manager, checkout=CHECKOUT):
+    """What Renovate finds by one of its custom managers."""
+    expressions = [re.compile(re.sub(r"\(\?<(?=\w)", "(?P<", each)) for each in manager["matchStrings"]]
+    patterns = [re.compile(each.strip("/")) for each in manager["managerFilePatterns"]]
+    for path in sorted((checkout / "infra").rglob("*.py")):
+        file = str(path.relative_to(checkout))
+        if not any(each.search(file) for each in patterns):
+            continue
+        outer, inner = expressions if len(expressions) == 2 else (re.compile(r"(?s).+"), *expressions)
+        for block in outer.finditer(path.read_text()):
+            for each in inner.finditer(block[0]):
+                values = block.groupdict() | each.groupdict()
+                kubernetes = f" ({values['kubernetes']})" if "kubernetes" in values else ""
+                yield Pin(f"{values['depName']}{kubernetes}", values["currentValue"], file)
+
+
+def components():
+    return json.loads(bom.bill())["components"]
+
+
 def pins_of_comments():
-    return [*bom.seen(VERSIONS), *bom.seen(IMAGES)]
+    return [*seen(VERSIONS), *seen(IMAGES)]
 
 
 def versions():
-    return {pin.version for manager in MANAGERS for pin in bom.seen(manager)}
+    return {pin.version for manager in MANAGERS for pin in seen(manager)}
 
 
 def test_the_bill_of_materials_is_fresh():
     assert bom.FILE.read_text() == bom.text(), "run `python -m stacks.commands.bom`"
+    assert bom.FILE.with_suffix(".json").read_text() == bom.bill(), "run `python -m stacks.commands.bom`"
+
+
+def test_bill_of_materials_holds_every_version_that_renovate_raises():
+    listed = {(each["version"], *(one["location"] for one in each["evidence"]["occurrences"])) for each in components()}
+    raised = {(pin.version, pin.file) for manager in MANAGERS for pin in seen(manager)}
+    assert raised
+    assert raised - listed == set()
+
+
+def test_each_component_of_the_bill_is_listed_once_with_a_purl():
+    listed = [(each["purl"], str(each["evidence"])) for each in components()]
+    assert len(set(listed)) == len(listed) > 100
+    assert [purl for purl, _ in listed if not re.match(r"pkg:[a-z]+/\S+$", purl)] == []
 
 
 @pytest.mark.parametrize("file", ["infra/base/pins.py", "infra/kube/charts.py"])
@@ -58,7 +99,7 @@ def test_renovate_finds_every_add_on_of_every_kubernetes_version():
     expected = {
         (f"{addon} ({kubernetes})", version) for kubernetes, of in ADDONS.items() for addon, version in of.items()
     }
-    assert {(pin.name, pin.version) for pin in bom.seen(ADD_ONS)} == expected
+    assert {(pin.name, pin.version) for pin in seen(ADD_ONS)} == expected
 
 
 def renewed(text, name, value, digest):
@@ -94,14 +135,10 @@ def test_renovate_adds_a_digest_to_each_image_and_renews_it():
     assert (rule["matchFileNames"], rule["matchDatasources"]) == (["infra/base/pins.py"], ["docker"])
 
 
-def test_digests_of_images_reach_the_bill_of_materials_without_them(monkeypatch, tmp_path):
-    text = (CHECKOUT / "infra" / "base" / "pins.py").read_text()
-    repository, _, tag = pins.REDIS_IMAGE.partition("@")[0].rpartition(":")
-    file = tmp_path / "infra" / "base" / "pins.py"
-    file.parent.mkdir(parents=True)
-    file.write_text(renewed(text, repository, tag, "sha256:" + "a" * 64))
-    monkeypatch.setattr(bom, "CHECKOUT", tmp_path)
-    assert {pin.version for pin in bom.seen(IMAGES) if pin.name == repository} == {tag}
+def test_an_image_with_a_digest_is_listed_by_its_tag():
+    listed = materials.image(f"docker.io/library/redis:8.2.2@sha256:{'a' * 64}", "pins.py")
+    assert (listed["name"], listed["version"]) == ("docker.io/library/redis", "8.2.2")
+    assert listed["purl"] == (f"pkg:oci/redis@sha256%3A{'a' * 64}?repository_url=docker.io/library/redis&tag=8.2.2")
 
 
 def test_no_image_of_others_is_pinned_anywhere_else():

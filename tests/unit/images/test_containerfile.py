@@ -10,11 +10,10 @@ from typing import get_args
 
 import pytest
 
-from infra.base.images import Target
+from infra.base.images import CONTAINERFILE, Target
 from infra.base.paths import CHECKOUT, cache_dir
 from infra.kube.objects import USER
 from tools import environments
-from tools.image_signing import CONTAINERFILE
 from tools.images import PACKAGES, SOURCES
 from tools.lock import IMAGES
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.base import paths
+from infra.base import images, paths
 from tools import image_signing
 from tools.console import ToolError
 
@@ -29,16 +29,17 @@ def file(tmp_path):
 
 
 @pytest.fixture
-def lister(checkout):
+def lister(checkout, monkeypatch):
     """A program that lists one package, and the file that names the bases."""
     program = paths.environment_dir("supply_chain") / "bin" / "cyclonedx-py"
     program.parent.mkdir(parents=True)
     found = {"metadata": {}, "components": [{"name": "onnxruntime", "description": "a line of the lock"}]}
     program.write_text(f"#!/bin/sh\necho '{json.dumps(found)}'\n")
     program.chmod(0o755)
-    file = checkout / image_signing.CONTAINERFILE
+    file = checkout / images.CONTAINERFILE
     file.parent.mkdir(parents=True)
     file.write_text(CONTAINERFILE)
+    monkeypatch.setattr(images, "CHECKOUT", checkout)
 
 
 @pytest.mark.usefixtures("lister")
