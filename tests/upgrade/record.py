@@ -1,7 +1,7 @@
 """`python -m tests.upgrade.record VERSION`: records the state that today's program leaves, for upgrades from it.
 
 Run at each release, beside whose stack files and names of metrics it stands. The engine is real, the providers are
-simulated: ids and passwords are made up and nobody's.
+simulated: ids and passwords are made up and nobody's. `loop` adds what the loop leaves, in the environment `workloads`.
 """
 
 import gzip
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from infra.base.paths import CHECKOUT
+from infra.base.paths import CHECKOUT, environment_dir
 from workloads.lifecycle.base import metrics
 
 FOLDER = Path(__file__).parent
@@ -47,6 +47,8 @@ def main(version):
         state = json.loads(simulated(stack, script))
         del state["deployment"]["secrets_providers"]  # the importer has another passphrase
         write(folder / f"{stack}.json.gz", state)
+    python = environment_dir("workloads") / "bin" / "python"
+    subprocess.run([python, "-m", "tests.upgrade.loop", folder], cwd=CHECKOUT, check=True)
 
 
 def adopt(file, *workloads):
