@@ -1,5 +1,6 @@
 """Challenges in the ledger: one verdict, also when a replica dies at any step, and no challenger that stays."""
 
+import itertools
 import threading
 from contextlib import closing
 from types import SimpleNamespace
@@ -24,8 +25,8 @@ PROMOTE = Decision(allow=True, reasons=())
 REFUSE = Decision(allow=False, reasons=("its scores are far from the champion's",))
 OPEN = Decision(allow=False, insufficient=True, reasons=("too few requests",))
 VERDICTS = {"promoted": PROMOTE, "refused": REFUSE, "insufficient": OPEN}
-SECONDS = 0.2
-"""Length of a challenge."""
+SECONDS = 1
+"""Length of a challenge; the third look at it finds it over."""
 STEPS = ("begin", "announce", "announced", "decide", "decided", "move", "moved", "end", "ended")
 """Moments at which a replica can die: before and after each write to ledger or registry."""
 
@@ -132,13 +133,13 @@ def make(make_environment, registry, url):
     def build(judge, mode="canary", seconds=SECONDS, attempts=3):
         environment = make_environment(
             retraining={"attempts": attempts, "retry_pause_seconds": 0, "cooldown_seconds": 0, "watch_seconds": 0},
-            release={"mode": mode},
+            release={"mode": mode, "seconds": seconds},
         )
-        release = environment.settings.release.model_copy(update={"seconds": seconds})  # less than a stack file can say
-        settings = environment.settings.model_copy(update={"release": release})
-        environment = environment.model_copy(update={"settings": settings})
         ledger = Ledger(url)
         made.append(ledger)
+        if seconds == SECONDS:
+            elapsed = itertools.count(0, SECONDS / 2)
+            ledger.challenged_seconds = lambda _: next(elapsed)
 
         class Runner:
             def run(self, retrain, *_, **_named):
