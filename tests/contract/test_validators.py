@@ -21,6 +21,8 @@ def test_validators_refuse_nothing_beyond_the_exceptions(name):
 def test_every_validator_is_given_something():
     judged = validated("prod").judged
     assert judged["resources of AWS"] >= 150
+    assert judged["calls of AWS's API"] >= 200
+    assert judged["calls in memory"] >= 170
     assert judged["policy documents"] >= 50
     assert judged["objects of Kubernetes"] >= 150
 
@@ -28,6 +30,8 @@ def test_every_validator_is_given_something():
 PLANTED = {
     "aws:rds/parameterGroup:ParameterGroup": ("name", "database-8.4", "E3031"),
     "aws:sqs/queue:Queue": ("nmae", "interruptions", "UNKNOWN"),
+    "aws:eks/nodeGroup:NodeGroup": ("capacityType", "CHEAP", "enum"),
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": ("policyArn", "arn:aws:iam::aws:policy/Admin", "NoSuchEntity"),
     "aws:ec2/vpcEndpoint:VpcEndpoint": ("vpcEndpointType", "Gatway", "E3030"),
     "aws:ec2/subnet:Subnet": ("vpcId", "network", "E1151"),
     "kubernetes:core/v1:Service": ("sepc", {}, "SCHEMA"),

@@ -1,8 +1,8 @@
 """`python -m stacks.commands.validate --stack prod`: validators of others judge what STACK declares.
 
-AWS's resource schemas (cfn-lint), policy_sentry and parliament judge what is made on AWS, Kubernetes' own schemas what
-is made on the cluster. No account and no cluster is asked. Exits with 1 when something is found that
-`exceptions.toml` does not name.
+AWS's resource schemas (cfn-lint), botocore's models, moto, policy_sentry and parliament judge what is made on AWS,
+Kubernetes' own schemas what is made on the cluster. No account and no cluster is asked. Exits with 1 when something is
+found that `exceptions.toml` does not name.
 """
 
 import argparse

@@ -6,7 +6,7 @@ The input has `resources`, `region` (null: nothing is on AWS) and `kubernetes` (
 import json
 import sys
 
-from stacks.commands.validate.judges import cloudformation, objects, policies
+from stacks.commands.validate.judges import api, aws_in_memory, cloudformation, objects, policies
 
 
 def main() -> None:
@@ -17,9 +17,14 @@ def main() -> None:
     judged = {"objects of Kubernetes": objects.count(resources)}
     if region is not None:
         translated, unknown = cloudformation.translated(resources, region)
-        found += [*unknown, *cloudformation.judge(translated, region), *policies.judge(resources)]
+        calls, without = api.calls(resources)
+        refused, counts = aws_in_memory.judge(calls, region)
+        found += [*unknown, *without, *cloudformation.judge(translated, region), *policies.judge(resources)]
+        found += [*api.judge(calls), *refused]
         judged |= {
             "resources of AWS": len(translated),
+            "calls of AWS's API": len(calls),
+            "calls in memory": counts["made"] + counts["refused"],
             "policy documents": sum(1 for each in resources for _ in policies.documents(each)),
         }
     json.dump({"findings": [each.as_dict() for each in found], "judged": judged}, sys.stdout)

@@ -17,8 +17,9 @@ def as_list(value: Any, items: Mapping[str, Any]) -> list[Any]:
     """A list of what the schema's items are: tags from a map, one entry from a single value."""
     if isinstance(value, list):
         return value
-    if isinstance(value, dict) and {"Key", "Value"} <= set(items.get("properties", {})):
-        return [{"Key": key, "Value": each} for key, each in value.items()]
+    for name, text in (("Key", "Value"), ("TagKey", "TagValue")):
+        if isinstance(value, dict) and {name, text} <= set(items.get("properties", {})):
+            return [{name: key, text: each} for key, each in value.items()]
     return [value]
 
 

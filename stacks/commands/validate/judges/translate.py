@@ -15,6 +15,9 @@ from stacks.commands.validate.judges.schemas import Schemas
 
 TABLE: Mapping[str, Any] = tomllib.loads(Path(__file__).with_name("translation.toml").read_text())
 
+Reshaped = Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]]
+"""A block of a kind at a path, in the arrangement of what it is translated to."""
+
 
 @dataclass
 class Translated:
@@ -48,7 +51,7 @@ def kind_of(token: str) -> str:
 
 def translate(resources: list[dict[str, Any]], schemas: Schemas) -> tuple[list[Translated], list[Untranslated]]:
     """Translate every resource of the package `aws`; each has `type`, `name`, `id` and `inputs`."""
-    work = _Translation(schemas)
+    work = Translation(schemas, TABLE)
     ours = [each for each in resources if each["type"].startswith("aws:")]
     for each in ours:
         if kind_of(each["type"]) not in TABLE["folded"]:
@@ -69,11 +72,11 @@ class _Place:
     """The input with dots, e.g. `rules.filter`."""
 
 
-class _Translation:
-    """One stack's resources on their way."""
+class Translation:
+    """One stack's resources on their way, by schemas and what a table says beside them."""
 
-    def __init__(self, schemas: Schemas) -> None:
-        self._schemas = schemas
+    def __init__(self, schemas: Schemas, table: Mapping[str, Any], reshaped: Reshaped = shapes.reshaped) -> None:
+        self._schemas, self._table, self._reshaped = schemas, table, reshaped
         self.made: dict[str, Translated] = {}
         self.problems: list[Untranslated] = []
         self._by_reference: dict[tuple[str, str], Translated] = {}
@@ -81,23 +84,28 @@ class _Translation:
     def translate(self, resource: Mapping[str, Any]) -> None:
         """Translate a resource that CloudFormation has a type for."""
         kind = kind_of(resource["type"])
-        if kind in TABLE["no_counterpart"]:
+        if kind in self._table["no_counterpart"]:
             return
-        type_: str | None = TABLE["types"].get(kind) or derived_type(kind, self._schemas.types)
+        type_: str | None = self._table["types"].get(kind) or derived_type(kind, self._schemas.types)
         if type_ is None or type_ not in self._schemas.types:
             self._problem(resource, f"no type of CloudFormation is known for {kind}: name it in translation.toml")
             return
         made = Translated(resource["name"], kind, type_)
-        made.properties = self._object(resource, resource["inputs"], self._schemas.root(type_), "")
-        made.properties |= TABLE["constants"].get(kind, {})
+        made.properties = self.properties(resource, type_)
         self.made[resource["name"]] = made
         for reference in (resource["id"], *_names(resource["inputs"])):
             self._by_reference[kind, reference] = made
 
+    def properties(self, resource: Mapping[str, Any], type_: str) -> dict[str, Any]:
+        """What a resource's inputs are in a type."""
+        made = self._object(resource, resource["inputs"], self._schemas.root(type_), "")
+        constants: dict[str, Any] = self._table["constants"].get(kind_of(resource["type"]), {})
+        return made | constants
+
     def fold(self, resource: Mapping[str, Any]) -> None:
         """Put what is a resource of its own there into the one that holds it here."""
         kind = kind_of(resource["type"])
-        rule = TABLE["folded"][kind]
+        rule = self._table["folded"][kind]
         holder = self._by_reference.get((rule["in"], resource["inputs"].get(rule["by"])))
         if holder is None:
             return  # a setting of something that the stack does not make, such as a role of others
@@ -115,10 +123,10 @@ class _Translation:
     def _object(self, resource: Mapping[str, Any], given: Mapping[str, Any], schema: Any, path: str) -> dict[str, Any]:
         kind = kind_of(resource["type"])
         made: dict[str, Any] = {}
-        for key, value in shapes.reshaped(kind, path, given).items():
-            if value is None or key in _provider_only(kind, path):
+        renamed = self._table["renamed"].get(kind, {})
+        for key, value in self._reshaped(kind, path, given).items():
+            if value is None or key in self._provider_only(kind, path):
                 continue
-            renamed = TABLE["renamed"].get(kind, {})
             here = f"{path}.{key}" if path else key
             target = renamed.get(here)
             if target == "":
@@ -162,6 +170,10 @@ class _Translation:
             return [value]
         return shapes.as_scalar(value, wanted)
 
+    def _provider_only(self, kind: str, path: str) -> list[str]:
+        known = self._table["provider_only"]
+        return [] if path else [*known["*"], *known.get(kind, [])]
+
     def _problem(self, resource: Mapping[str, Any], reason: str) -> None:
         self.problems.append(Untranslated(resource["name"], kind_of(resource["type"]), reason))
 
@@ -182,10 +194,6 @@ def _fits(name: str) -> Iterator[Callable[[str], bool]]:
     yield lambda theirs: theirs == name
     yield lambda theirs: theirs == f"db{name}"
     yield lambda theirs: theirs.endswith(name)
-
-
-def _provider_only(kind: str, path: str) -> list[str]:
-    return [] if path else [*TABLE["provider_only"]["*"], *TABLE["provider_only"].get(kind, [])]
 
 
 def _names(inputs: Mapping[str, Any]) -> Iterator[str]:
