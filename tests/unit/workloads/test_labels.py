@@ -105,6 +105,14 @@ def test_clients_id_takes_no_outcome_from_before_its_request(small):
     assert outcomes.labelled(small, outcomes.captured(small, DAY)).empty
 
 
+def test_deliveries_from_before_every_request_are_not_read(small):
+    rows = capture(small, 2, at=NOW - DAY)
+    deliver(small, rows, [1, 0])
+    store = Store.open(small)
+    store.write(f"{outcomes.OUTCOMES}/dt={NOW - 3 * DAY:%Y-%m-%d}/old.parquet", b"no Parquet")
+    assert outcomes.labelled(small, outcomes.captured(small, 2 * DAY))[LABEL].tolist() == [1, 0]
+
+
 @pytest.mark.parametrize("order", [("old", "new"), ("new", "old")])
 def test_captures_of_before_have_the_clients_id_as_their_key(small, order):
     made = {

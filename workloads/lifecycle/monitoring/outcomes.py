@@ -46,6 +46,9 @@ MIN_PREFIX = 6
 MAX_OUTCOMES = 50_000
 """Outcomes of one delivery."""
 
+CLOCK_SKEW = timedelta(hours=1)
+"""How far the clock of the store of outcomes may be behind that of the model servers."""
+
 LATE = 1.25
 """How many times its usual delay an outcome may take to count as live quality."""
 
@@ -220,17 +223,22 @@ def _with_client_id(captures: "ds.Dataset") -> "ds.Dataset":
 
 
 def labelled(environment: Environment, captures: "pd.DataFrame") -> "pd.DataFrame":
-    """The captured rows whose outcome is known, with the label and the join keys; empty when there are none."""
+    """The captured rows whose outcome is known, with the label and the join keys; empty when there are none.
+
+    Reads the deliveries since the oldest of these requests: nothing before can name one.
+    """
     import pandas as pd  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
     import pyarrow.dataset as ds  # noqa: PLC0415
 
     workload, store = environment.definition, Store.open(environment)
     label = workload.outcome.label
-    if captures.empty or not store.names(OUTCOMES):
+    oldest = f"dt={captures['captured_at'].min() - CLOCK_SKEW:%Y-%m-%d}" if len(captures) else ""
+    days = [store.dataset(f"{OUTCOMES}/{day}") for day in store.names(OUTCOMES) if oldest and day >= oldest]
+    if not days:
         return captures.head(0).assign(**{label: pd.Series(dtype=label_type(workload))})
-    path, files = store.dataset(OUTCOMES)
-    outcomes = ds.dataset(path, filesystem=files, format="parquet").to_table().to_pandas()
-    outcomes = _by_server_id(outcomes, captures)
+    delivered = [ds.dataset(path, filesystem=files, format="parquet").to_table() for path, files in days]
+    outcomes = _by_server_id(pa.concat_tables(delivered, promote_options="permissive").to_pandas(), captures)
     latest = outcomes.sort_values("observed_at", kind="stable").drop_duplicates(_KEY, keep="last")
     told = {entity.name: _field(entity) for entity in workload.entities}
     joined = captures.merge(latest.rename(columns=told), on=_KEY, validate="1:1")
