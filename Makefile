@@ -11,6 +11,7 @@
 #   SINCE=2026-11-01 from which day on `audit` shows entries, instead of all
 #   KEY=a,b          values of the keys of the entity that `erase` is about; CUSTOMER=1002 where the workload is about customers
 #   SERVER=name      whose login `credentials` prints for curl, e.g. `prometheus`
+#   OVERLAP=7        days for which `rotate-signing-key` lets the former key count; 0 for one that somebody else may have
 #   FROM=folder      where `workload` finds a package
 #   REGISTRY=...     where `images` pushes to, e.g. 127.0.0.1:5001/mlplatform
 STACK ?= local
@@ -18,6 +19,7 @@ WORKLOAD ?=
 ARGS ?=
 REGISTRY ?=
 SERVER ?=
+OVERLAP ?=
 PYTHON ?= python3
 export DATA DRILL WORKLOAD KEY CUSTOMER
 
@@ -199,8 +201,9 @@ rollback: ## [model] put the previous model version back on the running STACK
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client rollback --outputs -
 
 rotate-signing-key: ## [model] sign verdicts with a new key: counts it up in the file of STACK, then brings STACK up
-	@$(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.rotate --stack $(STACK) --workload "$(WORKLOAD)"
+	@$(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.rotate --stack $(STACK) --workload "$(WORKLOAD)" --overlap "$(OVERLAP)"
 	@$(UP)
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action key-rotation --about "signing key of $(or $(WORKLOAD),the default workload)"
 
 check: ## [develop] format, lint, types, and which package may import which
 	@$(PYTHON) -m tools.install cloud workloads pulumi tools actionlint

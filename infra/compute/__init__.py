@@ -1,6 +1,6 @@
 """Compute: where a workload's services and jobs run, declared once and realized by each substrate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, assert_never
 
 import pulumi
@@ -75,6 +75,15 @@ class Compute(Protocol):
         self, name: str, image: Target, needs: Sequence[Need], opts: pulumi.ResourceOptions | None = None
     ) -> Executors | None:
         """What tasks need that start helpers of `image`; None where a task's own machine does all the work."""
+
+    def document(
+        self, name: str, variable: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> Mapping[str, pulumi.Input[str]]:
+        """Variables that hand tasks a text without secrets: `variable` itself, or `<variable>_FILE` with a path.
+
+        By a file a change reaches tasks that run, and neither restarts them nor repeats jobs; by a variable a cluster
+        rolls its pods.
+        """
 
 
 def build(

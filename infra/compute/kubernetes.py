@@ -183,6 +183,13 @@ class ComputeOnKubernetes(pulumi.ComponentResource):
         """Let tasks start helpers as pods of the same namespace."""
         return ExecutorsOnKubernetes(name, image, needs, self._args, opts).executors
 
+    def document(
+        self, name: str, variable: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> dict[str, pulumi.Input[str]]:
+        """The text itself."""
+        del name, opts
+        return {variable: content}
+
 
 def url(name: str, port: int, substrate: Kubernetes) -> pulumi.Output[str]:
     """Base URL of a Service, from any namespace of the cluster."""

@@ -8,7 +8,7 @@ import pulumi
 from infra.base.images import Target
 from infra.compute.settings import ComputeOnHostSettings
 from infra.compute.spec import JobSpec, ScheduleSpec, ServiceSpec, TaskSpec
-from infra.host import Folder, Job, Port, Process
+from infra.host import File, Folder, Job, Port, Process
 from infra.host.substrate import LOOPBACK, Local
 from infra.identity import Identity, Need
 
@@ -152,6 +152,12 @@ class ComputeOnHost(pulumi.ComponentResource):
         self, name: str, image: Target, needs: Sequence[Need], opts: pulumi.ResourceOptions | None = None
     ) -> None:
         """None: a task's own process does all the work."""
+
+    def document(
+        self, name: str, variable: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> dict[str, pulumi.Input[str]]:
+        """The path of a file that only this person can read, rewritten in one move."""
+        return {f"{variable}_FILE": File(name, path=f"documents/{name}", content=content, opts=opts).absolute_path}
 
 
 def _environment(

@@ -156,8 +156,8 @@ def _ask(
         raise AuditError(f"the retraining service at {url} does not answer ({error}): run `make doctor`") from None
 
 
-def events(stack: str, action: Action, outcome: str, now: dt.datetime) -> list[Event]:
-    """What a command did to a stack; an `up` that was done with an entry for each exemption that held."""
+def events(stack: str, action: Action, outcome: str, now: dt.datetime, about: str = "") -> list[Event]:
+    """What a command did to a stack, or to a part of it; a finished `up` has an entry for each exemption that held."""
     actor = identity.actor()
 
     def event(action: Action, what: str, outcome: str, reason: str) -> Event:
@@ -176,7 +176,7 @@ def events(stack: str, action: Action, outcome: str, now: dt.datetime) -> list[E
     is_up = action is Action.UP and outcome == "done"
     held = [each for each in exemptions.load() if is_up and each.is_about(stack)]
     return [
-        event(action, f"stack {stack}", outcome, ""),
+        event(action, about or f"stack {stack}", outcome, ""),
         *(
             event(
                 Action.EXEMPTION,
@@ -231,6 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workload", default="", help="whose entries are shown (default: every workload's)")
     parser.add_argument("--json", action="store_true", help="a line of JSON an entry")
     parser.add_argument("--action", type=Action, default=Action.UP, help="what is noted")
+    parser.add_argument("--about", default="", help="what it was done to (default: the stack)")
     parser.add_argument("--outcome", default="done")
     parser.add_argument("--keep", action="store_true", help="keep a copy of the log, too")
     given = parser.parse_args(arguments)
@@ -251,7 +252,7 @@ def _note(log: Log, given: argparse.Namespace, now: dt.datetime) -> int:
     if given.action is Action.DOWN and not log.is_up and (not log.copies() or log.ends_with_down()):
         return 0  # there is nothing to take down
     try:
-        log.note(events(given.stack, given.action, given.outcome, now))
+        log.note(events(given.stack, given.action, given.outcome, now, given.about))
         if given.keep and log.is_up:
             log.keep(now)
     except (AuditError, OSError) as error:

@@ -1,9 +1,10 @@
 """Counts up the key that signs a workload's verdicts, in the stack file; `up` follows.
 
-Run as `python -m stacks.commands.rotate`.
+Verdicts by the former key count until a time that is written beside it. Run as `python -m stacks.commands.rotate`.
 """
 
 import argparse
+import datetime as dt
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +14,47 @@ import yaml
 from infra.base.paths import CHECKOUT
 from stacks.workload_settings import FIRST
 
-FIELD = "signing_generation"
+FIELD, UNTIL = "signing_generation", "signing_former_until"
+OVERLAP_DAYS = 7
+"""Time in which a shared stack's change is reviewed and brought up, and its service signs anew."""
+MAX_OVERLAP_DAYS = 30
 
 
-def rotate(file: Path, stack: str, workload: str) -> int:
-    """Write the next generation into a stack file, by the CLI, which keeps its comments; returns it."""
+def rotate(file: Path, stack: str, workload: str, until: dt.datetime | None) -> int:
+    """Write the next generation into a stack file, by the CLI, which keeps its comments; returns it.
+
+    `until`: when verdicts by the former key stop to count; None: at once.
+    """
     config = yaml.safe_load(file.read_text(encoding="utf-8")).get("config") or {}
     listed = config.get("mlplatform:workloads") or [FIRST]
     name = str(workload or config.get("mlplatform:default_workload") or listed[0]).replace("-", "_")
     block = config.get(f"mlplatform:{name}") or {}
     generation = int(block.get(FIELD, 1)) + 1
-    path = f"mlplatform:{name}.{FIELD}"
-    command = ["pulumi", "config", "set", "--stack", stack, "--config-file", str(file), "--path", "--plaintext", path]
-    subprocess.run([*command, str(generation)], check=True)
+    command = ["pulumi", "config", "--stack", stack, "--config-file", str(file), "--path"]
+
+    def write(verb: str, field: str, *value: str) -> None:
+        subprocess.run([*command, verb, f"mlplatform:{name}.{field}", *value], check=True)
+
+    if until is not None:
+        write("set", UNTIL, "--plaintext", until.isoformat(timespec="seconds"))
+    elif UNTIL in block:
+        write("rm", UNTIL)
+    write("set", FIELD, "--plaintext", str(generation))
     return generation
+
+
+def overlap(text: str) -> dt.timedelta:
+    """Days as a time; raises ArgumentTypeError."""
+    try:
+        days = float(text or OVERLAP_DAYS)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days <= MAX_OVERLAP_DAYS:
+        raise argparse.ArgumentTypeError(
+            f"OVERLAP={text} must be 0 to {MAX_OVERLAP_DAYS} days, for which verdicts by the former key count; "
+            "0 is for a key that somebody else may have"
+        )
+    return dt.timedelta(days=days)
 
 
 def main() -> None:
@@ -34,13 +62,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stacks.commands.rotate", description=__doc__)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--workload", default="", help="(default: the stack's default one)")
+    parser.add_argument(
+        "--overlap", type=overlap, default=overlap(""), metavar="DAYS", help=f"(default: {OVERLAP_DAYS})"
+    )
     given = parser.parse_args()
     file = CHECKOUT / f"Pulumi.{given.stack}.yaml"
+    until = dt.datetime.now(dt.UTC) + given.overlap if given.overlap else None
     try:
-        generation = rotate(file, given.stack, given.workload)
+        generation = rotate(file, given.stack, given.workload, until)
     except (OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"error: {file}: {error}")
-    sys.stdout.write(f"{file.name}: {FIELD} is {generation} now; commit it, so that all machines take the same key\n")
+    end = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "no more"
+    sys.stdout.write(
+        f"{file.name}: {FIELD} is {generation} now, and the former key counts {end}; "
+        "commit it, so that all machines take the same key\n"
+    )
 
 
 if __name__ == "__main__":

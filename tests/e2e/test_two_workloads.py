@@ -3,9 +3,13 @@
 Later the workload of the tutorial joins them, an installed package.
 """
 
+import collections
+import contextlib
+import json
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from tests.documents import write_package
 
 from . import browser
 from .interruption import interrupt
-from .stack import LocalStack, ask, wait_until_at_work
+from .stack import LocalStack, ask, wait_until, wait_until_at_work
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
@@ -105,6 +109,46 @@ def test_start_page_shows_the_workload_that_is_asked_for(both, found):
 def test_second_up_changes_nothing(both, found):
     both.up("--expect-no-changes")
     assert both.outputs() == found
+
+
+@contextlib.contextmanager
+def asked(url, body):
+    """Ask for predictions all the while; counts statuses, and what broke a connection."""
+    answers, done = collections.Counter(), threading.Event()
+
+    def ask_on():
+        while not done.wait(0.02):
+            try:
+                answers[ask(url, body).status] += 1
+            except OSError as error:
+                answers[type(error).__name__] += 1
+
+    client = threading.Thread(target=ask_on)
+    client.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        client.join()
+
+
+def test_rotation_of_the_key_under_traffic_fails_no_request(both, found):
+    name = NAMES[0]
+    before = {program: both.pid(program) for program in both.programs()}
+
+    def rotated():
+        lines = both.make("-s", "audit", "ARGS=--json").splitlines()
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [(each["object"], each["outcome"]) for each in entries if each["action"] == "key-rotation"]
+
+    with asked(found["endpoints"][name]["prediction_url"], {"instances": [KEYS[name]]}) as answers:
+        both.make("rotate-signing-key", f"WORKLOAD={name}", "ARGS=--non-interactive")
+        wait_until(lambda: ("version 1", "signed anew") in rotated(), "the service has signed anew")
+    assert (set(answers), answers[200] > 50) == ({200}, True), answers
+    assert (f"signing key of {name}", "done") in rotated()
+    after = {program: both.pid(program) for program in both.programs()}
+    assert {program for program in before if after[program] != before[program]} == {f"{name}-retraining-process"}
+    test_cut_off_updates_leave_one_champion_of_each_workload(both, found, name)
 
 
 @pytest.mark.usefixtures("found")

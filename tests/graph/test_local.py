@@ -82,13 +82,13 @@ def test_only_the_retraining_service_has_the_key_that_signs(graph):
     started = [*graph.all("host:index:Process"), *graph.all("host:index:Job")]
     having = {
         variable: {each.name for each in started if variable in (each.get("environment") or {})}
-        for variable in ("SIGNING_KEY", "SIGN_TOKEN", "VERIFYING_KEY")
+        for variable in ("SIGNING_KEY", "SIGN_TOKEN", "VERIFYING_KEY_FILE")
     }
     service, release = "loan-default-retraining-process", "loan-default-release-run"
     assert having["SIGNING_KEY"] == {service}
     assert having["SIGN_TOKEN"] == {service, release}
     assert {service, release, "loan-default-model-service-process", "loan-default-batch-timer"} <= having[
-        "VERIFYING_KEY"
+        "VERIFYING_KEY_FILE"
     ]
     graph.one("host:index:Process", service).assert_secret("environment.SIGNING_KEY", "environment.SIGN_TOKEN")
 
@@ -102,15 +102,21 @@ def test_a_changed_policy_is_no_reason_to_release(graph):
         )
 
 
-def test_rotation_makes_a_new_key_and_keeps_the_former_public_one(pulumi_run):
-    rotated = pulumi_run(program(loan_default={"signing_generation": 2}))
+def test_rotation_changes_the_keys_file_and_restarts_the_signer_alone(pulumi_run):
+    until = "2026-12-08T12:00:00+00:00"
     once = pulumi_run(program())
-    service = "loan-default-retraining-process"
-    before = once.one("host:index:Process", service).get("environment")["VERIFYING_KEY"]
-    found = rotated.one("host:index:Process", service).get("environment")
-    assert found["FORMER_VERIFYING_KEY"] == before != found["VERIFYING_KEY"]
-    served = rotated.one("host:index:Process", "loan-default-model-service-process").get("environment")
-    assert (served["VERIFYING_KEY"], "FORMER_VERIFYING_KEY" in served) == (found["VERIFYING_KEY"], False)
+    rotated = pulumi_run(program(loan_default={"signing_generation": 2, "signing_former_until": until}))
+    at_once = pulumi_run(program(loan_default={"signing_generation": 2}))
+    key, both, alone = (
+        each.one("host:index:File", "loan-default-verifying-keys").get("content") for each in (once, rotated, at_once)
+    )
+    current = both.split()[0]
+    assert (both, alone, current != key) == (f"{current} {key} {until}", current, True)
+    started = ("host:index:Process", "host:index:Job")
+    changed = {
+        each.name for kind in started for each in rotated.all(kind) if each.inputs != once.one(kind, each.name).inputs
+    }
+    assert changed == {"loan-default-retraining-process"}
 
 
 def test_no_output_of_the_stack_carries_a_credential(graph):

@@ -26,7 +26,7 @@ from infra.serving import ModelServer, ModelServerSpec
 from workloads.lifecycle.base.names import CAPTURES, CHALLENGERS
 from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, STORED, WorkloadSettings
 from workloads.lifecycle.monitoring import alerts, dashboards
-from workloads.lifecycle.registry.keys import verifying_key
+from workloads.lifecycle.registry.keys import Keyring, verifying_key
 from workloads.lifecycle.stack_settings import WorkloadStackSettings
 from workloads.lifecycle.workload import Workload
 
@@ -46,7 +46,10 @@ NIGHTLY_SETTINGS = {*RELEASE_SETTINGS, "retention"}
 BATCH_SETTINGS = {"batch", "deployment"}
 MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
 SERVER_CALLS: tuple[Role, ...] = ("database", "online-store", "tracking")
-STAGE_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "pipelines", "policy-server", "pushgateway")
+RELEASE_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "policy-server", "retraining")
+MONITORING_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "pushgateway")
+RETRAINING_CALLS: tuple[Role, ...] = (*MONITORING_CALLS, "pipelines", "policy-server")
+"""A caller of the pipelines' server can submit a run as another workload, so that no stage is one."""
 RETRAINING_SETTINGS = {*RELEASE_SETTINGS, *MONITORING_SETTINGS, "retraining"}
 
 
@@ -119,7 +122,7 @@ class Lifecycle(pulumi.ComponentResource):
 
         self._executors = self._ingesters()
         features = self._features.serve(f"{name}-features", FEATURE_SERVER, self._child)
-        self._signing_key, self._verifying_key, self._former_key = self._keys()
+        self._signing_key, self._verifying = self._keys()
         self._sign_token = args.platform.credentials.generate(f"{name}-sign-token", opts=self._child)
         self.prediction_probe = args.platform.credentials.generate(f"{name}-prediction-probe", opts=self._child)
         self._probing = {"PROBE_TOKEN": self.prediction_probe}
@@ -165,12 +168,20 @@ class Lifecycle(pulumi.ComponentResource):
             return None
         return self._args.platform.compute.executors(f"{self._name}-spark", "ingest", self._data, self._child)
 
-    def _keys(self) -> tuple[pulumi.Output[str], pulumi.Output[str], pulumi.Output[str] | None]:
-        """Of signed verdicts: the secret, its public half, and that of the secret before the last rotation."""
-        generation, generate = self._args.settings.signing_generation, self._args.platform.credentials.generate
+    def _keys(self) -> tuple[pulumi.Output[str], Mapping[str, pulumi.Input[str]]]:
+        """Of signed verdicts: the secret, and the variables by which a process finds the public keys that count."""
+        settings, platform = self._args.settings, self._args.platform
+        generation, until, generate = (
+            settings.signing_generation,
+            settings.signing_former_until,
+            platform.credentials.generate,
+        )
         names = [f"{self._name}-signing-key{f'-{number}' if number > 1 else ''}" for number in range(1, generation + 1)]
         *before, secret = [generate(name, _SIGNING_CHARACTERS, self._child) for name in names]
-        return secret, _public(secret), _public(before[-1]) if before else None
+        public = _public(secret)
+        if before and until is not None:
+            public = pulumi.Output.all(public, _public(before[-1])).apply(lambda keys: str(Keyring(*keys, until)))
+        return secret, platform.compute.document(f"{self._name}-verifying-keys", "VERIFYING_KEY", public, self._child)
 
     def _deploy(self) -> ModelServer:
         return self._args.platform.serving.deploy(
@@ -214,7 +225,7 @@ class Lifecycle(pulumi.ComponentResource):
                     "SIGN_TOKEN": self._sign_token,
                 },
                 needs=self._data,
-                calls=[*STAGE_CALLS, "retraining"],
+                calls=RELEASE_CALLS,
                 triggers={"data": _fingerprint(settings.data), "features": _digest(CHECKOUT / FEATURE_REPOSITORY)},
                 check=[*_recovering(settings.serving.model_version), "--check"],
                 repair=_recovering(settings.serving.model_version),
@@ -239,7 +250,7 @@ class Lifecycle(pulumi.ComponentResource):
                 environment=self._stage_environment(RELEASE_SETTINGS, server),
                 secrets={**self._reader, **self._probing},
                 needs=self._data,
-                calls=STAGE_CALLS,
+                calls=(*SERVER_CALLS, "model-server"),
                 timeout_seconds=settings.release_timeout_seconds,
                 resources=settings.stage_resources,
             ),
@@ -249,10 +260,10 @@ class Lifecycle(pulumi.ComponentResource):
     def _schedule(self, server: ModelServer, release: Job) -> None:
         """The nightly run follows the release, so that data whose release failed is not ingested at night."""
         settings = self._args.settings
-        for part, module, cron, parts in (
-            ("nightly", "pipelines.nightly", settings.nightly_cron, NIGHTLY_SETTINGS),
-            ("batch", "serving.batch", settings.batch_cron, BATCH_SETTINGS),
-            ("monitoring", "monitoring.check", settings.monitoring_cron, MONITORING_SETTINGS),
+        for part, module, cron, parts, calls in (
+            ("nightly", "pipelines.nightly", settings.nightly_cron, NIGHTLY_SETTINGS, SERVER_CALLS),
+            ("batch", "serving.batch", settings.batch_cron, BATCH_SETTINGS, SERVER_CALLS),
+            ("monitoring", "monitoring.check", settings.monitoring_cron, MONITORING_SETTINGS, MONITORING_CALLS),
         ):
             self._args.platform.compute.schedule(
                 f"{self._name}-{part}",
@@ -265,7 +276,7 @@ class Lifecycle(pulumi.ComponentResource):
                         **(self._pushing() if part == "monitoring" else {}),
                     },
                     needs=self._erased if part == "nightly" else self._data,
-                    calls=STAGE_CALLS,
+                    calls=calls,
                     cron=cron,
                     resources=settings.stage_resources,
                     executors=self._executors if part == "nightly" else None,
@@ -311,7 +322,6 @@ class Lifecycle(pulumi.ComponentResource):
                     **self._stage_environment(RETRAINING_SETTINGS, server),
                     **self._args.platform.pipelines.client_env,
                     **self._policy(),
-                    **({} if self._former_key is None else {"FORMER_VERIFYING_KEY": self._former_key}),
                 },
                 secrets={
                     **self._writer,
@@ -328,7 +338,7 @@ class Lifecycle(pulumi.ComponentResource):
                     **self._pushing(),
                 },
                 needs=self._erased,
-                calls=STAGE_CALLS,
+                calls=RETRAINING_CALLS,
                 health_path="/healthz",
                 serves="retraining",
                 resources=self._args.settings.resources_of_all_stages,
@@ -396,7 +406,7 @@ class Lifecycle(pulumi.ComponentResource):
             "OPA_URL": platform.policy_server.url,
             "PUSHGATEWAY_URL": platform.monitoring.pushgateway_url,
             "STACK": self._args.stack,
-            "VERIFYING_KEY": self._verifying_key,
+            **self._verifying,
             "WORKLOAD": self._args.reference,
             SETTINGS_VARIABLE: self._settings(parts),
         }

@@ -4,7 +4,7 @@ import math
 from datetime import timedelta
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from infra.base.images import Target
 from infra.compute import CronExpression, Resources, longest_pause
@@ -35,6 +35,10 @@ class WorkloadStackSettings(WorkloadSettings):
 
     signing_generation: Annotated[int, Field(ge=1, le=1_000)] = 1
     """Number of the key that signs verdicts; one more rotates it (`make rotate-signing-key`), never one less."""
+
+    signing_former_until: AwareDatetime | None = None
+    """Time with its zone until which verdicts by the key before the last rotation count, so that what they approved is
+    served until the retraining service signed it anew; None: they count no more."""
 
     release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
     """Seconds that a release may take, from the CSV to the served model."""

@@ -37,7 +37,7 @@ NOT_OF_STAGES = {
     "SIGN_TOKEN",
     "VIEW_TOKEN",
     "SIGNING_KEY",
-    "FORMER_VERIFYING_KEY",
+    "VERIFYING_KEY_FILE",
     "RELEASE_POLICY_SHA256",
     "MLFLOW_TRACKING_USERNAME",  # these three are logins of the local stack; its stages inherit them
     "MLFLOW_TRACKING_PASSWORD",

@@ -1,11 +1,14 @@
 """The model server serves only what carries this stack's signed verdict on this very version."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from workloads.lifecycle.base.errors import WorkloadError
-from workloads.lifecycle.registry.keys import verifying_key
+from workloads.lifecycle.base.settings import ServingSettings
+from workloads.lifecycle.registry.keys import Keyring, verifying_key
 from workloads.lifecycle.registry.signature import (
     FACTS_FILE,
     SIGNATURE_TAG,
@@ -14,12 +17,13 @@ from workloads.lifecycle.registry.signature import (
     Trust,
     UnsignedError,
 )
-from workloads.lifecycle.serving.source import _refusals
+from workloads.lifecycle.serving.source import RegistrySource, _refusals
 from workloads.lifecycle.training.bundle import MANIFEST_FILE, MODEL_FILE, sha256
+from workloads.loan_default.definition import LOAN_DEFAULT
 
 from .conftest import make_bundle
 from .keys import FACTS, OTHER_KEY, SIGNING_KEY, TRUST, verdict
-from .registry_stand_in import onnx_model, watcher
+from .registry_stand_in import Patient, Served, onnx_model, watcher
 
 CHECKSUM = "ab" * 32
 
@@ -157,6 +161,80 @@ def test_cached_copy_of_the_former_policy_serves_until_judged_anew(registry, tmp
     watch._source._trust = Trust(TRUST.verifying_key, "tests", TRUST.workload, sha256(b"the next policy"))
     watch.look()
     assert served.versions == {"champion": "1"}
+
+
+FORMER, CURRENT = verifying_key(SIGNING_KEY), verifying_key(OTHER_KEY)
+
+
+def started(registry, tmp_path):
+    """A follower that reads its keys from a file, as it starts."""
+    trust = replace(TRUST, verifying_key="", verifying_key_file=tmp_path / "keys")
+    source = RegistrySource(registry.url, tmp_path / "cache", LOAN_DEFAULT, trust)
+    served = Served()
+    return served, Patient(served, source, ServingSettings())
+
+
+def rotate(tmp_path, hours):
+    """Rewrite the file of the keys; the former one counts for so long."""
+    until = datetime.now(UTC) + timedelta(hours=hours)
+    (tmp_path / "keys").write_text(str(Keyring(CURRENT, FORMER, until)))
+
+
+def test_rotation_under_a_server_interrupts_it_at_no_step(registry, tmp_path):
+    (tmp_path / "keys").write_text(FORMER)
+    served, watch = started(registry, tmp_path)
+    watch.look()
+    first = served.loaded["champion"]
+    rotate(tmp_path, 1)
+    for follower in (watch, started(registry, tmp_path)[1]):  # one that runs on, one that is started meanwhile
+        before = refused()
+        follower.look()
+        assert (follower._loaded["champion"].version, follower.failure, refused()) == ("1", None, before)
+    assert served.loaded["champion"] is first
+    registry.versions["1"][SIGNATURE_TAG] = verdict("1", registry.versions["1"]["bundle_sha256"], key=OTHER_KEY)
+    watch.look()
+    assert served.loaded["champion"].signed == registry.versions["1"][SIGNATURE_TAG]
+    rotate(tmp_path, -1)
+    registry.failing = True
+    again, follower = started(registry, tmp_path)
+    follower.look()
+    assert served.versions == again.versions == {"champion": "1"}
+
+
+def test_former_key_opens_nothing_after_the_overlap(registry, tmp_path):
+    registry.aliases = {"champion": "2"}
+    (tmp_path / "keys").write_text(FORMER)
+    served, watch = started(registry, tmp_path)
+    watch.look()
+    rotate(tmp_path, -1)
+    signed(registry)  # a thief of the former key still signs
+    registry.aliases = {"champion": "1"}
+    watch.look()
+    again, follower = started(registry, tmp_path)
+    follower.look()
+    assert (served.versions, again.versions) == ({"champion": "2"}, {})
+    assert "another signature than this stack's" in again.why
+
+
+def test_keys_that_cannot_be_read_open_nothing(registry, tmp_path):
+    for content in ("", "ab", f"{CURRENT} {FORMER}", f"{CURRENT} {FORMER} 2026-12-08T12:00:00", f"{FORMER.upper()}"):
+        (tmp_path / "keys").write_text(content)
+        served, watch = started(registry, tmp_path)
+        watch.look()
+        assert served.versions == {}, content
+        assert "the stack's public keys cannot be read" in served.why
+    (tmp_path / "keys").unlink()
+    served, watch = started(registry, tmp_path)
+    watch.look()
+    assert served.versions == {}
+
+
+def test_keyring_reads_what_it_writes():
+    until = datetime(2026, 12, 8, 12, tzinfo=UTC)
+    for keyring, count in ((Keyring(CURRENT), 1), (Keyring(CURRENT, FORMER, until), 2)):
+        assert Keyring.parse(str(keyring)) == keyring
+        assert len(keyring.counting(until - timedelta(seconds=1))) == count
+        assert keyring.counting(until) == (CURRENT,)
 
 
 def test_check_says_what_does_not_match():

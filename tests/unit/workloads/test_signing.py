@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,9 +15,9 @@ from starlette.testclient import TestClient
 from workloads.lifecycle.base.errors import DataError, GateError, WorkloadError
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.pipelines import kubeflow
-from workloads.lifecycle.registry import signing
+from workloads.lifecycle.registry import audit, signing
 from workloads.lifecycle.registry.challenge import Challenge
-from workloads.lifecycle.registry.keys import verifying_key
+from workloads.lifecycle.registry.keys import Keyring, verifying_key
 from workloads.lifecycle.registry.signature import FACTS_FILE, SIGNATURE_TAG, SignatureError, Trust
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
 from workloads.lifecycle.registry.versions import (
@@ -320,13 +321,11 @@ def test_champion_refused_by_a_changed_policy_stays_with_reasons(here, client, n
         register(later, new_run())
 
 
-def rotated(here):
-    update = {
-        "signing_key": OTHER_KEY,
-        "verifying_key": verifying_key(OTHER_KEY),
-        "former_verifying_key": verifying_key(SIGNING_KEY),
-    }
-    return here.model_copy(update=update)
+def rotated(here, hours=1):
+    """The environment after a rotation; `hours`: for how long the former key counts on."""
+    until = datetime.now(UTC) + timedelta(hours=hours)
+    keyring = Keyring(verifying_key(OTHER_KEY), verifying_key(SIGNING_KEY), until)
+    return here.model_copy(update={"signing_key": OTHER_KEY, "verifying_key": str(keyring)})
 
 
 def test_rotation_signs_anew_what_the_former_key_signed(here, client, new_run, tmp_path):
@@ -338,6 +337,22 @@ def test_rotation_signs_anew_what_the_former_key_signed(here, client, new_run, t
         with pytest.raises(SignatureError, match="another signature than this stack's"):
             approval(here, client, version, tmp_path / f"former-{version}")
     assert rollback(later).version == first
+    audit.Journal(later).deliver()
+    entries = [each for each in audit.read(later, None)["entries"].values() if each["action"] == "key-rotation"]
+    assert {(each["object"], each["outcome"]) for each in entries} == {
+        (f"version {version}", "signed anew") for version in (first, second)
+    }
+
+
+def test_former_key_counts_until_its_time_and_not_after(here, client, new_run, tmp_path):
+    version = register(here, new_run()).version
+    assert approval(rotated(here), client, version, tmp_path / "during").version == version
+    for hours in (-1, 0):
+        with pytest.raises(SignatureError, match="another signature than this stack's"):
+            approval(rotated(here, hours), client, version, tmp_path / f"after{hours}")
+    former = tag(client, version)
+    Signer(rotated(here, -1)).renew()
+    assert tag(client, version) == former
 
 
 def test_rotation_renews_only_what_policy_and_former_key_allow(here, client, new_run, judge):

@@ -108,10 +108,11 @@ class Environment(BaseModel):
     """Token with which it takes a timer's request for a retrain and nothing else."""
 
     verifying_key: str = ""
-    """Public key of the stack's signed verdicts, 64 hex digits: no version without one is served or promoted."""
+    """Public key of the stack's signed verdicts, 64 hex digits, without which no version is served or promoted; after a
+    rotation also the former key and the time until which it counts."""
 
-    former_verifying_key: str = ""
-    """The key before a rotation: what it signed, the retraining service signs anew. Empty before the first rotation."""
+    verifying_key_file: Path | None = None
+    """File that holds them, where they are not in `VERIFYING_KEY`; read again whenever a version is verified."""
 
     release_policy_sha256: str = ""
     """Digest of the release policy in force; empty where a verdict by any policy of the stack will do."""

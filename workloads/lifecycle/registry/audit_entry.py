@@ -31,6 +31,7 @@ class Action(StrEnum):
     OUTCOMES_FED = "outcomes-fed"
     OUTCOMES_STRUCK = "outcomes-struck"
     ERASE = "erase"
+    KEY_ROTATION = "key-rotation"
 
 
 class Event(BaseModel):

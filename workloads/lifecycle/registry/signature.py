@@ -9,7 +9,8 @@ Source: https://github.com/secure-systems-lab/dsse/blob/v1.0.2/protocol.md
 import base64
 import json
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
-from workloads.lifecycle.registry.keys import private_key
+from workloads.lifecycle.registry.keys import Keyring, private_key
 from workloads.lifecycle.training.bundle import BundleError, sha256
 
 SIGNATURE_TAG = "signed_verdict"
@@ -113,7 +114,7 @@ class Trust:
     """Whose signatures count, and what they must be about."""
 
     verifying_key: str
-    """The stack's public key, 64 hex digits."""
+    """The stack's public keys, as `Keyring` reads them; empty where a file has them."""
 
     stack: str
 
@@ -122,19 +123,43 @@ class Trust:
     policy_sha256: str = ""
     """The policy in force; empty where a verdict by any policy of the stack will do."""
 
+    verifying_key_file: Path | None = None
+    """File with the public keys, which a rotation rewrites under a running process."""
+
     @classmethod
     def of(cls, environment: Environment) -> Self:
         """What the process was told; raises WorkloadError when it was told nothing."""
         return cls(
-            verifying_key=environment.need("verifying_key"),
+            verifying_key="" if environment.verifying_key_file else environment.need("verifying_key"),
             stack=environment.need("stack"),
             workload=environment.definition.name,
             policy_sha256=environment.release_policy_sha256,
+            verifying_key_file=environment.verifying_key_file,
         )
 
     def by_any_policy(self) -> Self:
         """The same without a policy: for what was verified against the policy of its time."""
         return replace(self, policy_sha256="")
+
+    def by_one_key(self, key: str) -> Self:
+        """The same for one public key, whatever else counts."""
+        return replace(self, verifying_key=key, verifying_key_file=None)
+
+    def keys(self) -> Keyring:
+        """The public keys as they are now; raises SignatureError for a file that cannot be used."""
+        try:
+            file = self.verifying_key_file
+            return Keyring.parse(self.verifying_key if file is None else file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SignatureError(f"the stack's public keys cannot be read: {error}") from error
+
+    def is_by_current_key(self, tag: str) -> bool:
+        """Whether the current key made a verdict that some key of the stack made, so that no rotation ends it."""
+        try:
+            self._content(tag, (self.keys().current,))
+        except SignatureError:
+            return False
+        return True
 
     def check(self, tag: str | None, version: str, bundle_sha256: str, facts: bytes) -> Approval:
         """What was signed about a version; raises SignatureError that names what does not match."""
@@ -152,7 +177,7 @@ class Trust:
         """As `check`, where facts and policy were compared before."""
         if not tag:
             raise UnsignedError(f"it has no signed verdict (tag {SIGNATURE_TAG})")
-        digest, approval = self._content(tag)
+        digest, approval = self._content(tag, self.keys().counting(datetime.now(UTC)))
         for what, found, wanted in (
             ("bundle", digest, bundle_sha256),
             ("stack", approval.stack, self.stack),
@@ -163,16 +188,15 @@ class Trust:
                 raise SignatureError(f"its signed verdict is about the {what} {found[:64]!a}, not {wanted[:64]!a}")
         return approval
 
-    def _content(self, tag: str) -> tuple[str, Approval]:
-        """Digest of the bundle and what is said about it, once the signature is the stack's."""
+    def _content(self, tag: str, keys: tuple[str, ...]) -> tuple[str, Approval]:
+        """Digest of the bundle and what is said about it, once the signature is by one of the keys."""
         try:
             envelope = _Envelope.model_validate_json(tag)
             payload = base64.b64decode(envelope.payload, validate=True)
-            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.verifying_key))
-            key.verify(base64.b64decode(envelope.signatures[0].sig, validate=True), _encoded(payload))
+            signature = base64.b64decode(envelope.signatures[0].sig, validate=True)
+            if not any(_verifies(key, signature, payload) for key in keys):
+                raise SignatureError("its signed verdict has another signature than this stack's")
             statement = _Statement.model_validate_json(payload)
-        except InvalidSignature:
-            raise SignatureError("its signed verdict has another signature than this stack's") from None
         except (ValidationError, ValueError, RecursionError) as error:
             raise SignatureError(f"its tag {SIGNATURE_TAG} is no signed verdict: {type(error).__name__}") from error
         if envelope.payloadType != _PAYLOAD_TYPE or statement.predicateType != _PREDICATE:
@@ -198,6 +222,14 @@ def seal(secret: str, model: str, bundle_sha256: str, approval: Approval) -> str
         "signatures": [{"sig": base64.b64encode(signature).decode()}],
     }
     return json.dumps(envelope)
+
+
+def _verifies(key: str, signature: bytes, payload: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, _encoded(payload))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _encoded(payload: bytes) -> bytes:

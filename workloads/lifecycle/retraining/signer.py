@@ -6,7 +6,6 @@ policy, and once after the upgrade from a version without signatures.
 
 import logging
 import tempfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import DataError, GateError
 from workloads.lifecycle.base.servers import wait_for_mlflow
 from workloads.lifecycle.base.store import Store
-from workloads.lifecycle.registry import evidence
+from workloads.lifecycle.registry import audit, evidence
+from workloads.lifecycle.registry.audit_entry import Action
 from workloads.lifecycle.registry.evidence import EvidenceError
 from workloads.lifecycle.registry.signature import Approval, SignatureError, Trust, UnsignedError
 from workloads.lifecycle.registry.signing import Recorded, sign
@@ -110,7 +110,9 @@ class Signer:
 
     def _renewed(self, client: "MlflowClient", found: Recorded, *, adopts: bool) -> str | None:
         """What was done with a version; None when its verdict holds. Raises GateError and the like."""
-        environment, trust = self._environment, Trust.of(self._environment)
+        environment, counting = self._environment, Trust.of(self._environment)
+        trust = counting.by_one_key(counting.keys().current)
+        rotated = False
         try:
             approved(environment, client, found, trust)
         except SignatureError as error:
@@ -121,20 +123,17 @@ class Signer:
             outcome, tag = "kept", sign(environment, found, before)
             if not trust.check(tag, found.version, found.bundle_sha256, found.facts).reasons:
                 outcome = "renewed"
-        elif self._of_former_key(client, found, trust):
-            outcome, tag = "renewed", sign(environment, found)
+        elif self._approval(client, found, counting.by_any_policy()) is not None:  # by the former key
+            outcome, tag, rotated = "renewed", sign(environment, found), True
         elif isinstance(why, UnsignedError) and adopts:
             self._require_evidence(found)
             outcome, tag = "adopted", sign(environment, found, of_before=True)
         else:
             raise why
         keep_signed(environment, client, found.version, tag)
+        if rotated:
+            audit.Journal(environment).note(Action.KEY_ROTATION, f"version {found.version}", "signed anew")
         return outcome
-
-    def _of_former_key(self, client: "MlflowClient", found: Recorded, trust: Trust) -> bool:
-        former = self._environment.former_verifying_key
-        former_trust = replace(trust.by_any_policy(), verifying_key=former)
-        return bool(former) and self._approval(client, found, former_trust) is not None
 
     def _approval(self, client: "MlflowClient", found: Recorded, trust: Trust) -> Approval | None:
         try:

@@ -162,6 +162,10 @@ class RegistrySource:
         self._refused.pop(version, None)
         return loaded
 
+    def holds(self, loaded: Loaded) -> bool:
+        """Whether a model's verdict outlasts the rotation of the key; True of a model that came without one."""
+        return not loaded.signed or self._trust.is_by_current_key(loaded.signed)
+
     def why_refused(self, version: str) -> str:
         """Why `load` returned None; empty when it did not."""
         return self._refused.get(version, (0.0, ""))[1]

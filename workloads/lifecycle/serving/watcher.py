@@ -119,9 +119,12 @@ class Watcher:
         if version is None:
             self._unconfirmed.add(alias)
             return served if alias == CHAMPION else None
-        if served is not None and served.version == version and alias not in self._unconfirmed:
+        confirmed = served is not None and served.version == version and alias not in self._unconfirmed
+        if served is not None and confirmed and self._source.holds(served):
             return served
         found = self._source.load(version)
+        if confirmed and found is not None and served is not None and found.signed == served.signed:
+            return served  # its verdict is by the former key still
         if found is not None:
             self._unconfirmed.discard(alias)
         return found if found is not None or alias != CHAMPION else served

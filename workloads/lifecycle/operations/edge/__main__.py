@@ -142,7 +142,7 @@ def _card(loaded: Loaded, environment: Environment) -> dict[str, Any]:
         "features": list(manifest.features),
         "categories": {name: list(values) for name, values in manifest.categories.items()},
         "unknown_category": UNKNOWN,
-        "verifying_key": environment.verifying_key,
+        "verifying_key": Trust.of(environment).keys().current,
         "example": example,
         "answer": float(loaded.scorer.score(row)[0]),
     }
