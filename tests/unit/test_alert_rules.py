@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -251,7 +252,8 @@ def test_an_old_champion_fires(tmp_path):
 
 def test_features_near_their_ttl_fire_before_requests_are_refused(tmp_path):
     series = healthy() | {metrics.FEATURES_TIMESTAMP: "0x400"}
-    settings = SETTINGS.model_copy(update={"feature_age_share": 0.25})  # of two days
+    half_a_day = timedelta(hours=12) / LOAN_DEFAULT.shortest_ttl
+    settings = SETTINGS.model_copy(update={"feature_age_share": half_a_day})
     assert fired(tmp_path, series, 11 * HOUR, "5m", settings) == set()
     assert fired(tmp_path, series, 13 * HOUR, "5m", settings) == {"FeatureAge"}
 

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 NAME_LENGTH = 30
 """Characters of a workload's name: with a schedule's longest suffix, `-scheduled-retrain`, it stays below the 52 of
@@ -168,13 +168,18 @@ class Entity(Part):
 class EventTime(Part):
     """When a row was observed, where the data holds the history of each entity.
 
-    The newest row of each entity is as old as the ingestion; a row whose `column` is less by n is n times `unit` older.
+    With `epoch`, n times `unit` after it, for a row whose `column` is n. Else the newest row of each entity was
+    observed when it first arrived, and a row whose `column` is less by n is n times `unit` older.
     """
 
     column: str
     """Column of the raw data that counts, e.g. `cycle`."""
 
     unit: Annotated[timedelta, Field(gt=timedelta(0))]
+
+    epoch: AwareDatetime | None = None
+    """Moment at which `column` is 0, where it counts from a date, as days since 1970 do; None where it counts from the
+    begin of each entity."""
 
 
 class Feature(Part):
@@ -226,7 +231,8 @@ class View(Part):
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
 
     ttl: Annotated[timedelta, Field(gt=timedelta(0))]
-    """Age at which a feature is too old to answer a request: longer than two nights, so that one may fail."""
+    """Time after its observation at which a feature is too old to answer a request: longer than the pause between two
+    observations, and than two nights, so that a nightly run may fail."""
 
 
 class Outcome(Part):

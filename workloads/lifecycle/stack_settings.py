@@ -20,8 +20,8 @@ class WorkloadStackSettings(WorkloadSettings):
     with a key below `<workload>/`; None takes the project's seeded generator, which has the same columns."""
 
     nightly_cron: CronExpression = "0 3 * * *"
-    """When features are ingested and refreshed again, in UTC; requests by key fail once features are older than
-    their view's ttl."""
+    """When features are ingested and refreshed again, in UTC; requests by key fail once the rows behind them were
+    observed longer ago than their view's ttl."""
 
     batch_cron: CronExpression = "0 4 * * *"
     """When every entity is scored offline, in UTC; after `nightly_cron`, so that it scores the night's features."""

@@ -54,7 +54,7 @@ LOAN_DEFAULT = Workload(
     views=(
         View(
             name="customer_features",
-            ttl=timedelta(days=2),  # a night whose run fails leaves a day to mend it
+            ttl=timedelta(days=45),  # a statement a month, and two weeks for one that is late
             features=(
                 Feature(name="Age", type="integer", lowest=18, highest=120, description="Years"),
                 Feature(

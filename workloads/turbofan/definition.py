@@ -108,7 +108,7 @@ TURBOFAN = Workload(
     views=(
         View(
             name="engine_features",
-            ttl=timedelta(days=2),
+            ttl=timedelta(days=14),  # a cycle a day, and two weeks in which an engine may stand
             features=(
                 Feature(
                     name="Cycle",

@@ -78,10 +78,11 @@ def test_a_time_that_no_calendar_has_is_named():
 
 
 def test_nightly_run_that_pauses_longer_than_features_last_is_refused():
-    assert refused(loan_default={"nightly_cron": "0 3 * * 1"}) == (
-        "Pulumi.local.yaml: loan_default.nightly_cron is '0 3 * * 1', which pauses for up to 168 h, but features of "
-        "the view 'customer_features' are refused from an age of 48 h on (its ttl), so that requests by key would fail "
-        "each time: let it pause for less than 48 h, e.g. `0 3 * * *`, or give the view a longer ttl in its definition"
+    assert refused(loan_default={"nightly_cron": "0 3 1 */2 *"}) == (
+        "Pulumi.local.yaml: loan_default.nightly_cron is '0 3 1 */2 *', which pauses for up to 1488 h, but features of "
+        "the view 'customer_features' are refused from an age of 1080 h on (its ttl), so that requests by key would "
+        "fail each time: let it pause for less than 1080 h, e.g. `0 3 * * *`, or give the view a longer ttl in its "
+        "definition"
     )
 
 

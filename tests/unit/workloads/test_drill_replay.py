@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
+from workloads.lifecycle.ingestion.observation import EVENT_TIMESTAMP
 from workloads.lifecycle.operations.drill.replay import UNFINISHED_SHARE, replayed
 from workloads.loan_default.definition import LOAN_DEFAULT
 from workloads.turbofan.definition import TURBOFAN

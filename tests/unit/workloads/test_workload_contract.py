@@ -11,7 +11,8 @@ from workloads.lifecycle.base.errors import RequestError
 from workloads.lifecycle.features.online import FeastLookup
 from workloads.lifecycle.features.publication import feature_store, parity_misses, pull, read_offline
 from workloads.lifecycle.features.windows import training_set
-from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP, ingest
+from workloads.lifecycle.ingestion.ingest import ingest
+from workloads.lifecycle.ingestion.observation import EVENT_TIMESTAMP
 
 
 @pytest.fixture

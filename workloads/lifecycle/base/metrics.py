@@ -88,7 +88,7 @@ CAPTURE_ROWS = "mlplatform_capture_rows_total"
 """Counter of captured rows; label `outcome` (`stored` or `dropped`)."""
 
 FEATURES_TIMESTAMP = "mlplatform_features_timestamp_seconds"
-"""Gauge of the UNIX time at which the published features were ingested; requests by key fail past their ttl."""
+"""Gauge of the UNIX time of the newest row among the published features; requests by key fail past their ttl."""
 
 DATA_DRIFT_SCORE = "evidently_data_drift_score"
 """Gauge of the share of drifted columns, 0 to 1."""

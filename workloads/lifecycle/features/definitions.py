@@ -11,7 +11,7 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource
 from feast.types import Float64, Int64, PrimitiveFeastType, String
 from feast.value_type import ValueType
 
-from workloads.lifecycle.ingestion.ingest import CREATED, EVENT_TIMESTAMP
+from workloads.lifecycle.ingestion.observation import CREATED, EVENT_TIMESTAMP
 from workloads.lifecycle.workload import Workload
 
 _TYPES: dict[str, PrimitiveFeastType] = {"integer": Int64, "number": Float64, "string": String}

@@ -201,8 +201,8 @@ class FeastLookup:
                 raise RequestError(
                     HTTPStatus.CONFLICT,
                     "stale_features",
-                    f"features of {self._listed(stale, view)} are older than {ttl}; "
-                    "refresh them with `python -m workloads.lifecycle.pipelines.nightly`",
+                    f"features of {self._listed(stale, view)} were observed more than {ttl} ago; deliver newer data "
+                    "and publish it with `python -m workloads.lifecycle.pipelines.nightly`",
                 )
         missing |= {index for index, row in enumerate(found.rows) if any(row[place] is None for place in self._needed)}
         if missing:

@@ -12,7 +12,7 @@ from workloads.lifecycle.base.errors import DataError
 from workloads.lifecycle.base.identifiers import window_name
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.publication import TrainingSet, ingested_set
-from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
+from workloads.lifecycle.ingestion.observation import EVENT_TIMESTAMP
 from workloads.lifecycle.workload import Workload
 
 WINDOWS = "labels/windows"

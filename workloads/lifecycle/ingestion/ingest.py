@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,12 @@ from workloads.lifecycle.base.identifiers import IngestionRun, object_path
 from workloads.lifecycle.base.ingestion_settings import IngestionSettings
 from workloads.lifecycle.base.settings import STORED
 from workloads.lifecycle.base.store import Store, fetch
-from workloads.lifecycle.ingestion import tombstones
+from workloads.lifecycle.ingestion import observation, tombstones
 from workloads.lifecycle.ingestion.header import check_header
-from workloads.lifecycle.ingestion.spark import files_for, start
+from workloads.lifecycle.ingestion.observation import CREATED
+from workloads.lifecycle.ingestion.spark import Files, files_for, start
 from workloads.lifecycle.ingestion.tombstones import Tombstones
-from workloads.lifecycle.schema import Column, EventTime, Source
+from workloads.lifecycle.schema import Column, Source
 from workloads.lifecycle.workload import Workload
 
 if TYPE_CHECKING:
@@ -44,12 +45,6 @@ CURRENT = "features/current.json"
 
 RECORDS = "ingested"
 """Prefix of the records of complete runs."""
-
-CREATED = "created"
-"""Published column with the time of ingestion."""
-
-EVENT_TIMESTAMP = "event_timestamp"
-"""Published column with the time at which the row was observed."""
 
 MAX_RAW_CHARACTERS = 2_000
 """Longest part of a bad line that quarantine keeps."""
@@ -98,6 +93,14 @@ class Ingested(BaseModel):
     event_timestamp: datetime
     """Time of ingestion, UTC: from when on these features are known."""
 
+    observed_at: datetime | None = None
+    """Time of the newest row, UTC; None of a run of before it was kept."""
+
+    @property
+    def newest_observation(self) -> datetime:
+        """Time of the newest row, UTC."""
+        return self.observed_at or self.event_timestamp
+
     @property
     def features_prefix(self) -> str:
         """Folder of the Parquet files below the workload's root."""
@@ -131,7 +134,9 @@ def ingest(environment: Environment, session: "SparkSession | None" = None) -> I
         if ingested.quarantined:
             files.write(_bad(judged), ingested.quarantine_prefix)
         _refuse(ingested, store, settings)
-        files.write(_good(judged, workload, now), f"{ingested.features_prefix}/dt={now:%Y-%m-%d}")
+        good = _good(judged, workload, now, _before(environment, store, files, spark))
+        ingested = ingested.model_copy(update={"observed_at": observation.newest(good)})
+        files.write(good, f"{ingested.features_prefix}/dt={now:%Y-%m-%d}")
         judged.unpersist()
     finally:
         if session is None:
@@ -325,7 +330,15 @@ def _summarize(judged: "DataFrame", workload: Workload, name: str, now: datetime
     )
 
 
-def _good(judged: "DataFrame", workload: Workload, now: datetime) -> "DataFrame":
+def _before(environment: Environment, store: Store, files: Files, spark: "SparkSession") -> "DataFrame | None":
+    """The published run, whose rows keep their times; None without one, and for rows that the generator makes anew."""
+    last = published(store)
+    if last is None or not environment.data:
+        return None
+    return files.read(spark, last.features_prefix, observation.needed(environment.definition))
+
+
+def _good(judged: "DataFrame", workload: Workload, now: datetime, before: "DataFrame | None") -> "DataFrame":
     """Accepted rows with keys, derived features, label, and the time at which each was observed."""
     from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
@@ -337,27 +350,15 @@ def _good(judged: "DataFrame", workload: Workload, now: datetime) -> "DataFrame"
         )
     outcome = workload.outcome
     label = F.col(outcome.column) if outcome.column else discovery.load(str(outcome.derive), "outcome.derive")()
-    moment = F.lit(now.isoformat()).cast("timestamp")
-    return judged.where(F.col("reason").isNull()).select(
+    rows = judged.where(F.col("reason").isNull()).select(
         *(F.col(entity.column).alias(entity.key) for entity in workload.entities),
         *(derived[name].alias(name) for name in workload.features),
         *workload.published,
         label.cast("bigint" if workload.label_type == "integer" else "double").alias(outcome.label),
-        _observed(moment, workload.time, [entity.column for entity in workload.entities]).alias(EVENT_TIMESTAMP),
-        moment.alias(CREATED),
+        observation.time_column(workload),
+        F.lit(now.isoformat()).cast("timestamp").alias(CREATED),
     )
-
-
-def _observed(moment: "SparkColumn", when: EventTime | None, keys: list[str]) -> "SparkColumn":
-    """Time of a row: the newest of each entity is as old as the ingestion, and the others older by their distance."""
-    from pyspark.sql import Window  # noqa: PLC0415
-    from pyspark.sql import functions as F  # noqa: N812, PLC0415
-
-    if when is None:
-        return moment
-    behind = F.max(when.column).over(Window.partitionBy(*keys)) - F.col(when.column)
-    unit = when.unit // timedelta(microseconds=1)
-    return F.timestamp_micros(F.unix_micros(moment) - F.round(behind * unit).cast("bigint"))
+    return observation.observed(rows, workload, before)
 
 
 def _bad(judged: "DataFrame") -> "DataFrame":

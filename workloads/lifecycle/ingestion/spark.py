@@ -212,6 +212,10 @@ class Files(Protocol):
         """Write a frame as Parquet files below a prefix that no reader knows yet."""
         ...
 
+    def read(self, spark: "SparkSession", prefix: str, columns: list[str]) -> "DataFrame | None":
+        """Columns of what `write` wrote below a prefix; None where a column is missing."""
+        ...
+
 
 def files_for(settings: IngestionSettings, store: Store, scratch: Path, run: str) -> Files:
     """The way that fits the executors: through this machine's folder, or through the store."""
@@ -242,6 +246,13 @@ class SharedFolder:
             path.unlink()
         self.store.upload_tree(folder, prefix)
 
+    def read(self, spark: "SparkSession", prefix: str, columns: list[str]) -> "DataFrame | None":
+        """A copy, then Spark's own reader."""
+        folder = self.scratch / "before"
+        self.store.download_tree(prefix, folder)
+        frame = spark.read.parquet(folder.as_uri())
+        return frame.select(*columns) if set(columns) <= set(frame.columns) else None
+
 
 @dataclass(frozen=True)
 class SharedStore:
@@ -264,6 +275,21 @@ class SharedStore:
     def write(self, frame: "DataFrame", prefix: str) -> None:
         """Each task writes one file named by its partition: an attempt that is repeated replaces it."""
         frame.mapInArrow(partial(_write_part, self.store, prefix), "path string, rows bigint").collect()
+
+    def read(self, spark: "SparkSession", prefix: str, columns: list[str]) -> "DataFrame | None":
+        """Each task reads one file."""
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+        from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415
+
+        paths = self.store.paths(prefix)
+        name, filesystem = self.store.dataset(paths[0])
+        found = pq.read_schema(name, filesystem=filesystem)
+        if not set(columns) <= set(found.names):
+            return None
+        schema = from_arrow_schema(pa.schema([found.field(column) for column in columns]))
+        numbers = spark.range(0, len(paths), 1, len(paths))
+        return numbers.mapInArrow(partial(_read_parts, self.store, paths, columns), schema)
 
 
 def _read_ranges(store: Store, path: str, size: int, batches: Iterator["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:
@@ -291,6 +317,17 @@ def read_range(store: Store, path: str, start: int, size: int) -> Iterator[str]:
         while reader.tell() < start + size and (raw := reader.readline()):
             for line in raw.splitlines():
                 yield line.decode("utf-8", "replace")
+
+
+def _read_parts(
+    store: Store, paths: list[str], columns: list[str], batches: Iterator["pa.RecordBatch"]
+) -> Iterator["pa.RecordBatch"]:
+    import pyarrow.parquet as pq  # noqa: PLC0415  on an executor
+
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            name, filesystem = store.dataset(paths[number])
+            yield from pq.read_table(name, filesystem=filesystem, columns=columns, partitioning=None).to_batches()
 
 
 def _write_part(store: Store, prefix: str, batches: Iterator["pa.RecordBatch"]) -> Iterator["pa.RecordBatch"]:

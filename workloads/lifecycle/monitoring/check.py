@@ -276,7 +276,7 @@ def _push(environment: Environment, checked: Checked) -> None:
     _gauge(registry, metrics.DRIFT_JOB_OK, 1)
     _gauge(registry, metrics.DRIFT_JOB_TIMESTAMP, checked.at.timestamp())
     if (features := published(Store.open(environment))) is not None:
-        _gauge(registry, metrics.FEATURES_TIMESTAMP, features.event_timestamp.timestamp())
+        _gauge(registry, metrics.FEATURES_TIMESTAMP, features.newest_observation.timestamp())
     _gauge(registry, metrics.DRIFT_ROWS, checked.rows)
     _gauge(registry, metrics.DRIFT_MEASURED, int(checked.drift is not None))
     _gauge(registry, metrics.DRIFT_CHECKS_IN_A_ROW, checked.in_a_row)

@@ -136,7 +136,7 @@ def _serving(queried: _Queries, settings: AlertSettings) -> list[Row]:
                     unit="h",
                     queries=[(f"(time() - {queried.of(metrics.FEATURES_TIMESTAMP)}) / 3600", "published run")],
                     limit=settings.feature_age_share * queried.ttl_hours,
-                    description="Requests by key are refused once the features are older than their view's ttl.",
+                    description="Since the newest observation; past their view's ttl, requests by key are refused.",
                 ),
                 Panel(
                     title="Mean score",

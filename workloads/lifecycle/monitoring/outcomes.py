@@ -25,7 +25,7 @@ from workloads.lifecycle.base.errors import DataError, run_command
 from workloads.lifecycle.base.names import CAPTURES, CLIENT_ID, SMOKE
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.windows import WINDOWS, Window, learnt_columns
-from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
+from workloads.lifecycle.ingestion.observation import EVENT_TIMESTAMP
 from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES, measured, ranking
 from workloads.lifecycle.registry.audit import Journal
 from workloads.lifecycle.registry.audit_entry import Action

@@ -25,7 +25,7 @@ from workloads.lifecycle.base.servers import wait_for_mlflow
 from workloads.lifecycle.base.settings import TrainingSettings
 from workloads.lifecycle.features.publication import TrainingSet
 from workloads.lifecycle.features.windows import training_set
-from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
+from workloads.lifecycle.ingestion.observation import EVENT_TIMESTAMP
 from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES, measured, ranking
 from workloads.lifecycle.training import bundle as bundles
 from workloads.lifecycle.training import estimators, explanations, reference, search, tracking

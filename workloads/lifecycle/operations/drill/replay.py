@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workloads.lifecycle.ingestion.ingest import EVENT_TIMESTAMP
+from workloads.lifecycle.ingestion.observation import EVENT_TIMESTAMP
 from workloads.lifecycle.workload import Workload
 
 if TYPE_CHECKING:
