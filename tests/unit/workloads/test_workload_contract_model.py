@@ -11,11 +11,13 @@ from workloads.lifecycle.base.errors import GateError
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.registry import evidence
 from workloads.lifecycle.registry.versions import CHAMPION, alias_version, download_bundle, mlflow_client, register
+from workloads.lifecycle.retraining import late
 from workloads.lifecycle.serving import batch
 from workloads.lifecycle.training import estimators
 from workloads.lifecycle.training.bundle import Scorer
 from workloads.lifecycle.training.encoding import Encoding
 from workloads.lifecycle.training.train import MODEL_CARD, split, train
+from workloads.lifecycle.validation import judgement
 from workloads.lifecycle.validation.gate import validate
 
 from . import contract
@@ -95,3 +97,26 @@ def test_batch_scores_each_entity_once_as_the_server_does(released, served):
     assert contract.keys_of(workload, scored) == contract.keys_of(workload, latest)
     instances = contract.keys_of(workload, latest.head(REQUEST_ROWS))
     assert scored["score"].head(REQUEST_ROWS).tolist() == contract.answers(served, instances)
+
+
+def test_late_watch_scores_rows_as_the_champion_was_judged(released):
+    rows = released.published.data.frame.head(50)
+    scores = late.scored(released.environment, released.registered.version, rows)
+    assert scores.shape == (50,)
+    assert np.isfinite(scores).all()
+    assert len(set(scores.tolist())) > 1
+
+
+def test_card_and_evidence_hold_bounds_and_rows(released, client, tmp_path):
+    card = artifact(client, released, MODEL_CARD, tmp_path)
+    judged = contract.facts(released.environment, released.registered.version, tmp_path)["bounds"]
+    assert card.count(judgement.HEADING) == 1
+    assert f"By {judged['judged_rows']} held-out rows of {judged['judged_units']} entities" in card
+    for name, bound in judged["candidate"].items():
+        assert f"| {name} | {bound['low']:.4f} | {bound['value']:.4f} | {bound['high']:.4f} |" in card
+    record = evidence.promotions(released.environment)[0]
+    assert record.bounds == judged["candidate"]
+    assert record.rows == {"learnt": judged["learnt_rows"], "judged": judged["judged_rows"]}
+    said = evidence.described(record)
+    assert said.startswith(f"promotion of version {record.version}, by ")
+    assert f"{judged['judged_rows']} judged" in said

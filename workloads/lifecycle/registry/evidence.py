@@ -67,6 +67,12 @@ class Promotion(BaseModel):
     reasons: tuple[str, ...]
     """What the policy said."""
 
+    bounds: dict[str, dict[str, float]] = {}
+    """Value, low and high of what was judged; those with `loss of` are against the champion, on the same rows."""
+
+    rows: dict[str, int] = {}
+    """Rows by what they were for: `learnt`, `judged`, `known` and `champion_learnt`; as far as they were recorded."""
+
     approver: str
     """What allowed the promotion: a policy, or who vouches for it by `APPROVER`; the record says who acted."""
 
@@ -130,10 +136,25 @@ def _read(store: Store, name: str) -> dict[str, Any]:
         raise EvidenceError(f"{PREFIX}/{name}: is not a record ({error})") from error
 
 
+def described(promotion: Promotion) -> str:
+    """One line about a promotion: what was measured, with bounds and rows."""
+    sizes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in promotion.rows.items())
+    found = "; ".join(
+        f"{name} {bound['value']:.4f} ({bound['low']:.4f} to {bound['high']:.4f})"
+        for name, bound in promotion.bounds.items()
+    )
+    after = f" after version {promotion.previous}" if promotion.previous else ""
+    measured = f": {found}; rows: {sizes}" if found else ": of before bounds were recorded"
+    return f"{promotion.kind} of version {promotion.version}{after}, by {promotion.approver}{measured}"
+
+
 def main() -> None:
-    """Command: check the chain and print how many records hold."""
+    """Command: check the chain, and print its promotions and how many records hold."""
     argparse.ArgumentParser(prog="python -m workloads.lifecycle.registry.evidence", description=__doc__).parse_args()
-    print(f"{check(load())} evidence records, the chain holds")
+    found = promotions(load())
+    for promotion in found:
+        print(described(promotion))
+    print(f"{len(found)} evidence records, the chain holds")
 
 
 if __name__ == "__main__":

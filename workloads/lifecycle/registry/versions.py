@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -155,7 +155,7 @@ def _promote(
     """
     if candidate.kind == "promotion":
         signed(environment, client, version)
-    manifest, (approval, bias) = candidate.manifest, prove(environment, client, version)
+    manifest, (approval, facts) = candidate.manifest, prove(environment, client, version)
     before = alias_version(environment, client, CHAMPION)
     if before == version:
         found = client.get_model_version(environment.definition.model_name, version).tags.get(EVIDENCE_TAG, "")
@@ -171,11 +171,13 @@ def _promote(
             ingestion_run=manifest.ingestion_run,
             model_sha256=manifest.model_sha256,
             metrics=candidate.metrics,
-            bias=bias,
+            bias=facts["bias"],
             allowed=True,
             reasons=approval.reasons,
             approver=environment.approver,
             feature_view=", ".join(view.name for view in environment.definition.views),
+            bounds=_bounds(facts),
+            rows=_rows(facts),
         ),
     )
     client.set_model_version_tag(environment.definition.model_name, version, EVIDENCE_TAG, record)
@@ -191,6 +193,20 @@ def _promote(
     )
     _end_challenge(environment, client, version)
     return Registered(version=version, previous=before, evidence=record)
+
+
+def _bounds(facts: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """What was judged with bounds, by name; empty of facts of before bounds were recorded."""
+    found = facts.get("bounds", {})
+    losses = {f"loss of {name}": bound for name, bound in (found.get("champion") or {}).items()}
+    return dict(found.get("candidate", {})) | losses
+
+
+def _rows(facts: dict[str, Any]) -> dict[str, int]:
+    """Sample sizes of the judgement, as far as they were recorded."""
+    found = facts.get("bounds", {})
+    sizes = {name: found.get(f"{name}_rows") for name in ("learnt", "judged", "known", "champion_learnt")}
+    return {name: count for name, count in sizes.items() if count is not None}
 
 
 def _end_challenge(environment: Environment, client: "MlflowClient", version: str) -> None:
@@ -306,17 +322,15 @@ def approved(environment: Environment, client: "MlflowClient", found: Recorded, 
     return (trust or Trust.of(environment)).check(tag, found.version, found.bundle_sha256, found.facts)
 
 
-def prove(
-    environment: Environment, client: "MlflowClient", version: str
-) -> tuple[Approval, dict[str, dict[str, float | None]]]:
-    """What was signed about a version, and the gaps between groups that were judged; raises BundleError."""
+def prove(environment: Environment, client: "MlflowClient", version: str) -> tuple[Approval, dict[str, Any]]:
+    """What was signed about a version, and the facts that were judged; raises BundleError."""
     with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
         found = recorded(environment, client, version, Path(scratch))
     try:
         approval = approved(environment, client, found)
     except SignatureError as error:
         raise SignatureError(f"version {version} must not be served: {error}") from error
-    return approval, json.loads(found.facts)["bias"]
+    return approval, json.loads(found.facts)
 
 
 def signed(environment: Environment, client: "MlflowClient", version: str) -> None:

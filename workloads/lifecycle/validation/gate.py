@@ -23,7 +23,8 @@ from workloads.lifecycle.registry.signature import FACTS_FILE
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
 from workloads.lifecycle.registry.versions import CHAMPION, alias_version, download_bundle, mlflow_client, unusable
 from workloads.lifecycle.training.bundle import Scorer
-from workloads.lifecycle.training.train import BUNDLE_TAG, LEARNT_ROWS, Split, held_out, split
+from workloads.lifecycle.training.train import BUNDLE_TAG, LEARNT_ROWS, MODEL_CARD, Split, held_out, split
+from workloads.lifecycle.validation import judgement
 from workloads.lifecycle.validation.bounds import losses, measured_bounds
 from workloads.lifecycle.workload import Workload
 
@@ -56,8 +57,16 @@ def validate(environment: Environment, run_id: str, data: TrainingSet | None = N
     recorded = {BUNDLE_TAG: checksum, **policy.question(environment, facts)}
     client.log_dict(run_id, recorded, FACTS_FILE)
     client.log_dict(run_id, verdict.model_dump(mode="json"), "validation/verdict.json")
+    _write_card(environment, client, run_id, judgement.section(verdict, facts["bounds"]))
     client.set_tag(run_id, VERDICT_TAG, verdict.model_dump_json())
     return verdict
+
+
+def _write_card(environment: Environment, client: "MlflowClient", run_id: str, section: str) -> None:
+    """Give the run's model card its last section, in place of an earlier one."""
+    with tempfile.TemporaryDirectory(dir=environment.work) as scratch:
+        card = Path(client.download_artifacts(run_id, MODEL_CARD, scratch)).read_text()
+    client.log_text(run_id, f"{card.partition(judgement.HEADING)[0].rstrip()}\n\n{section}", MODEL_CARD)
 
 
 def measure(
