@@ -297,6 +297,10 @@ class RetrainingSettings(Frozen):
     watch_seconds: Annotated[float, Field(ge=0)] = 600
     """Seconds after a promotion in which a worse or failing release goes back to `previous` by itself."""
 
+    late_watch_days: Annotated[float, Field(ge=0, le=365)] = 30
+    """Days, beside those that an outcome usually takes, in which outcomes can still take a release back: when the
+    version before it ranks the same requests better, which their bounds show. 0: the watch window alone decides."""
+
     watch_error_share: Share = 0.05
     """Share of requests failing on our side, in the watch window, above which the release goes back."""
 

@@ -21,6 +21,7 @@ from workloads.lifecycle.retraining.bearer import tokens
 from workloads.lifecycle.retraining.challenges import Challenges
 from workloads.lifecycle.retraining.champion import ChampionAlias, MlflowRegistry
 from workloads.lifecycle.retraining.checks import Checks
+from workloads.lifecycle.retraining.late import LOOK_SECONDS, LateWatch
 from workloads.lifecycle.retraining.ledger import Ledger
 from workloads.lifecycle.retraining.service import Parts, Service
 from workloads.lifecycle.retraining.signer import Signer
@@ -71,6 +72,8 @@ def build(environment: Environment) -> tuple[Service, Worker]:
         loops=loops,
     )
     service = Service(parts)
+    late = LateWatch(environment, ledger, alias)
+    loops.add(Loop("late-outcomes", late.look, pause_seconds=LOOK_SECONDS, stuck_seconds=LOOK_SECONDS)).start()
     deliver = service.audited.deliver
     loops.add(Loop("audit", deliver, pause_seconds=DELIVERY_SECONDS, stuck_seconds=_SLACK_SECONDS)).start()
     return service, worker

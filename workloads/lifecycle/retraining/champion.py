@@ -229,6 +229,13 @@ class ChampionAlias:
             return None
         return self._answered(move.version_to, begun)
 
+    def target(self, version: str) -> str | None:
+        """Where a rollback of the champion `version` would lead; None where to nowhere, or it is not the champion."""
+        try:
+            return self._target(version)[1]
+        except (WorkloadError, _ElsewhereError):
+            return None
+
     def finish_left(self) -> None:
         """Carry out the move that a dead replica left, if there is one."""
         with self._lock:
