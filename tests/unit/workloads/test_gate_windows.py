@@ -7,95 +7,17 @@ number of seeds is `SEEDS`.
 
 import os
 import sys
-from dataclasses import replace
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from workloads.lifecycle.features.publication import TrainingSet, pull, read_offline
+from workloads.lifecycle.features.publication import pull, read_offline
 from workloads.lifecycle.ingestion.ingest import ingest
-from workloads.lifecycle.quality.measures import ranking
-from workloads.lifecycle.training.train import fit, split
-from workloads.lifecycle.validation.gate import decide, measure
-from workloads.loan_default.definition import LOAN_DEFAULT
 
-from .test_retraining_poisoned import LABEL, POISON, drifted
+from .gate_matrix import KINDS, PEOPLE, ROWS, SIZES, Loop
+from .poisons import drifted
 
 pytestmark = pytest.mark.timeout(36_000)
-ROWS = 30_000
-PEOPLE = 120_000
-"""Customers of whom windows are drawn, in the soak."""
-
-SIZES = (2_000, 5_000, 10_000, 30_000)
 SEEDS = int(os.environ.get("SEEDS", "10"))
-STEPS = 5
-KINDS = POISON | {
-    "the outcome leaks faintly": lambda f: f.assign(CreditScore=f["CreditScore"] - 150 * f[LABEL]),
-    "the outcome leaks into the accounts": lambda f: f.assign(NumOpenAccounts=f["NumOpenAccounts"] + 7 * f[LABEL]),
-    "one age for all": lambda f: f.assign(Age=40),
-    "half of the outcomes are lost": lambda f: f.assign(**{LABEL: f[LABEL].where(f.index % 2 == 0, 0)}),
-}
-
-
-class Fitted:
-    """A model that answers as its bundle would, without the seconds that a bundle takes."""
-
-    def __init__(self, model, data_hash):
-        self._model = model
-        self.manifest = SimpleNamespace(features=LOAN_DEFAULT.features, data_hash=data_hash)
-
-    def inputs(self, columns):
-        return self._model.matrix(columns)
-
-    def score(self, matrix):
-        return self._model.estimator.predict_proba(matrix)[:, 1]
-
-
-class Loop:
-    """A champion and its retrains, each by the windows' own checks and the gate."""
-
-    def __init__(self, environment, ingested, base, people):
-        self.environment, self.people = environment, people
-        self._settings = environment.settings.training
-        self._known = split(LOAN_DEFAULT, base, self._settings)
-        self._data = TrainingSet(ingested, base, known=base)
-        self._champion = Fitted(fit(LOAN_DEFAULT, self._known.train, self._settings), ingested.data_hash)
-
-    def verdict(self, window):
-        """The decision about a model of a window, with the reasons and the missing rows."""
-        settings, scores = self.environment.settings.retraining, self._champion.score(self._champion.inputs(window))
-        labels = window[LABEL].to_numpy()
-        if len(set(labels)) == 1 or ranking("binary", labels, scores) < settings.min_champion_auc:
-            return "refuse", ("the outcomes are not believed",), 0
-        if abs(labels.mean() - scores.mean()) > settings.max_rate_gap:
-            return "refuse", ("the outcomes are not believed",), 0
-        parts = split(LOAN_DEFAULT, window, self._settings)
-        candidate = Fitted(fit(LOAN_DEFAULT, parts.train, self._settings), self._data.ingested.data_hash)
-        facts = measure(
-            LOAN_DEFAULT,
-            parts,
-            replace(self._data, frame=window),
-            candidate,
-            self._champion,
-            known=self._known.test,
-            champion_rows=len(self._known.train),
-        )
-        found = decide(self.environment, facts | {"latency_p99_ms": 0.1})  # the stand-in is no bundle
-        return found.decision, found.reasons, found.more_rows
-
-    def grown(self, rows, seed, change):
-        """Verdicts of a window that grows by what each verdict asks for, and the last reasons."""
-        order = np.random.default_rng(seed).permutation(len(self.people))
-        verdicts = []
-        for _ in range(STEPS):
-            window = change(self.people.iloc[order[:rows]].reset_index(drop=True))
-            decision, reasons, more = self.verdict(window)
-            verdicts.append((rows, decision))
-            if decision != "insufficient" or rows == len(self.people):
-                break
-            rows = min(rows + more, len(self.people))
-        return verdicts, reasons
 
 
 @pytest.fixture(scope="module")
