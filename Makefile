@@ -8,6 +8,7 @@
 #   DATA=file.csv    the raw data that `up` ingests, remembered for STACK and WORKLOAD; `DATA=generated` for generated rows
 #   LOSE="role ..."  whose data `down` may delete, on other stacks than local
 #   SUITES="..."     which suites `test` runs, instead of all
+#   COVERAGE=1       `test` measures which lines of the product its suites execute
 #   SINCE=2026-11-01 from which day on `audit` shows entries, instead of all
 #   KEY=a,b          values of the keys of the entity that `erase` is about; CUSTOMER=1002 where the workload is about customers
 #   SERVER=name      whose login `credentials` prints for curl, e.g. `prometheus`
@@ -219,10 +220,10 @@ check: ## [develop] format, lint, types, and which package may import which
 	"$(ACTIONLINT)"
 	$(INFRA)/zizmor --offline --quiet .github/workflows
 
-test: ## [develop] every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs
+test: ## [develop] every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs, COVERAGE=1 measures
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud validators judges clients docs kubernetes kubernetes-provider gatekeeper kserve helm
-	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
+	@$(PYTHON) -m tools.install cloud validators judges clients docs kubernetes kubernetes-provider gatekeeper kserve helm $(if $(COVERAGE),coverage)
+	@$(WITH) $(INFRA)/python -m tools.suites $(if $(COVERAGE),--coverage) $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
 test-node: ## [develop] the platform's pods on a real Kubernetes node, in namespaces of its own; needs root and Debian's packages
 	@$(PYTHON) -m tools.install

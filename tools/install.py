@@ -5,9 +5,9 @@ Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` an
 operating system); `judges` for `make validate`; for images `supply_chain` (lists what is in them) and `cosign`, which
 signs; `docs` (the site of the documents, and a kernel for the notebook); `airflow` (servers of the kind
 `airflow-on-host`); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
-`clients` (of the prediction API), and built from source `kubernetes` (a control plane), `kubernetes-provider`,
-`gatekeeper`, `kserve`, `helm`; `node` and `node-system`, a real Kubernetes node, for `make test-node` alone; and
-`actionlint`, which checks workflows.
+`clients` (of the prediction API), `coverage` (for `make test COVERAGE=1`), and built from source `kubernetes` (control
+plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; `node` and `node-system`, a real Kubernetes node, for
+`make test-node` alone; and `actionlint`, which checks workflows.
 """
 
 import argparse
@@ -56,7 +56,10 @@ GO_PARTS = {
 }
 """Parts that are built from Go modules, each in the order of need."""
 
-OF_A_CHECKOUT = ("infra", "cloud", "workloads", "validators", "clients", "supply_chain", "docs", *ENVIRONMENTS.values())
+OF_A_CHECKOUT = (
+    *("infra", "cloud", "workloads", "validators", "clients", "supply_chain", "docs", "coverage"),
+    *ENVIRONMENTS.values(),
+)
 """Parts that are Python environments of one checkout."""
 
 COSIGN = Module("cosign", ("cosign", "registry"))
@@ -125,6 +128,7 @@ def parts() -> dict[str, Part]:
         "clients": _environment("clients"),
         "supply_chain": _environment("supply_chain"),
         "docs": _environment("docs"),
+        "coverage": _environment("coverage"),
         "kubernetes-provider": Part(provider_plugin.is_there, provider_plugin.build),
         "cosign": Part(lambda: image_signing.find() is not None, COSIGN.build),
         "pulumi": Part(lambda: pulumi_cli.chosen() is not None, pulumi_cli.install),

@@ -21,6 +21,7 @@ NAMES = (
     "clients",
     "supply_chain",
     "docs",
+    "coverage",
     "airflow",
     *(f"images/{target}" for target in IMAGES),
 )

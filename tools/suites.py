@@ -25,7 +25,7 @@ from types import FrameType
 import psutil
 
 from infra.base import paths
-from tools import suite_reports
+from tools import suite_coverage, suite_reports
 from tools.console import ToolError, exit_with_errors_in_one_line
 from tools.suite_reports import Outcome
 
@@ -36,7 +36,7 @@ OUTCOMES = "outcomes.json"
 
 MEMORY_GIB = 11.0
 """Sum of the declared memory of the suites that run at the same time, at most."""
-OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "REPORT", "SUITES")
+OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "REPORT", "SUITES", "COVERAGE")
 """Variables by which `make test` would change every `make` that a test runs."""
 MARK = "SUITES_RUN"
 """Variable that every process of a suite inherits, `<run>.<suite>`: a run finds its processes by it."""
@@ -133,6 +133,10 @@ class Run:
     slots: int
     memory_gib: float = MEMORY_GIB
     further: Sequence[str] = ()
+
+    coverage: Path | None = None
+    """Folder in which `suite_coverage` has prepared a measurement."""
+
     identity: str = field(default_factory=lambda: secrets.token_hex(8))
     running: dict[int, "Started"] = field(default_factory=dict)
     ended: list[Outcome] = field(default_factory=list)
@@ -220,13 +224,14 @@ class Started:
         """Start a suite in a session of its own, so that an interrupt at the terminal reaches only the runner."""
         log, report = run.reports / f"{suite.name}.log", run.reports / f"{suite.name}.xml"
         command = suite.command(report, run.further)
+        measured = suite_coverage.variables(run.coverage, suite.name) if run.coverage else {}
         with log.open("wb") as output:
             output.write(f"$ cd {suite.folder} && {shlex.join(command)}\n".encode())
             output.flush()
             process = subprocess.Popen(
                 command,
                 cwd=paths.CHECKOUT / suite.folder,
-                env=inherited(os.environ) | {MARK: f"{run.identity}.{suite.name}"},
+                env=inherited(os.environ) | measured | {MARK: f"{run.identity}.{suite.name}"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -289,13 +294,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slots", type=int, default=_default_slots(), help="suites at the same time")
     parser.add_argument("--memory-gib", type=float, default=MEMORY_GIB, help="memory of the suites at the same time")
     parser.add_argument("--reports", type=Path, default=REPORTS, help="folder for logs")
+    parser.add_argument("--coverage", action="store_true", help="measure which product lines the tests execute")
     options = parser.parse_args(given[: given.index("--")] if "--" in given else given)
     reports = options.reports.absolute()
     shutil.rmtree(reports, ignore_errors=True)
     reports.mkdir(parents=True)
     signal.signal(signal.SIGTERM, _on_termination)
     run = Run(chosen(options.suites, suites), reports, options.slots, options.memory_gib, further)
+    if options.coverage:
+        run.coverage = reports / "coverage"
+        suite_coverage.prepare(run.coverage)
     outcomes = run.to_the_end()
+    if run.coverage:
+        say(suite_coverage.table(run.coverage, (each.name for each in outcomes)))
     (reports / OUTCOMES).write_text(json.dumps([each.record() for each in outcomes]), encoding="utf-8")
     (reports / "durations.tsv").write_text(suite_reports.durations(outcomes), encoding="utf-8")
     total = suite_reports.total(outcomes)
