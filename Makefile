@@ -64,7 +64,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test test-node soak simulate check wheel lock images bench docs
+.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test test-node soak-node soak simulate check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -229,6 +229,11 @@ test-node: ## [develop] the platform's pods on a real Kubernetes node, in namesp
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud kubernetes kubernetes-provider node node-system
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") node
+
+soak-node: ## [develop] the workload, from its release to the fire drills, as pods of a real Kubernetes node; builds its images
+	@$(PYTHON) -m tools.install
+	@$(PYTHON) -m tools.install cloud kubernetes kserve node node-system node-images
+	$(WITH) $(INFRA)/python -m pytest -m "node and soak" tests/node
 
 soak: ## [develop] the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install

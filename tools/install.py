@@ -6,8 +6,8 @@ operating system); `judges` for `make validate`; for images `supply_chain` (list
 signs; `docs` (the site of the documents, and a kernel for the notebook); `airflow` (servers of the kind
 `airflow-on-host`); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
 `clients` (of the prediction API), `coverage` (for `make test COVERAGE=1`), and built from source `kubernetes` (control
-plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; `node` and `node-system`, a real Kubernetes node, for
-`make test-node` alone; and `actionlint`, which checks workflows.
+plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; `node`, `node-system` and `node-images`, a real
+Kubernetes node and what builds images for it, for `make test-node` and `make soak-node` alone; and `actionlint`, which checks workflows.
 """
 
 import argparse
@@ -115,6 +115,10 @@ def parts() -> dict[str, Part]:
         "node-system": Part(
             lambda: system_packages.are_there(system_packages.NODE_PROGRAMS),
             lambda: system_packages.install(system_packages.NODE_PROGRAMS),
+        ),
+        "node-images": Part(
+            lambda: system_packages.are_there(system_packages.IMAGE_PROGRAMS),
+            lambda: system_packages.install(system_packages.IMAGE_PROGRAMS),
         ),
         "test-system": Part(
             lambda: system_packages.are_there(system_packages.TEST_PROGRAMS),

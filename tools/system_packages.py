@@ -72,6 +72,9 @@ NODE_PROGRAMS = (
 )
 """What a real node of a test runs, and what its stand-in images are made of."""
 
+IMAGE_PROGRAMS = (Program(("buildah",), ("buildah",)), Program(("debootstrap",), ("debootstrap",)))
+"""What builds the workload's images for a real node, and the base that stands in for the official ones."""
+
 BY_HAND = (
     "install Redis, Prometheus (with promtool), Alertmanager (with amtool), Pushgateway (all three from this system's "
     f"packages or https://prometheus.io/download/) and a Java {JAVA_MAJOR} or newer runtime, and put them on PATH"

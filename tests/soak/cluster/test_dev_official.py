@@ -4,17 +4,13 @@ Charts are stand-ins of one object each, released by the provider's own Helm; of
 ours. Pods run on simulated nodes.
 """
 
-import io
-import json
 import sys
-import tarfile
 
 import pytest
 from pytest_pulumi_kubernetes import Gatekeeper, KServe
 from simulated_pulumi.providers import Random
 
-from infra.kube import charts
-from tests import edits, official
+from tests import official, stand_in_charts
 from tools.env import PARALLEL
 
 from .conftest import UNPROVEN, Dev
@@ -22,38 +18,13 @@ from .test_dev import made_by_kserve, mend_what_others_did, placed, seconds, swe
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
-STAND_IN = {
-    "apiVersion": "v1",
-    "kind": "ConfigMap",
-    "metadata": {"name": "{{ .Release.Name }}-stand-in"},
-    "data": {"of": "{{ .Chart.Name }} {{ .Chart.Version }}"},
-}
-
-
-def stand_in_charts(folder):
-    """Every chart as an archive with one object, where the stack looks for charts; returns their names."""
-    edits.mirror(folder)
-    names = []
-    for chart in vars(charts).values():
-        if not isinstance(chart, charts.Chart):
-            continue
-        about = {"apiVersion": "v2", "name": chart.name, "version": chart.version}
-        with tarfile.open(folder / "charts" / chart.archive, "w:gz") as archive:
-            for name, content in (("Chart.yaml", about), ("templates/stand-in.yaml", STAND_IN)):
-                text = json.dumps(content).encode()
-                entry = tarfile.TarInfo(f"{chart.name}/{name}")
-                entry.size = len(text)
-                archive.addfile(entry, io.BytesIO(text))
-        names.append(chart.name)
-    return names
-
 
 @pytest.fixture
 def dev(pulumi_stack, kube_cluster, kube_crds, tmp_path, monkeypatch):
     """The dev stack, not yet up, on a cluster where the real KServe and the real Gatekeeper run already."""
     kube_crds(*UNPROVEN)
     monkeypatch.setattr("infra.admission.kubernetes.NAMESPACE", "gatekeeper-chart")
-    stand_in_charts(tmp_path)
+    stand_in_charts.write(tmp_path)
     substrate = {"kind": "kubernetes", "supply": {"folder": str(tmp_path)}}
     made = Dev(None, kube_cluster, None, tmp_path)
     program = made.program(made.settings(substrate=substrate))

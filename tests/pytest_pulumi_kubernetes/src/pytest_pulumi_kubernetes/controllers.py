@@ -93,11 +93,20 @@ class Controller:
             {"KUBECONFIG": str(login), "GOGC": "50", **environment},
         )
         processes = self.control_plane.processes
-        for one in (gate, process):
+        hooks = self._enclosed_gate(script, inside)
+        for one in (gate, *hooks, process):
             processes.start(one)
             self._closing.callback(processes.stop, one)
         processes.wait(f"{self.name} does not answer", self._answers, _START_SECONDS, process)
         self.process = process
+
+    def _enclosed_gate(self, script: Sequence[str], inside: Path) -> list[Process]:
+        """Give the relay by which an API server in namespaces of its own reaches the webhooks; none elsewhere."""
+        enclosure = self.control_plane.options.enclosure
+        if enclosure is None:
+            return []
+        command = enclosure.command([*script, f"port:{self.webhook_port}=path:{inside}"])
+        return [Process(f"{self.name}-hooks", command, self.folder / "hooks.log")]
 
     def hook(self, configuration: Object) -> Object:
         """Turn a webhook configuration so that its hooks are reached by address, with our authority."""

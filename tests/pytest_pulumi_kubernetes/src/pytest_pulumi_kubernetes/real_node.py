@@ -26,7 +26,7 @@ from pytest_pulumi_kubernetes.processes import ClusterError, Process
 from pytest_pulumi_kubernetes.stand_ins import Image, ImageStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from pytest_pulumi_kubernetes.client import Object
@@ -50,6 +50,12 @@ class NodeOptions:
 
     images: Sequence[Image] = ()
     """What its registry holds."""
+
+    built: Path | None = None
+    """Folder of a registry whose images it has as well, under their own names."""
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Further name of an image, `registry/repository:tag` -> digest of one of `built`."""
 
     cache: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "pytest-kube-layers")
     """Folder for the layers of images, kept between runs."""
@@ -107,6 +113,13 @@ class RealNode:
             timeout=seconds,
         )
 
+    def restart(self) -> None:
+        """End kubelet, containerd and kube-proxy, as an upgrade of them does, and start them again."""
+        self.cluster.processes.stop(*self._servers)
+        for process in self._servers:
+            self.cluster.processes.start(process)
+        self._await("the node is not ready", self._is_ready, self._kubelet)
+
     def add(self, image: Image) -> str:
         """Put an image into the registry and give its digest."""
         digest = self.images.add(image, self.tools.find("busybox"))
@@ -142,6 +155,7 @@ class RealNode:
         self._closing.callback(self.cluster.close)
         self._files()
         images, containerd, *others = self._processes()
+        self._servers = [containerd, *others]
         self.cluster.processes.start(images)
         self.cluster.processes.start(containerd)
         socket = Path(f"/proc/{self.enclosure.pid}/root") / "run/containerd/containerd.sock"
@@ -173,6 +187,12 @@ class RealNode:
         pause = "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"
         for image in (Image(reference=_PAUSE, entrypoint=["/bin/sh", "-c", pause]), coredns, *self.options.images):
             self.add(image)
+        if self.options.built is not None:
+            adopted = self.images.adopt(self.options.built)
+            self.digests |= {f"{REGISTRY}/{name}": digest for name, digest in adopted.items()}
+        for reference, digest in self.options.aliases.items():
+            self.images.tag(reference.partition("/")[2], digest)
+            self.digests[reference] = digest
 
     def _processes(self) -> list[Process]:
         folder = self.folder

@@ -100,11 +100,28 @@ class ImageStore:
             "layers": layers,
         }
         digest = str(self._json(manifest, MANIFEST)["digest"])
-        repository, _, tag = image.name.rpartition(":")
+        self.tag(image.name, digest)
+        return digest
+
+    def adopt(self, folder: Path) -> dict[str, str]:
+        """Serve what the folder of another registry holds; gives `repository:tag` -> digest."""
+        for blob in (folder / "blobs").iterdir():
+            place = self.folder / "blobs" / blob.name
+            if not place.exists():
+                place.symlink_to(blob)
+        found = {}
+        for tag in (path for path in (folder / "tags").rglob("*") if path.is_file()):
+            repository = tag.parent.relative_to(folder / "tags")
+            found[f"{repository}:{tag.name}"] = tag.read_text()
+            self.tag(f"{repository}:{tag.name}", tag.read_text())
+        return found
+
+    def tag(self, name: str, digest: str) -> None:
+        """Give the image of a digest a name, `repository:tag`."""
+        repository, _, tag = name.rpartition(":")
         path = self.folder / "tags" / repository / tag
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(digest)
-        return digest
 
     def _json(self, value: Any, kind: str) -> dict[str, Any]:
         data = json.dumps(value, sort_keys=True).encode()
