@@ -7,7 +7,8 @@ signs; `docs` (the site of the documents, and a kernel for the notebook); `airfl
 `airflow-on-host`); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
 `clients` (of the prediction API), `coverage` (for `make test COVERAGE=1`), and built from source `kubernetes` (control
 plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; `node`, `node-system` and `node-images`, a real
-Kubernetes node and what builds images for it, for `make test-node` and `make soak-node` alone; and `actionlint`, which checks workflows.
+Kubernetes node and what builds images for it, for `make test-node` and `make soak-node` alone; and `actionlint`, which
+checks workflows.
 """
 
 import argparse
