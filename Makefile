@@ -43,6 +43,10 @@ ACTIONLINT = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.too
 # Distributions of their own in this repository: simulated providers and pytest plugins.
 DISTRIBUTIONS = simulated_pulumi pytest_pulumi pytest_pulumi_kubernetes
 
+# Finds code of ten lines and more that stands in two places; a migration keeps the tables of its time.
+SIMILAR = $(INFRA)/symilar --duplicates=10 --ignore-comments --ignore-docstrings --ignore-imports --ignore-signatures \
+  $$(git ls-files "infra/*.py" "policies/*.py" "stacks/*.py" "tools/*.py" "workloads/*.py" ":!*/migrations/*")
+
 # Runs a command about STACK on the real engine with simulated providers; BASE=revision compares with that one.
 SIMULATED = $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.simulated --stack $(STACK) $(if $(BASE),--base $(BASE)) --
 
@@ -217,6 +221,7 @@ check: ## [develop] format, lint, types, and which package may import which
 	MYPYPATH=tools/simulated_pulumi/src:tests/pytest_pulumi/src:tests/pytest_pulumi_kubernetes/src $(INFRA)/mypy $(DISTRIBUTIONS:%=-p %)
 	"$(WORKLOADS)/mypy" workloads --exclude '(component|stack_settings|dashboards)\.py'  # the first line has checked it, where Pulumi's SDK is
 	$(INFRA)/lint-imports
+	$(SIMILAR) | awk '{ print } / duplicates=0 / { none = 1 } END { exit !none }'
 	"$(ACTIONLINT)"
 	$(INFRA)/zizmor --offline --quiet .github/workflows
 

@@ -13,13 +13,14 @@ from infra.base import paths
 from tools import stamps
 from tools.console import ToolError, run, say
 
-PYTHONS = ((3, 11), (3, 12))
-"""Versions that `requires-python` in pyproject.toml allows."""
-
 REQUIREMENTS = paths.CHECKOUT / "requirements"
 
 EXTENDED = ("infra", "workloads")
 """Environments that get the workloads of other repositories."""
+
+NO_PYTHON = (
+    "put a Python that `requires-python` in pyproject.toml allows on PATH, which uv searches before it downloads one"
+)
 
 OFFLINE = "check that the package index can be reached (UV_INDEX_URL, UV_DEFAULT_INDEX name another one)"
 
@@ -55,20 +56,18 @@ def is_made(name: str, lock: Path) -> bool:
 def make(name: str, lock: Path) -> None:
     """Make an environment, or bring it to what its lock says."""
     folder, stamp = paths.environment_dir(name), _stamp(name)
-    uv = find_uv()
+    uv, python = find_uv(), folder / "bin" / "python"
     wanted = _wanted(lock)
     unfinished = paths.unfinished_mark(name)
-    if unfinished.exists() or not (folder / "bin" / "python").exists():
-        shutil.rmtree(folder, ignore_errors=True)
+    is_new = unfinished.exists() or not python.exists()
     stamps.make_folder(stamp.parent)
     unfinished.touch()
-    if not folder.exists():
+    if is_new:
         say(f"making the Python environment {name} in {folder}")
-        run([uv, "venv", "--quiet", "--seed", "--python", find_python(), folder], OFFLINE)
+        run([uv, "venv", "--quiet", "--seed", "--clear", folder], NO_PYTHON, cwd=paths.CHECKOUT)
     say(f"installing what requirements/{lock.name} names into {name}")
     # Compiling takes 4 s for `infra` and 17 s for `workloads`, once; without it the first imports of the servers, which
     # start at the same time and each compile for themselves, take two to three times as long (mlflow 3.7 s, not 1.4 s).
-    python = folder / "bin" / "python"
     command: list[str | Path] = [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", python, lock]
     run(command, OFFLINE, cwd=paths.CHECKOUT)
     if name in EXTENDED:
@@ -129,18 +128,6 @@ def uv_version(uv: Path) -> str:
     """What `uv --version` says; empty when it cannot say."""
     answer = subprocess.run([uv, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return answer.stdout.split()[1] if answer.returncode == 0 and answer.stdout.startswith("uv ") else ""
-
-
-def find_python() -> Path:
-    """A Python that the project runs on: this one, or a suitable one on PATH."""
-    if sys.version_info[:2] in PYTHONS:
-        return Path(sys.executable)
-    for major, minor in PYTHONS:
-        found = shutil.which(f"python{major}.{minor}")
-        if found is not None:
-            return Path(found)
-    allowed = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
-    raise ToolError(f"Python {allowed} is needed, this is {sys.version.split()[0]}: put one of them on PATH")
 
 
 def _stamp(name: str) -> Path:

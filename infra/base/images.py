@@ -10,9 +10,6 @@ from infra.base.paths import CHECKOUT
 Target = Literal["ingest", "workload", "serve", "train-gpu"]
 """What a container holds: Spark and a JVM; all other stages; the model server; training on CUDA."""
 
-CODE = "/opt/mlplatform"
-"""Where every image has what it holds of the checkout."""
-
 FILE = CHECKOUT / "stacks" / "images.json"
 """Target -> `repository@sha256:…`, as pushed last."""
 

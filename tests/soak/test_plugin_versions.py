@@ -23,7 +23,7 @@ TESTS = (
 @pytest.mark.parametrize("version", ["==3.200.0", "<4"])
 def test_plugin_passes_with_each_end_of_its_range(tmp_path, version):
     uv, python = environments.find_uv(), tmp_path / "venv" / "bin" / "python"
-    subprocess.run([uv, "venv", "-q", "--python", environments.find_python(), tmp_path / "venv"], check=True)
+    subprocess.run([uv, "venv", "-q", tmp_path / "venv"], check=True)
     editable = [word for folder in DISTRIBUTIONS for word in ("-e", CHECKOUT / folder)]
     subprocess.run(
         [uv, "pip", "install", "-q", "--python", python, *editable, f"pulumi{version}", "pytest-timeout"], check=True

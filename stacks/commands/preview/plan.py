@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 STACK_TYPE = "pulumi:pulumi:Stack"
-PROVIDER_TYPE = "pulumi:providers:"
 OUTSIDE = "stack"
 """Role of what hangs under no component: providers, and the stack itself."""
 

@@ -194,7 +194,7 @@ def test_an_images_entry_points_import_with_its_packages_alone(target):
     folder, uv = cache_dir() / "images" / target, environments.find_uv()
     python = folder / "bin" / "python"
     if not python.exists():
-        subprocess.run([uv, "venv", "--quiet", "--python", environments.find_python(), folder], check=True)
+        subprocess.run([uv, "venv", "--quiet", folder], check=True)
     lock = REQUIREMENTS / "images" / f"{target}.txt"
     subprocess.run([uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock], check=True)
     lines = [f"import {LIBRARY}.{module}" for module in ENTRY[target]]

@@ -11,7 +11,11 @@ pytestmark = pytest.mark.usefixtures("uv")
 UV = """
 case "$1" in
   --version) echo "uv 1.2.3 (here)" ;;
-  venv) for last in "$@"; do :; done; /bin/mkdir -p "$last/bin"; echo python > "$last/bin/python" ;;
+  venv)
+    for last in "$@"; do :; done
+    /bin/rm -rf "$last"
+    /bin/mkdir -p "$last/bin"
+    echo python > "$last/bin/python" ;;
 esac
 """
 
@@ -56,7 +60,7 @@ def test_environment_is_made_with_pip_and_synchronized_with_its_lock(uv):
     assert not environments.is_made("infra", lock())
     make()
     folder = paths.environment_dir("infra")
-    assert f"uv venv --quiet --seed --python {sys.executable} {folder}" in uv.called("uv venv")
+    assert f"uv venv --quiet --seed --clear {folder}" in uv.called("uv venv")
     (sync,) = uv.called("uv pip")
     assert sync.startswith(f"uv pip sync --quiet --compile-bytecode --python {folder}/bin/python ")
     assert sync.endswith("requirements/infra.txt")
@@ -146,17 +150,11 @@ def test_somebody_elses_folder_in_that_place_is_not_removed(checkout):
     assert (checkout / ".venv").is_dir()
 
 
-@pytest.mark.parametrize(("version", "found"), [((3, 11), "this"), ((3, 12), "this"), ((3, 13), "python3.12")])
-def test_a_python_that_the_project_runs_on_is_taken(commands, monkeypatch, version, found):
-    other = commands.add("python3.12")
-    monkeypatch.setattr(sys, "version_info", (*version, 0))
-    assert environments.find_python() == (other if found == "python3.12" else type(other)(sys.executable))
-
-
-def test_no_suitable_python_is_said_with_what_is_needed(monkeypatch):
-    monkeypatch.setattr(sys, "version_info", (3, 14, 0))
-    with pytest.raises(ToolError, match=r"^Python 3.11 or 3.12 is needed, this is .*: put one of them on PATH$"):
-        environments.find_python()
+def test_no_suitable_python_is_told_with_what_to_put_on_path(commands):
+    commands.add("uv", UV.replace("  venv)", "  venv) echo 'error: No interpreter found' >&2; exit 2"))
+    with pytest.raises(ToolError, match=r"No interpreter found.*put a Python that `requires-python`.*allows on PATH"):
+        make()
+    assert not environments.is_made("infra", lock())
 
 
 def test_a_missing_lock_is_one_sentence_with_the_fix():

@@ -71,11 +71,6 @@ class Loop:
         _in_a_row.labels(name).set(0)
         _broken.labels(name).set_function(lambda: float(self.trouble() is not None))
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the loop was told to end."""
-        return self._stopping.is_set()
-
     def start(self) -> None:
         """Start the thread; a process that ends does not wait for it."""
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)

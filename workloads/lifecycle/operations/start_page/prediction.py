@@ -15,7 +15,7 @@ from workloads.lifecycle.base.servers import trust
 from workloads.lifecycle.schema import Entity, Feature
 from workloads.lifecycle.workload import Workload
 
-BY_VALUES, BY_KEYS = "values", "keys"
+BY_KEYS = "keys"
 MAX_FORM_BYTES = 32_768
 _SECONDS = 10.0
 _SHOWN = 300
