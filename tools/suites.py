@@ -276,8 +276,8 @@ def say(text: str) -> None:
 
 
 def _default_slots() -> int:
-    """One more than cores: suites wait for servers about a third of their time."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two more than cores: suites wait for servers about half of their time."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 def _on_termination(_number: int, _frame: FrameType | None) -> None:

@@ -64,6 +64,17 @@ def test_every_path_of_the_map_matches_files():
             assert tiers.digest(tiers.CHECKOUT, [each]), f"{name}: {each} matches no file"
 
 
+def test_soak_runs_every_test_of_a_tier_before_it_records_them():
+    soak = (tiers.CHECKOUT / "Makefile").read_text().partition("\nsoak:")[2].partition("tests.tiers --record")[0]
+    folders = [
+        word for line in soak.splitlines() if '"soak or tier"' in line for word in re.findall(r"tests/[\w/]+", line)
+    ]
+    for file in (tiers.CHECKOUT / "tests").rglob("test_*.py"):
+        name = file.relative_to(tiers.CHECKOUT)
+        if re.search(r"^[^']*mark\.tier\(\"", file.read_text(), re.MULTILINE):
+            assert any(map(name.is_relative_to, folders)), f"make soak does not run the tier of {name}"
+
+
 def test_every_test_of_a_tier_is_in_the_tiers_own_paths():
     found = {}
     for file in (tiers.CHECKOUT / "tests").rglob("test_*.py"):

@@ -127,6 +127,7 @@ def test_each_command_of_the_tutorial_is_followed_or_has_a_reason():
     assert commands() == [*FOLLOWED, *INSTEAD]
 
 
+@pytest.mark.tier("tutorial")
 @pytest.mark.parametrize("command", FOLLOWED)
 def test_command_of_the_tutorial_says_what_it_should(followed, command):
     assert FOLLOWED[command] in followed[command]
@@ -136,6 +137,7 @@ def test_tutorial_has_no_more_code_than_a_reader_follows():
     assert 50 < sum(len(content.splitlines()) for content in tutorial_files().values()) < 110
 
 
+@pytest.mark.tier("tutorial")
 @pytest.mark.usefixtures("followed")
 def test_stack_that_lists_the_workload_declares_it(environ):
     blocks_of_file = {
@@ -153,6 +155,7 @@ def test_stack_that_lists_the_workload_declares_it(environ):
     assert same == [True, True], "schema and reference name an installed workload"
 
 
+@pytest.mark.tier("tutorial")
 @pytest.mark.usefixtures("followed")
 def test_stages_process_finds_the_workload_by_its_name(environ):
     code = "from workloads.lifecycle.base import environment; print(environment.load().definition.title)"
@@ -167,6 +170,7 @@ def test_stages_process_finds_the_workload_by_its_name(environ):
     assert found.stdout == "Greenhouse\n"
 
 
+@pytest.mark.tier("tutorial")
 @pytest.mark.usefixtures("followed")
 def test_environments_of_the_checkout_know_nothing_of_it():
     code = "from importlib import metadata; print(*metadata.entry_points(group='mlplatform.workloads').names)"

@@ -64,6 +64,23 @@ def test_folders_left_out_of_a_suite_have_a_suite_of_their_own():
     assert {folder for folder in ignored if not {folder, f"{folder}/tests"} & own} == set()
 
 
+def test_files_with_a_mark_stand_below_the_folders_of_its_suite():
+    suite = {each.name: each.arguments for each in suites.load(TABLE)}
+    own = ("tests/pytest_pulumi", "tests/pytest_pulumi_kubernetes", "tests/soak", "tests/unit/workloads")
+    seen = set()
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        name = file.relative_to(ROOT)
+        marks = set(re.findall(r"pytest\.mark\.(engine|cluster|e2e|node)\b", file.read_text()))
+        if not marks or name.is_relative_to("tests/unit/tools/test_suites.py") or any(map(name.is_relative_to, own)):
+            continue
+        for mark in marks - {"engine"} or {"engine"}:
+            assert [folder for folder in suite[mark] if name.is_relative_to(folder)], (
+                f"{name} is in no folder of {mark}"
+            )
+            seen.add(mark)
+    assert seen == {"engine", "cluster", "e2e", "node"}
+
+
 def test_every_file_of_the_workloads_belongs_to_exactly_one_suite(monkeypatch):
     monkeypatch.setattr(suites.paths, "CHECKOUT", ROOT)
     folder = "tests/unit/workloads"

@@ -48,25 +48,19 @@ def test_names_and_errors_need_the_standard_library_only(module):
     assert imported <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [
-        "base.settings",
-        "ingestion.ingest",
-        "features.publication",
-        "training.train",
-        "validation.gate",
-        "registry.versions",
-        "retraining.release",
-    ],
-)
-def test_importing_a_stage_loads_none_of_the_slow_libraries(stage):
-    code = (
-        f"import sys, workloads.lifecycle.{stage}; "
-        "print([name for name in ('mlflow', 'feast', 'pyspark', 'sklearn', 'kserve') if name in sys.modules])"
+def test_importing_the_stages_loads_none_of_the_slow_libraries():
+    code = """
+import importlib, sys
+for stage in sys.argv[1:]:
+    importlib.import_module(f"workloads.lifecycle.{stage}")
+    print(*[f"{stage}: {name}" for name in ("mlflow", "feast", "pyspark", "sklearn", "kserve") if name in sys.modules])
+"""
+    stages = (
+        *("base.settings", "ingestion.ingest", "features.publication", "training.train"),
+        *("validation.gate", "registry.versions", "retraining.release"),
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code, *stages], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n" * len(stages)
 
 
 def test_every_stage_is_a_command_with_help():

@@ -35,6 +35,8 @@ from workloads.lifecycle.training import reference
 
 from . import servers
 
+pytestmark = pytest.mark.tier("erasure")
+
 WINDOW = "0" * 32
 
 
