@@ -1,5 +1,6 @@
 """A retrain that a timer or an alert asks for is a no-op when it would give the champion again; a person's trains."""
 
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -87,6 +88,33 @@ def test_retrain_on_unchanged_data_is_a_no_op_that_says_so(asked, how):
     retrain, unless = asked(**how)
     assert (retrain.status, retrain.detail) == ("unchanged", "stage train: nothing was trained")
     assert unless == [LEARNT]
+
+
+@pytest.fixture
+def young(asked, monkeypatch):  # noqa: ARG001  which sets an old one
+    """A champion of today."""
+    now = time.time()
+    monkeypatch.setattr(reference, "champion", lambda _environment: Champion("1", "run-1", now))
+
+
+@pytest.mark.usefixtures("young")
+def test_schedule_leaves_a_young_champion_alone(asked):
+    retrain, unless = asked(alert="", is_scheduled=True)
+    assert (retrain.status, unless) == ("unchanged", [])
+    assert retrain.detail.startswith("version 1 is 0 days old, and the schedule replaces a champion from 7 days on")
+
+
+@pytest.mark.parametrize("how", [{"alert": "a:1"}, {"alert": ""}], ids=["alert", "person"])
+@pytest.mark.usefixtures("young")
+def test_cause_retrains_beside_a_young_champion(asked, how):
+    assert len(asked(**how)[1]) == 1
+
+
+@pytest.mark.parametrize(("age", "runs"), [(6, 0), (7, 1)])
+def test_champion_of_seven_dates_is_replaced_by_the_schedule(asked, monkeypatch, age, runs):
+    midnight = time.time() // 86_400 * 86_400
+    monkeypatch.setattr(reference, "champion", lambda _environment: Champion("1", "run-1", midnight - age * 86_400 + 1))
+    assert len(asked(alert="", is_scheduled=True)[1]) == runs
 
 
 def test_retrain_by_hand_trains_in_any_case(asked):

@@ -280,6 +280,10 @@ class RetrainingSettings(Frozen):
     labelled_days: Annotated[float, Field(gt=0)] = 30
     """Days of captured requests whose outcomes are learnt from, beside the days that an outcome usually takes."""
 
+    min_champion_age_days: Annotated[int, Field(ge=0, le=365)] = 7
+    """Days, by the dates in UTC, for which a champion serves before the schedule replaces it by a model of fresher data
+    that is no worse. An alert and a person do so at once; 0: every scheduled retrain may."""
+
     min_labelled_rows: Annotated[int, Field(ge=2)] = 2_000
     """Labelled rows below which a retrain learns from the ingested data alone."""
 

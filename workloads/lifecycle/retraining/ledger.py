@@ -116,6 +116,11 @@ class Retrain:
         """Whether a person asked for it, who wants a training in any case."""
         return self.key.startswith(_BY_HAND)
 
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether a timer asked for it, without a cause."""
+        return self.key.startswith(_BY_SCHEDULE)
+
 
 class Ledger:
     """Every retrain ever asked for; safe for several threads, and for several replicas."""

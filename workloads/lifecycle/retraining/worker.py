@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -162,6 +162,9 @@ class Worker:
                 detail = f"version {champion.version} was promoted after the alert; it is judged anew"
                 self._end(retrain, "superseded", detail)
                 return
+        if retrain.is_scheduled and retrain.attempts == 0 and (young := self._patiently(self._young)) is not None:
+            self._end(retrain, "unchanged", young)
+            return
         outcome = Outcome("failed", "the service died during the last attempt")
         while not self._halted():
             if (begun := self._challenger(retrain)) is not None and self._challenges is not None:
@@ -282,6 +285,19 @@ class Worker:
         champion = self._champion()
         ours = champion is not None and champion.registered_at >= (retrain.begun_at or math.inf)
         return champion.version if champion is not None and ours else None
+
+    def _young(self) -> str | None:
+        """Why fresher data alone is no reason yet to replace the champion; None when it is, or without a champion."""
+        champion, days = self._champion(), self._settings.min_champion_age_days
+        if champion is None:
+            return None
+        age = datetime.now(UTC).date() - datetime.fromtimestamp(champion.registered_at, UTC).date()
+        if age.days >= days:
+            return None
+        return (
+            f"version {champion.version} is {age.days} days old, and the schedule replaces a champion from {days} days "
+            "on (retraining.min_champion_age_days); nothing was trained, `make retrain` trains anyway"
+        )
 
     def _champion(self) -> reference.Champion | None:
         """The registry's champion, if there is one."""
