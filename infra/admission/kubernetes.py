@@ -17,7 +17,7 @@ from infra.kube.substrate import Kubernetes
 
 NAMESPACE = "gatekeeper-system"
 PORTS = (8443,)
-RESOURCES = container(Resources(cpu_millicores=100, cpu_limit_millicores=1000, memory_mib=512))
+SIZE = Resources(cpu_millicores=100, cpu_limit_millicores=1000, memory_mib=512)
 CREATED = {"pulumi.com/waitFor": "jsonpath={.status.created}=true"}
 """Waits until the kind of a template's constraints exists.
 Source: https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#pulumi-com-waitfor"""
@@ -105,9 +105,9 @@ def values(settings: GatekeeperSettings) -> dict[str, object]:
             **{label: [value] for label, value in UNJUDGED.items()},
         },
         "disableMutation": True,
-        "controllerManager.resources": RESOURCES,
-        "audit.resources": RESOURCES,
-        "crds.resources": RESOURCES,
+        "controllerManager.resources": container(SIZE),
+        "audit.resources": container(SIZE.model_copy(update={"memory_mib": settings.audit_memory_mib})),
+        "crds.resources": container(SIZE),
         # Without it, objects would be refused while the chart is being removed.
         "preUninstall.deleteWebhookConfigurations.enabled": True,
         # The chart's binding reads its account's name from here, not from where the account has it; without one the

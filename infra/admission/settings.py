@@ -19,6 +19,9 @@ class GatekeeperSettings(Settings):
     audit_interval_seconds: Annotated[int, Field(ge=10, le=86_400)] = 60
     """Seconds between two looks at the objects that are there already."""
 
+    audit_memory_mib: Annotated[int, Field(ge=128, le=65_536)] = 512
+    """MiB of the audit's pod, which holds the objects that it judges: a large cluster has more of them."""
+
     failure_policy: Literal["Fail", "Ignore"]
     """While no webhook answers, objects are refused (`Fail`), or let in and left to the audit (`Ignore`)."""
 

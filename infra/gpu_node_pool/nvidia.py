@@ -17,6 +17,9 @@ from infra.kube.substrate import Kubernetes
 NAMESPACE = "kube-system"
 METRICS_PORT = 9400
 SMALL = charts.container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
+EXPORTER = charts.container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=1024))
+"""The exporter uses 400 to 500 MiB with one GPU, and peaks beyond 512 MiB with eight.
+Source: https://github.com/NVIDIA/dcgm-exporter/issues/609"""
 ONLY_GPU_NODES: Mapping[str, Any] = {
     "nodeSelector": {f"{GPU}.present": "true"},
     "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
@@ -48,7 +51,8 @@ def metrics_exporter(
 
     Source: https://github.com/NVIDIA/dcgm-exporter
     """
-    values = {**ONLY_GPU_NODES, "serviceMonitor.enabled": True, "serviceMonitor.interval": "15s"}
+    scraped = {"serviceMonitor.enabled": True, "serviceMonitor.interval": "15s"}
+    values = {**ONLY_GPU_NODES, "resources": EXPORTER, **scraped}
     return charts.release(name, charts.DCGM_EXPORTER, values, _system(substrate), _after(parent, needs))
 
 

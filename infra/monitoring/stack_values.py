@@ -20,6 +20,9 @@ GRAFANA_PORT = 3000
 METRICS_PORTS = (8080, OPENCOST_PORT)
 """Of the operator and of kube-state-metrics, and of OpenCost."""
 SMALL = container(Resources(cpu_millicores=50, cpu_limit_millicores=500, memory_mib=256))
+GRAFANA = container(Resources(cpu_millicores=50, cpu_limit_millicores=1000, memory_mib=512))
+"""Grafana's own minimum.
+Source: https://grafana.com/docs/grafana/latest/setup-grafana/installation/#hardware-recommendations"""
 ALERTMANAGER_GIB = 1
 """For silences and what was notified."""
 GRAFANA_CALLS_HOME = (
@@ -116,7 +119,7 @@ def _grafana(name: str, settings: PrometheusOnKubernetesSettings, admin: pulumi.
     return {
         "grafana.fullnameOverride": f"{name}-grafana",
         "grafana.admin.existingSecret": admin,
-        "grafana.resources": SMALL,
+        "grafana.resources": GRAFANA,
         "grafana.sidecar.resources": SMALL,
         "grafana.podLabels": _marks("monitoring", "monitoring", "api-server"),
         "grafana.defaultDashboardsEnabled": settings.cluster_rules,

@@ -59,8 +59,9 @@ def admission(cluster: Kubectl, settings: ClusterStack) -> Finding:
 
 
 def identity(cluster: Kubectl, settings: ClusterStack) -> Finding:
-    """Every workload runs as a service account of its own, and every Secret that it is given is there.
+    """Workloads run as service accounts of their own, or without a token, and every Secret that they name is there.
 
+    A server that calls no store has no account: it runs as `default` without a token.
     Raises: ClusterError.
     """
     ours = (names.PLATFORM, *(each.name for each in settings.definitions.values()))
@@ -70,7 +71,8 @@ def identity(cluster: Kubectl, settings: ClusterStack) -> Finding:
         space, name = each["metadata"]["namespace"], f"{each['kind']} {each['metadata']['name']}"
         count += 1
         account = next(_values(each["spec"], "serviceAccountName"), "default")
-        if account == "default" or (space, account) not in accounts:
+        anonymous = account == "default" and False in _values(each["spec"], "automountServiceAccountToken")
+        if not anonymous and (account == "default" or (space, account) not in accounts):
             wrong.append(f"{name} runs as {space}/{account}, which is {'nobody' if account == 'default' else 'gone'}")
         wrong += [
             f"{name} needs the Secret {space}/{secret}" for secret in _secrets(each) if (space, secret) not in secrets
@@ -82,7 +84,8 @@ def identity(cluster: Kubectl, settings: ClusterStack) -> Finding:
     if not count:
         return _failed(f"nothing of the stack runs in {' or '.join(ours)}", "make up")
     return Finding(
-        status="ok", detail=f"{count} workloads run as their own service accounts, with the Secrets they name"
+        status="ok",
+        detail=f"{count} workloads run as their own service accounts or without a token, with the Secrets they name",
     )
 
 

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from infra.base.paths import CHECKOUT
-from stacks.commands.kubectl import Kubectl
+from stacks.commands.kubectl import ClusterError, Kubectl
 from workloads.lifecycle.operations.doctor.http import NoAnswerError
 from workloads.lifecycle.operations.doctor.probes import Finding
 
@@ -50,9 +50,19 @@ def _asked(module: str, stack: str, workload: str, cluster: Kubectl | None) -> d
     if cluster is None:
         said = _here([sys.executable, "-m", "tools.stage", "--stack", stack, "--workload", workload, "--", *command])
     else:
-        service = f"deployment/{workload}-retraining"
-        said = cluster.run("exec", f"--namespace={workload}", service, "--", *command, seconds=SECONDS)
+        said = cluster.run(
+            "exec", f"--namespace={workload}", _retraining(cluster, workload), "--", *command, seconds=SECONDS
+        )
     return dict(json.loads(said.strip().splitlines()[-1]))
+
+
+def _retraining(cluster: Kubectl, workload: str) -> str:
+    """The Deployment of the retraining service, whose name ends in what Pulumi chose."""
+    label = f"app.kubernetes.io/name={workload}-retraining"
+    found = cluster.get("deployments", f"--namespace={workload}", f"--selector={label}")
+    if not found:
+        raise ClusterError(f"the namespace {workload} has no Deployment with the label {label}")
+    return f"deployment/{found[0]['metadata']['name']}"
 
 
 def _here(command: list[str]) -> str:

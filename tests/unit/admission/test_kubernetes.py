@@ -105,3 +105,9 @@ def test_a_request_for_a_shell_is_asked_about(kube_tools):
 def test_webhook_goes_before_the_controller_so_teardown_is_admitted(pulumi_run):
     values = pulumi_run(declare()).one("Release").get("values")
     assert values["preUninstall"]["deleteWebhookConfigurations"]["enabled"] is True
+
+
+def test_audit_has_the_memory_that_the_stack_file_says(pulumi_run):
+    values = pulumi_run(declare(audit_memory_mib=2048)).one("Release").get("values")
+    assert values["audit"]["resources"]["limits"]["memory"] == "2048Mi"
+    assert values["controllerManager"]["resources"]["limits"]["memory"] == "512Mi"

@@ -120,6 +120,16 @@ def test_a_workload_without_its_identity_is_named(account, accounts, secrets, sa
     assert said in found.detail
 
 
+def test_server_without_an_account_and_without_a_token_passes():
+    one = copy.deepcopy(RETRAINING)
+    pod = one["spec"]["template"]["spec"]
+    del pod["serviceAccountName"]
+    pod["automountServiceAccountToken"] = False
+    assert cluster.identity(Cluster(workloads=[one], secrets=["keys"]), settings()).status == "ok"
+    pod["automountServiceAccountToken"] = True
+    assert "which is nobody" in cluster.identity(Cluster(workloads=[one], secrets=["keys"]), settings()).detail
+
+
 def test_an_empty_cluster_has_no_identities_to_be_content_with():
     assert cluster.identity(Cluster(), settings()).status == "failed"
 

@@ -80,6 +80,7 @@ def test_every_container_of_the_chart_that_we_know_of_is_bounded(graph):
     ]
     for part in bounded:
         assert set(part["resources"]) == {"requests", "limits"}
+    assert values["grafana"]["resources"]["limits"]["memory"] == "512Mi"  # Grafana's own minimum
 
 
 def test_prometheus_finds_what_workloads_ask_for(graph):

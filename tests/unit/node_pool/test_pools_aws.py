@@ -219,6 +219,7 @@ def test_gpus_are_monitored_if_the_operator_is_known_and_reachable(graph):
     made = graph(monitoring=monitoring)
     exporter = made.one(k8s.helm.v3.Release, "gpu-node-pool-metrics")
     assert exporter.get("values.serviceMonitor.enabled") is True
+    assert exporter.get("values.resources.limits.memory") == "1024Mi"  # with one GPU it uses 400 to 500 MiB
     assert made.one("kubernetes:core/v1:ConfigMap", "operator") in made.dependencies(exporter)
     (watched,) = monitoring.watched
     assert "GpuIdle" in watched.rules
