@@ -36,6 +36,8 @@ API_VERSIONS = {
     "ClusterServingRuntime": "serving.kserve.io/v1alpha1",
     "AlertmanagerConfig": "monitoring.coreos.com/v1alpha1",
     "Workflow": "argoproj.io/v1alpha1",
+    "WorkflowTemplate": "argoproj.io/v1alpha1",
+    "CronWorkflow": "argoproj.io/v1alpha1",
 }
 """The kinds that rules know, with the version that samples are written in."""
 
@@ -61,7 +63,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "replicated servers and disruption budgets": ("Deployment", "StatefulSet", "PodDisruptionBudget"),
     "inference": ("InferenceService",),
     "servers and receivers": (*_SERVERS, "AlertmanagerConfig"),
-    "workflows and pods": ("Workflow", "Pod"),
+    "workflows and pods": ("Workflow", "WorkflowTemplate", "CronWorkflow", "Pod"),
 }
 """What `kinds` in a rule's metadata means."""
 

@@ -19,7 +19,8 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-blo
 OPERATORS = frozenset({"stringequals", "stringlike", "arnequals", "arnlike", "ipaddress"})
 """Condition operators that ask for one of the values, in lower case; those with `IfExists` let in who has none."""
 
-_ANYONE = re.compile(r"[*?]*|(0\.0\.0\.0|::)/0|arn:(aws[a-z-]*|\*):iam::\*:.*|\*:.*")
+_ANYONE = re.compile(r"((o-|vpc-|vpce-)?[*?]+)?|[\d.a-f:]+/[0-7]|arn:[a-z*-]*:(iam|sts)::[^:]*[*?][^:]*:.*|\*:.*")
+"""Also by a condition: every organization, network or endpoint, and a good part of all addresses."""
 
 
 def is_for_everyone(statement: Mapping[str, Any]) -> bool:

@@ -19,8 +19,8 @@ ATTACHMENTS = (
 )
 """Types that attach a policy by its ARN."""
 
-UNLIMITED = ("AdministratorAccess", "IAMFullAccess")
-"""Policies of AWS that allow every action, or let their holder allow it to himself.
+UNLIMITED = re.compile(r"AdministratorAccess.*|PowerUserAccess|.*FullAccess(V\d+|_v\d+)?|SystemAdministrator")
+"""Policies of AWS that allow every action, every action of a service, or let their holder allow it to himself.
 Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html"""
 
 
@@ -78,7 +78,7 @@ def actions_are_named(policy: Props, _stack: Stack) -> Iterator[Problem]:
                 yield document.problem("policy", "allows every action of a service on every resource")
     attached = {"policyArn": [policy.text("policyArn")], "managedPolicyArns": policy.texts("managedPolicyArns")}
     for key, arns in attached.items():
-        if any(arn.rpartition("/")[2] in UNLIMITED for arn in arns):
+        if any(UNLIMITED.fullmatch(arn.rpartition("/")[2]) for arn in arns):
             yield policy.problem(key, "allows every action")
 
 

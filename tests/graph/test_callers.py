@@ -46,16 +46,16 @@ class Graph:
         labels = {name: {"app": name} for name in ("server", "caller", "other")}
         pods = {
             name: {
-                "metadata": {"namespace": "ours"},
+                "metadata": {"namespace": "team"},
                 "spec": {"template": {"metadata": {"labels": found}, "spec": SPEC}},
             }
             for name, found in labels.items()
         }
         policy = {"podSelector": {"matchLabels": labels["server"]}, "ingress": list(rules)}
-        space = {"metadata": {"name": "ours", "labels": {}}}
+        space = {"metadata": {"name": "team", "labels": {}}}
         self._kinds = {
             "Deployment": [Object(name, pod) for name, pod in pods.items()],
-            "NetworkPolicy": [Object("policy", {"metadata": {"namespace": "ours"}, "spec": policy})],
+            "NetworkPolicy": [Object("policy", {"metadata": {"namespace": "team"}, "spec": policy})],
             "Namespace": [Object("space", space)],
         }
 
@@ -90,7 +90,7 @@ WIDE = [{"from": [{"podSelector": {}}]}, {"from": [{"namespaceSelector": {}}]}]
         ({"from": [CALLER], "ports": [{"port": 80}]}, "server :80 <- caller"),
         ({"from": [CALLER]}, "server :any <- caller"),
         ({"ports": [{"port": 80}]}, "server :80 <- anybody"),
-        ({"from": [{"podSelector": {}}]}, "server :any <- pods of ours with any labels"),
+        ({"from": [{"podSelector": {}}]}, "server :any <- pods of team with any labels"),
         ({"from": [{"namespaceSelector": {}}]}, "server :any <- pods of namespaces with any labels with any labels"),
         ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}, "server :any <- addresses 10.0.0.0/8"),
     ],

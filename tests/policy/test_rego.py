@@ -19,12 +19,12 @@ SOURCES = ("lib/*.rego", "rules/*/*.rego", "release/*.rego", "release/*/*.rego")
 
 @pytest.fixture(scope="module")
 def covered(sample_data):
-    report = run_opa("test", "--coverage", "--format=json", str(sample_data), *sources(*SOURCES))
+    report = run_opa("test", "--timeout=120s", "--coverage", "--format=json", str(sample_data), *sources(*SOURCES))
     return json.loads(report)["files"]
 
 
 def test_the_rules_pass_their_own_tests(sample_data):
-    said = run_opa("test", str(sample_data), *sources(*SOURCES))
+    said = run_opa("test", "--timeout=120s", str(sample_data), *sources(*SOURCES))
     own = [(FOLDER / "release" / name).read_text() for name in ("release_test.rego", "challenger_test.rego")]
     gate = sum(len(re.findall(r"^test_", text, re.MULTILINE)) for text in own)
     assert f"PASS: {3 * len(RULES) + 2 * len(RELEASE) + gate}/" in said

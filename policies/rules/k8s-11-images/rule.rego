@@ -8,6 +8,16 @@ violation contains k8s.violation(array.concat(entry.path, ["image"]), sprintf("%
 	not pinned(image)
 }
 
+# An image mounted as a volume, from which a server loads code or a model.
+violation contains k8s.violation(path, sprintf("%v is not pinned, or comes from another registry than %v", [image, known])) if {
+	some pod in k8s.pods
+	some i, volume in pod.spec.volumes
+	image := volume.image.reference
+	known := input.parameters.registries
+	not mountable(image, known)
+	path := array.concat(pod.path, ["volumes", i, "image", "reference"])
+}
+
 violation contains k8s.violation(array.concat(entry.path, ["image"]), sprintf("%v comes from another registry than %v", [image, known])) if {
 	some entry in k8s.containers
 	known := input.parameters.registries
@@ -24,6 +34,13 @@ pinned(image) if {
 }
 
 pinned(image) if regex.match(`^[^@]+@sha256:[0-9a-f]{64}$`, image)
+
+mountable(image, []) if pinned(image)
+
+mountable(image, known) if {
+	pinned(image)
+	trusted(image, known)
+}
 
 # Compared with the slash that ends a name: `ghcr.io/team` would let `ghcr.io/team-evil/` in.
 trusted(image, known) if {

@@ -8,13 +8,13 @@ violation contains k8s.violation(array.concat(pod.path, ["serviceAccountName"]),
 	object.get(pod.spec, "automountServiceAccountToken", true) != false
 }
 
-# A projected token for the API server, which is the audience of a token that names none.
+# A projected token for the API server, which is the audience of a token that names none, or that names it.
 violation contains k8s.violation(array.concat(pod.path, ["volumes", i]), "mounts a token of the default service account") if {
 	some pod in k8s.pods
 	object.get(pod.spec, "serviceAccountName", "default") in {"default", ""}
 	some i, volume in pod.spec.volumes
 	some source in volume.projected.sources
-	object.get(source, ["serviceAccountToken", "audience"], "") == ""
+	regex.match(`^$|(^|//)(kubernetes\.default|api$)`, object.get(source, ["serviceAccountToken", "audience"], ""))
 	"serviceAccountToken" in object.keys(source)
 }
 

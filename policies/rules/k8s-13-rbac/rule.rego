@@ -10,14 +10,19 @@ reading := {"get", "list", "watch", "patch", "update"} # the answer to a change 
 
 writing := {"create", "update", "patch", "delete", "deletecollection"}
 
-# An account that may write these takes rights that nobody granted: tokens of other accounts, roles, what sees every request.
+# An account that may write these takes rights that nobody granted: tokens of other accounts, roles, what sees every request
+# or answers it, the labels that say what is judged in a namespace.
 powerful := {
 	"serviceaccounts/token", "certificatesigningrequests/approval", "nodes/proxy",
 	"roles", "rolebindings", "clusterroles", "clusterrolebindings",
 	"validatingwebhookconfigurations", "mutatingwebhookconfigurations",
 	"validatingadmissionpolicies", "validatingadmissionpolicybindings",
 	"mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+	"apiservices", "namespaces",
 }
+
+# Groups whose objects are the policies of the cluster.
+policies := {"templates.gatekeeper.sh", "constraints.gatekeeper.sh", "config.gatekeeper.sh", "mutations.gatekeeper.sh"}
 
 violation contains k8s.violation(["rules", i, field], "holds a wildcard") if {
 	some i, rule in k8s.reviewed.rules
@@ -38,6 +43,20 @@ violation contains k8s.violation(["rules", i, "resources"], sprintf("%v lets its
 	resource in powerful
 	some verb in rule.verbs
 	verb in writing
+}
+
+violation contains k8s.violation(["rules", i, "apiGroups"], sprintf("%v lets its holder turn policies off", [group])) if {
+	some i, rule in k8s.reviewed.rules
+	some group in rule.apiGroups
+	group in policies
+	some verb in rule.verbs
+	verb in writing
+}
+
+violation contains k8s.violation(["rules", i, "resources"], sprintf("%v leads around the network policies", [resource])) if {
+	some i, rule in k8s.reviewed.rules
+	some resource in rule.resources
+	resource in {"pods/proxy", "services/proxy"}
 }
 
 violation contains k8s.violation(["rules", i, "resources"], "reads every secret: name them in resourceNames") if {
@@ -70,7 +89,9 @@ crowd(subject) if subject.name in everybody
 
 crowd(subject) if startswith(subject.name, "system:serviceaccounts")
 
-# The account of every pod that names none.
+# The account of every pod that names none, by its own name or by that of its user.
+crowd(subject) if regex.match(`^system:serviceaccount:[^:]*:default$`, subject.name)
+
 crowd(subject) if {
 	subject.kind == "ServiceAccount"
 	subject.name == "default"

@@ -45,6 +45,12 @@ violation contains k8s.violation(["spec", "listeners", i, "protocol"], "is in th
 	not listener.protocol in {"HTTPS", "TLS"}
 }
 
+violation contains k8s.violation(["spec", "listeners", i, "allowedRoutes"], "publishes what any namespace asks for: select namespaces") if {
+	outward
+	some i, listener in k8s.reviewed.spec.listeners
+	listener.allowedRoutes.namespaces.from == "All"
+}
+
 # A gateway whose proxies do not stay inside: a class of another kind, or proxies of its own that the class knows nothing of.
 outward if {
 	k8s.reviewed.kind == "Gateway"

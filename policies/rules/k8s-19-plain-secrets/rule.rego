@@ -16,6 +16,8 @@ telling(value) if {
 		`://[^/\s:@]*:[^/\s:@$]+@`,
 		`\b(gh[opsur]_[A-Za-z0-9]{36}|github_pat_\w{22}|glpat-[\w-]{20}|xox[abprs]-[\w-]{10}|hf_[A-Za-z0-9]{30}|AIza[\w-]{35})`,
 		`\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.`,
+		`hooks\.slack\.com/services/\w`,
+		`(?i)\bauthorization: *(bearer|basic) +[^\s"'$<{]`,
 	}
 	regex.match(pattern, value)
 }
@@ -48,6 +50,20 @@ violation contains k8s.violation(path, "holds a secret in the clear") if {
 	path := array.concat(entry.path, place)
 }
 
+# A probe's header is no variable's place.
+violation contains k8s.violation(path, "holds a secret in the clear") if {
+	some entry in k8s.containers
+	some field in ["livenessProbe", "readinessProbe", "startupProbe"]
+	some i, header in object.get(entry.container, [field, "httpGet", "httpHeaders"], [])
+	lower(header.name) in {"authorization", "cookie", "x-api-key"}
+	path := array.concat(entry.path, [field, "httpGet", "httpHeaders", i])
+}
+
+violation contains k8s.violation(["binaryData", key], "holds a secret in the clear") if {
+	some key, value in k8s.reviewed.binaryData
+	exposed(key, base64.decode(value))
+}
+
 violation contains k8s.violation(["data", key], "holds a secret in the clear") if {
 	some key, value in k8s.reviewed.data
 	exposed(key, value)
@@ -61,3 +77,6 @@ spoken(line) if {
 	assignment := `[A-Z_]*(PASSW(OR)?D|SECRET|TOKEN|(API|ACCESS|PRIVATE)_?KEY)=`
 	regex.match(sprintf(`(^|\s)(%v|%v)["']?[^\s"'$/<-]`, [flag, assignment]), line)
 }
+
+# Curl's flag for a user and its password.
+spoken(line) if regex.match(`(^|/)curl .*(-u|--user)[\s=]*["']?[^\s"':$]+:[^\s"'$]`, line)

@@ -60,6 +60,13 @@ violation contains k8s.violation(server.path, "runs MLflow for pages of every or
 	regex.match(`--cors-allowed-origins[ =]["']?\*`, concat(" ", server.words))
 }
 
+violation contains k8s.violation(server.path, "runs MLflow for pages of every origin") if {
+	some server in servers
+	some variable in server.env
+	variable.name == "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"
+	contains(variable.value, "*")
+}
+
 violation contains k8s.violation(server.path, "runs MLflow without authentication, and no NetworkPolicy says who may connect") if {
 	some server in servers
 	not authenticated(server.words)

@@ -24,6 +24,13 @@ violation contains k8s.violation(server.path, "runs Redis without a password fro
 	not protected(server)
 }
 
+# Of two passwords the last holds, and a user without one needs none.
+violation contains k8s.violation(server.path, "runs Redis with a second password, or with a user that needs none") if {
+	some server in servers
+	line := concat(" ", server.words)
+	regex.match(`requirepass.*requirepass|\bnopass\b`, line)
+}
+
 violation contains k8s.violation(server.path, "runs Redis, and no NetworkPolicy says who may connect") if {
 	some server in servers
 	not k8s.guarded(k8s.namespace(k8s.reviewed), k8s.pod_labels)
