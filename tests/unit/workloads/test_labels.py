@@ -93,8 +93,8 @@ def test_outcomes_are_joined_by_a_clients_id_of_one_request(small):
 
 def test_outcome_by_the_servers_id_counts_beside_one_by_the_clients(small):
     rows = capture(small, 2, client_id=["order-1", "r0"])
-    deliver(small, rows.assign(request_id=["order-1", "order-1"]).head(1), [1], observed_at=NOW + DAY)
-    deliver(small, rows.head(1), [0], observed_at=NOW + 2 * DAY)
+    deliver(small, rows.assign(request_id=["order-1", "order-1"]).head(1), [1], observed_at=NOW + DAY / 48)
+    deliver(small, rows.head(1), [0], observed_at=NOW + DAY / 30)
     found = outcomes.labelled(small, outcomes.captured(small, DAY))
     assert found[["request_id", LABEL]].to_numpy().tolist() == [["r0", 0]]  # never r1, whose client calls itself r0
 

@@ -82,6 +82,9 @@ class Checked(BaseModel):
     live: outcomes.Quality
     """That version on requests with known outcome."""
 
+    unmatched_outcomes: int = 0
+    """Outcomes of the last deliveries that belong to no captured request: unknown, struck, or known before it."""
+
     report: ReportPath | None
     """The report's path below the workload's root; None when nothing was measured."""
 
@@ -126,6 +129,7 @@ def _check(environment: Environment) -> Checked:
         in_a_row=_in_a_row(environment, drift, served.run_id, before),
         bias=bias(environment, recent, known, expected),
         live=outcomes.quality(environment, known, served.version),
+        unmatched_outcomes=outcomes.unmatched(environment, timedelta(hours=settings.window_hours), known),
         report=f"{prefix}/{HTML}" if enough else before.report if before else None,
     )
     _store(environment, checked, prefix)

@@ -116,11 +116,35 @@ def parse(content: bytes, workload: Workload) -> list[Outcome]:
         allowed = "0 or 1" if workload.problem == "binary" else f"{known.lowest:g} to {known.highest:g}"
         raise DataError(f'the body must be {{"outcomes": [{{"request_id": …, "row": 0, "outcome": {allowed}}}, …]}}')
     try:
-        return _delivery(workload).validate_python(body["outcomes"])
+        delivered = _delivery(workload).validate_python(body["outcomes"])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DataError(f"outcomes.{where}: {first['msg']} (got {str(first['input'])[:60]!r})") from error
+    _refuse_impossible(delivered)
+    return delivered
+
+
+def _refuse_impossible(delivered: Sequence[Outcome]) -> None:
+    """Raise DataError for an outcome of the future, or one that another of the delivery contradicts."""
+    now = datetime.now(UTC)
+    told: dict[tuple[str, int, datetime | None], int] = {}
+    for place, item in enumerate(delivered):
+        at = item.observed_at
+        if at is not None and at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        if at is not None and at > now + CLOCK_SKEW:
+            raise DataError(
+                f"outcomes.{place}.observed_at is {at.isoformat()}, in the future: it is {now:%Y-%m-%dT%H:%M:%SZ} here;"
+                " give the time at which the outcome was known, or leave it out; nothing of the delivery was stored"
+            )
+        other = told.setdefault((item.request_id, item.row, at), place)
+        if delivered[other].outcome != item.outcome:
+            raise DataError(
+                f"outcomes.{place} is {item.outcome:g} and outcomes.{other} is {delivered[other].outcome:g}, both about"
+                f" row {item.row} of request {item.request_id[:60]!r} at the same time; leave one out, or give the "
+                "later one its observed_at; nothing of the delivery was stored"
+            )
 
 
 def add(environment: Environment, outcomes: Sequence[Outcome]) -> int:
@@ -201,16 +225,30 @@ def known_lately(environment: Environment, window: timedelta) -> "pd.DataFrame":
     An outcome that comes a month after its request says today how the model of that month did. Rows older than `LATE`
     times the outcome's usual delay are left out.
     """
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    store, now = Store.open(environment), datetime.now(UTC)
-    delivered = [store.dataset(path) for path in store.paths(OUTCOMES, now - window)]
-    tables = [pq.read_table(path, columns=["request_id"], filesystem=files) for path, files in delivered]
-    ids = pa.concat_tables(tables)["request_id"].combine_chunks() if tables else pa.array([], pa.string())
+    ids = _delivered(environment, window)["request_id"].combine_chunks()
     return labelled(
         environment, captured(environment, window + LATE * environment.definition.outcome.delay, requests=ids)
     )
+
+
+def unmatched(environment: Environment, window: timedelta, known: "pd.DataFrame") -> int:
+    """Delivered outcomes of the last `window` that are none of the `known` rows' (`known_lately`).
+
+    Their requests are unknown, struck, too old, came after the outcome, or share their id with others.
+    """
+    delivered = _delivered(environment, window).group_by(_KEY).aggregate([]).num_rows
+    return max(0, int(delivered) - len(known))
+
+
+def _delivered(environment: Environment, window: timedelta) -> "pa.Table":
+    """Request and row of each outcome that was delivered in the last `window`, by the store's clock."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    store, since = Store.open(environment), datetime.now(UTC) - window - CLOCK_SKEW
+    found = [store.dataset(path) for path in store.paths(OUTCOMES, since)]
+    tables = [pq.read_table(path, columns=_KEY, filesystem=files) for path, files in found]
+    return pa.concat_tables(tables or [pa.schema([("request_id", pa.string()), ("row", pa.int32())]).empty_table()])
 
 
 def _with_client_id(captures: "ds.Dataset") -> "ds.Dataset":
@@ -251,8 +289,11 @@ def _by_server_id(outcomes: "pd.DataFrame", captures: "pd.DataFrame") -> "pd.Dat
     """The outcomes of captured requests by the server's ids; those that name none of them, or several, are left out.
 
     A client's id counts for a request that was answered before the outcome was known: one that is used again later
-    takes no outcome of the earlier request.
+    takes no outcome of the earlier request. What is known before its prediction is no outcome of it, beyond what clocks
+    differ by.
     """
+    import pandas as pd  # noqa: PLC0415
+
     requests = captures.drop_duplicates("request_id").set_index("request_id")
     once = requests[requests[CLIENT_ID].notna()].reset_index().drop_duplicates(CLIENT_ID, keep=False)
     known = outcomes["request_id"].isin(requests.index)
@@ -260,7 +301,8 @@ def _by_server_id(outcomes: "pd.DataFrame", captures: "pd.DataFrame") -> "pd.Dat
     found = outcomes.assign(request_id=outcomes["request_id"].where(known, by_client))
     found = found[found["request_id"].notna()]
     answered = found["request_id"].map(requests["captured_at"])
-    return found[known[found.index] | (found["observed_at"] >= answered)]
+    slack = pd.Series(timedelta(0), index=found.index).where(~known[found.index], CLOCK_SKEW)
+    return found[found["observed_at"] + slack >= answered]
 
 
 def label_type(workload: Workload) -> str:
