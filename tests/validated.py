@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,12 @@ class Validated:
 
 
 @functools.cache
+def declared_resources(name: str) -> list[dict[str, Any]]:
+    """What a variant declares; to be copied before it is changed."""
+    return declared.resources(variant(name), "prod")
+
+
+@functools.cache
 def validated(name: str) -> Validated:
     """Judge a variant; skips the test where the validators are not installed."""
     try:
@@ -27,6 +34,6 @@ def validated(name: str) -> Validated:
     except judging.ValidatorsError as error:
         pytest.skip(str(error))
     settings = variant(name)
-    resources = declared.resources(settings, "prod")
+    resources = declared_resources(name)
     found, judged = judging.judge(resources, settings.region, settings.kubernetes_version or declared.KUBERNETES)
     return Validated(found, judged, declared.fixed_names(resources))

@@ -113,6 +113,39 @@ class AwsCli:
         told = self._ask("eks", "list-pod-identity-associations", "--cluster-name", cluster)
         return frozenset(f"{each['namespace']}/{each['serviceAccount']}" for each in told["associations"])
 
+    def cluster_version(self, name: str) -> str | None:
+        """Kubernetes' version of an EKS cluster, None where there is none; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/eks/describe-cluster.html
+        """
+        told = self._ask_for("ResourceNotFoundException", "eks", "describe-cluster", "--name", name)
+        return None if told is None else str(told["cluster"]["version"])
+
+    def node_versions(self, cluster: str) -> dict[str, str]:
+        """Managed node group of an EKS cluster to its version of Kubernetes; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/eks/describe-nodegroup.html
+        """
+        names = self._ask("eks", "list-nodegroups", "--cluster-name", cluster)["nodegroups"]
+        words = ("eks", "describe-nodegroup", "--cluster-name", cluster, "--nodegroup-name")
+        return {name: str(self._ask(*words, name)["nodegroup"]["version"]) for name in names}
+
+    def upgrade_errors(self, cluster: str, version: str) -> list[str]:
+        """What EKS has found that keeps a cluster from a version, one text each; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/eks/list-insights.html
+        """
+        asked = {"categories": ["UPGRADE_READINESS"], "kubernetesVersions": [version], "statuses": ["ERROR"]}
+        told = self._ask("eks", "list-insights", "--cluster-name", cluster, "--filter", json.dumps(asked))
+        return [f"{each['name']}: {each['insightStatus']['reason']}" for each in told["insights"]]
+
+    def has_parameter(self, path: str) -> bool:
+        """Whether AWS publishes a parameter; raises AccountError.
+
+        Source: https://docs.aws.amazon.com/cli/latest/reference/ssm/get-parameter.html
+        """
+        return self._ask_for("ParameterNotFound", "ssm", "get-parameter", "--name", path) is not None
+
     def tagged(self, key: str, value: str) -> dict[str, dict[str, str]]:
         """ARN to tags of what carries a tag, IAM's in the region of IAM alone; raises AccountError.
 
@@ -181,6 +214,15 @@ class AwsCli:
         told = self._ask("logs", "describe-log-groups", "--log-group-name-prefix", name)
         found = (each["arn"] for each in told["logGroups"] if each["logGroupName"] == name)
         return next((str(arn).removesuffix(":*") for arn in found), None)
+
+    def _ask_for(self, absent: str, *words: str) -> Any:
+        """What is told of one thing; None where the error with this name says that it is not there."""
+        try:
+            return self._ask(*words)
+        except AccountError as error:
+            if f"({absent})" in str(error):
+                return None
+            raise
 
     def _ask(self, *words: str) -> Any:
         command = [self.program, *words, "--region", self.region, "--output", "json"]

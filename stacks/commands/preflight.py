@@ -1,7 +1,8 @@
 """`python -m stacks.commands.preflight --stack NAME`: what its account must allow before a stack can reach its limits.
 
-Quotas, instance types that are sold in the zones, add-ons' versions, and the hosted zone of the servers' hosts. Asks,
-and changes nothing; whatever is asked of AWS goes through `Account`, so that tests need none.
+Quotas, instance types that are sold in the zones, add-ons' versions, nodes' images, the order of an upgrade, and the
+hosted zone of the servers' hosts. Asks, and changes nothing; whatever is asked of AWS goes through `Account`, so that
+tests need none.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from infra.gpu_node_pool.settings import (
 )
 from infra.node_pool.settings import Capacity, KarpenterNodesSettings, NodePoolSettings
 from stacks.aws_settings import AwsStack
+from stacks.commands import upgrades
 from stacks.commands.aws_account import AccountError, AwsCli
 from stacks.settings import StackFileError, read_on_aws
 
@@ -47,7 +49,7 @@ _FAMILIES = {"standard": set("acdhimrtz"), "g": {"g", "gr", "vt"}, "p": {"p"}}
 SHOWN = 3
 
 
-class Account(Protocol):
+class Account(upgrades.Versions, Protocol):
     """What is asked about an account's region."""
 
     def quota(self, code: str) -> float:
@@ -175,6 +177,8 @@ def examine(settings: AwsStack, account: Account) -> list[Finding]:
     return [
         *findings(pools_of(settings), account),
         *unoffered(settings.cluster, account),
+        *(Finding(blocks=True, text=each) for each in upgrades.out_of_order(settings, account)),
+        *(Finding(blocks=True, text=each) for each in upgrades.without_image(settings, account)),
         *unlinked(settings, account),
         *out_of_reach(settings.exposure, account),
     ]
@@ -288,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each in found:
         sys.stdout.write(f"{'BLOCKED' if each.blocks else 'note'}  {each.text}\n")
     if not found:
-        sys.stdout.write("quotas, zones, add-ons: every pool can reach its limit, and people the servers\n")
+        sys.stdout.write("quotas, zones, versions, images: every pool can reach its limit, and people the servers\n")
     return 1 if any(each.blocks for each in found) else 0
 
 

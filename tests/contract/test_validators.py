@@ -1,12 +1,13 @@
 """Two variants of prod before the validators; all of them are in `tests/soak/test_validators.py`."""
 
 import copy
+from typing import get_args
 
 import pytest
 
-from stacks.commands.validate import declared, judging, verdict
-from tests import aws_variants
-from tests.validated import validated
+from infra.cluster.eks_versions import Version
+from stacks.commands.validate import judging, verdict
+from tests.validated import declared_resources, validated
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -41,7 +42,7 @@ POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": 
 
 
 def test_each_validator_refuses_what_is_planted():
-    resources = copy.deepcopy(declared.resources(aws_variants.variant("prod"), "prod"))
+    resources = copy.deepcopy(declared_resources("prod"))
     first = {}
     for each in resources:
         first.setdefault(each["type"], each)
@@ -57,3 +58,24 @@ def test_each_validator_refuses_what_is_planted():
         ("UNKNOWN", first["aws:kms/alias:Alias"]["name"]),
     }
     assert expected - rules == set()
+
+
+def following(version):
+    major, minor = version.split(".")
+    return f"{major}.{int(minor) + 1}"
+
+
+@pytest.mark.parametrize("version", [*get_args(Version), following(max(get_args(Version)))])
+def test_every_version_of_eks_and_the_next_takes_each_object(version):
+    validated("prod")  # skips where the validators are not installed
+    found, judged = judging.judge(declared_resources("prod"), None, version)
+    assert verdict.refused(found) == []
+    assert judged["objects of Kubernetes"] >= 150
+
+
+def test_object_that_the_next_version_removed_is_named():
+    validated("prod")
+    removed = {"apiVersion": "flowcontrol.apiserver.k8s.io/v1beta3", "kind": "FlowSchema", "metadata": {"name": "old"}}
+    declared = {"type": "kubernetes:flowcontrol.apiserver.k8s.io/v1beta3:FlowSchema", "name": "old", "inputs": removed}
+    (found,), _ = judging.judge([declared], None, "1.36")
+    assert (found["rule"], found["where"]) == ("UNKNOWN_KIND", "FlowSchema old")

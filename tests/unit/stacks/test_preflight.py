@@ -29,6 +29,7 @@ OFFERS = json.dumps([{"InstanceType": each, "Location": zone} for each in TYPES 
 ZONE = '"HostedZone": {"Name": "example.com."}'
 LINKED = '"Roles": [{"Path": "/aws-service-role/autoscaling.amazonaws.com/"}, '
 LINKED += '{"Path": "/aws-service-role/spot.amazonaws.com/"}]'
+LINKED += ', "cluster": {"version": "1.36"}, "Parameter": {"Value": "ami-1"}'
 
 
 class Allows:
@@ -283,7 +284,10 @@ def test_command_succeeds_with_an_account_that_allows_everything(aws, capsys):
     says = f'{{"Quota": {{"Value": 10000}}, "InstanceTypeOfferings": {OFFERS}, "addons": {ADDED}, {ZONE}, {LINKED}}}'
     account, _ = aws(says)
     assert preflight.main(["--stack", "prod", "--aws", account.program]) == 0
-    assert capsys.readouterr().out == "quotas, zones, add-ons: every pool can reach its limit, and people the servers\n"
+    assert (
+        capsys.readouterr().out
+        == "quotas, zones, versions, images: every pool can reach its limit, and people the servers\n"
+    )
 
 
 def test_the_command_says_when_it_cannot_tell(capsys, tmp_path):
