@@ -12,7 +12,7 @@
 #   SINCE=2026-11-01 from which day on `audit` shows entries, instead of all
 #   KEY=a,b          values of the keys of the entity that `erase` is about; CUSTOMER=1002 where the workload is about customers
 #   SERVER=name      whose login `credentials` prints for curl, e.g. `prometheus`
-#   OVERLAP=7        days for which `rotate-signing-key` lets the former key count; 0 for one that somebody else may have
+#   OVERLAP=7        days for which `rotate-…` lets the former key or tokens count; 0 for those that somebody else may have
 #   FROM=folder      where `workload` finds a package
 #   REGISTRY=...     where `images` pushes to, e.g. 127.0.0.1:5001/mlplatform
 STACK ?= local
@@ -68,7 +68,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key test test-node soak-node soak simulate check wheel lock images bench docs
+.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key rotate-tokens test test-node soak-node soak simulate check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -208,7 +208,12 @@ rollback: ## [model] put the previous model version back on the running STACK
 rotate-signing-key: ## [model] sign verdicts with a new key: counts it up in the file of STACK, then brings STACK up
 	@$(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.rotate --stack $(STACK) --workload "$(WORKLOAD)" --overlap "$(OVERLAP)"
 	@$(UP)
-	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action key-rotation --about "signing key of $(or $(WORKLOAD),the default workload)"
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action rotation --about "signing key of $(or $(WORKLOAD),the default workload)"
+
+rotate-tokens: ## [model] replace the tokens of the retraining service: counts them up in the file of STACK, then brings STACK up
+	@$(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.rotate --what tokens --stack $(STACK) --workload "$(WORKLOAD)" --overlap "$(OVERLAP)"
+	@$(UP)
+	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action rotation --about "tokens of $(or $(WORKLOAD),the default workload)"
 
 check: ## [develop] format, lint, types, and which package may import which
 	@$(PYTHON) -m tools.install cloud workloads pulumi tools actionlint

@@ -19,6 +19,7 @@ ENDING = "-retraining-process.json"
 OF_THE_SERVICE = (
     "AIRFLOW_LOGIN",
     "ALERT_TOKEN",
+    "FORMER_TOKENS",
     "OUTCOMES_TOKEN",
     "PORT",
     "RETRAIN_DATABASE",

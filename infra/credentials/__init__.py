@@ -17,6 +17,14 @@ class Credentials(Protocol):
         """A secret text of `length` letters and digits, made once."""
 
 
+def generations(
+    credentials: Credentials, name: str, number: int, length: int = 40, opts: pulumi.ResourceOptions | None = None
+) -> list[pulumi.Output[str]]:
+    """The secret text of each generation up to `number`, the current one last: nothing generated is deleted."""
+    names = [f"{name}{f'-{each}' if each > 1 else ''}" for each in range(1, number + 1)]
+    return [credentials.generate(each, length, opts) for each in names]
+
+
 def build(
     name: str, settings: CredentialsSettings, substrate: Substrate, opts: pulumi.ResourceOptions | None = None
 ) -> Credentials:

@@ -139,7 +139,7 @@ def test_rotation_of_the_key_under_traffic_fails_no_request(both, found):
     def rotated():
         lines = both.make("-s", "audit", "ARGS=--json").splitlines()
         entries = [json.loads(line) for line in lines if line.startswith("{")]
-        return [(each["object"], each["outcome"]) for each in entries if each["action"] == "key-rotation"]
+        return [(each["object"], each["outcome"]) for each in entries if each["action"] == "rotation"]
 
     with asked(found["endpoints"][name]["prediction_url"], {"instances": [KEYS[name]]}) as answers:
         both.make("rotate-signing-key", f"WORKLOAD={name}", "ARGS=--non-interactive")

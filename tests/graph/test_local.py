@@ -119,6 +119,29 @@ def test_rotation_changes_the_keys_file_and_restarts_the_signer_alone(pulumi_run
     assert changed == {"loan-default-retraining-process"}
 
 
+def test_rotated_tokens_reach_their_holders_after_the_service(pulumi_run):
+    until = "2026-12-08T12:00:00+00:00"
+    once = pulumi_run(program())
+    rotated = pulumi_run(program(loan_default={"token_generation": 2, "token_former_until": until}))
+    service = rotated.one("host:index:Process", "loan-default-retraining-process")
+    service.assert_secret("environment.FORMER_TOKENS")
+    before = once.one("host:index:Process", service.name).get("environment")
+    found = service.get("environment")
+    told = {"operator": "RETRAIN_TOKEN", "alerts": "ALERT_TOKEN", "outcomes": "OUTCOMES_TOKEN", "viewer": "VIEW_TOKEN"}
+    former = {scope: before[name] for scope, name in told.items()}
+    assert json.loads(found["FORMER_TOKENS"]) == {"until": until, "tokens": former}
+    assert all(found[name] != before[name] for name in told.values())
+    for kind, name in (
+        ("host:index:File", "monitoring-loan-default-watch-token"),
+        ("host:index:Process", "start-page-service-process"),
+    ):
+        assert service in rotated.dependencies(rotated.one(kind, name))
+    kept = ("host:index:Job", "loan-default-release-run")
+    assert rotated.one(*kept).inputs == once.one(*kept).inputs
+    at_once = pulumi_run(program(loan_default={"token_generation": 2}))
+    assert "FORMER_TOKENS" not in at_once.one("host:index:Process", service.name).get("environment")
+
+
 def test_no_output_of_the_stack_carries_a_credential(graph):
     plain = {name: value for name, value in graph.outputs.items() if name not in graph.secret_outputs}
     assert "-value" not in json.dumps(plain)

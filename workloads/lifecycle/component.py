@@ -20,6 +20,7 @@ from infra.compute import (
     Service,
     ServiceSpec,
 )
+from infra.credentials import generations
 from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec
@@ -128,12 +129,14 @@ class Lifecycle(pulumi.ComponentResource):
         self._probing = {"PROBE_TOKEN": self.prediction_probe}
         server = self._deploy()
         self._ledger = args.platform.database.create(f"{name}-retraining-database", self._child)
-        self.retrain_token = args.platform.credentials.generate(f"{name}-retrain-token", opts=self._child)
-        self._alert_token = args.platform.credentials.generate(f"{name}-alert-token", opts=self._child)
-        self.outcomes_token = args.platform.credentials.generate(f"{name}-outcomes-token", opts=self._child)
-        self.view_token = args.platform.credentials.generate(f"{name}-view-token", opts=self._child)
-        self._schedule_token = self._of_schedule()
+        self._former_tokens: dict[str, pulumi.Output[str]] = {}
+        self.retrain_token, self._alert_token = self._token("operator", "retrain"), self._token("alerts", "alert")
+        self.outcomes_token, self.view_token = self._token("outcomes", "outcomes"), self._token("viewer", "view")
+        # A timer's, where a pipelines' server runs retrains: one that is switched off keeps its own.
+        self._schedule_token = self._token("schedule", "schedule") if args.platform.pipelines.url is not None else None
         retraining = self._retrain(server)
+        for token in ("retrain_token", "outcomes_token", "view_token"):
+            setattr(self, token, self._once_known(getattr(self, token), retraining))
         release = self._release(server, retraining)
         self._prove_pinned(server)
         self._schedule(server, release)
@@ -171,17 +174,33 @@ class Lifecycle(pulumi.ComponentResource):
     def _keys(self) -> tuple[pulumi.Output[str], Mapping[str, pulumi.Input[str]]]:
         """Of signed verdicts: the secret, and the variables by which a process finds the public keys that count."""
         settings, platform = self._args.settings, self._args.platform
-        generation, until, generate = (
-            settings.signing_generation,
-            settings.signing_former_until,
-            platform.credentials.generate,
-        )
-        names = [f"{self._name}-signing-key{f'-{number}' if number > 1 else ''}" for number in range(1, generation + 1)]
-        *before, secret = [generate(name, _SIGNING_CHARACTERS, self._child) for name in names]
+        name, number, until = f"{self._name}-signing-key", settings.signing_generation, settings.signing_former_until
+        *before, secret = generations(platform.credentials, name, number, _SIGNING_CHARACTERS, self._child)
         public = _public(secret)
         if before and until is not None:
             public = pulumi.Output.all(public, _public(before[-1])).apply(lambda keys: str(Keyring(*keys, until)))
         return secret, platform.compute.document(f"{self._name}-verifying-keys", "VERIFYING_KEY", public, self._child)
+
+    def _token(self, scope: str, part: str) -> pulumi.Output[str]:
+        """A token of the retraining service, which knows the one before, too, while that counts."""
+        settings, name = self._args.settings, f"{self._name}-{part}-token"
+        known = generations(self._args.platform.credentials, name, settings.token_generation, opts=self._child)
+        *before, token = known
+        if before and settings.token_former_until is not None:
+            self._former_tokens[scope] = before[-1]
+        return token
+
+    def _once_known(self, token: pulumi.Output[str], retraining: Service) -> pulumi.Output[str]:
+        """A token that its holders get after the service: none is refused between the two."""
+        if not self._former_tokens:
+            return token
+        return pulumi.Output.all(token, retraining.ready.urn).apply(lambda both: str(both[0]))
+
+    def _former(self) -> dict[str, pulumi.Input[str]]:
+        until = self._args.settings.token_former_until
+        if not self._former_tokens or until is None:
+            return {}
+        return {"FORMER_TOKENS": pulumi.Output.json_dumps({"until": until.isoformat(), "tokens": self._former_tokens})}
 
     def _deploy(self) -> ModelServer:
         return self._args.platform.serving.deploy(
@@ -335,6 +354,7 @@ class Lifecycle(pulumi.ComponentResource):
                     "SIGNING_KEY": self._signing_key,
                     "SIGN_TOKEN": self._sign_token,
                     "VIEW_TOKEN": self.view_token,
+                    **self._former(),
                     **self._pushing(),
                 },
                 needs=self._erased,
@@ -346,12 +366,6 @@ class Lifecycle(pulumi.ComponentResource):
             ),
             self._child,
         )
-
-    def _of_schedule(self) -> pulumi.Output[str] | None:
-        """A timer's token, where a pipelines' server runs retrains: one that is switched off keeps its own."""
-        if self._args.platform.pipelines.url is None:
-            return None
-        return self._args.platform.credentials.generate(f"{self._name}-schedule-token", opts=self._child)
 
     def _repeat(self, retraining: Service) -> None:
         """Ask for a retrain by schedule."""
@@ -368,7 +382,7 @@ class Lifecycle(pulumi.ComponentResource):
                     "RETRAIN_URL": pulumi.Output.concat(retraining.url, "/retrain"),
                     SETTINGS_VARIABLE: self._settings({"deployment"}),
                 },
-                secrets={"RETRAIN_TOKEN": token},
+                secrets={"RETRAIN_TOKEN": self._once_known(token, retraining)},
                 calls=["retraining"],
                 cron=settings.pipeline_cron,
             ),
@@ -379,7 +393,7 @@ class Lifecycle(pulumi.ComponentResource):
         rules, fairness = self._args.settings.alerts, self._args.settings.fairness
         webhook = Webhook(
             url=pulumi.Output.concat(retraining.url, "/retrain"),
-            token=self._alert_token,
+            token=self._once_known(self._alert_token, retraining),
             matchers=alerts.retrain_matchers(self._workload),
             group_wait_seconds=rules.group_wait_seconds,
             repeat_seconds=rules.repeat_seconds,

@@ -48,6 +48,15 @@ def test_former_key_of_a_rotation_without_overlap_counts_no_more(tmp_path, monke
     ]
 
 
+def test_rotation_of_tokens_counts_up_their_own_number(tmp_path, monkeypatch):
+    file, asked = tmp_path / "Pulumi.local.yaml", []
+    file.write_text("config: {mlplatform:loan_default: {signing_generation: 3}}\n")
+    monkeypatch.setattr(rotate.subprocess, "run", lambda command, **_: asked.append(command[-3:]))
+    assert rotate.rotate(file, "local", "", UNTIL, "tokens") == 2
+    fields = ["mlplatform:loan_default.token_former_until", "mlplatform:loan_default.token_generation"]
+    assert [command[0] for command in asked] == fields
+
+
 def test_overlap_is_a_number_of_days():
     assert (rotate.overlap(""), rotate.overlap("0.5")) == (dt.timedelta(days=7), dt.timedelta(hours=12))
     for text in ("-1", "31", "a week", "nan"):
@@ -56,9 +65,9 @@ def test_overlap_is_a_number_of_days():
 
 
 def test_rotation_is_an_entry_of_the_audit_log():
-    noted = "--action key-rotation --about"
+    noted = "--action rotation --about"
     assert (
         noted in (Path(CHECKOUT) / "Makefile").read_text().partition("rotate-signing-key: ##")[2].partition("\n\n")[0]
     )
-    (event,) = events("local", Action.KEY_ROTATION, "done", UNTIL, "signing key of turbofan")
-    assert (event.action, event.object, event.outcome) == ("key-rotation", "signing key of turbofan", "done")
+    (event,) = events("local", Action.ROTATION, "done", UNTIL, "signing key of turbofan")
+    assert (event.action, event.object, event.outcome) == ("rotation", "signing key of turbofan", "done")

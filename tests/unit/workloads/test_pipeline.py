@@ -21,6 +21,7 @@ STAGES = ["ingest", "train", "validate", "features", "register", "deploy"]
 NOT_OF_STAGES = {
     "AIRFLOW_LOGIN",
     "AIRFLOW_URL",
+    "FORMER_TOKENS",
     "OUTCOMES_TOKEN",
     "PIPELINE_DEFINITIONS",
     "STAGE_ENVIRONMENTS",

@@ -338,7 +338,7 @@ def test_rotation_signs_anew_what_the_former_key_signed(here, client, new_run, t
             approval(here, client, version, tmp_path / f"former-{version}")
     assert rollback(later).version == first
     audit.Journal(later).deliver()
-    entries = [each for each in audit.read(later, None)["entries"].values() if each["action"] == "key-rotation"]
+    entries = [each for each in audit.read(later, None)["entries"].values() if each["action"] == "rotation"]
     assert {(each["object"], each["outcome"]) for each in entries} == {
         (f"version {version}", "signed anew") for version in (first, second)
     }

@@ -107,6 +107,9 @@ class Environment(BaseModel):
     schedule_token: Annotated[str, Field(repr=False)] = ""
     """Token with which it takes a timer's request for a retrain and nothing else."""
 
+    former_tokens: Annotated[str, Field(repr=False)] = ""
+    """JSON of the tokens before a rotation, by scope, and of the time until which the retraining service takes them."""
+
     verifying_key: str = ""
     """Public key of the stack's signed verdicts, 64 hex digits, without which no version is served or promoted; after a
     rotation also the former key and the time until which it counts."""

@@ -31,7 +31,7 @@ class Action(StrEnum):
     OUTCOMES_FED = "outcomes-fed"
     OUTCOMES_STRUCK = "outcomes-struck"
     ERASE = "erase"
-    KEY_ROTATION = "key-rotation"
+    ROTATION = "rotation"
 
 
 class Event(BaseModel):

@@ -17,7 +17,7 @@ from workloads.lifecycle.base.pages import OwnPagesOnly, names_of
 from workloads.lifecycle.base.settings import WorkloadSettings
 from workloads.lifecycle.retraining import runner
 from workloads.lifecycle.retraining.audited import DELIVERY_SECONDS
-from workloads.lifecycle.retraining.bearer import tokens
+from workloads.lifecycle.retraining.bearer import former, tokens
 from workloads.lifecycle.retraining.challenges import Challenges
 from workloads.lifecycle.retraining.champion import ChampionAlias, MlflowRegistry
 from workloads.lifecycle.retraining.checks import Checks
@@ -66,6 +66,7 @@ def build(environment: Environment) -> tuple[Service, Worker]:
         alias=alias,
         checks=checks,
         tokens=tokens(environment),
+        former=former(environment),
         sign=signer.sign,
         stop=worker.stop,
         challenges=challenges,

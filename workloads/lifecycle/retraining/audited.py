@@ -42,7 +42,7 @@ class Told(BaseModel):
     time: AwareDatetime
     """When it was done; a note may wait for a service to tell it to."""
 
-    action: Literal[Action.UP, Action.DOWN, Action.EXEMPTION, Action.KEY_ROTATION]
+    action: Literal[Action.UP, Action.DOWN, Action.EXEMPTION, Action.ROTATION]
     object: Annotated[str, Field(max_length=500)]
     outcome: Annotated[str, Field(min_length=1, max_length=500)]
     reason: Annotated[str, Field(max_length=500)] = ""

@@ -1,6 +1,10 @@
 """Loads the bearer tokens of the retraining service, for the service and its clients."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
@@ -11,6 +15,27 @@ MIN_TOKEN = 16
 Scope = Literal["operator", "alerts", "outcomes", "schedule", "release", "viewer"]
 """What a token is for: a person's commands, Alertmanager's deliveries, the outcomes that another system learns, a
 timer's retrain, a version's signature, and reading alone, as the start page does."""
+
+
+class Former(BaseModel):
+    """Tokens before a rotation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    until: AwareDatetime = datetime.min.replace(tzinfo=UTC)
+    tokens: Mapping[Scope, str] = {}
+
+    def counting(self, now: datetime) -> dict[str, Scope]:
+        """Token -> its scope, of those that count at a time."""
+        return {text: scope for scope, text in self.tokens.items()} if now < self.until else {}
+
+
+def former(environment: Environment) -> Former:
+    """What FORMER_TOKENS says; raises WorkloadError."""
+    try:
+        return Former.model_validate_json(environment.former_tokens or "{}")
+    except ValidationError as error:
+        raise WorkloadError(f"FORMER_TOKENS cannot be read: {error.errors(include_input=False)[0]['msg']}") from None
 
 
 def tokens(environment: Environment) -> dict[str, Scope]:

@@ -38,6 +38,7 @@ SECRETS_OF_THE_SERVICE = (
         "SIGN_TOKEN",
         "VIEW_TOKEN",
         "ALERT_TOKEN",
+        "FORMER_TOKENS",
         "OUTCOMES_TOKEN",
         "SCHEDULE_TOKEN",
         "RETRAIN_TOKEN",

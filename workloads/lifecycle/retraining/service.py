@@ -33,7 +33,7 @@ from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.monitoring import check, outcomes
 from workloads.lifecycle.registry.audit_entry import Action
 from workloads.lifecycle.retraining.audited import Audited, Told
-from workloads.lifecycle.retraining.bearer import Scope
+from workloads.lifecycle.retraining.bearer import Former, Scope
 from workloads.lifecycle.retraining.bodies import Refusal, json_of, read_body, valid
 from workloads.lifecycle.retraining.ledger import STATUSES, Ledger
 from workloads.lifecycle.retraining.signer import SIGNATURES
@@ -132,6 +132,9 @@ class Parts:
     stop: Callable[[], None]
     """Called when the server shuts down."""
 
+    former: Former = field(default_factory=Former)
+    """Tokens before a rotation, which count for a time."""
+
     challenges: "Challenges | None" = None
     """Of candidates; None where each is promoted directly."""
 
@@ -146,7 +149,6 @@ class Service:
         self._parts = parts
         self._settings = parts.environment.settings.retraining
         self.audited = Audited(parts.environment)
-        self._scopes = {f"Bearer {token}".encode(): scope for token, scope in parts.tokens.items()}
         self.registry = CollectorRegistry()
         self._received = Counter(
             metrics.ALERTS_RECEIVED.removesuffix("_total"), "Alerts", [metrics.LABEL_OUTCOME], registry=self.registry
@@ -432,7 +434,8 @@ class Service:
 
     def _scope(self, request: Request) -> Scope:
         given = request.headers.get("authorization", "").encode("latin-1")
-        found = [scope for expected, scope in self._scopes.items() if hmac.compare_digest(given, expected)]
+        known = {**self._parts.former.counting(datetime.now(UTC)), **self._parts.tokens}
+        found = [scope for token, scope in known.items() if hmac.compare_digest(given, f"Bearer {token}".encode())]
         if not found:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "give the bearer token of this stack", "unauthorized")
         return found[0]

@@ -132,7 +132,7 @@ class Signer:
             raise why
         keep_signed(environment, client, found.version, tag)
         if rotated:
-            audit.Journal(environment).note(Action.KEY_ROTATION, f"version {found.version}", "signed anew")
+            audit.Journal(environment).note(Action.ROTATION, f"version {found.version}", "signed anew")
         return outcome
 
     def _approval(self, client: "MlflowClient", found: Recorded, trust: Trust) -> Approval | None:
