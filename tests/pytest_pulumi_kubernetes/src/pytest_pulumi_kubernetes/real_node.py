@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pytest_pulumi_kubernetes import registry
+from pytest_pulumi_kubernetes.client import ApiError, UnreachableError
 from pytest_pulumi_kubernetes.cluster_dns import ADDRESS as DNS_ADDRESS
 from pytest_pulumi_kubernetes.cluster_dns import objects as dns_objects
 from pytest_pulumi_kubernetes.control_plane import KUBELET, PROXY, ControlPlane, Options
@@ -118,7 +120,22 @@ class RealNode:
         self.cluster.processes.stop(*self._servers)
         for process in self._servers:
             self.cluster.processes.start(process)
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if not self._kubelet.running:  # it ends where containerd is not ready for it: systemd starts it again
+                self.cluster.processes.start(self._kubelet)
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the kubelet does not answer; its log ends:\n{self._kubelet.tail()}")
+            time.sleep(0.2)
         self._await("the node is not ready", self._is_ready, self._kubelet)
+
+    def _answers(self) -> bool:
+        """Whether the kubelet itself does, and not only what the API server remembers of it."""
+        try:
+            self.cluster.client.request("GET", f"/api/v1/nodes/{NAME}/proxy/configz")
+        except (ApiError, UnreachableError):
+            return False
+        return True
 
     def add(self, image: Image) -> str:
         """Put an image into the registry and give its digest."""
