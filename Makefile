@@ -68,7 +68,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key rotate-tokens test test-node soak-node soak simulate check wheel lock images bench docs
+.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost prices down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key rotate-tokens test test-node soak-node soak simulate check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -123,6 +123,10 @@ review: install ## [review] what a pull request is told about STACK since BASE: 
 
 cost: install ## [review] what STACK and each workload cost in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.cost --stack $(STACK) --workload "$(WORKLOAD)" $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")
+
+prices: ## [review] renew prices of machines from AWS's public price list, for `make cost`; needs no account, but 3 GB of memory
+	@$(PYTHON) -m tools.install --stack $(STACK) infra
+	@$(INFRA)/python -m stacks.commands.cost.renew
 
 drift: ## [review] fail when what STACK consists of was changed behind its back; changes nothing
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
