@@ -16,26 +16,30 @@ from typing import Any
 
 import psycopg
 
+from tests import tiers
 from tests.simulation.clock import POSTGRES_CLOCK
-from tests.simulation.definition import SIMULATED
 from tests.simulation.figures import failures, table
 from tests.simulation.run import Run
 from tests.unit.workloads import postgres, servers
-from workloads.lifecycle.base.environment import Environment
-from workloads.lifecycle.training.train import code_hash
+
+TIER = "simulation"
+"""Of `tests/tiers.toml`: names every file that a run depends on."""
 
 
 def simulate(seed: int, days: int, *, ledger: str, opa_url: str, results: Path | None) -> dict[str, Any]:
-    """The result of one run, read from `results` when it is there."""
-    code = code_hash(Environment(workload=f"{SIMULATED.derive.partition(':')[0]}:SIMULATED"))[:12]
-    kept = None if results is None else results / f"seed-{seed}-days-{days}-code-{code}.json"
+    """The result of one run, read from `results` when the same files have made it."""
+    code = tiers.digest(tiers.CHECKOUT, tiers.load()[TIER])
+    name = f"seed-{seed}-days-{days}-ledger-{ledger}-files-{(code or '')[:12]}.json"
+    kept = results / name if results is not None and code is not None else None
     if kept is not None and kept.exists():
         return dict(json.loads(kept.read_text()))
     with tempfile.TemporaryDirectory(prefix="simulation-") as scratch, ledger_url(ledger, Path(scratch)) as url:
         found = Run(Path(scratch), seed, days, ledger_url=url, opa_url=opa_url).run()
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(found, indent=1, default=float))
+        unfinished = kept.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(found, indent=1, default=float))
+        unfinished.replace(kept)
     return found
 
 

@@ -10,6 +10,8 @@ LIMITS = {
     "rows lost": 0,
     "stale answers": 0,
     "missed drifts": 0,
+    "champions worn": 0,
+    "requests failed": 0,
 }
 """Largest count of each run; the judge says what each one counts."""
 
@@ -20,6 +22,7 @@ COLUMNS = {
     "promoted": "promotions",
     "wrong": "wrong promotions",
     "standing": "wrong promotions standing",
+    "worn": "champions worn",
     "back": "rollbacks",
     "to bad": "rollbacks to a bad version",
     "alerts": "alerts",
@@ -27,6 +30,7 @@ COLUMNS = {
     "causeless": "retrains without cause",
     "missed": "missed drifts",
     "stale": "stale answers",
+    "failed": "requests failed",
     "lost": "rows lost",
     "double": "double retrains",
 }

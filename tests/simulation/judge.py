@@ -27,6 +27,9 @@ STANDING_DAYS = 7
 WORSE_AUC = 0.01
 """True AUC by which a promotion must not be worse than the champion before: the release policy's own limit."""
 
+WORN_AUC = 0.02
+"""True AUC by which many promotions, each a little worse, may together end below the best of the champions."""
+
 
 @dataclass
 class Spell:
@@ -79,6 +82,8 @@ class Judge:
         before = self.auc(version_from, day) if version_from else None
         self.promotions.append(Promotion(kind, day, version_from, version_to, before, self.auc(version_to, day)))
         self.counts[f"{kind}s"] += 1
+        if self.spells and self.spells[-1].end is None:
+            self.spells[-1].end = day  # what the next champion learnt from begins another
         broken = self.platform.registry.versions[version_to].is_broken
         if kind == "rollback":
             self._rolled_back.add(version_from)
@@ -130,23 +135,32 @@ class Judge:
         late = [(each.found or each.end or day) - each.begin > FOUND_DAYS for each in self.spells]
         counts["missed drifts"] = sum(late)
         counts["rows lost"] = self._rows_lost()
+        worn = self._worn(day)
+        counts["champions worn"] = int(worn > WORN_AUC)
         counts["double retrains"] = self._double_retrains()
         return {
             "counts": dict(sorted((counts + self.platform.counts).items())),
             "retrains": self._retrains(),
             "days_until_found": found,
+            "worn_auc": round(worn, 4),
             "spells": [asdict(each) for each in self.spells],
             "moves": [asdict(each) for each in self.promotions],
         }
 
+    def _worn(self, day: float) -> float:
+        """True AUC that the champion lacks today of the best version that ever was the champion."""
+        were = {each.version_to for each in self.promotions}
+        best = max(self.auc(each, day) for each in were if not self.platform.registry.versions[each].is_broken)
+        return best - self.auc(self.platform.registry.aliases["champion"], day)
+
     def _distance(self) -> Any:
-        """True shift of each feature against the rows that the served version learnt from, in their deviations."""
+        """True shift of each feature, season apart, from what the served version learnt from, in deviations."""
         run_id = self.platform.model.served.run_id
         if run_id not in self._references:
             rows = reference.read(self.platform.environment, run_id)[list(NAMES)]
             self._references = {run_id: (rows.mean().to_numpy(), rows.std().to_numpy())}
         mean, deviation = self._references[run_id]
-        return np.abs(self.platform.scenario.population.shift(self.platform.clock.day) - mean) / deviation
+        return np.abs(self.platform.scenario.population.drift(self.platform.clock.day) - mean) / deviation
 
     def _rows_lost(self) -> int:
         """Stored requests that retention should keep and that no reader finds."""

@@ -44,6 +44,7 @@ from workloads.lifecycle.retraining.champion import ChampionAlias
 from workloads.lifecycle.retraining.ledger import Ledger
 from workloads.lifecycle.retraining.runner import Outcome
 from workloads.lifecycle.retraining.service import Parts, Service
+from workloads.lifecycle.retraining.watch import Watch
 from workloads.lifecycle.retraining.worker import ChampionWatch, Worker
 from workloads.lifecycle.serving.capture import Capture, Scored
 from workloads.lifecycle.training import bundle, estimators, reference
@@ -53,14 +54,17 @@ from workloads.lifecycle.validation import gate
 
 SETTINGS: dict[str, Any] = {
     "retention": {"requests_days": 90, "training_rows_days": 90},
-    "training": {"trees": 60, "learning_rate": 0.1},
+    "training": {"trees": 30, "learning_rate": 0.2},
 }
 """What differs from the defaults: retention, so that a run sees it, and smaller models, so that a day stays short."""
 
 REPLICAS = 2
-PIPELINE_SECONDS = 300.0
+PIPELINE_SECONDS = 60.0
 TICK_SECONDS = 20.0
 """Virtual time between two looks of a replica at the ledger while another one works."""
+
+WATCH_PAUSE_SECONDS, BEAT_SECONDS = 30.0, 10.0
+"""Virtual time between two looks of the watch window, and two renewals of a lease: the same ones, fewer of them."""
 
 SUSPENDED_SECONDS = 90.0
 TOKENS = {"retrain_token": "operator-" * 3, "alert_token": "alerts-" * 3, "schedule_token": "schedule-" * 3}
@@ -189,7 +193,7 @@ class Platform:
         self.alert = DriftAlert(clock, self.environment.settings.alerts, self.gateway)
         self.store = Store.open(self.environment)
         self.base = self._base()
-        self._due: str | None = None
+        self._due: Counter[str] = Counter()
         self._broken_next = False
         self._names = itertools.count()
         self.acting: Replica | None = None
@@ -262,20 +266,20 @@ class Platform:
 
     def befall(self, moment: str) -> None:
         """Kill or suspend the acting replica where the plan says so."""
-        if self._due != moment or self.acting is None:
+        if not self._due[moment] or self.acting is None:
             return
-        self._due = None
+        self._due[moment] -= 1
+        self.counts[f"befell {moment}"] += 1
         if moment != "suspended":
             raise Killed(moment)
         replica = self.acting
-        self.counts["replicas suspended"] += 1
         replica.is_stalled = True
         self.clock.advance(SUSPENDED_SECONDS)
         replica.is_stalled = False
 
     def plan_death(self, how: str) -> None:
         """What befalls the next replica that comes to that moment."""
-        self._due = how
+        self._due[how] += 1
 
     def break_next_release(self) -> None:
         """The next candidate will not answer once it is served."""
@@ -407,9 +411,16 @@ class Platform:
 def simulated(platform: Platform) -> Iterator[None]:
     """Put clock and stand-ins in place."""
     with warnings.catch_warnings(action="ignore"):
-        from evidently.metrics.column_statistics import ValueDriftCalculation  # noqa: PLC0415  seconds of imports
+        from evidently.core.report import Snapshot  # noqa: PLC0415  seconds of imports
+        from evidently.metrics.column_statistics import ValueDriftCalculation  # noqa: PLC0415
+        from evidently.presets import DataDriftPreset  # noqa: PLC0415
 
-    written = Store.write
+    written, looked = Store.write, Watch.look
+
+    def look(window: Watch, elapsed: float) -> str | None:
+        if elapsed > WATCH_PAUSE_SECONDS:
+            platform.befall("in the watch window")
+        return looked(window, elapsed)
 
     def write(store: Store, path: str, content: bytes) -> None:
         written(store, path, content)
@@ -428,11 +439,16 @@ def simulated(platform: Platform) -> Iterator[None]:
         put(installed(platform.clock))
         put(mock.patch.object(Store, "write", write))
         put(mock.patch.object(lease, "Loop", loop))
+        put(mock.patch.object(lease, "BEAT_SECONDS", BEAT_SECONDS))
         put(mock.patch.object(check, "_handler", platform.gateway.handler))
         put(mock.patch.object(base_servers, "_answers", platform.http.answers))
         put(mock.patch.object(windows, "ingested_set", return_value=platform.base))
         put(mock.patch.object(worker, "preload", return_value=None))
-        put(mock.patch.object(ValueDriftCalculation, "_render", return_value=[]))  # the report's plots
+        put(mock.patch.object(watch, "_PAUSE_SECONDS", WATCH_PAUSE_SECONDS))
+        put(mock.patch.object(Watch, "look", look))
+        put(mock.patch.object(ValueDriftCalculation, "_render", return_value=[]))
+        put(mock.patch.object(DataDriftPreset, "render", return_value=[]))
+        put(mock.patch.object(Snapshot, "save_html", lambda _snapshot, path: Path(path).write_text("no plots")))
         for module in (reference, watch, policy, retention, scrape):
             put(mock.patch.object(module, "httpx", platform.http))
         yield

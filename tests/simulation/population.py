@@ -49,11 +49,16 @@ class Population:
     season_sigmas: float = 0.0
     """Amplitude of a weekly rhythm in the last feature."""
 
-    def shift(self, day: float) -> npt.NDArray[np.float64]:
-        """Mean of each feature, in standard deviations of the first day."""
+    def drift(self, day: float) -> npt.NDArray[np.float64]:
+        """Mean of each feature, in standard deviations of the first day, without the season."""
         found = np.zeros(len(NAMES))
         for each in self.episodes:
             found[each.feature] += each.sigmas * each.strength(day)
+        return found
+
+    def shift(self, day: float) -> npt.NDArray[np.float64]:
+        """Mean of each feature on that day of the week, in standard deviations of the first day."""
+        found = self.drift(day)
         found[-1] += self.season_sigmas * np.sin(2 * np.pi * day / 7)
         return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.simulation.clock import DAY_SECONDS, Clock
-from tests.simulation.definition import DELAY_DAYS, SIMULATED
+from tests.simulation.definition import DELAY_DAYS, NAMES, SIMULATED
 from tests.simulation.judge import Judge
 from tests.simulation.platform import Platform, simulated
 from tests.simulation.scenario import make
@@ -20,12 +20,13 @@ from workloads.lifecycle.retraining.scheduled import REASON
 BEGIN = datetime(2027, 1, 4, tzinfo=UTC)
 HOUR_SECONDS = 3600.0
 DAILY_REQUESTS = 900
-TRAFFIC_HOURS = (8, 12, 16, 20)
+TRAFFIC_HOURS = (9, 18)
 NEVER_SHARE = 0.05
 """Share of the requests whose outcome nobody ever reports."""
 
-POISONED_SHARE = 0.35
-"""Share of the outcomes that are turned around in the poisoned week."""
+POISONED_BY = NAMES[1]
+"""Feature by whose order the feed of the poisoned week joins outcomes to the wrong requests, the first to the last. As
+many of them are 1 as before, so that their rate does not betray it."""
 
 
 class Run:
@@ -39,7 +40,7 @@ class Run:
         self.judge = Judge(self.platform)
         self.platform.registry.moved = self.judge.moved
         self._rng = np.random.default_rng((seed, 2))
-        self._outcomes: dict[int, list[tuple[str, int]]] = {}
+        self._outcomes: dict[int, list[tuple[float, str, int]]] = {}
         self._delivered_at: float | None = None
 
     def run(self) -> dict[str, Any]:
@@ -97,28 +98,27 @@ class Run:
     def _traffic(self, day: int) -> None:
         count = DAILY_REQUESTS // len(TRAFFIC_HOURS)
         rows = self.scenario.population.draw(self.clock.day, count, self._rng)
-        happened = rows[SIMULATED.outcome.label].tolist()
-        for request, outcome in zip(self.platform.serve(rows), happened, strict=False):
+        happened = zip(rows[POISONED_BY].tolist(), rows[SIMULATED.outcome.label].tolist(), strict=True)
+        for request, (place, outcome) in zip(self.platform.serve(rows), happened, strict=False):
             self.judge.stored[request] = self.clock.now
             if self._rng.random() >= NEVER_SHARE:
-                self._outcomes.setdefault(day + DELAY_DAYS, []).append((request, outcome))
+                self._outcomes.setdefault(day + DELAY_DAYS, []).append((place, request, outcome))
         self.platform.look_up()
         if self._rng.random() < 1 / 30:
             self.platform.restart_model_server()
 
     def _deliver(self, day: int) -> None:
         """Report the outcomes of the requests of a month ago."""
-        due = self._outcomes.pop(day, [])
+        due = sorted(self._outcomes.pop(day, []))
         if not due:
             return
         begin, end = self.scenario.poisoned
-        poisoned = begin <= day < end
+        outcomes = [outcome for _, _, outcome in due]
+        if begin <= day < end:
+            outcomes.reverse()
+            self.platform.counts["poisoned deliveries"] += 1
         told = [
-            {
-                "request_id": request,
-                "outcome": 1 - outcome if poisoned and self._rng.random() < POISONED_SHARE else outcome,
-            }
-            for request, outcome in due
+            {"request_id": request, "outcome": outcome} for (_, request, _), outcome in zip(due, outcomes, strict=True)
         ]
         status, answer = self.platform.ask("/outcomes", json.dumps({"outcomes": told}).encode(), "retrain_token")
         if status != 200:
