@@ -124,7 +124,8 @@ def test_killed_process_is_503_and_the_next_request_starts_another(rows, booster
             await explainer.explain(booster, rows[:1])
             os.kill(explainer._process.pid, signal.SIGSTOP)
             waiting = asyncio.create_task(explainer.explain(booster, rows[:1]))
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0)
+            assert explainer._turn.locked()  # it has its turn, and has asked by then
             os.kill(explainer._process.pid, signal.SIGKILL)
             with pytest.raises(RequestError, match="starts again") as caught:
                 await waiting

@@ -201,14 +201,16 @@ def test_a_release_that_fails_frees_the_place(ledger):
     assert ledger.take(0) is not None
 
 
-def test_a_release_that_lives_keeps_the_place_past_its_lease(ledger, monkeypatch):
-    monkeypatch.setattr(database, "LEASE_SECONDS", 0.4)
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+def test_a_release_that_lives_renews_its_lease(ledger, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
     submit(ledger)
     with ledger.release(1, print):
-        deadline = time.monotonic() + 1
-        while time.monotonic() < deadline:
-            assert ledger.take(0) is None
+        first, deadline = ledger.running().owned_until, time.monotonic() + 60
+        while ledger.running().owned_until == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert ledger.running().owned_until > first
+        assert ledger.take(0) is None
 
 
 def test_a_release_that_was_killed_loses_the_place(url, ledger, monkeypatch):
