@@ -8,6 +8,7 @@
 #   DATA=file.csv    the raw data that `up` ingests, remembered for STACK and WORKLOAD; `DATA=generated` for generated rows
 #   LOSE="role ..."  whose data `down` may delete, on other stacks than local
 #   SUITES="..."     which suites `test` runs, instead of all
+#   ROUNDS=5         how often `rounds` runs each suite, instead of 20 times
 #   COVERAGE=1       `test` measures which lines of the product its suites execute
 #   SINCE=2026-11-01 from which day on `audit` shows entries, instead of all
 #   KEY=a,b          values of the keys of the entity that `erase` is about; CUSTOMER=1002 where the workload is about customers
@@ -68,7 +69,7 @@ UP = $(MAKE) --no-print-directory up
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost prices down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key rotate-tokens test test-node soak-node soak simulate check wheel lock images bench docs
+.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost prices down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key rotate-tokens test test-node soak-node soak rounds simulate check wheel lock images bench docs
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -256,6 +257,9 @@ soak: ## [develop] the long matrices and every tier, then each suite 20 times un
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m "soak or tier" --confcutdir tests/unit/workloads tests/unit/workloads
 	$(INFRA)/python -m tests.tiers --record
 	$(WITH) $(INFRA)/python -m tools.suite_rounds
+
+rounds: ## [develop] run SUITES many times under load and record how often a test fails; ROUNDS=5 for fewer than 20
+	@$(WITH) $(INFRA)/python -m tools.suite_rounds $(if $(ROUNDS),--rounds $(ROUNDS)) $(SUITES)
 
 simulate: ## [develop] months of production on a virtual clock; ARGS="--days 180 --seeds 0-19 --ledger postgres", REPORT=folder keeps results
 	@$(PYTHON) -m tools.install workloads

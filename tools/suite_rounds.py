@@ -1,4 +1,4 @@
-"""`python3 -m tools.suite_rounds [SUITE ...]`: runs suites many times under load and records how often a test fails.
+"""`.venv/bin/python -m tools.suite_rounds [SUITE ...]`, `make rounds`: how often tests fail in many rounds under load.
 
 Every core is kept busy meanwhile. Each round of a suite becomes a line of JSON in the file, so that an interrupted
 command continues where it stopped; rounds of other revisions do not count. Exits with 1 where more tests failed than
@@ -113,7 +113,7 @@ def load(cores: int) -> Iterator[list[int]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit with 0 where few enough tests failed."""
     table = suites.load()
-    parser = argparse.ArgumentParser(prog="python3 -m tools.suite_rounds", description=__doc__)
+    parser = argparse.ArgumentParser(prog=".venv/bin/python -m tools.suite_rounds", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(suite.name for suite in table)}")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each suite runs")
     parser.add_argument("--file", type=Path, default=FILE, help="where each round is recorded")

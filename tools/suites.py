@@ -1,4 +1,4 @@
-"""`python3 -m tools.suites [SUITE ...] [-- PYTEST ARGUMENT ...]`: runs the suites of tests/suites.toml side by side.
+"""`.venv/bin/python -m tools.suites [SUITE ...] [-- PYTEST ARGUMENT ...]`: runs suites side by side for `make test`.
 
 Each suite is one pytest process with its own log. The runner starts the longest suite first and keeps as many running
 as slots and memory allow. It prints a line for each suite that ends, the failures of each suite that failed, where the
@@ -36,7 +36,7 @@ OUTCOMES = "outcomes.json"
 
 MEMORY_GIB = 11.0
 """Sum of the declared memory of the suites that run at the same time, at most."""
-OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "REPORT", "SUITES", "COVERAGE")
+OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "REPORT", "SUITES", "COVERAGE", "ROUNDS")
 """Variables by which `make test` would change every `make` that a test runs."""
 MARK = "SUITES_RUN"
 """Variable that every process of a suite inherits, `<run>.<suite>`: a run finds its processes by it."""
@@ -289,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     suites = load()
     given = list(sys.argv[1:] if arguments is None else arguments)
     further = given[given.index("--") + 1 :] if "--" in given else []
-    parser = argparse.ArgumentParser(prog="python3 -m tools.suites", description=__doc__)
+    parser = argparse.ArgumentParser(prog=".venv/bin/python -m tools.suites", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(suite.name for suite in suites)}")
     parser.add_argument("--slots", type=int, default=_default_slots(), help="suites at the same time")
     parser.add_argument("--memory-gib", type=float, default=MEMORY_GIB, help="memory of the suites at the same time")
