@@ -178,7 +178,8 @@ class Lifecycle(pulumi.ComponentResource):
         *before, secret = generations(platform.credentials, name, number, _SIGNING_CHARACTERS, self._child)
         public = _public(secret)
         if before and until is not None:
-            public = pulumi.Output.all(public, _public(before[-1])).apply(lambda keys: str(Keyring(*keys, until)))
+            both = pulumi.Output.all(public, _public(before[-1]))
+            public = both.apply(lambda keys: str(Keyring(keys[0], keys[1], until)))
         return secret, platform.compute.document(f"{self._name}-verifying-keys", "VERIFYING_KEY", public, self._child)
 
     def _token(self, scope: str, part: str) -> pulumi.Output[str]:
