@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from pulumi_aws import cloudwatch, ec2, kms
+from pulumi_aws import cloudwatch, ec2, iam, kms
 
 from infra import network
 from infra.network.settings import ExistingVpcSettings, VpcSettings
@@ -95,3 +95,11 @@ def test_an_existing_vpc_is_used_as_it_is(pulumi_run):
     assert not graph.all("aws:ec2/*")
     assert made["network"].data_cidrs == ["10.40.20.0/24", "10.40.21.0/24", "10.40.22.0/24"]
     assert list(made["network"].node_subnet_ids) == list(ZONES)
+
+
+def test_flow_logs_are_written_by_a_role_with_the_documented_actions(graph):
+    """Source: https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html."""
+    document = json.loads(graph().one(iam.RolePolicy, "network-flow-logs-role-policy").get("policy"))
+    actions = {action for statement in document["Statement"] for action in statement["Action"]}
+    named = ("CreateLogGroup", "CreateLogStream", "DescribeLogGroups", "DescribeLogStreams", "PutLogEvents")
+    assert actions == {f"logs:{name}" for name in named}
