@@ -247,6 +247,11 @@ def test_only_who_pushes_metrics_has_the_pushgateways_password(graph):
     assert having == {"loan-default-monitoring-timer", "loan-default-retraining-process"}
 
 
+def test_only_who_decides_by_metrics_has_prometheus_password(graph):
+    having = {each.name for each in processes(graph) if "PROMETHEUS_LOGIN" in each.inputs.get("environment", {})}
+    assert having == {"loan-default-monitoring-timer", "loan-default-retraining-process"}
+
+
 def test_every_client_of_mlflow_logs_in_and_its_server_asks(graph):
     started = [*processes(graph), *graph.all("host:index:Job")]
     clients = [each for each in started if "MLFLOW_TRACKING_URI" in (each.get("environment") or {})]

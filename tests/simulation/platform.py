@@ -25,7 +25,7 @@ from tests.simulation.definition import NAMES, SIMULATED
 from tests.simulation.population import BASE_ROWS
 from tests.simulation.scenario import Scenario
 from tests.simulation.servers import DriftAlert, Gateway, Http, Killed, ModelServers, OnlineStore, Registry, Version
-from workloads.lifecycle.base import scrape
+from workloads.lifecycle.base import metrics, mlflow_api, prometheus, scrape
 from workloads.lifecycle.base import servers as base_servers
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import GateError, InsufficientError, RequestError, UnchangedError, WorkloadError
@@ -36,7 +36,6 @@ from workloads.lifecycle.features.online import FeastLookup
 from workloads.lifecycle.features.publication import TrainingSet
 from workloads.lifecycle.ingestion.ingest import Ingested
 from workloads.lifecycle.monitoring import check
-from workloads.lifecycle.pipelines import retention
 from workloads.lifecycle.registry import policy
 from workloads.lifecycle.retraining import checks, lease, watch, worker
 from workloads.lifecycle.retraining.bearer import tokens
@@ -185,6 +184,7 @@ class Platform:
             mlflow_tracking_uri=servers.MLFLOW,
             model_url=servers.MODEL_URL,
             pushgateway_url=servers.GATEWAY,
+            prometheus_url=servers.PROMETHEUS,
             feast_online_store=f"sqlite:///{folder}/online.db",
             opa_url=opa_url,
             settings=WorkloadSettings.model_validate(SETTINGS),
@@ -356,7 +356,7 @@ class Platform:
     def _capture(self) -> Capture:
         def counted(outcome: str, rows: int) -> None:
             if outcome == "stored":
-                self.model.stored += rows
+                self.model.count(metrics.CAPTURE_ROWS, rows)
             self.counts[f"rows {outcome}"] += rows
 
         self.clock.advance(0.001)  # the files of a server are named after the moment at which it starts
@@ -372,12 +372,13 @@ class Platform:
         """Score one request of each row's customer, capture it, and return the ids."""
         served = self.model.served
         if served.is_broken:
-            self.model.failed += len(rows)
+            self.model.count(metrics.PREDICTION_ERRORS, len(rows))
             self.counts["requests failed"] += len(rows)
             return []
         vectors = served.scorer.inputs(rows)
         scores = served.scorer.score(vectors)
-        self.model.scored += len(rows)
+        for counted in (metrics.PREDICTIONS, f"{metrics.PREDICTION_LATENCY}_count"):
+            self.model.count(counted, len(rows))
         ids = [f"{int.from_bytes(self.rng.bytes(8)):016x}" for _ in range(len(rows))]
         for place, (request, key) in enumerate(zip(ids, rows[SIMULATED.keys[0]].tolist(), strict=True)):
             self.captures[place % len(self.captures)].add(
@@ -449,6 +450,6 @@ def simulated(platform: Platform) -> Iterator[None]:
         put(mock.patch.object(ValueDriftCalculation, "_render", return_value=[]))
         put(mock.patch.object(DataDriftPreset, "render", return_value=[]))
         put(mock.patch.object(Snapshot, "save_html", lambda _snapshot, path: Path(path).write_text("no plots")))
-        for module in (reference, watch, policy, retention, scrape):
+        for module in (mlflow_api, prometheus, watch, policy, scrape):
             put(mock.patch.object(module, "httpx", platform.http))
         yield

@@ -5,6 +5,7 @@ Each answers what the platform's own clients ask it. MLflow goes away in an outa
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from workloads.lifecycle.training import reference
 from workloads.lifecycle.training.bundle import Scorer
 
 MLFLOW, MODEL, GATEWAY = "http://mlflow.simulated", "http://model.simulated", "http://gateway.simulated"
+PROMETHEUS = "http://prometheus.simulated"
 MODEL_URL = f"{MODEL}/v1/models/{SIMULATED.name}"
 
 
@@ -135,7 +137,17 @@ class ModelServers:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self.scored = self.failed = self.stored = 0
+        self._counted: list[tuple[float, str, int]] = []
+
+    def count(self, metric: str, rows: int) -> None:
+        """Add to a counter of theirs."""
+        self._counted.append((self._registry.clock.now, metric, rows))
+
+    def total(self, query: str) -> float:
+        """What Prometheus answers to the platform's queries: a sum since the start, or over the last seconds."""
+        window = re.search(r"\[(\d+)s\]", query)
+        oldest = self._registry.clock.now - int(window[1]) if window else 0.0
+        return sum(rows for at, metric, rows in reversed(self._counted) if metric in query and at >= oldest)
 
     @property
     def served(self) -> Version:
@@ -146,7 +158,7 @@ class ModelServers:
         """The answer to the example."""
         served = self.served
         if served.is_broken:
-            self.failed += 1
+            self.count(metrics.PREDICTION_ERRORS, 1)
             return httpx.Response(500, json={"error": "this version cannot answer"})
         example = dict(zip(NAMES, ([value] for value in SIMULATED.example), strict=True))
         scores = served.scorer.score(served.scorer.inputs(example))
@@ -154,13 +166,7 @@ class ModelServers:
 
     def page(self) -> str:
         """Their metrics."""
-        lines = (
-            f'{metrics.MODEL_INFO}{{alias="champion",{metrics.LABEL_VERSION}="{self.served.number}"}} 1',
-            f"{metrics.PREDICTIONS} {self.scored}",
-            f'{metrics.PREDICTION_ERRORS}{{{metrics.LABEL_REASON}="internal"}} {self.failed}',
-            f'{metrics.CAPTURE_ROWS}{{{metrics.LABEL_OUTCOME}="stored"}} {self.stored}',
-        )
-        return "\n".join(lines) + "\n"
+        return f'{metrics.MODEL_INFO}{{alias="champion",{metrics.LABEL_VERSION}="{self.served.number}"}} 1\n'
 
 
 class Http:
@@ -174,7 +180,7 @@ class Http:
         self._model = model
 
     def get(self, url: Any, **options: Any) -> httpx.Response:
-        """One of MLflow's answers, or the model server's metrics."""
+        """One of MLflow's or Prometheus's answers, or the model server's metrics."""
         parts = urlparse(str(url))
         request = httpx.Request("GET", str(url))
         if str(url).startswith(MLFLOW):
@@ -185,6 +191,9 @@ class Http:
             return httpx.Response(200, json=found, request=request)
         if str(url).startswith(MODEL) and parts.path == "/metrics":
             return httpx.Response(200, text=self._model.page(), request=request)
+        if str(url).startswith(PROMETHEUS):
+            value = self._model.total(options["params"]["query"])
+            return httpx.Response(200, json={"data": {"result": [{"value": [0, str(value)]}]}}, request=request)
         return httpx.get(url, **options)
 
     def post(self, url: Any, **options: Any) -> httpx.Response:

@@ -48,7 +48,7 @@ BATCH_SETTINGS = {"batch", "deployment"}
 MONITORING_SETTINGS = {"monitoring", "alerts", "deployment"}
 SERVER_CALLS: tuple[Role, ...] = ("database", "online-store", "tracking")
 RELEASE_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "policy-server", "retraining")
-MONITORING_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "pushgateway")
+MONITORING_CALLS: tuple[Role, ...] = (*SERVER_CALLS, "model-server", "monitoring", "pushgateway")
 RETRAINING_CALLS: tuple[Role, ...] = (*MONITORING_CALLS, "pipelines", "policy-server")
 """A caller of the pipelines' server can submit a run as another workload, so that no stage is one."""
 RETRAINING_SETTINGS = {*RELEASE_SETTINGS, *MONITORING_SETTINGS, "retraining"}
@@ -290,10 +290,14 @@ class Lifecycle(pulumi.ComponentResource):
                 ScheduleSpec(
                     image="ingest" if part == "nightly" else "workload",
                     command=["python", "-m", f"workloads.lifecycle.{module}"],
-                    environment={**self._stage_environment(parts, server), **self._policy()},
+                    environment={
+                        **self._stage_environment(parts, server),
+                        **self._policy(),
+                        **(self._asked() if part == "monitoring" else {}),
+                    },
                     secrets={
                         **(self._writer if part == "nightly" else self._reader),
-                        **(self._pushing() if part == "monitoring" else {}),
+                        **(self._measuring() if part == "monitoring" else {}),
                     },
                     needs=self._erased if part == "nightly" else self._data,
                     calls=calls,
@@ -342,6 +346,7 @@ class Lifecycle(pulumi.ComponentResource):
                     **self._stage_environment(RETRAINING_SETTINGS, server),
                     **self._args.platform.pipelines.client_env,
                     **self._policy(),
+                    **self._asked(),
                 },
                 secrets={
                     **self._writer,
@@ -356,7 +361,7 @@ class Lifecycle(pulumi.ComponentResource):
                     "SIGN_TOKEN": self._sign_token,
                     "VIEW_TOKEN": self.view_token,
                     **self._former(),
-                    **self._pushing(),
+                    **self._measuring(),
                 },
                 needs=self._erased,
                 calls=RETRAINING_CALLS,
@@ -426,10 +431,15 @@ class Lifecycle(pulumi.ComponentResource):
             SETTINGS_VARIABLE: self._settings(parts),
         }
 
-    def _pushing(self) -> Mapping[str, pulumi.Output[str]]:
-        """What a process that pushes metrics is told beside the address."""
+    def _asked(self) -> Mapping[str, pulumi.Output[str]]:
+        """Where a process asks for metrics of all replicas of a server."""
+        return {"PROMETHEUS_URL": self._args.platform.monitoring.prometheus_url}
+
+    def _measuring(self) -> Mapping[str, pulumi.Output[str]]:
+        """Logins of a process that pushes metrics and asks for those of others."""
         logins = self._args.platform.monitoring.logins
-        return {"PUSHGATEWAY_LOGIN": logins["pushgateway"]} if "pushgateway" in logins else {}
+        servers = ("pushgateway", "prometheus")
+        return {f"{server.upper()}_LOGIN": logins[server] for server in servers if server in logins}
 
     def _settings(self, parts: set[str]) -> pulumi.Input[str]:
         """JSON of a process's parts of the settings, and, where it ingests on a cluster, of where its executors run."""

@@ -10,6 +10,7 @@ import pytest
 
 from workloads.lifecycle.base import identifiers
 from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.mlflow_api import MlflowApi
 from workloads.lifecycle.base.settings import BatchSettings, ServingSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features import publication, windows
@@ -48,7 +49,7 @@ class Places:
         self.answers = answers
         self.base = SimpleNamespace(frame=None, ingested=None)
         source = RegistrySource("http://registry", self.cache, LOAN_DEFAULT, TRUST)
-        source._http = httpx.Client(transport=httpx.MockTransport(self._mlflow), base_url="http://registry")
+        source._mlflow = MlflowApi("http://registry", None, httpx.Client(transport=httpx.MockTransport(self._mlflow)))
         self.served = Served()
         self.watch = Patient(self.served, source, ServingSettings())
         self.watch.look()

@@ -201,30 +201,33 @@ def test_too_little_data_is_said_and_not_scored_as_no_drift(world, gateway):
 
 @pytest.fixture
 def counted(world, monkeypatch):
-    """What the model server says that it counted; None while it is down."""
-    state = {"text": ""}
+    """By metric, what Prometheus says that each replica of the model server counted; None while it is down."""
+    state = {"samples": {}}
 
-    def get(url, **_):
-        if state["text"] is None:
+    def get(url, params, **_):
+        if state["samples"] is None:
             raise httpx.ConnectError("connection refused")
-        return httpx.Response(200, text=state["text"], request=httpx.Request("GET", url))
+        found = next((each for metric, each in state["samples"].items() if metric in params["query"]), [])
+        answer = {"data": {"result": [{"value": [0, str(value)]} for value in found]}}
+        return httpx.Response(200, json=answer, request=httpx.Request("GET", url))
 
     monkeypatch.setattr(httpx, "get", get)
-    state["world"] = world.model_copy(update={"model_url": "http://model/v1/models/loan-default"})
+    state["world"] = world.model_copy(update={"prometheus_url": "http://prometheus"})
     return state
 
 
-def counters(scored, stored, dropped=0):
-    return (
-        f'{metrics.PREDICTIONS}{{alias="champion",version="1"}} {scored}\n'
-        f'{metrics.CAPTURE_ROWS}{{outcome="stored"}} {stored}\n'
-        f'{metrics.CAPTURE_ROWS}{{outcome="dropped"}} {dropped}\n'
-    )
+def counters(scored, stored):
+    """Of two replicas."""
+    return {metrics.PREDICTIONS: scored, f'{metrics.CAPTURE_ROWS}{{workload="loan-default",outcome="stored"}}': stored}
 
 
-@pytest.mark.parametrize("text", ["", counters(0, 0), counters(40, 40)], ids=["new", "unasked", "asked long ago"])
-def test_unused_stack_has_too_little_data_and_no_failed_job(counted, gateway, text):
-    counted["text"] = text
+@pytest.mark.parametrize(
+    "samples",
+    [{}, counters([0, 0], [0, 0]), counters([30, 10], [0, 40])],
+    ids=["new", "unasked", "asked long ago, captured by one replica"],
+)
+def test_unused_stack_has_too_little_data_and_no_failed_job(counted, gateway, samples):
+    counted["samples"] = samples
     checked = check.check(counted["world"])
     assert (checked.rows, checked.drift, checked.bias, checked.live.auc) == (0, None, {}, None)
     assert gateway.value(metrics.DRIFT_JOB_OK) == 1
@@ -233,21 +236,21 @@ def test_unused_stack_has_too_little_data_and_no_failed_job(counted, gateway, te
 
 
 def test_answered_requests_without_capture_are_a_pushed_error(counted, gateway):
-    counted["text"] = counters(40, 0, dropped=40)
+    counted["samples"] = counters([30, 10], [0, 0])
     with pytest.raises(DataError, match="scored 40 rows and none was captured"):
         check.check(counted["world"])
     assert gateway.value(metrics.DRIFT_JOB_OK) == 0
 
 
-def test_no_captures_and_no_answer_of_the_model_server_is_an_error(counted, gateway):
-    counted["text"] = None
-    with pytest.raises(WorkloadError, match="the model server's metrics at http://model/metrics"):
+def test_no_captures_and_no_answer_of_prometheus_is_an_error(counted, gateway):
+    counted["samples"] = None
+    with pytest.raises(WorkloadError, match=r"Prometheus \(PROMETHEUS_URL\) at http://prometheus does not answer"):
         check.check(counted["world"])
     assert gateway.value(metrics.DRIFT_JOB_OK) == 0
 
 
 def test_old_captures_are_no_data_of_today(counted, gateway):
-    counted["text"] = counters(ROWS, ROWS)
+    counted["samples"] = counters([ROWS], [ROWS])
     capture(counted["world"], people(), datetime.now(UTC) - timedelta(days=3))
     assert check.check(counted["world"]).rows == 0
     assert gateway.value(metrics.DRIFT_ROWS) == 0

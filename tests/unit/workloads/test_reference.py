@@ -24,7 +24,7 @@ def servers(monkeypatch):
             lines = [f'{metrics.MODEL_INFO}{{alias="{a}",version="{v}"}} 1.0' for a, v in state["served"].items()]
             return httpx.Response(200, text="\n".join(lines) + "\n", request=request)
         if "broken" in state:
-            return httpx.Response(500, json=state["broken"], request=request)
+            return httpx.Response(state.get("status", 500), json=state["broken"], request=request)
         version = params.get("version", "5")
         if version not in state["known"]:
             return httpx.Response(404, json={"error_code": "RESOURCE_DOES_NOT_EXIST"}, request=request)
@@ -66,8 +66,8 @@ def test_registry_that_cannot_answer_does_not_mean_no_champion(servers, body):
     assert not isinstance(caught.value, DataError)
 
 
-@pytest.mark.parametrize("code", ["RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"])
-def test_both_codes_of_mlflow_mean_no_champion(servers, code):
-    servers["broken"] = {"error_code": code}
+@pytest.mark.parametrize(("status", "code"), [(404, "RESOURCE_DOES_NOT_EXIST"), (400, "INVALID_PARAMETER_VALUE")])
+def test_both_codes_of_mlflow_mean_no_champion(servers, status, code):
+    servers |= {"status": status, "broken": {"error_code": code}}
     with pytest.raises(DataError, match="knows no champion"):
         reference.champion(ENVIRONMENT)

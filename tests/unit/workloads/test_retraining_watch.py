@@ -14,7 +14,7 @@ def world(make_environment, monkeypatch):
     """A model server that answers with version 2, without traffic or outcomes."""
     state = {"answers": iter(lambda: "2", None), "counters": iter(lambda: Counters(0, 0), None), "auc": None}
     monkeypatch.setattr(watches, "smoke", lambda _: next(state["answers"]))
-    monkeypatch.setattr(Counters, "read", classmethod(lambda _cls, _environment: next(state["counters"])))
+    monkeypatch.setattr(Counters, "read", classmethod(lambda _cls, _environment, _seconds: next(state["counters"])))
     monkeypatch.setattr(outcomes, "captured", lambda *_: None)
     monkeypatch.setattr(outcomes, "labelled", lambda *_: None)
     monkeypatch.setattr(
@@ -60,12 +60,27 @@ def test_failing_release_at_the_windows_end_is_watched_further(world, make_envir
 
 
 def test_too_many_failing_requests_send_a_release_back(world):
-    world["counters"] = iter([Counters(100, 5), *[Counters(180, 25)] * 1_000_000])
+    world["counters"] = iter(lambda: Counters(80, 20), None)
     assert run(world) == "20 of 100 requests failed since the promotion"
 
 
-def test_errors_from_before_the_promotion_do_not_count(world):
-    world["counters"] = iter([Counters(100, 50), *[Counters(200, 50)] * 1_000_000])
+def test_requests_are_counted_every_few_seconds_of_the_window(world):
+    world["counters"] = iter([Counters(10, 0), Counters(80, 20)])
+    watch = Watch(world["environment"], "2")
+    assert [watch.look(seconds) for seconds in (1.0, 6.0, 8.0)] == [None] * 3
+    assert watch.look(12.0) == "20 of 100 requests failed since the promotion"
+
+
+def test_few_failing_requests_of_many_keep_a_release(world):
+    world["counters"] = iter(lambda: Counters(96, 4), None)
+    assert run(world) is None
+
+
+def test_prometheus_that_is_away_is_no_reason_to_go_back(world, monkeypatch):
+    def away(*_):
+        raise WorkloadError("Prometheus does not answer")
+
+    monkeypatch.setattr(Counters, "read", away)
     assert run(world) is None
 
 
@@ -87,17 +102,27 @@ def test_a_store_that_is_down_is_no_reason_to_go_back(world, monkeypatch):
     assert run(world) is None
 
 
-def test_the_model_servers_counters_are_read_by_reason(environment, monkeypatch):
-    text = (
-        'mlplatform_predictions_total{alias="champion",version="1"} 40\n'
-        'mlplatform_predictions_total{alias="champion",version="2"} 2\n'
-        'mlplatform_prediction_errors_total{reason="malformed"} 9\n'
-        'mlplatform_prediction_errors_total{reason="internal"} 3\n'
-    )
-    request = httpx.Request("GET", "http://model/metrics")
-    monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, text=text, request=request))
-    found = Counters.read(environment.model_copy(update={"model_url": "http://model/v1/models/loan-default"}))
-    assert found == Counters(scored=42, failed=3)
+def test_requests_of_all_replicas_since_the_promotion_are_counted(environment, monkeypatch):
+    asked = []
+
+    def get(url, params, auth, **_):
+        asked.append((url, params["query"], auth))
+        count = "3" if "errors" in params["query"] else "42"
+        answer = {"status": "success", "data": {"resultType": "vector", "result": [{"value": [0, count]}]}}
+        return httpx.Response(200, json=answer, request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(httpx, "get", get)
+    where = {"prometheus_url": "http://prometheus/", "prometheus_login": "platform:secret"}
+    assert Counters.read(environment.model_copy(update=where), 60.4) == Counters(answered=42, failed=3)
+    own = 'workload="loan-default"'
+    ours = 'reason=~"internal|online_store_down|not_ready"'
+    assert asked == [
+        ("http://prometheus/api/v1/query", f"sum(increase({series}[60s]))", ("platform", "secret"))
+        for series in (
+            f"mlplatform_prediction_latency_seconds_count{{{own}}}",
+            f"mlplatform_prediction_errors_total{{{own},{ours}}}",
+        )
+    ]
 
 
 def test_ranking_at_the_gate_is_asked_with_the_login_of_mlflow(make_environment, monkeypatch):

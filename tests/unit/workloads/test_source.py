@@ -1,6 +1,7 @@
 import pytest
 
-from workloads.lifecycle.serving.source import RegistryDownError, RegistrySource
+from workloads.lifecycle.base.mlflow_api import RegistryDownError
+from workloads.lifecycle.serving.source import RegistrySource
 from workloads.lifecycle.training.bundle import MODEL_FILE
 from workloads.loan_default.definition import LOAN_DEFAULT
 

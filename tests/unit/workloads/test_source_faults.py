@@ -6,7 +6,7 @@ import pytest
 
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.exposition import COUNTED
-from workloads.lifecycle.serving.source import RegistryDownError
+from workloads.lifecycle.base.mlflow_api import RegistryDownError
 from workloads.lifecycle.training.bundle import MANIFEST_FILE
 from workloads.loan_default.definition import LOAN_DEFAULT
 

@@ -65,6 +65,12 @@ class Environment(BaseModel):
     pushgateway_login: str = ""
     """`user:password` that the Pushgateway asks for; empty where it asks for none."""
 
+    prometheus_url: str = ""
+    """Where metrics of all replicas are asked for; in processes that decide by them."""
+
+    prometheus_login: str = ""
+    """`user:password` that Prometheus asks for; empty where it asks for none."""
+
     model_url: str = ""
     """The served model, `http://host:port/v1/models/churn`."""
 

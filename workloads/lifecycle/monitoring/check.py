@@ -21,7 +21,7 @@ from workloads.lifecycle.base.errors import DataError, WorkloadError, run_comman
 from workloads.lifecycle.base.exposition import shown
 from workloads.lifecycle.base.identifiers import ReportPath, RunId
 from workloads.lifecycle.base.metrics import KIND_OPPORTUNITY, KIND_PARITY
-from workloads.lifecycle.base.scrape import Page
+from workloads.lifecycle.base.prometheus import total
 from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_model_server
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.ingestion.ingest import published
@@ -137,10 +137,10 @@ def _check(environment: Environment) -> Checked:
 
 
 def _expect_capture(environment: Environment) -> None:
-    """Raise DataError when the model server answered requests and has stored none of them since its start."""
-    page = Page.of_model_server(environment)
-    scored = page.total(metrics.PREDICTIONS)
-    if scored and not page.total(metrics.CAPTURE_ROWS, metrics.LABEL_OUTCOME, {"stored"}):
+    """Raise DataError when no replica of the model server has stored any of the rows that they scored."""
+    name, stored = environment.definition.name, {metrics.LABEL_OUTCOME: "stored"}
+    scored = total(environment, metrics.selected(metrics.PREDICTIONS, name))
+    if scored and not total(environment, metrics.selected(metrics.CAPTURE_ROWS, name, **stored)):
         raise DataError(
             f"the model server scored {scored:.0f} rows and none was captured below {environment.artifact_store_uri}: "
             "is capture on (serving.capture), and does the model server reach the store?"

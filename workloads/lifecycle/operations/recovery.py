@@ -14,10 +14,11 @@ from pathlib import Path
 from workloads.lifecycle.base.command import quiet_libraries
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import DataError, WorkloadError, run_command
+from workloads.lifecycle.base.mlflow_api import RegistryDownError
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.ingestion.ingest import current
 from workloads.lifecycle.registry.signature import Trust
-from workloads.lifecycle.serving.source import RegistryDownError, RegistrySource
+from workloads.lifecycle.serving.source import RegistrySource
 from workloads.lifecycle.training import reference
 from workloads.lifecycle.training.bundle import BundleError
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from workloads.lifecycle.base.command import quiet_libraries
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import DataError, WorkloadError, run_command
+from workloads.lifecycle.base.mlflow_api import library, mlflow_client
 from workloads.lifecycle.base.object_versions import ObjectVersions
 from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_online_store
 from workloads.lifecycle.base.store import Store
@@ -325,11 +326,8 @@ def _rewrite_ties(environment: Environment, buried: Tombstones) -> int:
     """Files of MLflow runs that list keys of held-out rows; returns how many changed."""
     if not environment.mlflow_tracking_uri:
         return 0
-    import mlflow  # noqa: PLC0415  three seconds of imports
-
     wait_for_mlflow(environment)
-    mlflow.set_tracking_uri(environment.mlflow_tracking_uri)
-    client = mlflow.MlflowClient()
+    mlflow, client = library(environment), mlflow_client(environment)
     experiment = client.get_experiment_by_name(environment.definition.experiment)
     if experiment is None:
         return 0

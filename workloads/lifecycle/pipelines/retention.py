@@ -7,21 +7,17 @@ expires (`artifact_store.expire_days`, `noncurrent_days`).
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
-
-import httpx
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.mlflow_api import MlflowApi, RegistryDownError
 from workloads.lifecycle.base.names import CAPTURES, SHADOWED, TALLIES
-from workloads.lifecycle.base.servers import trust
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.windows import WINDOWS
 from workloads.lifecycle.monitoring.outcomes import OUTCOMES
 from workloads.lifecycle.training import reference
 
 _DAY = "dt="
-_SECONDS = 5.0
 
 
 def expire(environment: Environment, now: datetime | None = None) -> dict[str, int]:
@@ -76,25 +72,10 @@ def _older(store: Store, prefix: str, than: datetime) -> list[str]:
 
 def _named_runs(environment: Environment) -> set[str]:
     """MLflow runs of the versions that aliases name; raises WorkloadError when the registry does not answer."""
-    url, model = environment.need("mlflow_tracking_uri").rstrip("/"), environment.definition.model_name
-    found = _ask(environment, url, "registered-models/get", {"name": model}).get("registered_model", {})
-    versions = {alias["version"] for alias in found.get("aliases", ())}
-    answers = [_ask(environment, url, "model-versions/get", {"name": model, "version": each}) for each in versions]
-    return {str(answer["model_version"]["run_id"]) for answer in answers if "model_version" in answer}
-
-
-def _ask(environment: Environment, url: str, what: str, query: dict[str, str]) -> dict[str, Any]:
+    mlflow, model = MlflowApi.of(environment), environment.definition.model_name
     try:
-        answer = httpx.get(
-            f"{url}/api/2.0/mlflow/{what}",
-            params=query,
-            auth=environment.mlflow_login,
-            timeout=_SECONDS,
-            verify=trust(),
-        )
-        body: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise WorkloadError(f"MLflow at {url} does not answer: {error}; no training rows were deleted") from error
-    if answer.status_code not in {httpx.codes.OK, httpx.codes.NOT_FOUND}:
-        raise WorkloadError(f"MLflow at {url} answers with status {answer.status_code}; no training rows were deleted")
-    return body
+        versions = {alias["version"] for alias in (mlflow.model(model) or {}).get("aliases", ())}
+        found = [mlflow.version(model, each) for each in versions]
+    except RegistryDownError as error:
+        raise WorkloadError(f"{error}; no training rows were deleted") from error
+    return {str(each["run_id"]) for each in found if each is not None}

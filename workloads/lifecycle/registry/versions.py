@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workloads.lifecycle.base import identifiers
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import AliasMovedError, GateError, InsufficientError, WorkloadError, run_command
+from workloads.lifecycle.base.mlflow_api import mlflow_client
 from workloads.lifecycle.base.servers import wait_for_mlflow
 from workloads.lifecycle.registry import evidence
 from workloads.lifecycle.registry.audit import Journal
@@ -260,15 +261,6 @@ def rollback(environment: Environment) -> Registered:
         client, environment, str(client.get_model_version(environment.definition.model_name, target).run_id)
     )
     return _promote(environment, client, target, replace(candidate, kind="rollback"))
-
-
-def mlflow_client(environment: Environment) -> "MlflowClient":
-    """Client of the tracking server and registry."""
-    import mlflow  # noqa: PLC0415  three seconds of imports
-
-    uri = environment.need("mlflow_tracking_uri")
-    mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(uri)
 
 
 def alias_version(environment: Environment, client: "MlflowClient", alias: str) -> str | None:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import AliasMovedError, DataError, WorkloadError
+from workloads.lifecycle.base.mlflow_api import mlflow_client
 from workloads.lifecycle.registry.challenge import Challenge
 from workloads.lifecycle.retraining.database import LeaseLostError
 from workloads.lifecycle.retraining.ledger import Ledger, Retrain
@@ -88,7 +89,7 @@ class MlflowRegistry:
     def previous(self) -> str | None:
         """Version that `previous` names."""
         with registry_outages_named():
-            from workloads.lifecycle.registry.versions import PREVIOUS, alias_version, mlflow_client  # noqa: PLC0415
+            from workloads.lifecycle.registry.versions import PREVIOUS, alias_version  # noqa: PLC0415
 
             return alias_version(self._environment, mlflow_client(self._environment), PREVIOUS)
 
@@ -102,14 +103,14 @@ class MlflowRegistry:
     def serviceable(self, version: str) -> bool:
         """Whether a version is still there and has a signed verdict."""
         with registry_outages_named():
-            from workloads.lifecycle.registry.versions import mlflow_client, unusable  # noqa: PLC0415
+            from workloads.lifecycle.registry.versions import unusable  # noqa: PLC0415
 
             return unusable(mlflow_client(self._environment), self._environment, version) is None
 
     def challenger(self) -> str | None:
         """Version that `challenger` names."""
         with registry_outages_named():
-            from workloads.lifecycle.registry.versions import CHALLENGER, alias_version, mlflow_client  # noqa: PLC0415
+            from workloads.lifecycle.registry.versions import CHALLENGER, alias_version  # noqa: PLC0415
 
             return alias_version(self._environment, mlflow_client(self._environment), CHALLENGER)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import DataError
+from workloads.lifecycle.base.mlflow_api import mlflow_client
 from workloads.lifecycle.monitoring import outcomes
 from workloads.lifecycle.quality.bounds import ranking_estimate, units_of
 from workloads.lifecycle.quality.measures import RANKING_TITLES
@@ -105,7 +106,7 @@ def scored(environment: Environment, version: str, rows: "pd.DataFrame") -> "npt
     from workloads.lifecycle.training.bundle import Scorer  # noqa: PLC0415
 
     with registry_outages_named(), tempfile.TemporaryDirectory(dir=environment.work) as scratch:
-        from workloads.lifecycle.registry.versions import download_bundle, mlflow_client  # noqa: PLC0415
+        from workloads.lifecycle.registry.versions import download_bundle  # noqa: PLC0415
 
         client = mlflow_client(environment)
         run_id = str(client.get_model_version(environment.definition.model_name, version).run_id)

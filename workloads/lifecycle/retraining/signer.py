@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import DataError, GateError
+from workloads.lifecycle.base.mlflow_api import mlflow_client
 from workloads.lifecycle.base.servers import wait_for_mlflow
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.registry import audit, evidence
@@ -29,7 +30,6 @@ from workloads.lifecycle.registry.versions import (
     alias_version,
     approved,
     keep_signed,
-    mlflow_client,
     recorded,
     register_signed,
 )

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import httpx
 
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
-from workloads.lifecycle.base.scrape import Page
+from workloads.lifecycle.base.mlflow_api import MlflowApi
+from workloads.lifecycle.base.prometheus import total
 from workloads.lifecycle.base.servers import trust
 from workloads.lifecycle.monitoring import outcomes
 from workloads.lifecycle.monitoring.alerts import OUR_FAULT
@@ -30,23 +30,30 @@ _MIN_REQUESTS = 20
 _LABELS_SECONDS = 30.0
 """Time between two looks at outcomes."""
 
+_COUNT_SECONDS = 5.0
+"""Time between two questions to Prometheus, which sees each server no more often."""
+
 
 @dataclass(frozen=True)
 class Counters:
-    """The model server's own count of requests since its start."""
+    """Requests to all replicas of the model server; restarts and new replicas do not distort them."""
 
-    scored: float
+    answered: float
     failed: float
 
     @classmethod
-    def read(cls, environment: Environment) -> "Counters":
-        """Ask the model server; raises WorkloadError."""
-        page = Page.of_model_server(environment)
-        ours = {*OUR_FAULT.split("|"), "not_ready"}
-        return cls(
-            scored=page.total(metrics.PREDICTIONS),
-            failed=page.total(metrics.PREDICTION_ERRORS, metrics.LABEL_REASON, ours),
+    def read(cls, environment: Environment, seconds: float) -> "Counters":
+        """Those of the last `seconds`, as Prometheus saw them; raises WorkloadError."""
+        own = f'{metrics.LABEL_WORKLOAD}="{environment.definition.name}"'
+        ours = f'{metrics.LABEL_REASON}=~"{OUR_FAULT}|not_ready"'
+        answered, failed = (
+            total(environment, f"sum(increase({series}[{max(seconds, 1):.0f}s]))")
+            for series in (
+                f"{metrics.PREDICTION_LATENCY}_count{{{own}}}",
+                f"{metrics.PREDICTION_ERRORS}{{{own},{ours}}}",
+            )
         )
+        return cls(answered=answered, failed=failed)
 
 
 class Watch:
@@ -58,8 +65,7 @@ class Watch:
         self._version = version
         self._seen = False
         self._failures = 0
-        self._first: Counters | None = None
-        self._labels_at = 0.0
+        self._labels_at = self._counted_at = 0.0
 
     def run(self, stopped: Callable[[], bool]) -> str | None:
         """Reason to go back, or None when the window passed (or the service stops: the next one watches again)."""
@@ -71,13 +77,13 @@ class Watch:
                 return reason
             # A prediction that has just failed is looked at again, also when the window ends meanwhile.
             if self._seen and not self._failures and elapsed >= self._settings.watch_seconds:
-                return self._worse()
+                return self._erring(elapsed) or self._worse()
             time.sleep(_PAUSE_SECONDS)
         return None
 
     def look(self, elapsed: float) -> str | None:
         """One look, `elapsed` seconds after the promotion."""
-        return self._not_answering(elapsed) or self._erring() or self._worse_now(elapsed)
+        return self._not_answering(elapsed) or self._erring_now(elapsed) or self._worse_now(elapsed)
 
     def _not_answering(self, elapsed: float) -> str | None:
         answered = smoke(self._environment)
@@ -92,18 +98,23 @@ class Watch:
             return None
         return f"{_FAILURES} predictions in a row failed or came from another version (last: {answered})"
 
-    def _erring(self) -> str | None:
-        try:
-            now = Counters.read(self._environment)
-        except WorkloadError:
-            return None  # the smoke prediction judges a server that does not answer
-        if self._first is None or now.scored < self._first.scored:
-            self._first = now
-        failed = now.failed - self._first.failed
-        total = failed + now.scored - self._first.scored
-        if total < _MIN_REQUESTS or failed <= self._settings.watch_error_share * total:
+    def _erring_now(self, elapsed: float) -> str | None:
+        if elapsed - self._counted_at < _COUNT_SECONDS:
             return None
-        return f"{failed:.0f} of {total:.0f} requests failed since the promotion"
+        self._counted_at = elapsed
+        return self._erring(elapsed)
+
+    def _erring(self, elapsed: float) -> str | None:
+        """Whether requests since the promotion failed on our side; nothing while Prometheus is away."""
+        try:
+            counted = Counters.read(self._environment, elapsed)
+        except WorkloadError as error:
+            _log.warning("the requests to version %s are not counted: %s", self._version, error)
+            return None  # the smoke prediction judges meanwhile
+        requests = counted.failed + counted.answered
+        if requests < _MIN_REQUESTS or counted.failed <= self._settings.watch_error_share * requests:
+            return None
+        return f"{counted.failed:.0f} of {requests:.0f} requests failed since the promotion"
 
     def _worse_now(self, elapsed: float) -> str | None:
         if elapsed - self._labels_at < _LABELS_SECONDS:
@@ -161,23 +172,10 @@ def wait_until_served(environment: Environment, version: str, seconds: float) ->
 def ranking_at_gate(environment: Environment, version: str) -> float:
     """AUC or concordance of a version on its held-out rows, from its run; raises WorkloadError."""
     measure = f"test_{RANKING[environment.definition.problem]}"
-    url = environment.need("mlflow_tracking_uri").rstrip("/") + "/api/2.0/mlflow"
-    try:
-        found: dict[str, Any] = httpx.get(
-            f"{url}/model-versions/get",
-            params={"name": environment.definition.model_name, "version": version},
-            timeout=_REQUEST_SECONDS,
-            verify=trust(),
-            auth=environment.mlflow_login,
-        ).json()
-        run = httpx.get(
-            f"{url}/runs/get",
-            params={"run_id": found["model_version"]["run_id"]},
-            timeout=_REQUEST_SECONDS,
-            verify=trust(),
-            auth=environment.mlflow_login,
-        ).json()["run"]
-        values = {item["key"]: float(item["value"]) for item in run["data"]["metrics"]}
-        return values[measure]
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        raise WorkloadError(f"MLflow at {url} has no {measure} of version {version}: {error}") from error
+    mlflow = MlflowApi.of(environment)
+    made = mlflow.version(environment.definition.model_name, version)
+    run = None if made is None else mlflow.run(made["run_id"])
+    values = {item["key"]: float(item["value"]) for item in (run or {}).get("data", {}).get("metrics", ())}
+    if measure not in values:
+        raise WorkloadError(f"MLflow at {mlflow.url} has no {measure} of version {version}")
+    return values[measure]

@@ -16,11 +16,12 @@ from workloads.lifecycle.base.command import quiet_libraries
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import WorkloadError, run_command
 from workloads.lifecycle.base.identifiers import ingestion_run, model_version
+from workloads.lifecycle.base.mlflow_api import mlflow_client
 from workloads.lifecycle.base.servers import wait_for_mlflow
 from workloads.lifecycle.base.settings import BatchSettings
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.publication import newest, pull, read_offline
-from workloads.lifecycle.registry.versions import CHAMPION, alias_version, approved, mlflow_client, recorded
+from workloads.lifecycle.registry.versions import CHAMPION, alias_version, approved, recorded
 from workloads.lifecycle.training.bundle import BUNDLE_FOLDER, Scorer
 
 CURRENT = "batch/current.json"

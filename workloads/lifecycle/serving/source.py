@@ -1,6 +1,5 @@
 """Where the model server gets its models: the registry's aliases, and the last verified copies when it is down.
 
-Speaks MLflow's REST API itself: three calls, against three seconds and a hundred megabytes for the client library.
 Every value that the registry names is checked before a path or URL is built from it, and a bundle is verified in memory
 before anything on disk is replaced. A version is served only with a signed verdict (`registry.signature`), checked when
 it is loaded: a prediction costs nothing of it.
@@ -24,6 +23,7 @@ from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import WorkloadError
 from workloads.lifecycle.base.exposition import COUNTED
 from workloads.lifecycle.base.identifiers import IdentifierError, ModelVersion, artifact_path, model_version, sha256_hex
+from workloads.lifecycle.base.mlflow_api import SECONDS, MlflowApi, RegistryDownError
 from workloads.lifecycle.registry.challenge import CHALLENGE_TAG, Challenge, announced
 from workloads.lifecycle.registry.signature import FACTS_FILE, SIGNATURE_TAG, SignatureError, Trust
 from workloads.lifecycle.training.bundle import (
@@ -40,7 +40,6 @@ from workloads.lifecycle.training.bundle import (
 from workloads.lifecycle.workload import Workload
 
 _log = logging.getLogger(__name__)
-_SECONDS = 5.0
 _DOWNLOAD_SECONDS = 240.0
 """Time that one file of a bundle may take to arrive."""
 
@@ -65,10 +64,6 @@ _refusals = Counter(
 )
 for _reason in metrics.WHY_VERSIONS_ARE_REFUSED:
     _refusals.labels(_reason)
-
-
-class RegistryDownError(WorkloadError):
-    """The registry did not answer as it should; another look may do better."""
 
 
 class NoCopyError(WorkloadError):
@@ -124,7 +119,7 @@ class RegistrySource:
         """`login`: user and password, where the registry asks for them."""
         self._workload = workload
         self._trust = trust
-        self._http = httpx.Client(base_url=tracking_uri.rstrip("/"), timeout=_SECONDS, auth=login)
+        self._mlflow = MlflowApi(tracking_uri, login, httpx.Client(timeout=SECONDS))
         self._cache = cache
         self._refused: dict[str, tuple[float, str]] = {}  # until when, and why
         self.challenge: Challenge | None = None
@@ -132,11 +127,11 @@ class RegistrySource:
 
     def aliases(self) -> dict[str, str]:
         """Version by alias, empty when the model does not exist yet; raises RegistryDownError."""
-        answer = self._get("/api/2.0/mlflow/registered-models/get", name=self._workload.model_name)
+        answer = self._mlflow.model(self._workload.model_name)
         if answer is None:
             self.challenge = None
             return {}
-        found = _parsed(_RegisteredModel, answer.get("registered_model"))
+        found = _parsed(_RegisteredModel, answer)
         self.challenge = announced(next((tag.value for tag in found.tags if tag.key == CHALLENGE_TAG), None))
         return {item.alias: item.version for item in found.aliases}
 
@@ -175,10 +170,10 @@ class RegistrySource:
 
         Raises BundleError when it must not be served, RegistryDownError.
         """
-        answer = self._get("/api/2.0/mlflow/model-versions/get", name=self._workload.model_name, version=version)
+        answer = self._mlflow.version(self._workload.model_name, version)
         if answer is None:
             raise RegistryDownError(f"the registry has no version {version} of {self._workload.model_name}")
-        tags = {tag.key: tag.value for tag in _parsed(_Version, answer.get("model_version")).tags}
+        tags = {tag.key: tag.value for tag in _parsed(_Version, answer).tags}
         try:
             checksum = _checksum(tags)
             signed = self._signed(tags, version, checksum)
@@ -263,7 +258,7 @@ class RegistrySource:
         deadline = time.monotonic() + _DOWNLOAD_SECONDS
         content = bytearray()
         try:
-            with self._http.stream("GET", f"/api/2.0/mlflow-artifacts/artifacts/{path}/{name}") as answer:
+            with self._mlflow.artifact(f"{path}/{name}") as answer:
                 if answer.status_code == httpx.codes.NOT_FOUND:
                     raise BundleError(f"the bundle has no {name}")
                 if answer.is_server_error and (loss := loss_in(answer.read().decode(errors="replace"))):
@@ -298,20 +293,6 @@ class RegistrySource:
                 partial.rename(folder)
             finally:
                 _remove(partial)
-
-    def _get(self, path: str, **query: str) -> dict[str, Any] | None:
-        """The answer, None when the registry has no such thing; raises RegistryDownError for every other status."""
-        try:
-            answer = self._http.get(path, params=query)
-            body = answer.json()
-        except (httpx.HTTPError, ValueError, RecursionError) as error:
-            raise RegistryDownError(f"the registry does not answer: {type(error).__name__}: {error}") from error
-        if answer.status_code == httpx.codes.NOT_FOUND and isinstance(body, dict):
-            if body.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
-                return None
-        elif answer.status_code == httpx.codes.OK and isinstance(body, dict):
-            return body
-        raise RegistryDownError(f"the registry answers {path} with status {answer.status_code}")
 
 
 def _checksum(tags: dict[str, str]) -> str:

@@ -10,10 +10,11 @@ from prometheus_client import Gauge
 
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.exposition import COUNTED
+from workloads.lifecycle.base.mlflow_api import RegistryDownError
 from workloads.lifecycle.base.settings import ServingSettings
 from workloads.lifecycle.registry.challenge import Challenge
 from workloads.lifecycle.serving.challenger import Challengers, note_announced
-from workloads.lifecycle.serving.source import Loaded, NoCopyError, RegistryDownError, RegistrySource
+from workloads.lifecycle.serving.source import Loaded, NoCopyError, RegistrySource
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _log = logging.getLogger(__name__)

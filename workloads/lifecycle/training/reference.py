@@ -7,13 +7,11 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from workloads.lifecycle.base import identifiers, metrics
 from workloads.lifecycle.base.environment import Environment
-from workloads.lifecycle.base.errors import DataError, WorkloadError
+from workloads.lifecycle.base.errors import DataError
+from workloads.lifecycle.base.mlflow_api import MlflowApi
 from workloads.lifecycle.base.scrape import Page
-from workloads.lifecycle.base.servers import trust
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.features.windows import learnt_columns
 
@@ -23,11 +21,6 @@ if TYPE_CHECKING:
 PREFIX = "reference"
 LEARNT_TAG = "learnt_sha256"
 """Tag of a run with the digest of what it learnt from, `train.learnt`; a run of before it has none."""
-
-_SECONDS = 5.0
-_SHOWN = 200
-_UNKNOWN = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
-"""MLflow's codes for a model that does not exist, and for an alias that does not: it uses both."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +65,7 @@ def read(environment: Environment, run_id: str) -> "pd.DataFrame":
 
 def champion(environment: Environment) -> Champion:
     """The champion, asked of the registry's REST API; raises WorkloadError when there is none or no answer."""
-    found = _ask(environment, "registered-models/alias", {"alias": "champion"})
+    found = MlflowApi.of(environment).aliased(environment.definition.model_name, "champion")
     if not found:
         url = environment.mlflow_tracking_uri
         raise DataError(
@@ -90,7 +83,7 @@ def served(environment: Environment) -> Champion:
     versions = [labels[metrics.LABEL_VERSION] for labels in loaded if labels[metrics.LABEL_ALIAS] == "champion"]
     if not versions:
         raise DataError(f"the model server at {environment.model_url} serves no version; its log says why")
-    found = _ask(environment, "model-versions/get", {"version": versions[0]})
+    found = MlflowApi.of(environment).version(environment.definition.model_name, versions[0])
     if not found:
         raise DataError(
             f"the model server serves version {versions[0]}, which MLflow at {environment.mlflow_tracking_uri} does "
@@ -101,33 +94,9 @@ def served(environment: Environment) -> Champion:
 
 def learnt(environment: Environment, run_id: str) -> str:
     """Digest of what a run learnt from; empty where it has none. Raises WorkloadError when MLflow does not answer."""
-    found = _asked(environment, "runs/get", {"run_id": run_id}, "run") or {}
+    found = MlflowApi.of(environment).run(run_id) or {}
     tags = found.get("data", {}).get("tags", [])
     return next((str(tag["value"]) for tag in tags if tag["key"] == LEARNT_TAG), "")
-
-
-def _ask(environment: Environment, what: str, query: dict[str, str]) -> dict[str, Any] | None:
-    """A model version by the registry's REST API; None when there is no such one. Raises WorkloadError."""
-    return _asked(environment, what, {"name": environment.definition.model_name, **query}, "model_version")
-
-
-def _asked(environment: Environment, what: str, query: dict[str, str], part: str) -> dict[str, Any] | None:
-    url = environment.need("mlflow_tracking_uri").rstrip("/")
-    try:
-        answer = httpx.get(
-            f"{url}/api/2.0/mlflow/{what}",
-            params=query,
-            auth=environment.mlflow_login,
-            timeout=_SECONDS,
-            verify=trust(),
-        )
-        body: dict[str, Any] = answer.json()
-        found: dict[str, Any] | None = body.get(part)
-    except (httpx.HTTPError, ValueError, AttributeError) as error:
-        raise WorkloadError(f"MLflow at {url} does not answer: {error}") from error
-    if found is None and body.get("error_code") not in _UNKNOWN:
-        raise WorkloadError(f"MLflow at {url} answers with status {answer.status_code}: {str(body)[:_SHOWN]}")
-    return found
 
 
 def _described(found: dict[str, Any]) -> Champion:

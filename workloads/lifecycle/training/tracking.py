@@ -14,6 +14,7 @@ import tenacity
 
 from workloads.lifecycle.base.environment import Environment
 from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.mlflow_api import library
 
 TRAINING_TAG = "training_id"
 """Tag of a run: the training that it is the record of."""
@@ -29,11 +30,9 @@ def deliver(environment: Environment, name: str, tags: Mapping[str, str], log: C
     `log` writes to MLflow's active run and is called again when the server goes away in the middle: it must say the
     same again. Raises WorkloadError when the server stays away for `deployment.server_wait_seconds`.
     """
-    import mlflow  # noqa: PLC0415  three seconds of imports
-
+    mlflow = library(environment)
     uri, seconds = environment.need("mlflow_tracking_uri"), environment.settings.deployment.server_wait_seconds
     training = uuid.uuid4().hex
-    mlflow.set_tracking_uri(uri)
 
     def once() -> str:
         mlflow.set_experiment(environment.definition.experiment)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import GateError, InsufficientError, run_command
+from workloads.lifecycle.base.mlflow_api import mlflow_client
 from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_opa
 from workloads.lifecycle.features.publication import TrainingSet
 from workloads.lifecycle.features.windows import training_set
@@ -21,7 +22,7 @@ from workloads.lifecycle.quality.measures import ranking
 from workloads.lifecycle.registry import policy
 from workloads.lifecycle.registry.signature import FACTS_FILE
 from workloads.lifecycle.registry.verdict import VERDICT_TAG, Verdict
-from workloads.lifecycle.registry.versions import CHAMPION, alias_version, download_bundle, mlflow_client, unusable
+from workloads.lifecycle.registry.versions import CHAMPION, alias_version, download_bundle, unusable
 from workloads.lifecycle.training.bundle import Scorer
 from workloads.lifecycle.training.train import BUNDLE_TAG, LEARNT_ROWS, MODEL_CARD, Split, held_out, split
 from workloads.lifecycle.validation import judgement

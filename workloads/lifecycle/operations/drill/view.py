@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from workloads.lifecycle.base import metrics
+from workloads.lifecycle.base.mlflow_api import MlflowApi
 from workloads.lifecycle.base.scrape import Page
 from workloads.lifecycle.retraining.client import need
 from workloads.lifecycle.workload import Workload
@@ -33,10 +34,9 @@ class View:
 
     def champion(self) -> str:
         """Version that the registry's alias names."""
-        url = need(self._outputs, "mlflow_url").rstrip("/") + "/api/2.0/mlflow/registered-models/alias"
-        asked = {"name": self._workload.model_name, "alias": "champion"}
-        found = self.http.get(url, params=asked, auth=self._login("mlflow")).json()
-        return str(found.get("model_version", {}).get("version"))
+        mlflow = MlflowApi(need(self._outputs, "mlflow_url"), self._login("mlflow"), self.http)
+        found = mlflow.aliased(self._workload.model_name, "champion") or {}
+        return str(found.get("version"))
 
     def stored(self) -> float:
         """Rows that the model server has captured since its start."""
