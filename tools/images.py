@@ -22,7 +22,7 @@ from infra.base import images, paths
 from tools import environments, image_signing
 from tools.console import ToolError, exit_with_errors_in_one_line, run, say
 
-SOURCES = ("workloads", "requirements/images")
+SOURCES = ("workloads", "infra/base", "requirements/images")
 """What the images are made of, relative to the checkout."""
 
 PACKAGES = "packages"
