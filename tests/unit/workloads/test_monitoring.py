@@ -302,10 +302,10 @@ def test_every_pushed_name_and_label_is_a_defined_one(world, gateway):
 
 def test_age_of_the_published_features_is_pushed(world, gateway, monkeypatch):
     capture(world, people())
-    ingested = datetime(2026, 11, 30, 3, tzinfo=UTC)
-    monkeypatch.setattr(check, "published", lambda _: SimpleNamespace(event_timestamp=ingested))
+    observed = datetime(2026, 11, 30, 3, tzinfo=UTC)
+    monkeypatch.setattr(check, "published", lambda _: SimpleNamespace(newest_observation=observed))
     check.check(world)
-    assert gateway.value(metrics.FEATURES_TIMESTAMP) == ingested.timestamp()
+    assert gateway.value(metrics.FEATURES_TIMESTAMP) == observed.timestamp()
 
 
 def test_old_reports_are_removed_and_the_latest_kept(world, monkeypatch):
