@@ -34,10 +34,10 @@ def rotate(file: Path, stack: str, workload: str, until: dt.datetime | None, wha
     name = str(workload or config.get("mlplatform:default_workload") or listed[0]).replace("-", "_")
     block = config.get(f"mlplatform:{name}") or {}
     generation = int(block.get(generation_field, 1)) + 1
-    command = ["pulumi", "config", "--stack", stack, "--config-file", str(file), "--path"]
+    command = ["pulumi", "config", "--stack", stack, "--config-file", str(file)]
 
     def write(verb: str, field: str, *value: str) -> None:
-        subprocess.run([*command, verb, f"mlplatform:{name}.{field}", *value], check=True)
+        subprocess.run([*command, verb, "--path", f"mlplatform:{name}.{field}", *value], check=True)
 
     if until is not None:
         write("set", until_field, "--plaintext", until.isoformat(timespec="seconds"))

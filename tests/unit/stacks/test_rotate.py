@@ -28,21 +28,21 @@ def test_rotation_counts_up_the_key_of_one_workload(tmp_path, monkeypatch, confi
     rotate.rotate(file, "local", workload, UNTIL)
     (former, _), (command, check) = asked
     field, _, generation = written.partition(" ")
-    assert command[-4:] == ["set", field, "--plaintext", generation]
+    assert command[-5:] == ["set", "--path", field, "--plaintext", generation]
     until = field.replace("signing_generation", "signing_former_until")
-    assert former[-4:] == ["set", until, "--plaintext", "2026-12-08T12:00:00+00:00"]
+    assert former[-5:] == ["set", "--path", until, "--plaintext", "2026-12-08T12:00:00+00:00"]
     assert (command[:2], str(file) in command, check) == (["pulumi", "config"], True, True)
 
 
 def test_former_key_of_a_rotation_without_overlap_counts_no_more(tmp_path, monkeypatch):
     file, asked = tmp_path / "Pulumi.local.yaml", []
-    monkeypatch.setattr(rotate.subprocess, "run", lambda command, **_: asked.append(command[-4:]))
+    monkeypatch.setattr(rotate.subprocess, "run", lambda command, **_: asked.append(command[-5:]))
     for block in ("{}", "{signing_generation: 2, signing_former_until: '2026-12-08T12:00:00+00:00'}"):
         file.write_text(f"config: {{mlplatform:loan_default: {block}}}\n")
         rotate.rotate(file, "local", "", None)
     field = "mlplatform:loan_default.signing_"
-    assert [command[-2:] for command in asked if "rm" in command] == [["rm", f"{field}former_until"]]
-    assert [command[1:] for command in asked if "set" in command] == [
+    assert [command[-3:] for command in asked if "rm" in command] == [["rm", "--path", f"{field}former_until"]]
+    assert [command[2:] for command in asked if "set" in command] == [
         [f"{field}generation", "--plaintext", "2"],
         [f"{field}generation", "--plaintext", "3"],
     ]

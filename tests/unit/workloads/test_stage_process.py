@@ -103,10 +103,10 @@ def hanging(place, tmp_path):
 
     thread = threading.Thread(target=call)
     thread.start()
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "log").exists() and time.monotonic() < deadline:
+    log, deadline = tmp_path / "log", time.monotonic() + 30
+    while not (log.exists() and log.read_text().endswith("\n")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return thread, errors, json.loads((tmp_path / "log").read_text().splitlines()[0])["pid"]
+    return thread, errors, json.loads(log.read_text().splitlines()[0])["pid"]
 
 
 def test_second_start_of_a_stage_ends_the_first_one(place, tmp_path):
