@@ -19,8 +19,9 @@ ATTACHMENTS = (
 )
 """Types that attach a policy by its ARN."""
 
-UNLIMITED = re.compile(r"AdministratorAccess.*|PowerUserAccess|.*FullAccess(V\d+|_v\d+)?|SystemAdministrator")
+UNLIMITED = re.compile(r"AdministratorAccess.*|.*FullAccess(V\d+|_v\d+)?|SystemAdministrator")
 """Policies of AWS that allow every action, every action of a service, or let their holder allow it to himself.
+PowerUserAccess is none of them: it does nothing in IAM, and is what CI's role for `up` has.
 Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html"""
 
 
