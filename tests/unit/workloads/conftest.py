@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +47,7 @@ THIRD_PARTY_WARNINGS = (
 def pytest_configure(config):
     for line in THIRD_PARTY_WARNINGS:
         config.addinivalue_line("filterwarnings", line)
+    warnings.simplefilter("ignore", ResourceWarning)  # also of what is collected after the last test
     for name, value in {
         **TELEMETRY_OFF,
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
