@@ -18,7 +18,6 @@ from pytest_pulumi_kubernetes import MissingToolError
 
 PYTHON, JAVA = "localhost/stand-in/python:3.11", "localhost/stand-in/java:17"
 DEBIAN = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     *("ca-certificates", "netbase", "tzdata"),
     *(
@@ -94,7 +93,7 @@ def require() -> None:
 
 def _fill_python(root: Path) -> None:
     subprocess.run(
-        ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", DEBIAN, str(root), MIRROR],
+        ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", DEBIAN, str(root)],
         stdout=subprocess.DEVNULL,
         check=True,
     )

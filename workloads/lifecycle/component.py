@@ -1,10 +1,8 @@
 """A workload on a platform: declared once, realized by whatever compute and serving the stack has."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -25,7 +23,8 @@ from infra.monitoring import WatchSpec, Webhook
 from infra.platform import Platform
 from infra.serving import ModelServer, ModelServerSpec
 from workloads.lifecycle.base.names import CAPTURES, CHALLENGERS
-from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, STORED, WorkloadSettings
+from workloads.lifecycle.base.settings import SETTINGS_VARIABLE, WorkloadSettings
+from workloads.lifecycle.fingerprints import digest, fingerprint
 from workloads.lifecycle.monitoring import alerts, dashboards
 from workloads.lifecycle.registry.keys import Keyring, verifying_key
 from workloads.lifecycle.stack_settings import WorkloadStackSettings
@@ -246,7 +245,7 @@ class Lifecycle(pulumi.ComponentResource):
                 },
                 needs=self._data,
                 calls=RELEASE_CALLS,
-                triggers={"data": _fingerprint(settings.data), "features": _digest(CHECKOUT / FEATURE_REPOSITORY)},
+                triggers={"data": fingerprint(settings.data), "features": digest(CHECKOUT / FEATURE_REPOSITORY)},
                 check=[*_recovering(settings.serving.model_version), "--check"],
                 repair=_recovering(settings.serving.model_version),
                 timeout_seconds=settings.release_timeout_seconds,
@@ -327,7 +326,7 @@ class Lifecycle(pulumi.ComponentResource):
                 environment={**environment, **pipelines.client_env},
                 secrets=pipelines.client_secrets,
                 calls=["pipelines"],
-                triggers={"pipeline": _digest(CHECKOUT / PIPELINES / f"{module}.py")},
+                triggers={"pipeline": digest(CHECKOUT / PIPELINES / f"{module}.py")},
                 # On this machine the definition is a file, which somebody could edit or delete.
                 check=[] if pipelines.engine == "kfp" else [*publish[:-1], "--check"],
                 repair=[] if pipelines.engine == "kfp" else publish,
@@ -491,20 +490,3 @@ def _recovering(version: str | None) -> list[str]:
         "workloads.lifecycle.operations.recovery",
         *([] if version is None else ["--features-only"]),
     ]
-
-
-def _digest(where: Path) -> str:
-    """SHA-256 over the name and content of a file, or of each Python or YAML file in a folder."""
-    sha256 = hashlib.sha256()
-    files = [where] if where.is_file() else where.iterdir()
-    for path in sorted(path for path in files if path.suffix in {".py", ".yaml"}):
-        sha256.update(f"{path.name}\0".encode() + path.read_bytes())
-    return sha256.hexdigest()
-
-
-def _fingerprint(path: str | None) -> str:
-    """Changes when the file is another one: size in bytes and time of its last change; in the store, its address."""
-    if path is None or path.startswith(STORED):
-        return path or "generated"
-    status = Path(path).stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"
