@@ -34,12 +34,6 @@ class Region(Protocol):
     def going(self, arn: str) -> bool:
         """Whether something that is listed still was deleted already, or waits for it; raises AccountError."""
 
-    def routed(self, table: str, cidr: str) -> bool:
-        """Whether a route table has a route to an IPv4 network; raises AccountError."""
-
-    def association(self, subnet: str) -> str | None:
-        """Id of a subnet's association with a route table, if it has one of its own; raises AccountError."""
-
     def log_group(self, name: str) -> str | None:
         """ARN of a log group, None where there is none; raises AccountError."""
 
@@ -189,22 +183,6 @@ class AwsCli:
                 found = [each for some in told["Reservations"] for each in some["Instances"]]
                 return all(each["State"]["Name"] in ("shutting-down", "terminated") for each in found)
         return False
-
-    def routed(self, table: str, cidr: str) -> bool:
-        """Whether a route table has a route to an IPv4 network; raises AccountError.
-
-        Source: https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-route-tables.html
-        """
-        told = self._ask("ec2", "describe-route-tables", "--route-table-ids", table)
-        routes = [route for each in told["RouteTables"] for route in each["Routes"]]
-        return any(route.get("DestinationCidrBlock") == cidr for route in routes)
-
-    def association(self, subnet: str) -> str | None:
-        """Id of a subnet's association with a route table, if it has one of its own; raises AccountError."""
-        of_subnet = f"Name=association.subnet-id,Values={subnet}"
-        told = self._ask("ec2", "describe-route-tables", "--filters", of_subnet)
-        found = [each for table in told["RouteTables"] for each in table["Associations"]]
-        return next((each["RouteTableAssociationId"] for each in found if each.get("SubnetId") == subnet), None)
 
     def log_group(self, name: str) -> str | None:
         """ARN of a log group, None where there is none; raises AccountError.

@@ -248,15 +248,6 @@ def test_a_domain_that_is_not_in_its_zone_is_named_with_what_would_be(domain, re
     assert not found if reached else f"{domain} is not in example.com" in found[0].text
 
 
-def test_the_program_is_asked_for_routes_and_associations(aws):
-    table = '{"Routes": [{"DestinationCidrBlock": "10.0.0.0/8"}, {"DestinationIpv6CidrBlock": "::/0"}], '
-    table += '"Associations": [{"Main": true}, {"SubnetId": "subnet-1", "RouteTableAssociationId": "rtbassoc-1"}]}'
-    account, asked = aws(f'{{"RouteTables": [{table}]}}')
-    assert (account.routed("rtb-1", "10.0.0.0/8"), account.routed("rtb-1", "0.0.0.0/0")) == (True, False)
-    assert (account.association("subnet-1"), account.association("subnet-2")) == ("rtbassoc-1", None)
-    assert "describe-route-tables --filters Name=association.subnet-id,Values=subnet-1" in asked.read_text()
-
-
 def test_the_program_is_asked_for_service_linked_roles(aws):
     account, asked = aws(f"{{{LINKED}}}")
     assert account.service_linked_roles() == {"autoscaling.amazonaws.com", "spot.amazonaws.com"}

@@ -18,6 +18,7 @@ from simulated_pulumi.providers.aws_tables import (
     GATEWAY_CIDRS,
     IDS,
     IMMUTABLE,
+    IMPORT_IDS,
     NAME_PATTERNS,
     NAME_PREFIXES,
     NAMES,
@@ -132,6 +133,14 @@ class Aws(SimulatedProvider):
         """Change an object; refuses what the service refuses."""
         _refuse_scaling(planned)
         return super().update(planned, inputs)
+
+    def read(self, planned: Planned, inputs: Struct) -> Item | None:
+        """Give an object as it is now; what has no state yet is asked for by the id that an import takes."""
+        form = IMPORT_IDS.get(_kind(planned.type))
+        if form is None or planned.old_outputs:
+            return super().read(planned, inputs)
+        same = (item for item in self.items.values() if item.type == planned.type)
+        return next((item for item in same if form.format_map(item.values) == planned.id), None)
 
     def call(self, token: str, args: dict[str, Any]) -> dict[str, Any]:
         """Answer the functions that nearly every program calls; others come from `answers`."""
@@ -262,6 +271,7 @@ class Aws(SimulatedProvider):
         name = self.claim(planned) or planned.id
         known = {"partition": _partition(region)[0], "path": planned.inputs.get("path") or "/"}
         place = {"service": service, "region": region, "account": self.account, "what": what}
+        place["cluster"] = str(planned.inputs.get("clusterName"))
         return pattern.format(id=planned.id, name=name, **place, **known)
 
 

@@ -260,6 +260,14 @@ IDS: Mapping[str, str] = {
 }
 """Kind to the prefix of its ids."""
 
+IMPORT_IDS: Mapping[str, str] = {
+    "ec2/route": "{routeTableId}_{destinationCidrBlock}",
+    "ec2/routeTableAssociation": "{subnetId}/{routeTableId}",
+    "eks/podIdentityAssociation": "{clusterName},{associationId}",
+}
+"""Kind to what an import takes, where that is not its id.
+Source: the section Import of each type, https://www.pulumi.com/registry/packages/aws/api-docs/"""
+
 ARNS: Mapping[str, str] = {
     "cloudwatch/eventRule": "arn:{partition}:events:{region}:{account}:rule/{name}",
     "cloudwatch/logGroup": "arn:{partition}:logs:{region}:{account}:log-group:{name}",
@@ -272,6 +280,7 @@ ARNS: Mapping[str, str] = {
     "ec2/vpcEndpoint": "arn:{partition}:ec2:{region}:{account}:vpc-endpoint/{id}",
     "ecr/repository": "arn:{partition}:ecr:{region}:{account}:repository/{name}",
     "eks/cluster": "arn:{partition}:eks:{region}:{account}:cluster/{name}",
+    "eks/podIdentityAssociation": "arn:{partition}:eks:{region}:{account}:podidentityassociation/{cluster}/{id}",
     "elasticache/parameterGroup": "arn:{partition}:elasticache:{region}:{account}:parametergroup:{name}",
     "elasticache/replicationGroup": "arn:{partition}:elasticache:{region}:{account}:replicationgroup:{name}",
     "elasticache/subnetGroup": "arn:{partition}:elasticache:{region}:{account}:subnetgroup:{name}",
