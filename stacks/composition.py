@@ -59,6 +59,7 @@ def declare(settings: StackSettings, surroundings: Surroundings) -> None:
     page = StartPage("start-page", arguments, opts)
     watched = [base.watched, *(each.watched for each in by_name.values())]
     platform.monitoring.watch({name: spec for specs in watched for name, spec in specs.items()})
+    platform.artifact_store.close()
     outputs.export_by_workload(by_name, default, base.exposure)
     outputs.export(shown[default].links, base, page, by_name[default])
 

@@ -27,8 +27,9 @@ class ArtifactStore(Protocol):
     client_env: Mapping[str, pulumi.Output[str]]
     """Environment variables a client process needs to reach `uri`: endpoint, region."""
 
-    ready: pulumi.Resource
-    """What a consumer that needs the store at once depends on."""
+    @property
+    def ready(self) -> pulumi.Input[pulumi.Resource]:
+        """What a consumer that needs the store at once depends on."""
 
     def keys(self, prefix: str) -> Mapping[str, pulumi.Output[str]]:
         """Environment variables with keys that open what is below a prefix; none where access is by identities.
@@ -36,6 +37,9 @@ class ArtifactStore(Protocol):
         On a cluster they open the prefix's first folder, on a host everything. Raises: KeyError for a folder that
         `build` was not told of.
         """
+
+    def close(self) -> None:
+        """Build what holds every right on the store, once the program has declared all that has one."""
 
 
 def build(

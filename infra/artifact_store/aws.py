@@ -3,7 +3,7 @@
 Who may read or write, IAM says, and the role identity; the bucket's policy refuses identities without a grant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -13,7 +13,7 @@ from infra.artifact_store.access import Admission, refusals
 from infra.artifact_store.private_bucket import PrivateBucket, PrivateBucketArgs
 from infra.artifact_store.replica import Replica, ReplicaArgs
 from infra.artifact_store.settings import S3Settings
-from infra.aws.account import Account, Statement, encryption_key
+from infra.aws.account import Account, encryption_key
 from infra.base import protection
 from infra.base.phases import Collected
 
@@ -57,8 +57,8 @@ class S3ArtifactStore(pulumi.ComponentResource):
     key_arn: pulumi.Output[str]
     """KMS key of the objects: reading needs `kms:Decrypt`, writing `kms:GenerateDataKey` too."""
 
-    ready: pulumi.Resource
-    """The bucket's policy, which is its last part: it lets in who was granted something, and depends on their roles."""
+    ready: pulumi.Output[pulumi.Resource]
+    """The bucket's policy, which lets in who was granted something, and depends on their roles."""
 
     def __init__(self, name: str, args: S3ArtifactStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:S3ArtifactStore", name, None, opts)
@@ -70,7 +70,7 @@ class S3ArtifactStore(pulumi.ComponentResource):
         key = encryption_key(
             f"{name}-key", "Objects of the artifact store", account, protection.options(self, settings.protection)
         )
-        objects = PrivateBucket(
+        self._objects = objects = PrivateBucket(
             f"{name}-objects",
             PrivateBucketArgs(
                 account=account,
@@ -79,7 +79,6 @@ class S3ArtifactStore(pulumi.ComponentResource):
                 abort_upload_days=settings.abort_upload_days,
                 expire_days=settings.expire_days,
                 key_arn=key.arn,
-                refusals=self._refusals,
             ),
             child,
         )
@@ -99,7 +98,7 @@ class S3ArtifactStore(pulumi.ComponentResource):
             bucket=objects.id,
             target_bucket=logs.id,
             target_prefix=f"{name}/",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs.ready]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs.guard()]),
         )
         if settings.replica_region is not None:
             Replica(
@@ -116,7 +115,10 @@ class S3ArtifactStore(pulumi.ComponentResource):
                 child,
             )
 
-        self.bucket_arn, self.key_arn, self.ready = objects.arn, key.arn, objects.ready
+        self.bucket_arn, self.key_arn = objects.arn, key.arn
+        self._policy: pulumi.Resource | None = None
+        # Looked at after the program's last line: one that fails before it built the policy leaves the old one alone.
+        self.ready = pulumi.Output.from_input(name).apply(lambda _: self._policy or objects)
         self.uri = pulumi.Output.concat("s3://", objects.id)
         self.client_env = {name: pulumi.Output.from_input(account.region) for name in REGION_VARIABLES}
         self.register_outputs(
@@ -140,7 +142,9 @@ class S3ArtifactStore(pulumi.ComponentResource):
         """
         self._admissions.add(admission)
 
-    def _refusals(self, arn: pulumi.Output[str]) -> Sequence[Statement]:
-        """Runs when the bucket's ARN is known, and so after the program's last line."""
-        settings, granted = self._settings, self._admissions.close()
-        return refusals(arn, granted, settings.data_role_arns, emptied=settings.protection == "delete")
+    def close(self) -> None:
+        """Build the bucket's policy from all that was admitted."""
+        others, emptied = self._settings.data_role_arns, self._settings.protection == "delete"
+        self._policy = self._objects.guard(
+            *refusals(self.bucket_arn, self._admissions.close(), others, emptied=emptied)
+        )

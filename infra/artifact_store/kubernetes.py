@@ -81,6 +81,9 @@ class VersitygwOnKubernetes(pulumi.ComponentResource):
             "AWS_SECRET_ACCESS_KEY": known.apply(lambda each: each[1]),
         }
 
+    def close(self) -> None:
+        """Nothing waits for the last right: the workloads' accounts are known from the start."""
+
     def _server(self, args: VersitygwOnKubernetesArgs) -> ServerArgs:
         access, secret = self._root
         known = pulumi.Output.all(

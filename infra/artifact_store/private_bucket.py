@@ -1,6 +1,6 @@
 """What every S3 bucket of a stack has; its owner gives the name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pulumi
@@ -36,12 +36,9 @@ class PrivateBucketArgs:
     logs_of: pulumi.Input[str] | None = None
     """ARN of the bucket whose access log S3 may write here."""
 
-    refusals: Callable[[pulumi.Output[str]], Sequence[Statement]] = lambda _: ()
-    """What else the bucket's policy refuses, by its ARN; asked once the program has declared everything."""
-
 
 class PrivateBucket(pulumi.ComponentResource):
-    """A bucket that is never public, always encrypted, versioned, and reached over TLS only.
+    """A bucket that is never public, always encrypted and versioned; `guard` makes its policy: over TLS only.
 
     Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/security-best-practices.html
     """
@@ -54,9 +51,6 @@ class PrivateBucket(pulumi.ComponentResource):
     versioning: pulumi.Resource
     """What replication depends on."""
 
-    ready: pulumi.Resource
-    """The policy, which is the bucket's last part."""
-
     def __init__(self, name: str, args: PrivateBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlplatform:index:PrivateBucket", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -68,6 +62,7 @@ class PrivateBucket(pulumi.ComponentResource):
             opts=protection.options(self, args.protection),
         )
         self.arn = pulumi.Output.concat(f"arn:{args.account.partition}:s3:::", bucket.bucket)
+        self._account, self._region, self._logs_of = args.account, args.region, args.logs_of
         access = s3.BucketPublicAccessBlock(
             f"{name}-access",
             region=args.region,
@@ -114,23 +109,20 @@ class PrivateBucket(pulumi.ComponentResource):
             rules=_rules(args),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self.versioning]),
         )
-        self.ready = s3.BucketPolicy(
-            f"{name}-policy",
-            region=args.region,
-            bucket=bucket.id,
-            policy=self._policy(args),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[access, encryption, self.versioning]),
-        )
 
         self.id = bucket.id
+        self._name, self._parts = name, [access, encryption, self.versioning]
         self.register_outputs({"id": self.id, "arn": self.arn})
 
-    def _policy(self, args: PrivateBucketArgs) -> pulumi.Output[str]:
-        """No callback runs before the program has declared all that may be granted something."""
-        made: pulumi.Output[str] = self.arn.apply(
-            lambda _: policy(*_statements(self.arn, args), *args.refusals(self.arn))
+    def guard(self, *refusals: Statement) -> pulumi.Resource:
+        """Make the bucket's policy, which is its last part, with what else it refuses."""
+        return s3.BucketPolicy(
+            f"{self._name}-policy",
+            region=self._region,
+            bucket=self.id,
+            policy=policy(*_statements(self.arn, self._account, self._logs_of), *refusals),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self._parts),
         )
-        return made
 
 
 def _rules(args: PrivateBucketArgs) -> list[s3.BucketLifecycleConfigurationRuleArgsDict]:
@@ -151,7 +143,7 @@ def _rules(args: PrivateBucketArgs) -> list[s3.BucketLifecycleConfigurationRuleA
     ]
 
 
-def _statements(arn: pulumi.Output[str], args: PrivateBucketArgs) -> list[Statement]:
+def _statements(arn: pulumi.Output[str], account: Account, logs_of: pulumi.Input[str] | None) -> list[Statement]:
     objects = pulumi.Output.concat(arn, "/*")
     refusals = [
         Statement(
@@ -167,9 +159,7 @@ def _statements(arn: pulumi.Output[str], args: PrivateBucketArgs) -> list[Statem
             "NoOldTls": {"NumericLessThan": {"s3:TlsVersion": str(TLS_VERSION_MIN)}},
         }.items()
     ]
-    if args.logs_of is None:
-        return refusals
-    return [*refusals, _takes_logs(objects, args.logs_of, args.account)]
+    return refusals if logs_of is None else [*refusals, _takes_logs(objects, logs_of, account)]
 
 
 def _takes_logs(objects: pulumi.Output[str], source_arn: pulumi.Input[str], account: Account) -> Statement:

@@ -58,10 +58,10 @@ class Replica(pulumi.ComponentResource):
                 noncurrent_days=args.noncurrent_days,
                 key_arn=key.arn,
                 region=args.region,
-                refusals=lambda arn: refusals(arn, (), args.reader_role_arns, emptied=args.protection == "delete"),
             ),
             child,
         )
+        policy = copy.guard(*refusals(copy.arn, (), args.reader_role_arns, emptied=args.protection == "delete"))
         copier, rights = role(
             f"{name}-copier",
             # Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
@@ -89,7 +89,7 @@ class Replica(pulumi.ComponentResource):
                 }
             ],
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[*rights, args.source.versioning, copy.versioning, copy.ready]
+                parent=self, depends_on=[*rights, args.source.versioning, copy.versioning, policy]
             ),
         )
 

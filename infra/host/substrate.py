@@ -55,6 +55,6 @@ class Local:
         """The first of a program's names (distributions differ) that is on the search path; else the first."""
         return next((name for name in names if shutil.which(name, path=self.search_path)), names[0])
 
-    def child(self, parent: pulumi.Resource, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
+    def child(self, parent: pulumi.Resource, *needs: pulumi.Input[pulumi.Resource]) -> pulumi.ResourceOptions:
         """Options of a process of `parent`: it depends on the supervisor and on `needs`."""
         return pulumi.ResourceOptions(parent=parent, depends_on=[self.supervisor, *needs])

@@ -179,7 +179,7 @@ def _granted(
 
 def store_role(
     name: str, needs: Sequence[Need], trust: pulumi.Input[str], account: Account, opts: pulumi.ResourceOptions | None
-) -> tuple[iam.Role, list[pulumi.Resource]]:
+) -> tuple[iam.Role, list[pulumi.Input[pulumi.Resource]]]:
     """A task's role, and what its pods depend on: its policies, and those of the buckets, which let it in."""
     statements = rights(needs, account)
     made, policies = role(f"{name}-identity", trust, account, opts or pulumi.ResourceOptions(), statements=statements)

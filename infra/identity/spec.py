@@ -46,5 +46,5 @@ class Grant:
     annotations: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """What the service account must say of itself."""
 
-    ready: Sequence[pulumi.Resource] = ()
+    ready: Sequence[pulumi.Input[pulumi.Resource]] = ()
     """What the service account depends on: a pod that starts before its rights are bound never gets them."""

@@ -88,7 +88,7 @@ class PodArgs:
     service_account: pulumi.Input[str] | None = None
     """Identity towards stores; None has none. It gets no token of the cluster's API."""
 
-    needs: Sequence[pulumi.Resource] = ()
+    needs: Sequence[pulumi.Input[pulumi.Resource]] = ()
     """What must be there before the pod starts."""
 
 

@@ -38,7 +38,7 @@ class Kubernetes:
     of_workload: bool = False
     """Whether the namespace is a workload's, closed to the pods of other workloads."""
 
-    def child(self, parent: pulumi.Resource, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
+    def child(self, parent: pulumi.Resource, *needs: pulumi.Input[pulumi.Resource]) -> pulumi.ResourceOptions:
         """Options of an object of `parent`: it depends on the namespace's guards and on `needs`."""
         return pulumi.ResourceOptions(parent=parent, depends_on=[*self.ready, *needs])
 

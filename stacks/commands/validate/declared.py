@@ -105,22 +105,12 @@ def _program(settings: AwsStack | KubernetesStack, stack: str) -> Callable[[], N
     return run
 
 
-_NAMES = ("name", "bucket", "identifier", "replicationGroupId", "nodeGroupName", "userId")
+PHYSICAL_NAMES = ("name", "bucket", "identifier", "replicationGroupId", "nodeGroupName", "userId")
 
 
 def _generated(outputs: Mapping[str, Any]) -> dict[str, Any]:
     """Physical names that the provider generates."""
-    return {key: outputs[key] for key in _NAMES if outputs.get(key) is not None}
-
-
-def fixed_names(resources: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:
-    """Kind and physical name, for names that the program gives: a second stack of the account cannot have them too."""
-    return frozenset(
-        (each["type"].split(":")[1], str(each["inputs"][key]))
-        for each in resources
-        for key in _NAMES
-        if each["type"].startswith("aws:") and key in each["given"] and not each["type"].startswith("aws:route53/")
-    )
+    return {key: outputs[key] for key in PHYSICAL_NAMES if outputs.get(key) is not None}
 
 
 def answers(account: str, region: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 
 import pulumi
 import pytest
-from pulumi_aws import iam, kms, s3
+from pulumi_aws import iam, kms, s3, sqs
 from pydantic import ValidationError
 
 from infra import artifact_store
@@ -12,6 +12,7 @@ from infra.artifact_store.access import Admission
 from infra.artifact_store.aws import S3ArtifactStore
 from infra.artifact_store.private_bucket import PrivateBucket
 from infra.artifact_store.settings import S3Settings
+from infra.base.phases import LateRegistrationError
 from tests.aws import ACCOUNT, REGION
 from tests.iam import refused
 from tests.stores_on_aws import on_aws
@@ -41,6 +42,7 @@ def graph(pulumi_run):
             pulumi.export("environment", {**store.client_env, **store.keys("x/")})
             pulumi.export("bucket", store.bucket_arn)
             pulumi.export("key", store.key_arn)
+            store.close()
 
         return pulumi_run(on_aws(build))
 
@@ -114,6 +116,7 @@ def policed(pulumi_run):
             arns = {role: pulumi.Output.from_input(role) for role, _, _ in grants}
             for role, prefix, access in grants:
                 store.admit(Admission(role_arn=arns[role], prefix=prefix, access=access))
+            store.close()
 
         made = pulumi_run(on_aws(build))
         found = json.loads(made.one(s3.BucketPolicy, f"artifact-store-{bucket}-policy").get("policy"))["Statement"]
@@ -180,12 +183,22 @@ def test_before_anything_is_granted_nobody_reads(policed):
 def test_a_grant_that_comes_too_late_for_the_policy_is_an_error(pulumi_run):
     def build(substrate, opts):
         store = artifact_store.build("artifact-store", settings(), substrate, [], opts)
-        arn = pulumi.Output.from_input(READER)
-        late = store.ready.urn.apply(lambda _: store.admit(Admission(role_arn=arn, prefix="", access="r")))
-        pulumi.export("late", late)
+        store.close()
+        store.admit(Admission(role_arn=pulumi.Output.from_input(READER), prefix="", access="r"))
 
-    with pytest.raises(Exception, match="registered after the policy of its bucket was built"):
+    with pytest.raises(LateRegistrationError, match="registered after the policy of its bucket was built"):
         pulumi_run(on_aws(build))
+
+
+def test_what_needs_the_store_waits_for_a_policy_that_is_made_later(pulumi_run):
+    def build(substrate, opts):
+        store = artifact_store.build("artifact-store", settings(), substrate, [], opts)
+        sqs.Queue("waiting", opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[store.ready])))
+        store.close()
+
+    made = pulumi_run(on_aws(build))
+    policy = made.one(s3.BucketPolicy, "artifact-store-objects-policy")
+    assert policy.urn in made.one(sqs.Queue, "waiting").dependencies
 
 
 def test_only_the_log_delivery_of_this_bucket_is_let_in_by_a_policy(graph):
