@@ -1,8 +1,9 @@
 """`python -m stacks.commands.forward`: opens the loopback ports that a stack's outputs name, until it is interrupted.
 
 Reads the stack's outputs as JSON from standard input (`pulumi stack output --json --show-secrets`). A connection that
-breaks, because a pod was replaced, is opened again. With `--outputs` it opens none and prints the outputs as programs
-use them that go through those ports: a login before a gateway is for people.
+breaks, because a pod was replaced, is opened again; a server that is absent is tried less and less often. With
+`--outputs` it opens none and prints the outputs as programs use them that go through those ports: a login before a
+gateway is for people.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,7 +26,13 @@ from infra.host.substrate import LOOPBACK
 from stacks.outputs import SECRETS_OF_A_WORKLOAD, ending_of, named
 
 PAUSE_SECONDS = 1.0
-"""Between two looks at the connections, and before one is opened again."""
+"""Between two looks at the connections, and before one that has worked is opened again."""
+
+LONGEST_PAUSE_SECONDS = 60.0
+"""Before the next attempt at a server that is absent; each failed attempt doubles the pause up to it."""
+
+STEADY_SECONDS = 10.0
+"""A connection that lasted as long has worked: `kubectl` gives up sooner where the Service is absent."""
 
 
 class ForwardError(Exception):
@@ -94,28 +102,63 @@ def run(outputs: Mapping[str, Any], folder: Path) -> None:
     chosen = commands(outputs, kubeconfig)
     kubeconfig.touch(mode=0o600)
     kubeconfig.write_text(outputs["kubeconfig"])
-    running: dict[str, subprocess.Popen[bytes]] = {}
+    connections = [
+        Connection(name=name, port=outputs["forwards"][name]["local_port"], command=command)
+        for name, command in chosen.items()
+    ]
     try:
         while True:
-            for name, command in chosen.items():
-                if name not in running or running[name].poll() is not None:
-                    running[name] = _start(command)
-                    port = outputs["forwards"][name]["local_port"]
-                    sys.stdout.write(f"{name}: 127.0.0.1:{port}\n")
+            for connection in connections:
+                if line := connection.look(time.monotonic()):
+                    sys.stdout.write(f"{line}\n")
                     sys.stdout.flush()
             time.sleep(PAUSE_SECONDS)
     finally:
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.wait()
+        for connection in connections:
+            connection.close()
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    except FileNotFoundError as error:
-        raise ForwardError("there is no `kubectl`: install it (https://kubernetes.io/docs/tasks/tools)") from error
+@dataclass(kw_only=True)
+class Connection:
+    """The loopback port of one server, and the `kubectl` that forwards it."""
+
+    name: str
+    port: int
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    opened: float = 0.0
+    """When the process was started; any clock, in seconds, that `look` is called with."""
+
+    pause: float = 0.0
+    """Seconds that the next attempt was put off after the last failure."""
+
+    next_attempt: float = 0.0
+
+    def look(self, now: float) -> str | None:
+        """Open the connection where it is due; one line where something changed. Raises ForwardError."""
+        if self.process is None:
+            return self._open(now) if now >= self.next_attempt else None
+        if self.process.poll() is None:
+            return None
+        self.process = None
+        worked = now - self.opened >= STEADY_SECONDS
+        self.pause = PAUSE_SECONDS if worked else min(max(2 * self.pause, PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        self.next_attempt = now + self.pause
+        return f"{self.name}: no connection, next attempt in {self.pause:.0f} s"
+
+    def _open(self, now: float) -> str:
+        try:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        except FileNotFoundError as error:
+            raise ForwardError("there is no `kubectl`: install it (https://kubernetes.io/docs/tasks/tools)") from error
+        self.opened = now
+        return f"{self.name}: {LOOPBACK}:{self.port}"
+
+    def close(self) -> None:
+        """End the process, if one runs."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

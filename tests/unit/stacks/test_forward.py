@@ -9,7 +9,7 @@ import time
 import pytest
 
 from infra.base.paths import CHECKOUT
-from stacks.commands.forward import ForwardError, commands, led, of_workload
+from stacks.commands.forward import Connection, ForwardError, commands, led, of_workload
 
 OUTPUTS = {
     "kubeconfig": "kind: Config\n",
@@ -97,6 +97,26 @@ def test_each_workload_is_reached_by_its_own_ports():
 def test_a_stack_on_this_machine_is_reached_as_its_outputs_say():
     outputs = {"mlflow_url": "http://127.0.0.1:5000", "retrain_token": "t"}
     assert led(outputs) == outputs
+
+
+def test_absent_server_is_tried_less_and_less_often():
+    absent = Connection(name="grafana", port=18083, command=["false"])
+    opened = []
+    for now in range(300):
+        if absent.process is not None:
+            absent.process.wait(20)
+        if "127.0.0.1" in (absent.look(float(now)) or ""):
+            opened.append(now)
+    assert opened == [0, 2, 5, 10, 19, 36, 69, 130, 191, 252]
+
+
+def test_connection_that_worked_is_reopened_at_once():
+    broken = Connection(name="model", port=18080, command=["true"], pause=60.0)
+    broken.look(0.0)
+    broken.process.wait(20)
+    assert broken.look(11.0) == "model: no connection, next attempt in 1 s"
+    assert broken.look(12.0) == "model: 127.0.0.1:18080"
+    broken.close()
 
 
 def test_broken_connection_is_reopened_and_all_end_with_the_command(kubectl):
