@@ -22,6 +22,9 @@ NO_PYTHON = (
     "put a Python that `requires-python` in pyproject.toml allows on PATH, which uv searches before it downloads one"
 )
 
+COMPILING = {"UV_COMPILE_BYTECODE_TIMEOUT": "900"}
+"""Seconds that uv waits for one file to be compiled: its own 60 end an installation on a busy machine."""
+
 OFFLINE = "check that the package index can be reached (UV_INDEX_URL, UV_DEFAULT_INDEX name another one)"
 
 
@@ -69,7 +72,7 @@ def make(name: str, lock: Path) -> None:
     # Compiling takes 4 s for `infra` and 17 s for `workloads`, once; without it the first imports of the servers, which
     # start at the same time and each compile for themselves, take two to three times as long (mlflow 3.7 s, not 1.4 s).
     command: list[str | Path] = [uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", python, lock]
-    run(command, OFFLINE, cwd=paths.CHECKOUT)
+    run(command, OFFLINE, cwd=paths.CHECKOUT, env=os.environ | COMPILING)
     if name in EXTENDED:
         add_packages(name)
     stamps.write(stamp, {"digest": wanted, "lock": lock.stem})
@@ -87,7 +90,8 @@ def add_packages(name: str) -> None:
     if wheels:
         python = paths.environment_dir(name) / "bin" / "python"
         command: list[str | Path] = [find_uv(), "pip", "install", "--quiet", "--no-deps", "--no-index", "--reinstall"]
-        run([*command, "--compile-bytecode", "--python", python, *wheels], f"remove what is wrong in {packages_dir()}")
+        command += ["--compile-bytecode", "--python", python, *wheels]
+        run(command, f"remove what is wrong in {packages_dir()}", env=os.environ | COMPILING)
 
 
 def link() -> None:

@@ -98,6 +98,14 @@ def test_packaging_changes_the_stamp_and_lint_settings_do_not(checkout):
     assert not environments.is_made("infra", lock())
 
 
+def test_busy_machine_has_minutes_to_compile_each_file(commands, tmp_path):
+    commands.add(
+        "uv", UV.replace("esac", f'  pip) echo "$UV_COMPILE_BYTECODE_TIMEOUT" > "{tmp_path}/seconds" ;;\nesac')
+    )
+    make()
+    assert int((tmp_path / "seconds").read_text()) >= 600
+
+
 def test_a_removed_environment_is_made_again():
     make()
     (paths.environment_dir("infra") / "bin" / "python").unlink()
