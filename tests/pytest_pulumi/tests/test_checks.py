@@ -76,6 +76,10 @@ first = fakes.Bucket("b", options)
 fakes.Bucket("c", options, uri=f"s3://{first.id}")  # here
 """
 
+LOST = """
+pulumi.export("arn", fakes.Bucket("b", explicit()).arn)
+"""
+
 FAILURE = """
 fakes.Bucket("b", explicit()).id.apply(lambda value: 1 / 0)  # here
 """
@@ -91,6 +95,7 @@ CASES = {
     "resource_in_apply": (APPLY, "*resource_in_apply: *'late' (*.py:{here}) is missing from a preview*"),
     "output_in_string": (STRING, "*pytest-pulumi: raised at *.py:{here}*"),
     "unawaited_failure": (FAILURE, "*raised at *.py:{here}, in an apply on fake:s3/bucket:Bucket 'b'*"),
+    "lost_export": (LOST, "*lost_export: the export 'arn' has no value, so that the stack's outputs lack it;*"),
     "empty_program": ("pass", "*empty_program: the program registered no resource*"),
 }
 

@@ -37,6 +37,7 @@ def program(length=3):
     pulumi.export("id", made.id)
 
 
+@pytest.mark.pulumi_allow("lost_export")
 def test_dynamic_resource_is_recorded_and_needs_no_provider(pulumi_run):
     resource = pulumi_run(program).one(TYPE)
     assert resource.get("length") == 3

@@ -305,6 +305,14 @@ def test_a_run_without_an_engine_gets_what_the_provider_would_compute(pulumi_run
     assert pulumi_run(program).outputs["arn"].startswith("arn:aws:iam::111122223333:role/worker-")
 
 
+def test_region_is_that_of_the_programs_own_provider(pulumi_run):
+    def program():
+        options = pulumi.ResourceOptions(provider=aws.Provider("main", region="eu-west-1"))
+        pulumi.export("url", aws.sqs.Queue("jobs", opts=options).url)
+
+    assert pulumi_run(program).outputs["url"].startswith("https://sqs.eu-west-1.amazonaws.com/111122223333/jobs-")
+
+
 def test_queue_has_its_url():
     outputs = Aws(region="eu-west-1").compute(planned("aws:sqs/queue:Queue", name="jobs"))
     assert outputs["url"] == "https://sqs.eu-west-1.amazonaws.com/123456789012/jobs"

@@ -24,6 +24,7 @@ def violations(recording: Recording) -> list[str]:
         "orphan_child": _orphans,
         "missing_register_outputs": _silent_components,
         "default_provider": _default_providers,
+        "lost_export": _lost_exports,
     }
     return [
         f"{name}: {line}"
@@ -110,6 +111,14 @@ def _default_providers(recording: Recording) -> Iterator[str]:
                 f"the call of {call.token} ({call.source}) uses the default provider; "
                 "pass opts=InvokeOptions(parent=self) or provider=…"
             )
+
+
+def _lost_exports(recording: Recording) -> Iterator[str]:
+    for name in recording.lost_exports:
+        yield (
+            f"the export {name!r} has no value, so that the stack's outputs lack it; give the resource's output in "
+            "pulumi_outputs or by a simulated provider, or export only what has a value"
+        )
 
 
 def _at(item: Registration) -> str:

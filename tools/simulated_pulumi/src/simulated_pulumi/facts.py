@@ -24,6 +24,7 @@ CHECKS: Final = (
     "output_in_string",
     "unawaited_failure",
     "empty_program",
+    "lost_export",
 )
 """Names of the checks, as `@pytest.mark.pulumi_allow(…)` takes them."""
 
@@ -37,6 +38,9 @@ class Asked:
     inputs: dict[str, Any]
     id: str | None
     """The id that is looked up, for `get` and StackReference."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    """The inputs of the explicit provider, such as its region; empty for the default one."""
 
 
 @dataclass(frozen=True)

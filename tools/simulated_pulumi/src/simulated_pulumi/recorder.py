@@ -20,6 +20,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2
 from pulumi.runtime.rpc_manager import RPCManager
+from pulumi.runtime.settings import get_root_resource
 
 from simulated_pulumi import values
 from simulated_pulumi.errors import HungError, UnknownInvokeError
@@ -107,6 +108,9 @@ class Recording:
     invokes: list[Invoke] = field(default_factory=list)
     logs: list[Log] = field(default_factory=list)
     exports: Struct | None = None
+    lost_exports: list[str] = field(default_factory=list)
+    """Names of exports whose output has no value: the SDK leaves them out."""
+
     failures: list[BaseException] = field(default_factory=list)
     closed: bool = False
     by_urn: dict[str, Registration] = field(default_factory=dict)
@@ -200,6 +204,9 @@ class Monitor:
         """Keep a component's outputs and the program's exports."""
         if request.urn == self._recording.root_urn:
             self._recording.exports = request.outputs
+            exported = getattr(get_root_resource(), "outputs", {})
+            awaited = {name for name, value in exported.items() if isinstance(value, pulumi.Output)}
+            self._recording.lost_exports = sorted(awaited - request.outputs.fields.keys())
         elif request.urn in self._recording.by_urn:
             self._recording.by_urn[request.urn].registered = request.outputs
         return empty_pb2.Empty()
@@ -219,6 +226,7 @@ class Monitor:
         self._recording.invokes.append(Invoke(request.tok, args, _urn_of(request.provider), source))
         provider = self._provider(request.tok)
         if request.tok not in self._facts.answers and provider is not None:
+            provider.config = self._config(request.provider)
             return _INVOKE_RESPONSE(**{"return": values.encode_bag(provider.call(request.tok, args))})
         if request.tok not in self._facts.answers:
             known = ", ".join(sorted(self._facts.answers)) or "nothing"
@@ -290,8 +298,14 @@ class Monitor:
             return {}
         if callable(given):
             bag = request.properties if identity is not None else request.object
-            given = given(Asked(request.type, request.name, values.decode(bag).value, identity))
+            config = self._config(request.provider)
+            given = given(Asked(request.type, request.name, values.decode(bag).value, identity, config))
         return dict(given)
+
+    def _config(self, reference: str) -> dict[str, Any]:
+        """Give the inputs of an explicit provider, by its `urn::id`."""
+        registration = self._recording.by_urn.get(_urn_of(reference) or "")
+        return {} if registration is None else values.decode(registration.request.object).value
 
     def _provider(self, token: str) -> SimulatedProvider | None:
         package = token.split(":", 1)[0]

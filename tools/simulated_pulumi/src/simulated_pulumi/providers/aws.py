@@ -202,7 +202,7 @@ class Aws(SimulatedProvider):
 
     def _value(self, name: str, planned: Planned) -> Any:
         """Work out one output by its name; None where nothing plausible is known."""
-        region = planned.inputs.get("region") or self._region()
+        region = planned.inputs.get("region") or planned.config.get("region") or self._region()
         kind = _kind(planned.type)
         service = kind.split("/", 1)[0]
         partition, suffix = _partition(region)

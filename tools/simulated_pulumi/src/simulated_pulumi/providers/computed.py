@@ -39,7 +39,9 @@ class Computed(Mapping[str, "Outputs"]):
 
 def computed(provider: SimulatedProvider, asked: Asked) -> dict[str, Any]:
     """Give what a provider would compute for one registration."""
-    planned = Planned(f"urn:pulumi:stack::project::{asked.type}::{asked.name}", dict(asked.inputs))
+    provider.config = asked.config
+    urn = f"urn:pulumi:stack::project::{asked.type}::{asked.name}"
+    planned = Planned(urn, dict(asked.inputs), config=asked.config)
     added = {key: value for key, value in provider.defaults(planned, {}).items() if not key.startswith("__")}
     planned.inputs |= added
     planned.id = asked.id or f"{asked.name}-id"
