@@ -8,6 +8,7 @@
 #   DATA=file.csv    the raw data that `up` ingests, remembered for STACK and WORKLOAD; `DATA=generated` for generated rows
 #   LOSE="role ..."  whose data `down` may delete, on other stacks than local
 #   SUITES="..."     which suites `test` runs, instead of all
+#   TESTS="..."      which tests `dev` runs at each save: paths and flags of pytest
 #   ROUNDS=5         how often `rounds` runs each suite, instead of 20 times
 #   COVERAGE=1       `test` measures which lines of the product its suites execute
 #   SINCE=2026-11-01 from which day on `audit` shows entries, instead of all
@@ -22,6 +23,7 @@ ARGS ?=
 REGISTRY ?=
 SERVER ?=
 OVERLAP ?=
+TESTS ?=
 PYTHON ?= python3
 export DATA DRILL WORKLOAD KEY CUSTOMER
 
@@ -44,6 +46,10 @@ ACTIONLINT = $(shell $(PYTHON) -c 'from infra.base import paths; print(paths.too
 # Distributions of their own in this repository: simulated providers and pytest plugins.
 DISTRIBUTIONS = simulated_pulumi pytest_pulumi pytest_pulumi_kubernetes
 
+# `dev`: whether its tests are the workloads', which have an environment of their own, and the folders whose changes start them.
+OF_WORKLOADS = $(filter tests/unit/workloads%,$(TESTS))
+WATCHED = docs infra policies stacks tests tools workloads
+
 # Finds code of ten lines and more that stands in two places; a migration keeps the tables of its time.
 SIMILAR = $(INFRA)/symilar --duplicates=10 --ignore-comments --ignore-docstrings --ignore-imports --ignore-signatures \
   $$(git ls-files "infra/*.py" "policies/*.py" "stacks/*.py" "tools/*.py" "workloads/*.py" ":!*/migrations/*")
@@ -62,14 +68,15 @@ NOTE_FAILURE = { status=$$?; $(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.
 # On a cluster, the pods that do not run are told with cause and fix before.
 EXPLAIN_FAILURE = { status=$$?; $(WITH) pulumi stack export --stack $(STACK) --show-secrets 2>/dev/null | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.pods --stack $(STACK); (exit $$status) || $(NOTE_FAILURE); }
 
-# By a name of its own, so that `make --dry-run` prints it: lines that name make itself are run even then.
+# By variables, so that `make --dry-run` prints them: lines that name make itself are run even then.
 UP = $(MAKE) --no-print-directory up
+REVIEW = $(MAKE) --no-print-directory review
 
 # Reports of `policy` and `policy-state`.
 POLICY_REPORTS = $(if $(REPORT),--json "$(abspath $(REPORT))/policy.json" --sarif "$(abspath $(REPORT))/policy.sarif")
 
 .DEFAULT_GOAL := help
-.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost prices down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key rotate-tokens test test-node soak-node soak rounds simulate check wheel lock images bench docs
+.PHONY: help install workload contract up preview validate access-matrix policy policy-state review drift cost prices down backup restore preflight doctor audit outputs credentials forward env drill retrain status stage edge erase evidence rollback rotate-signing-key rotate-tokens dev test test-node soak-node soak rounds simulate check wheel lock images bench docs pictures
 
 help: ## [help] list the targets
 	@$(PYTHON) -m tools.help $(firstword $(MAKEFILE_LIST))
@@ -226,7 +233,7 @@ check: ## [develop] format, lint, types, and which package may import which
 	$(INFRA)/ruff check .
 	$(PYTHON) -m tools.prose
 	$(WITH) opa check --strict policies/lib policies/rules policies/release policies/gate.rego
-	$(WITH) sh -c 'opa fmt --fail --diff $$(git ls-files "policies/*.rego")'
+	$(WITH) sh -c 'opa fmt --fail --diff $$(git ls-files --cached --others --exclude-standard "policies/*.rego")'
 	$(INFRA)/mypy infra stacks tools policies --exclude '^tools/simulated_pulumi/'  # the next line checks it
 	MYPYPATH=tools/simulated_pulumi/src:tests/pytest_pulumi/src:tests/pytest_pulumi_kubernetes/src $(INFRA)/mypy $(DISTRIBUTIONS:%=-p %)
 	"$(WORKLOADS)/mypy" workloads --exclude '(component|stack_settings|dashboards)\.py'  # the first line has checked it, where Pulumi's SDK is
@@ -234,6 +241,11 @@ check: ## [develop] format, lint, types, and which package may import which
 	$(SIMILAR) | awk '{ print } / duplicates=0 / { none = 1 } END { exit !none }'
 	"$(ACTIONLINT)"
 	$(INFRA)/zizmor --offline --quiet .github/workflows
+
+dev: ## [develop] run TESTS="tests/unit/..." at each save of a file, until interrupted
+	@$(if $(TESTS),,echo 'say which tests: `make dev TESTS=tests/unit/stacks/test_forward.py`' >&2; exit 2)
+	@$(PYTHON) -m tools.install cloud $(if $(OF_WORKLOADS),workloads)
+	@$(WITH) $(INFRA)/watchfiles '$(if $(OF_WORKLOADS),"$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads,$(INFRA)/python -m pytest) -q $(TESTS)' $(WATCHED)
 
 test: ## [develop] every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs, COVERAGE=1 measures
 	@$(PYTHON) -m tools.install
@@ -283,6 +295,11 @@ docs: ## [develop] build the documents as a site, which needs no network, into t
 wheel: ## [develop] build the wheels of the pytest plugins and of the simulated providers into the folder REPORT
 	@$(PYTHON) -m tools.install infra
 	$(INFRA)/python -m pip wheel --quiet --no-deps --wheel-dir "$(or $(REPORT),dist)" ./tools/simulated_pulumi ./tests/pytest_pulumi ./tests/pytest_pulumi_kubernetes
+
+pictures: ## [develop] renew the documents' pictures from the running local stack and a review of dev since BASE; needs Chromium
+	@$(PYTHON) -m tools.install cloud workloads test-system
+	@$(REVIEW) STACK=dev BASE="$(BASE)" REPORT=reports/pictures >/dev/null
+	@$(OUTPUTS) | $(INFRA)/python -m tests.screenshots --review reports/pictures/review.md docs/pictures
 
 lock: ## [develop] renew requirements/*.txt from requirements/*.in
 	@$(PYTHON) -m tools.lock

@@ -1,9 +1,7 @@
-"""Draw a dashboard's panels from the series of a Prometheus, as a picture for the documents.
+"""Draw dashboards' panels from the series of a Prometheus, as pictures for the documents, and make pictures small.
 
 Grafana is on clusters only: this draws the same queries, units, legends and thresholds, without Grafana's looks.
-
-    .venv/bin/python -c 'from tests.unit.test_dashboards import ALL; print(ALL["retraining"])' \
-      | "$WORKLOADS_PYTHON" -m tests.pictures --prometheus URL --login name:password docs/pictures/retraining.png
+Runs in the workloads' environment, which has Matplotlib: `tests.screenshots` (`make pictures`) gives the dashboards.
 """
 
 import argparse
@@ -24,8 +22,9 @@ import matplotlib as mpl
 from matplotlib import dates
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from PIL import Image
 
-COLUMNS, SAMPLES, SECONDS = 3, 240, 30
+COLUMNS, SAMPLES, SECONDS, COLOURS = 3, 240, 30, 48
 PANEL_INCHES = (5.2, 2.7)
 
 Series = list[tuple[str, list[float], list[float]]]
@@ -33,20 +32,31 @@ Series = list[tuple[str, list[float], list[float]]]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Read a dashboard's JSON from standard input, and write its picture."""
+    """Read `login` and each dashboard's JSON by its name from standard input; write `dashboard-<name>.png`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--prometheus", required=True, help="its URL")
-    parser.add_argument("--login", required=True, help="name:password")
     parser.add_argument("--minutes", type=int, default=30, help="how far back the panels reach")
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("folder", type=Path)
     given = parser.parse_args(arguments)
     until = time.time()
     since = until - 60 * given.minutes
 
-    def series(expression: str, legend: str) -> Series:
-        return _read(given.prometheus, given.login, expression, legend, since=since, until=until)
+    boards: dict[str, str] = json.load(sys.stdin)
+    login = boards.pop("login")
 
-    draw(json.load(sys.stdin), series, given.picture)
+    def series(expression: str, legend: str) -> Series:
+        return _read(given.prometheus, login, expression, legend, since=since, until=until)
+
+    for name, board in boards.items():
+        draw(json.loads(board), series, given.folder / f"dashboard-{name}.png")
+    for picture in given.folder.glob("*.png"):
+        shrink(picture)
+
+
+def shrink(picture: Path) -> None:
+    """Keep so many colours as a page with text and lines needs."""
+    with Image.open(picture) as opened:
+        opened.convert("RGB").quantize(COLOURS).save(picture, optimize=True)
 
 
 def draw(dashboard: dict[str, Any], series: Callable[[str, str], Series], picture: Path) -> None:

@@ -32,7 +32,24 @@ HEAD = """\
 
 What a stack file can say, role by role; the names of outputs, metrics and alerts. Editors complete stack files from
 `stacks/schema.json`.
+
+A heading is a block of the file, and a dotted key is a key of a block within it. `kind`, `maxmemory_mib` and
+`volume.size_gib` of `mlplatform:online_store`, with `release.mode` of a workload's block, are written so:
+
+```yaml
 """
+EXAMPLE = """\
+config:
+  mlplatform:online_store:
+    kind: redis-on-kubernetes
+    maxmemory_mib: 1024
+    volume:
+      size_gib: 5
+  mlplatform:loan_default:
+    release:
+      mode: canary
+"""
+"""Part of a stack file on a cluster."""
 SHOWN = discovery.find(REGISTERED[FIRST])
 """The workload whose alerts are shown: those of others differ in its name alone."""
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -40,7 +57,7 @@ BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 def text() -> str:
     """The whole document."""
-    return "\n".join([HEAD, *_stack_files(), *_outputs(), *_metrics(), *_alerts()]).rstrip() + "\n"
+    return "\n".join([f"{HEAD}{EXAMPLE}```\n", *_stack_files(), *_outputs(), *_metrics(), *_alerts()]).rstrip() + "\n"
 
 
 def _stack_files() -> Iterator[str]:

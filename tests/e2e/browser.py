@@ -37,9 +37,9 @@ def document(url, *flags):
     return _run(*flags, "--dump-dom", url)
 
 
-def screenshot(url, file: Path):
-    """Write a PNG of the page."""
-    _run(f"--screenshot={file}", url)
+def screenshot(url, file: Path, *flags):
+    """Write a PNG of the page; flags such as `--window-size=1200,640` replace those above."""
+    _run(*flags, f"--screenshot={file}", url)
 
 
 def _run(*arguments):

@@ -13,7 +13,45 @@ from .stack import REAL_DATA, UP_SECONDS
 pytestmark = pytest.mark.timeout(UP_SECONDS)
 DRILL = "make drill"
 
+REGISTRY = "docker.io/library/registry:3.0.0"
+NO_DOCKER = "it needs Docker, and a cluster that `kind` makes there"
+
 ELSEWHERE = {
+    f"docker run --detach --restart=always --publish 127.0.0.1:5001:5000 --name kind-registry {REGISTRY}": (
+        NO_DOCKER,
+        "grep REGISTRY_IMAGE infra/base/pins.py",
+        REGISTRY,
+    ),
+    "docker rm --force --volumes kind-registry": (
+        NO_DOCKER,
+        "grep kind-registry infra/host/kinds/kind_cluster.py",
+        "REGISTRY",
+    ),
+    "make images REGISTRY=127.0.0.1:5001/mlplatform": (
+        NO_DOCKER,
+        "make -n images REGISTRY=127.0.0.1:5001/mlplatform",
+        '-m tools.images --registry "127.0.0.1:5001/mlplatform"',
+    ),
+    "make preview STACK=dev": (
+        "the suite `engine` makes previews",
+        "make -n preview STACK=dev",
+        "stacks.commands.preview",
+    ),
+    "make up STACK=dev": (NO_DOCKER, "make -n up STACK=dev", "-m policies up"),
+    "make forward STACK=dev": (NO_DOCKER, "make -n forward STACK=dev", "-m stacks.commands.forward"),
+    "export MODEL=$(make -s outputs STACK=dev | python3 -c 'import json, sys; "
+    'print(json.load(sys.stdin)["prediction_url"])\')\n'
+    """curl -sSf -w '\\n' "$MODEL" -H 'Content-Type: application/json' -d '{"instances": [[45, 72000, 680, 3]]}'""": (
+        NO_DOCKER,
+        "make -n outputs STACK=dev",
+        "pulumi stack output --stack dev --json",
+    ),
+    "make doctor STACK=dev": (NO_DOCKER, "make -n doctor STACK=dev", "-m stacks.commands.doctor --stack dev"),
+    'make down STACK=dev LOSE="artifact-store database monitoring online-store pipelines"': (
+        NO_DOCKER,
+        'make -n down STACK=dev LOSE="artifact-store database monitoring online-store pipelines"',
+        "--lose artifact-store database monitoring online-store pipelines",
+    ),
     DRILL: (
         "its limits are those of a quiet machine: `make soak` runs it, below",
         f"{DRILL} --dry-run",
