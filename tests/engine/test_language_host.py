@@ -278,6 +278,15 @@ def test_a_program_does_not_outlive_the_cli(project, number):
     wait_until(lambda: not any(process.is_running() for process in (program, *hosts)))
 
 
+@pytest.mark.parametrize(("variable", "shown"), [("true", True), ("false", False)])
+def test_debug_messages_are_sent_only_where_the_cli_shows_them(project, variable, shown):
+    project.write("import pulumi\n\npulumi.log.debug('tried to see')\npulumi.log.info('tried to tell')\n")
+    project.environment["PULUMI_OPTION_DEBUG"] = variable
+    said = project.run("preview")
+    assert ("tried to see" in said) == shown
+    assert "tried to tell" in said
+
+
 PACK = """
 import time
 
