@@ -1,12 +1,13 @@
 """What the stack file of a stack on AWS says, and what of it must fit together before AWS is asked."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from infra.artifact_store.settings import S3Settings
 from infra.autoscaler.settings import AutoscalerSettings
+from infra.base import aws_offers
 from infra.base.aws_types import FIXED_NAMES, AccountId, Region, iam_name, overlaps, partition_of, region_of
 from infra.base.names import DnsLabel
 from infra.base.settings import Settings
@@ -14,15 +15,15 @@ from infra.base.supply import Supply
 from infra.budget.settings import AwsBudgetSettings, BudgetSettings
 from infra.ci_access.settings import CiAccessSettings, GithubOidcSettings
 from infra.cluster.settings import EksClusterSettings, EksSettings
-from infra.database.settings import RdsPostgresSettings
+from infra.database.settings import DatabaseInstanceClass, RdsPostgresSettings
 from infra.exposure.settings import AwsExposureSettings
-from infra.gpu_node_pool.gpu_types import GPU_TYPES, unsold
+from infra.gpu_node_pool.gpu_types import GPU_TYPES
 from infra.gpu_node_pool.settings import EksGpuNodePoolSettings, NoGpuNodesSettings
 from infra.identity.settings import IrsaSettings, PodIdentitySettings
 from infra.network.settings import NetworkSettings
 from infra.node_pool.settings import NodePoolSettings
-from infra.online_store.settings import ElastiCacheSettings
-from infra.pipelines.settings import AwsPipelinesSettings
+from infra.online_store.settings import CacheNodeType, ElastiCacheSettings
+from infra.pipelines.settings import AwsPipelinesSettings, KfpOnAwsSettings
 from infra.registry.settings import RegistrySettings
 from stacks.cluster_settings import ClusterStack
 
@@ -52,10 +53,12 @@ class AwsSubstrateSettings(Settings):
     """What fixed names in the account begin with: the path of roles, CI's roles, and the repositories of images. A
     second platform in an account needs a value of its own; changing it replaces them."""
 
-    tags: Mapping[Annotated[str, Field(pattern=r"^[^:]+$", max_length=128)], Annotated[str, Field(max_length=256)]] = (
-        Field(default_factory=dict)
-    )
-    """Further tags on everything, e.g. of a cost centre."""
+    tags: Mapping[
+        Annotated[str, Field(pattern=r"^[\w .=+\-@/]+$", max_length=128)],
+        Annotated[str, Field(pattern=r"^[\w .:=+\-@/]*$", max_length=256)],
+    ] = Field(default_factory=dict)
+    """Further tags on everything, e.g. of a cost centre; keys with a colon are the platform's and AWS' own.
+    Source: https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html"""
 
     supply: Supply = Supply()
     """Where others' images, charts and manifests come from."""
@@ -93,6 +96,10 @@ class AwsStack(ClusterStack):
     @model_validator(mode="after")
     def _one_region(self) -> "AwsStack":
         region = self.substrate.region
+        if region not in aws_offers.regions():
+            raise ValueError(
+                f"substrate.region {region} is no region of AWS: give one of {', '.join(sorted(aws_offers.regions()))}"
+            )
         for zone in self.network.zones:
             if region_of(zone) != region:
                 raise ValueError(
@@ -101,6 +108,12 @@ class AwsStack(ClusterStack):
         if self.artifact_store.replica_region == region:
             raise ValueError(
                 f"artifact_store.replica_region {region} is the stack's own region: give another one, or none"
+            )
+        replica = self.artifact_store.replica_region
+        if replica is not None and partition_of(replica) != partition_of(region):
+            raise ValueError(
+                f"artifact_store.replica_region {replica} is in another partition than substrate.region {region}, "
+                f"across which S3 copies nothing: give a region of {partition_of(region)}, or none"
             )
         certificate = getattr(getattr(self.exposure, "certificate", None), "arn", None)
         if certificate and certificate.split(":")[3:5] != [region, self.substrate.account_id]:
@@ -119,17 +132,6 @@ class AwsStack(ClusterStack):
                         f"{role}.zones names {zone}, in which the network has no subnet: "
                         f"give some of {', '.join(self.network.zones)}"
                     )
-        return self
-
-    @model_validator(mode="after")
-    def _gpus_are_sold_in_the_region(self) -> "AwsStack":
-        types, region = getattr(self.gpu_node_pool, "instance_types", ()), self.substrate.region
-        if missing := unsold(region, types):
-            sold = sorted(set(GPU_TYPES) - set(unsold(region, GPU_TYPES)))
-            raise ValueError(
-                f"gpu_node_pool.instance_types names {', '.join(missing)}, which AWS does not sell in {region}: "
-                f"give some of {', '.join(sold)}"
-            )
         return self
 
     @model_validator(mode="after")
@@ -153,6 +155,26 @@ class AwsStack(ClusterStack):
                     f"its ARN begins with arn:{wanted}:"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _types_are_sold_in_the_region(self) -> "AwsStack":
+        for key, offer, types, allowed in self._types():
+            if said := aws_offers.unsold(offer, self.substrate.region, types, allowed):
+                raise ValueError(f"{key} {said}")
+        return self
+
+    def _types(self) -> Iterator[tuple[str, aws_offers.Offer, tuple[str, ...], Iterable[str] | None]]:
+        """Every setting that names types of AWS, with what it takes at all; None: whatever is sold."""
+        if isinstance(self.cluster, EksSettings):
+            yield "cluster.system_nodes.instance_types", "instances", self.cluster.system_nodes.instance_types, None
+        yield "node_pool.instance_types", "instances", self.node_pool.instance_types, None
+        if not isinstance(self.gpu_node_pool, NoGpuNodesSettings):
+            yield "gpu_node_pool.instance_types", "instances", self.gpu_node_pool.instance_types, GPU_TYPES
+        yield "database.instance_class", "databases", (self.database.instance_class,), get_args(DatabaseInstanceClass)
+        if isinstance(self.pipelines, KfpOnAwsSettings):
+            chosen = self.pipelines.mysql.instance_class
+            yield "pipelines.mysql.instance_class", "databases", (chosen,), get_args(DatabaseInstanceClass)
+        yield "online_store.node_type", "caches", (self.online_store.node_type,), get_args(CacheNodeType)
 
     @model_validator(mode="after")
     def _addresses_are_apart(self) -> "AwsStack":

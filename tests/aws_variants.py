@@ -31,6 +31,20 @@ EXISTING: Mapping[str, Any] = {
     "network": _block("network", "existing-vpc"),
 }
 
+SECOND: Mapping[str, Any] = {
+    "substrate.name": "staging",
+    "substrate.names": "staging",
+    "cluster.name": "staging",
+    "cluster.admin_role_arns": (
+        "arn:aws:iam::111122223333:role/platform-admin",
+        "arn:aws:iam::111122223333:role/staging/staging-ci-up",
+    ),
+    "cluster.viewer_role_arns": ("arn:aws:iam::111122223333:role/staging/staging-ci-preview",),
+    "exposure.domain": "staging.example.com",
+    "ci_access.provider_arn": "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com",
+}
+"""What a copy of the stack file must say otherwise to stand beside it in one account."""
+
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "prod": {},
     "managed": MANAGED,
@@ -43,14 +57,22 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "public": {"exposure.scheme": "internet-facing", "cluster.public_access_cidrs": ["198.51.100.0/24"]},
     "cert-manager": {"exposure.certificate": _block("exposure.certificate", "cluster-issuer")},
     "port-forward": {"exposure": _block("exposure", "port-forward")},
+    "second-in-the-account": SECOND,
     "two-workloads": {"workloads": ["loan_default", "turbofan"], "default_workload": "loan_default"},
 }
 """What differs from the stack file, by name; keys with dots."""
 
+OLDER: Mapping[str, Any] = {
+    "cluster.system_nodes.instance_types": ("m6i.large", "m5.large"),
+    "gpu_node_pool.instance_types": ("g4dn.xlarge", "g4dn.2xlarge"),
+    "node_pool.instance_types": ("m6i.xlarge", "m6i.2xlarge"),
+}
+"""Types of instances for regions that do not sell those of the stack file."""
+
 REGIONS: Mapping[str, Mapping[str, Any]] = {
     "eu-central-1": {},
-    "cn-north-1": {},
-    "us-gov-west-1": {"budget": {"kind": "none"}, "database.instance_class": "db.r7g.large"},
+    "cn-north-1": OLDER,
+    "us-gov-west-1": {**OLDER, "budget": {"kind": "none"}, "database.instance_class": "db.r7g.large"},
 }
 """Other regions that the whole stack is judged in, one of the same partition and one of each other one, with what must
 differ there."""

@@ -1,7 +1,6 @@
 """Findings of the validators over a variant of prod, made once in a process."""
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +16,6 @@ class Validated:
 
     findings: list[verdict.Finding]
     judged: dict[str, int]
-    names: frozenset[tuple[str, str]]
-    """Kind and name of what must be unique in an account."""
 
 
 @functools.cache
@@ -37,13 +34,14 @@ def validated(name: str) -> Validated:
     settings = variant(name)
     resources = declared_resources(name)
     found, judged = judging.judge(resources, settings.region, settings.kubernetes_version or declared.KUBERNETES)
-    return Validated(found, judged, frozenset(_fixed_names(resources)))
+    return Validated(found, judged)
 
 
-def _fixed_names(resources: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Of names that the program gives: a second stack of the account cannot have them too."""
-    for each in resources:
-        if each["type"].startswith("aws:") and not each["type"].startswith("aws:route53/"):
-            for key in each["given"]:
-                if key in declared.PHYSICAL_NAMES:
-                    yield each["type"].split(":")[1], str(each["inputs"][key])
+def fixed_names(resources: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:
+    """Kind and physical name, for names that the program gives: a second stack of the account cannot have them too."""
+    return frozenset(
+        (each["type"].split(":")[1], str(each["inputs"][key]))
+        for each in resources
+        for key in declared.PHYSICAL_NAMES
+        if each["type"].startswith("aws:") and key in each["given"] and not each["type"].startswith("aws:route53/")
+    )

@@ -9,10 +9,11 @@ import argparse
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ FORMAT = 1
 
 MADE_AGAIN = ("online-store", "monitoring")
 """Folders of `data` that are left out."""
+
+WITHOUT_PATHS = ("audit/", "passphrase")
+"""Start of names of files that stay as they are in another place, beside the data."""
 
 CACHES = "*-model-service"
 OF_A_DATABASE = ("-wal", "-shm", "-journal")
@@ -59,7 +63,7 @@ def save(stack: str, folder: Path) -> dict[str, Any]:
         "format": FORMAT,
         "platform": _version(),
         "stack": stack,
-        "state": str(state),
+        **_places(),
         "made_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "files": found,
     }
@@ -70,8 +74,9 @@ def save(stack: str, folder: Path) -> dict[str, Any]:
 def restore(stack: str, folder: Path) -> dict[str, Any]:
     """Put a copy where the stack's files belong; `make up` then makes the rest. Returns the manifest.
 
-    Raises: ToolError for a copy that is incomplete, changed, of another stack, place or newer platform, and while
-    anything of the stack is there. Nothing is written before all of it is verified.
+    Paths that the copy names are rewritten where it comes from another checkout, user or state folder.
+    Raises: ToolError for a copy that is incomplete, changed, of another stack or newer platform, and while anything of
+    the stack is there. Nothing is written before all of it is verified.
     """
     manifest = verified(stack, folder)
     state = paths.state_dir()
@@ -83,11 +88,30 @@ def restore(stack: str, folder: Path) -> dict[str, Any]:
             f"{state} holds the stack {stack} already: `make down STACK={stack}` removes it, and move what it keeps "
             "away, or restore in another checkout"
         )
+    moved = {manifest[name]: place for name, place in _places().items() if manifest.get(name, place) != place}
     for name in manifest["files"]:
         target = state / name
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copy2(folder / FILES / name, target)
+        if moved and not name.startswith((f"{stack}/data/", *WITHOUT_PATHS)):
+            _rewrite(target, moved)
     return manifest
+
+
+def _places() -> dict[str, str]:
+    """The folders of this checkout that a stack's state and jobs name, by their key in a manifest."""
+    return {
+        "state": str(paths.state_dir()),
+        "checkout": str(paths.CHECKOUT),
+        "environments": str(paths.environment_dir("infra").parent),
+    }
+
+
+def _rewrite(file: Path, moved: Mapping[str, str]) -> None:
+    """Write a folder's new place wherever a text names its old one."""
+    old = "|".join(re.escape(place) for place in sorted(moved, key=len, reverse=True))
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(rf"({old})(?![\w.-])", lambda found: moved[found[0]], text), encoding="utf-8")
 
 
 def verified(stack: str, folder: Path) -> dict[str, Any]:
@@ -109,10 +133,10 @@ def verified(stack: str, folder: Path) -> dict[str, Any]:
         )
     if wanted != stack:
         raise ToolError(f"{folder} is of the stack {wanted}, not of {stack}: run `make restore STACK={wanted}`")
-    if place != str(paths.state_dir()):
+    if place != str(paths.state_dir()) and "checkout" not in manifest:
         raise ToolError(
-            f"{folder} belongs into {place}, this checkout keeps its state in {paths.state_dir()}: restore in a "
-            "checkout at the path of the first one, by the same user, with the same XDG_STATE_HOME"
+            f"{folder} belongs into {place} and does not say which paths it names, because an earlier release made it: "
+            "restore in a checkout at the path of the first one, by the same user, with the same XDG_STATE_HOME"
         )
     for name, (size, digest) in files.items():
         path = folder / FILES / name

@@ -4,7 +4,7 @@ Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` an
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
 operating system); `judges` for `make validate`; for images `supply_chain` (lists what is in them) and `cosign`, which
 signs; `docs` (the site of the documents, and a kernel for the notebook); `airflow` (servers of the kind
-`airflow-on-host`); for tests: `validators` (AWS's resource schemas, Envoy, axe-core),
+`airflow-on-host`); for tests: `validators` (Envoy, axe-core),
 `clients` (of the prediction API), `coverage` (for `make test COVERAGE=1`), and built from source `kubernetes` (control
 plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; `node`, `node-system` and `node-images`, a real
 Kubernetes node and what builds images for it, for `make test-node` and `make soak-node` alone; and `actionlint`, which

@@ -1,6 +1,7 @@
 """Types of values that settings on AWS share; plain Python, because stack files are read without any provider's SDK."""
 
 import ipaddress
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -33,6 +34,11 @@ RoleArn = Annotated[
 KeyArn = Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]+$")]
 """ARN of a KMS key; aliases move, so they are not accepted."""
 
+OidcProviderArn = Annotated[
+    str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:oidc-provider/[A-Za-z0-9._/-]+$", max_length=600)
+]
+"""ARN of an identity provider in IAM, e.g. `arn:aws:iam::111122223333:oidc-provider/login.example.com`."""
+
 SecurityGroupId = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]
 """E.g. `sg-0123456789abcdef0`."""
 
@@ -48,9 +54,29 @@ RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545
 Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html"""
 
 
+def _bucket(name: str) -> str:
+    """Refuse what S3 keeps for itself; raises ValueError."""
+    if ".." in name or re.fullmatch(r"[0-9.]+", name) or name.startswith(_OWN_STARTS) or name.endswith(_OWN_ENDS):
+        raise ValueError(
+            f"{name!r} is no name of a bucket: S3 takes neither two dots in a row, nor an IP address, nor names that "
+            f"start with {', '.join(_OWN_STARTS)} or end with {', '.join(_OWN_ENDS)}"
+        )
+    return name
+
+
+_OWN_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
+_OWN_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+
+BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"), AfterValidator(_bucket)]
+"""Name of a bucket in S3.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+
+
 def _network(cidr: str) -> str:
     """Refuse what is no IPv4 network in canonical form; raises ValueError."""
     try:
+        if "/" not in cidr:
+            raise ValueError("it has no length")  # noqa: TRY301
         ipaddress.IPv4Network(cidr)
     except ValueError as error:
         raise ValueError(f"{cidr!r} is no IPv4 network ({error}); give e.g. `10.40.0.0/16`") from None

@@ -14,6 +14,8 @@ OPA_IMAGE = "docker.io/openpolicyagent/opa:1.22.2-static"
 MLFLOW_IMAGE = "ghcr.io/mlflow/mlflow:v3.17.2-full"
 # renovate: datasource=docker depName=docker.io/prom/pushgateway
 PUSHGATEWAY_IMAGE = "docker.io/prom/pushgateway:v1.11.1"
+# renovate: datasource=docker depName=docker.io/library/registry
+REGISTRY_IMAGE = "docker.io/library/registry:3.0.0"
 # renovate: datasource=docker depName=quay.io/brancz/kube-rbac-proxy
 KUBE_RBAC_PROXY_IMAGE = "quay.io/brancz/kube-rbac-proxy:v0.18.0"
 # renovate: datasource=github-releases depName=awslabs/amazon-eks-ami

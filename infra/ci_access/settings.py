@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.base.aws_types import KeyArn
+from infra.base.aws_types import BucketName, KeyArn, OidcProviderArn
 from infra.base.settings import Settings
 
 
@@ -31,15 +31,13 @@ class GithubOidcSettings(Settings):
     """GitHub's environment that a run which writes must be in; it asks for approval. Those of runs that read are called
     after it, with `-preview` (which asks for approval, too) and `-drift` (which admits the branch alone)."""
 
-    state_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    state_bucket: BucketName
     """The bucket that holds the state, in the backend's URL `s3://<bucket>`."""
 
     secrets_key_arn: KeyArn
     """The key of the stack's secrets provider `awskms://…`."""
 
-    provider_arn: Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:oidc-provider/.+$")] | None = (
-        None
-    )
+    provider_arn: OidcProviderArn | None = None
     """The account's provider for GitHub's tokens, of which there can be one only; None makes it."""
 
 

@@ -30,6 +30,7 @@ class KindCluster(pulumi.ComponentResource):
             f"{name}-kind",
             cluster_name=settings.name,
             node_image=settings.node_image,
+            registry_port=settings.registry_port,
             configuration=json.dumps(configuration(settings)),
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -1,14 +1,30 @@
 """What a stack file can say about the role cluster; without any provider's SDK, which `local` does not have."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from infra.base.aws_types import Cidr, InstanceType, ReleaseVersion, RetentionDays, RoleArn, SecurityGroupId
 from infra.base.names import DnsLabel
-from infra.base.settings import Settings
+from infra.base.settings import LoopbackPort, Settings
 from infra.cluster.eks_versions import Addon, Version
+
+SERVICE_PREFIXES = range(12, 25)
+PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+
+
+def _of_services(cidr: str) -> str:
+    """Refuse a network that EKS does not take for Services; raises ValueError."""
+    network = ipaddress.IPv4Network(cidr)
+    if network.prefixlen not in SERVICE_PREFIXES or not any(network.subnet_of(each) for each in PRIVATE):
+        raise ValueError(f"{cidr} cannot hold Services: give a /12 to /24 within {', '.join(map(str, PRIVATE))}")
+    return cidr
+
+
+ServiceCidr = Annotated[Cidr, AfterValidator(_of_services)]
+"""Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_KubernetesNetworkConfigRequest.html"""
 
 AddonVersion = Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+-eksbuild\.\d+$")]
 ClusterName = Annotated[str, Field(pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")]
@@ -69,7 +85,7 @@ class EksSettings(Settings):
     private_access_security_group_ids: tuple[SecurityGroupId, ...] = ()
     """Security groups, of the VPC or of a peered one, whose members reach it: those of runners or bastions."""
 
-    service_cidr: Cidr = "172.20.0.0/16"
+    service_cidr: ServiceCidr = "172.20.0.0/16"
     """Addresses of Services; must not overlap the VPC. Fixed for the cluster's life."""
 
     logs_days: RetentionDays = 365
@@ -121,7 +137,7 @@ class ExistingEksSettings(Settings):
     """The cluster's name; it has vpc-cni with network policies, EBS' driver, a default storage class, and the Pod
     Identity agent."""
 
-    service_cidr: Cidr = "172.20.0.0/16"
+    service_cidr: ServiceCidr = "172.20.0.0/16"
     """Addresses of its Services."""
 
 
@@ -142,6 +158,10 @@ class KindClusterSettings(Settings):
 
     workers: Annotated[int, Field(ge=0, le=16)] = 0
     """Nodes beside the control plane's, which takes pods when there is no other."""
+
+    registry_port: LoopbackPort | None = 5001
+    """Port on 127.0.0.1 of the registry in Docker that `make images` pushes to and nodes pull from; it is started where
+    there is none, and stays when the cluster goes. None: nodes pull from registries that they reach by themselves."""
 
 
 class ExistingClusterSettings(Settings):

@@ -13,6 +13,12 @@ from infra.base.settings import HttpsUrl, Settings
 Domain = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")]
 """A DNS domain, e.g. `ml.example.org`; its sub-domains are the servers' hosts."""
 
+IssuerName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+"""Name of a ClusterIssuer, which Kubernetes takes as a DNS name."""
+
+Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]
+"""Source: https://www.rfc-editor.org/rfc/rfc6749#section-3.3"""
+
 FIRST_PORT = 18_080
 """Of the ports on 127.0.0.1 that `make forward` opens."""
 PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")))
@@ -41,11 +47,11 @@ class OidcSettings(Settings):
     issuer: HttpsUrl
     """The provider's issuer, e.g. `https://login.example.org/realms/ml`."""
 
-    client_id: Annotated[str, Field(min_length=1, max_length=256)]
+    client_id: Annotated[str, Field(pattern=r"^\S+$", max_length=256)]
     """The platform's client at the provider. Let it admit your people only: a provider of the whole world's accounts
     admits the whole world."""
 
-    scopes: Sequence[str] = ("openid", "email")
+    scopes: Sequence[Scope] = ("openid", "email")
     """What the provider is asked for."""
 
 
@@ -72,7 +78,7 @@ class TokenAccessSettings(Settings):
 
     kind: Literal["token"]
 
-    audience: Annotated[str, Field(min_length=1, max_length=256)]
+    audience: Annotated[str, Field(pattern=r"^\S+$", max_length=256)]
     """The token's `aud`."""
 
     keys_url: HttpsUrl
@@ -112,7 +118,7 @@ class GatewaySettings(_Gateway):
 
     kind: Literal["gateway"]
 
-    issuer: str
+    issuer: IssuerName
     """Name of cert-manager's ClusterIssuer that signs the gateway's certificate."""
 
     sources: Sequence[Cidr] = ()
@@ -136,7 +142,7 @@ class NodePortSettings(_Gateway):
     """TCP port of the nodes.
     Source: https://kubernetes.io/docs/concepts/services-networking/service/#type-nodeport"""
 
-    issuer: str
+    issuer: IssuerName
     """Name of cert-manager's ClusterIssuer that signs the gateway's certificate."""
 
 
@@ -156,7 +162,7 @@ class ClusterIssuerSettings(Settings):
 
     kind: Literal["cluster-issuer"]
 
-    name: str
+    name: IssuerName
     """Of a ClusterIssuer that is there, and can prove a wildcard's domain (DNS-01)."""
 
 

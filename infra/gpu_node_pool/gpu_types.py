@@ -4,7 +4,7 @@ Prices are for Linux, on demand, in us-east-1; other regions cost up to half mor
 Source: https://aws.amazon.com/ec2/instance-types/ and https://aws.amazon.com/ec2/pricing/on-demand/
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -37,13 +37,3 @@ GPU_TYPES: Mapping[str, GpuType] = {
     "p5.4xlarge": GpuType("H100", 1, 6.88),
     "p5.48xlarge": GpuType("H100", 8, 55.04),
 }
-
-NOT_SOLD: Mapping[str, frozenset[str]] = {"eu-west-1": frozenset({"g6", "g6e"})}
-"""Region to the families of `GPU_TYPES` that AWS does not sell there, as far as it was looked up; `make preflight` asks
-for all other regions, and for an account's zones.
-Source: https://github.com/skypilot-org/skypilot-catalog (catalogs/v8/aws/vms.csv at e385a0d, read 2026-11-25)"""
-
-
-def unsold(region: str, instance_types: Iterable[str]) -> list[str]:
-    """Those of the types that are known not to be sold in a region."""
-    return [each for each in instance_types if each.partition(".")[0] in NOT_SOLD.get(region, ())]

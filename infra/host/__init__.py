@@ -197,10 +197,16 @@ class KindCluster(pulumi.CustomResource):
         cluster_name: str,
         configuration: str,
         node_image: str | None = None,
+        registry_port: int | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Arguments are those of `infra.host.models.KindClusterInputs`."""
-        given = {"cluster_name": cluster_name, "configuration": configuration, "node_image": node_image}
+        given = {
+            "cluster_name": cluster_name,
+            "configuration": configuration,
+            "node_image": node_image,
+            "registry_port": registry_port,
+        }
         super().__init__("host:index:KindCluster", name, _with_outputs(given, "kubeconfig"), opts)
 
 

@@ -160,5 +160,8 @@ class KindClusterInputs(Inputs):
     node_image: str | None = None
     """Image of the nodes; None takes the program's own."""
 
+    registry_port: Annotated[int, Field(ge=1024, le=65535)] | None = None
+    """Port on 127.0.0.1 of the registry that nodes pull from; None: there is none."""
+
     configuration: str
     """Its configuration file, as JSON."""

@@ -1,9 +1,8 @@
 """What a stack file can say about the role identity; without any provider's SDK, which `local` does not have."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
+from infra.base.aws_types import OidcProviderArn
 from infra.base.settings import Settings
 
 
@@ -24,9 +23,7 @@ class IrsaSettings(Settings):
 
     kind: Literal["irsa"]
 
-    oidc_provider_arn: (
-        Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:iam::[0-9]{12}:oidc-provider/.+$")] | None
-    ) = None
+    oidc_provider_arn: OidcProviderArn | None = None
     """The cluster's provider in IAM, where somebody else made it; None makes it."""
 
 

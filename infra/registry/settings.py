@@ -8,6 +8,14 @@ from pydantic import Field
 from infra.base.protection import Protection
 from infra.base.settings import Settings
 
+CredentialArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws(-cn|-us-gov)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:ecr-pullthroughcache/[\w/+=.@-]+$",
+        max_length=600,
+    ),
+]
+
 
 class UpstreamSettings(Settings):
     """A public registry whose images ECR keeps a copy of."""
@@ -15,10 +23,7 @@ class UpstreamSettings(Settings):
     host: Annotated[str, Field(pattern=r"^[a-z0-9.-]+\.[a-z]+$")]
     """Name of the registry's host, without scheme and path."""
 
-    credential_arn: (
-        Annotated[str, Field(pattern=r"^arn:aws(-cn|-us-gov)?:secretsmanager:.+:secret:ecr-pullthroughcache/.+$")]
-        | None
-    ) = None
+    credential_arn: CredentialArn | None = None
     """Secret with user name and token, where the registry wants them; its name starts with `ecr-pullthroughcache/`."""
 
 
@@ -38,7 +43,7 @@ class EcrSettings(Settings):
     """Days after which what no tag names any more is deleted."""
 
     pull_through_cache: Mapping[
-        Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=30)], UpstreamSettings
+        Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", min_length=2, max_length=30)], UpstreamSettings
     ] = Field(default_factory=dict)
     """Prefix of repositories to the registry that they are copied from."""
 

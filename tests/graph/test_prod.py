@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 
 import pytest
 from pulumi_aws import ec2, eks, iam, kms, rds, s3, vpc
-from simulated_pulumi.providers.aws_tables import NAMES
 
 from infra.base import paths
 from infra.identity.aws import ROLE_ANNOTATION
@@ -20,7 +19,6 @@ from tests import prod
 from tests.clusters import empty_maps, loose, pods
 from tests.iam import allowed, refused
 from tests.limits import PROXIES, containers, ranges, refusals
-from tests.validators import NAME_PROPERTIES, name_rule
 
 DATA = (s3.Bucket, rds.Instance, "aws:elasticache/replicationGroup:ReplicationGroup")
 OURS = ("mlplatform", "loan-default")
@@ -54,19 +52,6 @@ def test_aws_provider_tags_everything_and_allows_only_its_account(graph):
     provider = graph.one("pulumi:providers:aws")
     assert json.loads(provider.get("defaultTags")) == {"tags": {"mlplatform:stack": "prod"}}
     assert json.loads(provider.get("allowedAccountIds")) == ["111122223333"]
-
-
-def test_every_physical_name_matches_the_pattern_of_awss_schema(graph):
-    named = [each for each in graph.resources if each.type.split(":")[1] in NAME_PROPERTIES]
-    judged, refused = set(), []
-    for each in named:
-        kind = each.type.split(":")[1]
-        name, rule = each.outputs[NAMES[kind][0]], name_rule(kind)
-        judged.add(kind)
-        if not re.search(rule["pattern"], name) or len(name) > rule.get("maxLength", NAMES[kind][1]):
-            refused.append(f"{each}: {name}")
-    assert refused == []
-    assert judged == set(NAME_PROPERTIES)
 
 
 def test_what_holds_data_is_protected(graph):

@@ -30,13 +30,14 @@ MADE_UP = f"simulated.invalid/mlplatform/image@sha256:{'0' * 64}"
 
 
 class Simulated(Mapping[str, Outputs]):
-    """What simulated providers compute, with ids as the services make them."""
+    """What simulated providers compute, with ids as the services make them, of other names in each stack."""
 
-    def __init__(self, *providers: SimulatedProvider) -> None:
+    def __init__(self, stack: str, *providers: SimulatedProvider) -> None:
+        self._stack = stack
         self._providers = {provider.package: provider for provider in providers}
 
     def __getitem__(self, key: str) -> Outputs:
-        return partial(_computed, self._providers[key.split(":", 1)[0]])
+        return partial(_computed, self._stack, self._providers[key.split(":", 1)[0]])
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -45,8 +46,8 @@ class Simulated(Mapping[str, Outputs]):
         return 0
 
 
-def _computed(provider: SimulatedProvider, asked: Asked) -> dict[str, Any]:
-    planned = Planned(f"urn:pulumi:stack::project::{asked.type}::{asked.name}", dict(asked.inputs))
+def _computed(stack: str, provider: SimulatedProvider, asked: Asked) -> dict[str, Any]:
+    planned = Planned(f"urn:pulumi:{stack}::project::{asked.type}::{asked.name}", dict(asked.inputs))
     added = {key: value for key, value in provider.defaults(planned, {}).items() if not key.startswith("__")}
     planned.inputs |= added
     planned.id = asked.id or provider.identify(planned)
@@ -65,7 +66,7 @@ def resources(settings: AwsStack | KubernetesStack, stack: str) -> list[dict[str
     Raises: what the program raises.
     """
     cloud = _cloud(settings)
-    outputs = Simulated(cloud, Kubernetes(), Random(), Machine())
+    outputs = Simulated(stack, cloud, Kubernetes(), Random(), Machine())
     facts = Facts(
         project="mlplatform", stack=stack, answers=cloud.answers, outputs=outputs, timeout_seconds=LIMIT_SECONDS
     )

@@ -149,7 +149,7 @@ def test_host_makes_a_kind_cluster_and_its_kubeconfig_is_secret(pulumi_run):
         pulumi.export("kubeconfig", made.kubeconfig)
 
     graph = pulumi_run(program)
-    graph.one("host:index:KindCluster").assert_inputs({"cluster_name": "mlplatform"})
+    graph.one("host:index:KindCluster").assert_inputs({"cluster_name": "mlplatform", "registry_port": 5001})
     assert graph.secret_outputs == {"kubeconfig"}
 
 

@@ -5,27 +5,20 @@ import shutil
 
 import pytest
 import yaml
-from pulumi_aws import ecr, eks, iam
+from pulumi_aws import iam
 
 from infra.base import images
 from infra.base.paths import CHECKOUT
 from stacks import neighbours
-from tests import prod
+from stacks.commands.validate import declared
+from tests import aws_variants, prod
+from tests.validated import fixed_names
 
-OWN = {
-    "substrate": {"name": "staging", "names": "staging"},
-    "cluster": {
-        "name": "staging",
-        "admin_role_arns": [
-            "arn:aws:iam::111122223333:role/platform-admin",
-            "arn:aws:iam::111122223333:role/staging/staging-ci-up",
-        ],
-        "viewer_role_arns": ["arn:aws:iam::111122223333:role/staging/staging-ci-preview"],
-    },
-    "exposure": {"domain": "staging.example.com"},
-    "ci_access": {"provider_arn": "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"},
-}
-"""What a copy of prod's file must say otherwise."""
+OWN = {}
+"""What a copy of prod's file must say otherwise, by block."""
+for key, value in aws_variants.SECOND.items():
+    block, _, name = key.partition(".")
+    OWN.setdefault(block, {})[name] = list(value) if isinstance(value, tuple) else value
 
 
 @pytest.fixture
@@ -87,17 +80,15 @@ def test_cluster_of_the_same_name_may_stand_in_another_region(folder):
 
 
 def test_fixed_names_of_two_platforms_have_nothing_in_common():
-    graphs = [prod.graph(prod.program()), prod.graph(prod.program(**OWN))]
-    names = []
-    for graph in graphs:
-        roles = {each.get("name") for each in graph.all(iam.Role) if each.inputs.get("name")}
-        policies = {each.get("name") for each in graph.all(iam.Policy)}
-        repositories = {each.get("name") for each in graph.all(ecr.Repository)}
-        names.append(roles | policies | repositories | {each.get("name") for each in graph.all(eks.Cluster)})
-    assert "ci-up" in names[0]
-    assert {"staging-ci-up", "staging-boundary", "staging/serve", "staging"} <= names[1]
-    assert names[0] & names[1] == set()
-    assert {each.get("path") for each in graphs[1].all(iam.Role)} == {"/staging/"}
+    first, second = (
+        declared.resources(settings, name)
+        for name, settings in (("prod", prod.settings()), ("staging", aws_variants.variant("second-in-the-account")))
+    )
+    names, others = fixed_names(first), fixed_names(second)
+    assert {("iam/role", "ci-up"), ("ecr/repository", "mlplatform/serve"), ("eks/cluster", "mlplatform")} <= names
+    assert {("iam/role", "staging-ci-up"), ("iam/policy", "staging-boundary"), ("eks/cluster", "staging")} <= others
+    assert names & others == set()
+    assert {each["inputs"].get("path") for each in second if each["type"] == "aws:iam/role:Role"} == {"/staging/"}
 
 
 def test_nodes_make_the_repositories_of_a_cache_and_no_others():

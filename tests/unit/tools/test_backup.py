@@ -143,11 +143,10 @@ def test_backup_that_lost_a_file_is_refused_before_any_write(saved, state, harm)
             r"by the platform 99\.0\.0, this checkout is .*: check out 99\.0\.0 or newer",
         ),
         ({"format": 2}, "check out"),
-        ({"state": "/elsewhere"}, "belongs into /elsewhere, this checkout keeps its state in"),
         ({"files": {"../outside": [0, ""]}}, "names ../outside, which is outside of the state"),
         ({"files": None}, "is no manifest of a backup: take another backup"),
     ],
-    ids=["stack", "platform", "format", "place", "outside", "files"],
+    ids=["stack", "platform", "format", "outside", "files"],
 )
 def test_backup_that_does_not_belong_here_is_refused_with_the_way_out(saved, state, change, said):
     lose(state)
@@ -174,3 +173,45 @@ def test_state_is_where_the_engine_looks_for_it(saved, state):
     lose(state)
     backup.restore("local", saved)
     assert state_repair.state_file(state / "backend", "local").read_text() == "{}"
+
+
+@pytest.fixture
+def moved(state, tmp_path, monkeypatch):
+    """A backup whose state names folders, and a checkout at another path, of another user."""
+    old, checkout = str(state), str(paths.CHECKOUT)
+    (state / "backend/.pulumi/stacks/mlplatform/local.json").write_text(
+        json.dumps({"command": f"{checkout}/server", "other": f"{checkout}-2/server", "data": [old, f"{old}/local"]})
+    )
+    (state / "local/data/artifact-store/objects/mlplatform/model.onnx").write_text(f"made in {checkout}")
+    backup.save("local", tmp_path / "backup")
+    elsewhere = tmp_path / "elsewhere" / "checkout"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "pyproject.toml").write_text((paths.CHECKOUT / "pyproject.toml").read_text())
+    monkeypatch.setattr(paths, "CHECKOUT", elsewhere)
+    monkeypatch.setattr(paths, "checkout_key", lambda: "another")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other-state"))
+    return tmp_path / "backup", checkout
+
+
+def test_stack_is_restored_in_a_checkout_at_another_path(moved):
+    folder, first = moved
+    backup.restore("local", folder)
+    state = paths.state_dir()
+    assert json.loads((state / "backend/.pulumi/stacks/mlplatform/local.json").read_text()) == {
+        "command": f"{paths.CHECKOUT}/server",
+        "other": f"{first}-2/server",
+        "data": [str(state), f"{state}/local"],
+    }
+    assert (state / "local/data/artifact-store/objects/mlplatform/model.onnx").read_text() == f"made in {first}"
+    assert runs(state / "local/data/database/tracking/tracking.db") == ["first"]
+
+
+def test_copy_of_an_earlier_release_is_refused_at_another_path(moved):
+    folder, _ = moved
+    path = folder / backup.MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["checkout"], manifest["environments"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ToolError, match=r"does not say which paths it names, because an earlier release made it"):
+        backup.restore("local", folder)
+    assert not paths.state_dir().exists()

@@ -7,8 +7,8 @@ import pulumi
 import pytest
 from pytest_pulumi.result import OperationError
 
-from simulated_pulumi.providers import Aws, Computed, Planned, Random
-from simulated_pulumi.providers.aws_tables import ARNS, IDS, IMMUTABLE, NAMES
+from simulated_pulumi.providers import Aws, Computed, Planned, Random, aws_rules
+from simulated_pulumi.providers.aws_tables import ARNS, IDS, IMMUTABLE, NAME_RULES
 from simulated_pulumi.providers.base import RefusedError
 from simulated_pulumi.providers.schema import resource_class, shape_of
 from simulated_pulumi.values import encode_bag
@@ -66,7 +66,30 @@ def test_wrong_inputs_are_named_by_path(token, inputs, path, reason):
 )
 def test_name_that_the_service_refuses_is_refused_at_check(token, name, inputs):
     (problem,) = Aws().check(Planned(f"urn:pulumi:test::project::{token}::{name}", inputs))
-    assert problem.reason.startswith("AWS refuses the name")
+    assert problem.reason.startswith("AWS refuses ")
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "value", "reason"),
+    [
+        ("aws:iam/role:Role", "path", "team/", "it must match "),
+        ("aws:iam/role:Role", "maxSessionDuration", 60, "give 3600 to 43200"),
+        ("aws:eks/nodeGroup:NodeGroup", "capacityType", "CHEAP", "give CAPACITY_BLOCK or ON_DEMAND"),
+        ("aws:rds/instance:Instance", "backupRetentionPeriod", -1, "give 0 at least"),
+        ("aws:sqs/queue:Queue", "name", "q" * 81, "it has 81 characters; give 80 at most"),
+        ("aws:kms/key:Key", "deletionWindowInDays", 3, "give 7 to 30"),
+        ("aws:ec2/vpcEndpoint:VpcEndpoint", "vpcEndpointType", "Gatway", "give Interface or Gateway"),
+    ],
+)
+def test_value_that_awss_schema_refuses_is_refused_with_the_range(token, path, value, reason):
+    found = {each.path: each.reason for each in Aws().check(planned(token, **{path: value}))}
+    assert found[path].startswith(f"AWS refuses {value!r}: {reason}")
+
+
+def test_value_in_a_list_of_objects_is_refused_by_its_path():
+    rules = [{"id": "a", "status": "On"}]
+    found = [each.path for each in Aws().check(planned(RULES, bucket="artifacts", rules=rules))]
+    assert found == ["rules[0].status"]
 
 
 def test_node_groups_minimum_above_its_desired_size_is_refused():
@@ -92,16 +115,18 @@ def test_right_inputs_pass(token, inputs):
     assert Aws().check(planned(token, **inputs)) == []
 
 
-@pytest.mark.parametrize("kind", sorted({*NAMES, *IDS, *ARNS}))
+@pytest.mark.parametrize("kind", sorted({*aws_rules.kinds(), *NAME_RULES, *IDS, *ARNS}))
 def test_every_kind_in_the_tables_is_one_of_the_sdk(kind):
     name = kind.split("/")[1]
     assert resource_class("pulumi_aws", f"aws:{kind}:{name[0].upper()}{name[1:]}")
 
 
-@pytest.mark.parametrize("kind", sorted(NAMES))
-def test_every_named_kind_has_that_input(kind):
-    name = kind.split("/")[1]
-    assert NAMES[kind][0] in shape_of("pulumi_aws", f"aws:{kind}:{name[0].upper()}{name[1:]}").inputs
+@pytest.mark.parametrize("kind", aws_rules.kinds())
+def test_every_rule_is_of_an_input_of_its_kind(kind):
+    name, rules = kind.split("/")[1], aws_rules.of(kind)
+    inputs = shape_of("pulumi_aws", f"aws:{kind}:{name[0].upper()}{name[1:]}").inputs
+    paths = [*rules.values, *(each for each in rules.replaces if not each.endswith("Prefix"))]
+    assert {each.partition(".")[0].partition("[")[0] for each in paths} - set(inputs) == set()
 
 
 @pytest.mark.parametrize("token", sorted(token for token in IMMUTABLE if "*" not in token))

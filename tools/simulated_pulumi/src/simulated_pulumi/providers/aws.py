@@ -12,16 +12,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from simulated_pulumi.providers import schema
+from simulated_pulumi.providers import aws_rules, schema
 from simulated_pulumi.providers.aws_tables import (
     ARNS,
     GATEWAY_CIDRS,
     IDS,
     IMMUTABLE,
     IMPORT_IDS,
-    NAME_PATTERNS,
+    IN_PLACE,
     NAME_PREFIXES,
-    NAMES,
     NEWER,
     OVERWRITTEN,
     PARTITIONS,
@@ -57,19 +56,10 @@ class Aws(SimulatedProvider):
     """Further outputs by type token, beyond those that are worked out."""
 
     def check(self, planned: Planned) -> list[schema.Problem]:
-        """Refuse also a physical name, given or generated, that the service would refuse."""
-        problems = super().check(planned)
+        """Refuse also values, physical names that are generated among them, that AWS's schemas do not allow."""
         kind = _kind(planned.type)
-        pattern = NAME_PATTERNS.get(kind)
-        if pattern is None:
-            return problems
-        prop, limit = NAMES[kind]
-        name = {**planned.inputs, **self.defaults(planned, {})}.get(prop)
-        if isinstance(name, str) and not (len(name) <= limit and re.fullmatch(pattern, name)):
-            problems.append(
-                schema.Problem(prop, f"AWS refuses the name {name!r}: at most {limit} characters that match {pattern}")
-            )
-        return problems
+        inputs = {**planned.inputs, **self.defaults(planned, {})}
+        return [*super().check(planned), *aws_rules.problems(inputs, aws_rules.of(kind).values)]
 
     def defaults(self, planned: Planned, old: dict[str, Any]) -> dict[str, Any]:
         """Give an autoname where the type has one and the program names nothing."""
@@ -121,8 +111,10 @@ class Aws(SimulatedProvider):
         return given | dict(self.computed.get(planned.type, {}))
 
     def replaces(self, planned: Planned) -> Iterable[str]:
-        """Give also what only a step backwards replaces: an older engine, or an older version of the same one."""
-        return [*super().replaces(planned), *_steps_backwards(planned)]
+        """Give also what AWS only takes at creation, and what only a step backwards replaces: an older engine."""
+        kind = _kind(planned.type)
+        created = (each for each in aws_rules.of(kind).replaces if f"{kind}.{each}" not in IN_PLACE)
+        return [*super().replaces(planned), *created, *_steps_backwards(planned)]
 
     def create(self, planned: Planned, inputs: Struct) -> Item:
         """Make an object; refuses what the service refuses."""
@@ -187,10 +179,8 @@ class Aws(SimulatedProvider):
         super().remember(item)
 
     def _naming(self, planned: Planned) -> tuple[str | None, int]:
-        kind = _kind(planned.type)
-        if kind in NAMES:
-            return NAMES[kind]
-        return None, 0
+        rules = aws_rules.of(_kind(planned.type))
+        return rules.name, rules.longest
 
     def _region(self) -> str:
         return str(self.config.get("region") or self.region)

@@ -1,4 +1,4 @@
-"""What the simulated AWS knows about types: data only.
+"""What the simulated AWS knows about types beyond AWS's own schemas (`aws_rules.json`): data only.
 
 Sources: the argument references of the Terraform AWS provider, which `pulumi_aws` bridges
 (https://registry.terraform.io/providers/hashicorp/aws/latest/docs; "Forces new resource"), and the ARN formats of the
@@ -8,46 +8,21 @@ Inputs whose Python documentation says "forces new resource" are found there and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "aws:*": ("region",),
-    "aws:acm/certificate:Certificate": (
-        "certificateAuthorityArn",
-        "domainName",
-        "keyAlgorithm",
-        "subjectAlternativeNames",
-        "validationOptions",
-    ),
-    "aws:budgets/budget:Budget": ("accountId", "budgetType", "name", "namePrefix"),
-    "aws:cloudwatch/eventRule:EventRule": ("name", "namePrefix"),
-    "aws:cloudwatch/logGroup:LogGroup": ("name", "namePrefix", "logGroupClass"),
-    "aws:cloudwatch/metricAlarm:MetricAlarm": ("name",),
-    "aws:dynamodb/table:Table": ("hashKey", "name", "rangeKey", "localSecondaryIndexes"),
-    "aws:ec2/eip:Eip": ("address", "domain", "ipamPoolId", "publicIpv4Pool", "networkBorderGroup"),
+    "aws:budgets/budget:Budget": ("accountId", "budgetType", "name"),
+    "aws:cloudwatch/logGroup:LogGroup": ("logGroupClass",),
+    "aws:dynamodb/table:Table": ("hashKey", "rangeKey", "localSecondaryIndexes"),
+    "aws:ec2/eip:Eip": ("domain", "publicIpv4Pool"),
     "aws:ec2/flowLog:FlowLog": ("*",),
-    "aws:ec2/instance:Instance": ("ami", "availabilityZone", "keyName", "subnetId", "placementGroup"),
-    "aws:ec2/launchTemplate:LaunchTemplate": ("name", "namePrefix"),
-    "aws:ec2/natGateway:NatGateway": (
-        "allocationId",
-        "availabilityMode",
-        "connectivityType",
-        "privateIp",
-        "subnetId",
-        "vpcId",
-    ),
-    "aws:ec2/route:Route": (
-        "destinationCidrBlock",
-        "destinationIpv6CidrBlock",
-        "destinationPrefixListId",
-        "routeTableId",
-    ),
-    "aws:ec2/routeTable:RouteTable": ("vpcId",),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": ("gatewayId", "subnetId"),
-    "aws:ec2/securityGroup:SecurityGroup": ("description", "name", "namePrefix", "vpcId"),
+    "aws:ec2/instance:Instance": ("ami",),
+    "aws:ec2/natGateway:NatGateway": ("privateIp",),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": ("gatewayId",),
     "aws:ec2/securityGroupRule:SecurityGroupRule": (
         "cidrBlocks",
         "fromPort",
@@ -60,184 +35,45 @@ IMMUTABLE: Mapping[str, tuple[str, ...]] = {
         "toPort",
         "type",
     ),
-    "aws:ec2/subnet:Subnet": (
-        "availabilityZone",
-        "availabilityZoneId",
-        "cidrBlock",
-        "ipv4IpamPoolId",
-        "ipv4NetmaskLength",
-        "ipv6IpamPoolId",
-        "ipv6Native",
-        "ipv6NetmaskLength",
-        "outpostArn",
-        "vpcId",
-    ),
-    "aws:ec2/vpc:Vpc": ("cidrBlock", "ipv4IpamPoolId", "ipv4NetmaskLength"),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": (
-        "resourceConfigurationArn",
-        "serviceName",
-        "serviceNetworkArn",
-        "serviceRegion",
-        "vpcEndpointType",
-        "vpcId",
-    ),
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": ("repository",),
-    "aws:ecr/repository:Repository": ("encryptionConfigurations", "name"),
-    "aws:eks/accessEntry:AccessEntry": ("clusterName", "principalArn", "type"),
     "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": ("*",),
-    "aws:eks/addon:Addon": ("addonName", "clusterName", "namespaceConfig"),
-    "aws:eks/cluster:Cluster": (
-        "accessConfig.bootstrapClusterCreatorAdminPermissions",
-        "bootstrapSelfManagedAddons",
-        "kubernetesNetworkConfig.ipFamily",
-        "kubernetesNetworkConfig.serviceIpv4Cidr",
-        "name",
-        "outpostConfig",
-        "roleArn",
-    ),
     "aws:eks/fargateProfile:FargateProfile": ("*",),
-    "aws:eks/nodeGroup:NodeGroup": (
-        "amiType",
-        "capacityType",
-        "clusterName",
-        "diskSize",
-        "instanceTypes",
-        "launchTemplate.id",
-        "launchTemplate.name",
-        "nodeGroupName",
-        "nodeGroupNamePrefix",
-        "nodeRoleArn",
-        "remoteAccess",
-        "subnetIds",
-    ),
-    "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("clusterName", "namespace", "serviceAccount"),
-    "aws:elasticache/replicationGroup:ReplicationGroup": (
-        "atRestEncryptionEnabled",
-        "dataTieringEnabled",
-        "globalReplicationGroupId",
-        "kmsKeyId",
-        "networkType",
-        "port",
-        "replicationGroupId",
-        "snapshotArns",
-        "snapshotName",
-        "subnetGroupName",
-    ),
-    "aws:elasticache/subnetGroup:SubnetGroup": ("name",),
-    "aws:elasticache/parameterGroup:ParameterGroup": ("description", "family", "name"),
-    "aws:elasticache/user:User": ("userId", "userName"),
-    "aws:elasticache/userGroup:UserGroup": ("userGroupId",),
-    "aws:iam/instanceProfile:InstanceProfile": ("name", "namePrefix", "path"),
-    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": ("url",),
-    "aws:iam/policy:Policy": ("description", "name", "namePrefix", "path"),
-    "aws:iam/role:Role": ("name", "namePrefix", "path"),
-    "aws:iam/rolePolicy:RolePolicy": ("name", "namePrefix", "role"),
+    "aws:eks/nodeGroup:NodeGroup": ("launchTemplate.id", "launchTemplate.name"),
+    "aws:elasticache/parameterGroup:ParameterGroup": ("description", "name"),
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": ("policyArn", "role"),
-    "aws:kms/alias:Alias": ("name", "namePrefix"),
     "aws:kms/key:Key": ("customerMasterKeySpec", "customKeyStoreId", "keyUsage", "multiRegion", "xksKeyId"),
-    "aws:lambda/function:Function": ("name", "packageType"),
-    "aws:rds/cluster:Cluster": (
-        "clusterIdentifier",
-        "databaseName",
-        "engine",
-        "kmsKeyId",
-        "masterUsername",
-        "storageEncrypted",
-    ),
-    "aws:rds/instance:Instance": (
-        "availabilityZone",
-        "backupTarget",
-        "characterSetName",
-        "customIamInstanceProfile",
-        "dbName",
-        "engine",
-        "kmsKeyId",
-        "ncharCharacterSetName",
-        "snapshotIdentifier",
-        "storageEncrypted",
-        "timezone",
-        "username",
-    ),
-    "aws:rds/parameterGroup:ParameterGroup": ("description", "family", "name", "namePrefix"),
-    "aws:rds/subnetGroup:SubnetGroup": ("name", "namePrefix"),
-    "aws:route53/record:Record": ("name", "type", "zoneId"),
-    "aws:s3/bucket:Bucket": ("bucketPrefix", "objectLockEnabled", "bucketNamespace"),
+    "aws:rds/cluster:Cluster": ("engine", "masterUsername"),
+    "aws:rds/instance:Instance": ("availabilityZone", "engine", "snapshotIdentifier"),
+    "aws:route53/record:Record": ("name", "type"),
+    "aws:s3/bucket:Bucket": ("objectLockEnabled",),
     "aws:s3/bucket*:*": ("bucket", "expectedBucketOwner"),
     "aws:s3/bucketObjectv2:BucketObjectv2": ("key",),
-    "aws:secretsmanager/secret:Secret": ("name", "namePrefix"),
     "aws:secretsmanager/secretVersion:SecretVersion": ("secretId", "secretString", "secretBinary"),
-    "aws:sns/topic:Topic": ("fifoTopic", "name", "namePrefix"),
-    "aws:sns/topicSubscription:TopicSubscription": ("endpoint", "protocol", "topic"),
-    "aws:sqs/queue:Queue": ("fifoQueue", "name", "namePrefix"),
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": ("securityGroupId",),
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": ("securityGroupId",),
+    "aws:sns/topicSubscription:TopicSubscription": ("topic",),
 }
-"""Type pattern to the inputs whose change replaces the resource."""
+"""Type pattern to the inputs whose change replaces the resource, beyond those of `aws_rules.json`."""
 
-NAMES: Mapping[str, tuple[str, int]] = {
-    "budgets/budget": ("name", 100),
-    "cloudwatch/eventRule": ("name", 64),
-    "cloudwatch/logGroup": ("name", 512),
-    "cloudwatch/metricAlarm": ("name", 255),
-    "dynamodb/table": ("name", 255),
-    "ec2/keyPair": ("keyName", 255),
-    "ec2/launchTemplate": ("name", 125),
-    "ec2/securityGroup": ("name", 255),
-    "ecr/repository": ("name", 256),
-    "eks/cluster": ("name", 100),
-    "eks/fargateProfile": ("fargateProfileName", 63),
-    "eks/nodeGroup": ("nodeGroupName", 63),
-    "elasticache/parameterGroup": ("name", 255),
-    "elasticache/replicationGroup": ("replicationGroupId", 40),
-    "elasticache/subnetGroup": ("name", 255),
-    "iam/instanceProfile": ("name", 128),
-    "iam/policy": ("name", 128),
-    "iam/role": ("name", 64),
-    "iam/rolePolicy": ("name", 128),
-    "iam/user": ("name", 64),
-    "kms/alias": ("name", 256),
-    "lambda/function": ("name", 64),
-    "rds/cluster": ("clusterIdentifier", 63),
-    "rds/instance": ("identifier", 63),
-    "rds/parameterGroup": ("name", 255),
-    "rds/subnetGroup": ("name", 255),
-    "s3/bucket": ("bucket", 63),
-    "secretsmanager/secret": ("name", 512),
-    "sns/topic": ("name", 256),
-    "sqs/queue": ("name", 80),
+_LETTERS_AND_HYPHENS = "^[a-zA-Z](-?[a-zA-Z0-9])*$"
+
+NAME_RULES: Mapping[str, Mapping[str, Any]] = {
+    "budgets/budget": {"maxLength": 100, "pattern": r"^(?![^:\\]*/action/|(?i:.*<script>.*</script>.*))[^:\\]+$"},
+    "dynamodb/table": {"maxLength": 255},
+    "ec2/launchTemplate": {"maxLength": 125},
+    "eks/cluster": {"pattern": "^[0-9A-Za-z][A-Za-z0-9_-]*$"},
+    "eks/fargateProfile": {"maxLength": 63},
+    "eks/nodeGroup": {"maxLength": 63},
+    "elasticache/parameterGroup": {"pattern": _LETTERS_AND_HYPHENS},
+    "elasticache/replicationGroup": {"maxLength": 40, "pattern": _LETTERS_AND_HYPHENS},
+    "elasticache/subnetGroup": {"pattern": "^[a-zA-Z0-9-]+$"},
+    "iam/policy": {"maxLength": 128, "pattern": "^[A-Za-z0-9_+=,.@-]+$"},
+    "lambda/function": {"maxLength": 64},
+    "rds/subnetGroup": {"pattern": "^[a-zA-Z][a-zA-Z0-9._ -]*$"},
+    "secretsmanager/secret": {"pattern": "^[A-Za-z0-9/_+=.@-]+$"},
+    "sns/topic": {"pattern": r"^[A-Za-z0-9_-]+(\.fifo)?$"},
+    "sqs/queue": {"maxLength": 80, "pattern": r"^[A-Za-z0-9_-]+(\.fifo)?$"},
 }
-"""Kind to the input that holds its physical name, which is generated if absent, and the longest name in characters."""
-
-_LETTERS_AND_HYPHENS = "[a-zA-Z](-?[a-zA-Z0-9])*"
-_IAM = "[A-Za-z0-9_+=,.@-]+"
-
-NAME_PATTERNS: Mapping[str, str] = {
-    "cloudwatch/eventRule": r"[.\-_A-Za-z0-9]+",
-    "cloudwatch/logGroup": r"[.\-_/#A-Za-z0-9]+",
-    "ecr/repository": r"(?=..)[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*",
-    "eks/cluster": "[0-9A-Za-z][A-Za-z0-9_-]*",
-    "elasticache/parameterGroup": _LETTERS_AND_HYPHENS,
-    "elasticache/replicationGroup": _LETTERS_AND_HYPHENS,
-    "elasticache/subnetGroup": "[a-zA-Z0-9-]+",
-    "iam/instanceProfile": _IAM,
-    "iam/policy": _IAM,
-    "iam/role": _IAM,
-    "iam/rolePolicy": _IAM,
-    "iam/user": _IAM,
-    "kms/alias": "alias/[a-zA-Z0-9:/_-]+",
-    "lambda/function": "[a-zA-Z0-9_-]+",
-    "rds/cluster": _LETTERS_AND_HYPHENS,
-    "rds/instance": _LETTERS_AND_HYPHENS,
-    "rds/parameterGroup": _LETTERS_AND_HYPHENS,
-    "rds/subnetGroup": "[a-zA-Z][a-zA-Z0-9._ -]*",
-    "s3/bucket": "[a-z0-9][a-z0-9.-]*[a-z0-9]",
-    "secretsmanager/secret": "[A-Za-z0-9/_+=.@-]+",
-    "sns/topic": r"[A-Za-z0-9_-]+(\.fifo)?",
-    "sqs/queue": r"[A-Za-z0-9_-]+(\.fifo)?",
-}
-"""Kind to the expression that a whole physical name must match.
-Source: AWS's resource schemas, and the API reference of the service where a schema has no pattern
-(https://docs.aws.amazon.com/cloudcontrolapi/latest/userguide/supported-resources.html)."""
+"""Kind to what its service says of physical names where AWS's schemas say nothing, in words of JSON Schema.
+Source: the request that makes it in the API reference of the service (https://docs.aws.amazon.com/)."""
 
 IDS: Mapping[str, str] = {
     "ec2/eip": "eipalloc",
@@ -335,3 +171,22 @@ PORTS: Mapping[str, int] = {
 
 GATEWAY_CIDRS = ("3.5.64.0/21", "52.218.0.0/17")
 """Addresses behind a gateway endpoint: two of S3's networks, as the service's prefix lists name them."""
+
+IN_PLACE: Mapping[str, str] = {
+    "acm/certificate.options": "UpdateCertificateOptions",
+    "ec2/keyPair.tags": "CreateTags",
+    "ec2/routeTableAssociation.routeTableId": "ReplaceRouteTableAssociation",
+    "ec2/vpcEndpoint.dnsOptions.privateDnsPreference": "ModifyVpcEndpoint",
+    "ec2/vpcEndpoint.dnsOptions.privateDnsSpecifiedDomains": "ModifyVpcEndpoint",
+    "eks/cluster.encryptionConfig": "AssociateEncryptionConfig, for a cluster that has none",
+    "elasticache/replicationGroup.preferredCacheClusterAzs": "read at creation only, and ignored later",
+    "iam/user.name": "UpdateUser",
+    "rds/instance.dbSubnetGroupName": "ModifyDBInstance",
+    "rds/instance.identifier": "ModifyDBInstance, NewDBInstanceIdentifier",
+    **{
+        f"vpc/securityGroup{way}Rule.{name}": "ModifySecurityGroupRules"
+        for way in ("Egress", "Ingress")
+        for name in ("cidrIpv6", "fromPort", "ipProtocol", "prefixListId", "toPort")
+    },
+}
+"""Inputs that AWS's schemas take at creation only and that the API changes in place, and the call that does."""

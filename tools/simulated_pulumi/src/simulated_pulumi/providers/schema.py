@@ -178,7 +178,7 @@ def check_fields(value: dict[str, Any], fields: dict[str, Any], required: frozen
     return problems
 
 
-def _input_fields(hint: Any) -> tuple[dict[str, Any], frozenset[str]] | None:
+def input_fields(hint: Any) -> tuple[dict[str, Any], frozenset[str]] | None:
     """Give the fields of an object's type, and which of them are required; None for another type."""
     if isinstance(hint, ObjectType):
         return hint.fields(), hint.required
@@ -218,7 +218,7 @@ def _check_one(value: Any, hint: Any, path: str) -> list[Problem]:
         return _check_list(value, typing.get_args(hint), path)
     if origin in (dict, collections.abc.Mapping):
         return _check_map(value, typing.get_args(hint), path)
-    fields = _input_fields(hint)
+    fields = input_fields(hint)
     if fields is not None:
         return (
             check_fields(value, *fields, f"{path}.") if isinstance(value, dict) else [_wrong(value, "an object", path)]
