@@ -1,7 +1,5 @@
 """The platform's own components on a real node: they start, keep their data, and reach only what they may."""
 
-import time
-
 import pulumi
 import pulumi_kubernetes
 import pulumi_random
@@ -133,7 +131,7 @@ def test_callers_reach_the_server_that_they_name_and_no_other(node):
         stranger = pods.Pod(node, strange, "stranger", {f"{LABEL_PREFIX}/calls-{role}": "true" for role in SERVERS})
         for pod in (*callers.values(), nobody, stranger):
             pod.start()
-        time.sleep(1)  # the rules follow the pods' addresses
+        node.rules.rounds.settle()
         targets = [f"{role}.{SPACE}.svc.cluster.local:{port}" for role, port in SERVERS.items()]
         for role, pod in callers.items():
             assert pod.reached(*targets) == [f"{role}.{SPACE}.svc.cluster.local:{SERVERS[role]}"]
@@ -142,13 +140,13 @@ def test_callers_reach_the_server_that_they_name_and_no_other(node):
 
 def test_pod_of_a_closed_namespace_reaches_nothing_but_names(node):
     pod = pods.Pod(node, SPACE, "closed").start()
-    time.sleep(1)  # the rules follow the pods' addresses
+    node.rules.rounds.settle()
     names = "kube-dns.kube-system.svc.cluster.local:53"
     api_server = "kubernetes.default.svc.cluster.local:443"
     targets = (names, api_server, f"online-store:{SERVERS['online-store']}")
     assert pod.reached(*targets) == [names]
     caller = pods.Pod(node, SPACE, "calls-api-server", CALLS_API_SERVER).start()
-    time.sleep(1)
+    node.rules.rounds.settle()
     assert caller.reached(*targets) == [names, api_server]
 
 
@@ -156,10 +154,15 @@ def test_volume_survives_its_pod(node):
     name = pod_of(node, "online-store")
     before = node.cluster.client.find("v1", "Pod", name, SPACE)["metadata"]["uid"]
     assert shell(node, "online-store", "redis-cli", "-e", "set", "kept", "yes") == "OK"
-    time.sleep(2)  # Redis flushes its file once a second
+    pods.await_(lambda: is_written(node), "Redis does not write its file", str)
     node.cluster.client.delete("v1", "Pod", name, SPACE)
     pods.await_(lambda: ready(node, "online-store", other_than=before), "Redis does not come back", str, 120)
     assert shell(node, "online-store", "redis-cli", "-e", "get", "kept") == "yes"
+
+
+def is_written(node):
+    """Whether nothing that Redis answered is still to be written to its file."""
+    return "aof_buffer_length:0" in shell(node, "online-store", "redis-cli", "-e", "info", "persistence").split()
 
 
 def test_every_pod_runs_without_rights_on_a_read_only_root(node):

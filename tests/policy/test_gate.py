@@ -254,25 +254,33 @@ def without_knowing(value, path):
 ALONE = [each for each in samples.rego() if len(each.objects) == 1]
 
 
+def together(rule):
+    """Samples of a rule that one evaluation judges: with the same parameters, and alone where it reads neighbours."""
+    found = {}
+    for sample in ALONE:
+        if sample.rule.id == rule:
+            key = str(sample) if sample.rule.metadata.inventory else json.dumps(sample.parameters, sort_keys=True)
+            found.setdefault(key, []).append(sample)
+    return found.values()
+
+
 @pytest.mark.parametrize("rule", sorted({each.rule.id for each in ALONE}))
 def test_verdict_in_rego_never_turns_silently_with_unknown_values(rule):
     """Every value of every sample is unknown in turn: a violation may become undecided, a pass no violation."""
-    asked = [
-        (sample, path, without_knowing(sample.objects[0], path))
-        for sample in ALONE
-        if sample.rule.id == rule
-        for path in leaves(sample.objects[0])
-        if path[:2] != ("metadata", "annotations")
-    ]
-    for sample in {id(each[0]): each[0] for each in asked}.values():
-        mine = [(path, thing) for other, path, thing in asked if other is sample]
-        objects = [
-            (Resource(urn=f"{i}", type="", name="", properties=thing), thing) for i, (_, thing) in enumerate(mine)
+    for some in together(rule):
+        asked = [
+            (sample, path, without_knowing(sample.objects[0], path))
+            for sample in some
+            for path in leaves(sample.objects[0])
+            if path[:2] != ("metadata", "annotations")
         ]
-        violations, undecided = opa.evaluate(objects, {rule: sample.parameters})
+        objects = [
+            (Resource(urn=f"{i}", type="", name="", properties=thing), thing) for i, (*_, thing) in enumerate(asked)
+        ]
+        violations, undecided = opa.evaluate(objects, {rule: some[0].parameters})
         hit = {each.resource for each in violations if each.rule == rule}
         open_ = {each.resource for each in undecided if each.rule == rule}
-        for i, (path, _) in enumerate(mine):
+        for i, (sample, path, _) in enumerate(asked):
             if sample.verdict == "disallowed":
                 assert f"{i}" in hit | open_, (str(sample), path)
             else:

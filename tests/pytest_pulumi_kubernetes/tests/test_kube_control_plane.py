@@ -83,7 +83,7 @@ def test_load_balancers_are_pending_until_there_is_an_address(kube_cluster):
     client = kube_cluster.client
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"}}
     client.apply(service | {"spec": {"type": "LoadBalancer", "ports": [{"port": 80}], "selector": PODS}})
-    time.sleep(1)
+    kube_cluster.cloud.rounds.settle()
     target = ("v1", "Service", "web", "default")
     assert client.get(*target)["status"] == {"loadBalancer": {}}
     kube_cluster.cloud.load_balancer_address = "192.0.2.1"

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_pulumi_kubernetes.client import ApiError, UnreachableError
+from pytest_pulumi_kubernetes.rounds import Rounds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +63,8 @@ class CloudControllers:
         self.refused: set[str] = set()
         """What the API server said against the thread's own requests; empty unless something is wrong here."""
 
+        self.rounds = Rounds()
+
         self._client, self._folder = client, folder
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pytest-pulumi-cloud", daemon=True)
@@ -75,6 +78,7 @@ class CloudControllers:
 
     def _run(self) -> None:
         while not self._ended.wait(_PERIOD_SECONDS):
+            self.rounds.begin()
             try:
                 if self.provisioning:
                     self._provision()
@@ -82,6 +86,7 @@ class CloudControllers:
                 self._route()
                 if self.load_balancer_address is not None:
                     self._balance(self.load_balancer_address)
+                self.rounds.complete()
             except UnreachableError:
                 continue  # stopped by the test
             except ApiError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_pulumi_kubernetes.client import ApiError, UnreachableError
 from pytest_pulumi_kubernetes.processes import ClusterError
+from pytest_pulumi_kubernetes.rounds import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ class NetworkRules:
         self.problems: set[str] = set()
         """What went wrong in its rounds; empty unless something is wrong here."""
 
+        self.rounds = Rounds()
+
         self._client, self._enclosure = client, enclosure
         self._current = ""
         self._ended = threading.Event()
@@ -47,6 +50,7 @@ class NetworkRules:
 
     def _run(self) -> None:
         while not self._ended.wait(_PERIOD_SECONDS):
+            self.rounds.begin()
             try:
                 wanted = compiled(
                     self._client.list("networking.k8s.io/v1", "NetworkPolicy"),
@@ -56,6 +60,7 @@ class NetworkRules:
                 if wanted != self._current:
                     self._enclosure.run("nft", "-f", "-", text=wanted)
                     self._current = wanted
+                self.rounds.complete()
             except UnreachableError:
                 continue  # stopped by the test
             except (ApiError, ClusterError) as error:
