@@ -20,7 +20,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pulumi
-from pulumi.runtime import run_in_stack, set_all_config, settings
+from pulumi.runtime import resource, run_in_stack, set_all_config, settings
+from pulumi.runtime.proto import source_pb2
 from pulumi.runtime.stack import Stack, wait_for_rpcs
 
 from simulated_pulumi import checks
@@ -49,6 +50,8 @@ _COLLECT_AFTER: Final = 100_000
 and Python's own 700 would spend half of a run on collections."""
 
 _STRING_FLAG: Final = "PULUMI_ERROR_OUTPUT_STRING"
+_STACK_TRACE: Final = "_get_stack_trace"
+"""A private function of the SDK, which another version may lack."""
 
 
 def run(program: Callable[[], Any], facts: Facts, *, preview: bool = False) -> Graph:
@@ -284,14 +287,22 @@ class _GivenUpError(BaseException):
 
 @contextlib.contextmanager
 def _environment(*, strict: bool) -> Iterator[None]:
-    """For the time of a run: let an Output in a string raise where it happens, and collect garbage less often."""
+    """For the time of a run: let an Output in a string raise where it happens, and collect garbage less often.
+
+    The SDK sends a stack trace with each registration, a seventh of a run; the recorder notes lines itself.
+    """
     before = os.environ.get(_STRING_FLAG)
+    traced = getattr(resource, _STACK_TRACE, None)
     thresholds = gc.get_threshold()
     os.environ[_STRING_FLAG] = "true" if strict else "false"
     gc.set_threshold(max(thresholds[0], _COLLECT_AFTER), *thresholds[1:])
+    if traced is not None:
+        setattr(resource, _STACK_TRACE, source_pb2.StackTrace)
     try:
         yield
     finally:
+        if traced is not None:
+            setattr(resource, _STACK_TRACE, traced)
         gc.set_threshold(*thresholds)
         if before is None:
             os.environ.pop(_STRING_FLAG, None)
