@@ -41,9 +41,9 @@ from workloads.lifecycle.retraining.service import Parts, Service
 from workloads.lifecycle.retraining.signer import ADOPTED, SIGNATURES, Signer
 from workloads.lifecycle.serving import batch
 from workloads.lifecycle.training import reference
-from workloads.lifecycle.training.bundle import sha256
+from workloads.lifecycle.training.bundle import BUNDLE_FOLDER, sha256
 from workloads.lifecycle.training.reference import Champion
-from workloads.lifecycle.training.train import BUNDLE_TAG, train
+from workloads.lifecycle.training.train import BUNDLE_TAG, MODEL_CARD, train
 from workloads.loan_default.definition import LOAN_DEFAULT
 
 from .keys import OTHER_KEY, POLICY, SIGNING_KEY, verdict
@@ -99,15 +99,27 @@ def rest_api(client, base, monkeypatch):
     monkeypatch.setattr(reference, "champion", champion)
 
 
+@pytest.fixture(scope="module")
+def experiment(base, world, client):
+    """Id of the experiment that a training made."""
+    return client.get_run(train(base, world.data).run_id).info.experiment_id
+
+
 @pytest.fixture
-def new_run(client, base, world):
-    """Makes a trained run with the gate's record."""
+def new_run(client, experiment, fitted, write_bundle, tmp_path):
+    """Makes a run as a training leaves it, with a bundle of its own, and with the gate's record."""
 
     def make(**more):
-        run_id = train(base, world.data).run_id
-        facts = {BUNDLE_TAG: client.get_run(run_id).data.tags[BUNDLE_TAG], "bias": {"SEX": {"ranking": 0.01}}}
-        client.log_dict(run_id, facts | more, FACTS_FILE)
-        client.set_tag(run_id, VERDICT_TAG, ALLOWED.model_dump_json())
+        run_id = client.create_run(experiment).info.run_id
+        folder = tmp_path / "logged" / run_id
+        checksum = write_bundle(folder / BUNDLE_FOLDER, fitted[2], run_id=run_id)
+        client.log_artifacts(run_id, str(folder))
+        client.log_text(run_id, "# a model card", MODEL_CARD)
+        client.finalize_logged_model(client.create_logged_model(experiment, source_run_id=run_id).model_id, "READY")
+        client.log_dict(run_id, {BUNDLE_TAG: checksum, "bias": {"SEX": {"ranking": 0.01}}} | more, FACTS_FILE)
+        for name, value in {BUNDLE_TAG: checksum, VERDICT_TAG: ALLOWED.model_dump_json()}.items():
+            client.set_tag(run_id, name, value)
+        client.set_terminated(run_id)
         return run_id
 
     return make
