@@ -1,23 +1,34 @@
-"""One local stack for all tests of a running one; the last of them (`test_local_stack.py`) takes it down."""
+"""One local stack for the whole suite, in a copy of the checkout: from nothing, by an `up` that is cut off at first.
+
+Tests of one workload come first; those of `test_two_workloads.py` list more, and `test_without_stack.py` takes it down.
+"""
 
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from .stack import LocalStack, checkout_status
+from .interruption import interrupt
+from .stack import LocalStack, checkout_status, copied, lend_environments
 
 
 @pytest.fixture(scope="session")
 def stack():
-    stack = LocalStack()
+    checkout = copied(Path(tempfile.mkdtemp(prefix="mlp-")))
+    environments = lend_environments(checkout)
+    stack = LocalStack(checkout=checkout)
     yield stack
     stack.make("down")
-    shutil.rmtree(stack.state)
+    for folder in (stack.state, checkout, environments):
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
 def first_up(stack):
-    stack.before = checkout_status()
+    stack.make("install")  # so that the update itself is cut off
+    stack.before = checkout_status(stack.checkout)
+    assert interrupt(stack, 5, "kill -9")
     return stack.up()
 
 

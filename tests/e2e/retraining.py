@@ -12,8 +12,6 @@ import urllib.request
 
 import psutil
 
-from infra.base import paths
-
 from .stack import ask, wait_until
 
 PROGRAM = "loan-default-retraining-process"
@@ -40,7 +38,7 @@ class RetrainingService:
             "RETRAIN_DATABASE": f"sqlite:///{folder}/ledger.db",
             "WORK_DIR": f"{folder}/work",
         }
-        self._command = specification["command"]
+        self._command, self._checkout = specification["command"], stack.checkout
         self._log = folder / "service.log"
         self._process = None
         self.url = f"http://127.0.0.1:{port}"
@@ -48,7 +46,7 @@ class RetrainingService:
     def start(self):
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=paths.CHECKOUT, env=self._environ, stdout=log, stderr=log, start_new_session=True
+                self._command, cwd=self._checkout, env=self._environ, stdout=log, stderr=log, start_new_session=True
             )
         wait_until(self._lives, f"the service lives: {self._log.read_text()[-2000:]}")
         wait_until(lambda: self.status()["champion"], "the service knows the champion")

@@ -1,8 +1,10 @@
 """A local stack of its own: own state folder, own ports, beside whatever else runs on this machine."""
 
 import base64
+import functools
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -176,10 +178,41 @@ def wait_until_at_work(address, headers):
     wait_until(at_work, "no probe of the start page has failed")
 
 
-def checkout_status():
-    """What a command left in the checkout."""
-    command = ["git", "status", "--porcelain", "--", ".", ":!tests", ":!workloads"]
-    return subprocess.run(command, cwd=paths.CHECKOUT, capture_output=True, text=True, check=True).stdout
+def copied(folder: Path) -> Path:
+    """A repository with the tracked files of the checkout as they are now, in an empty folder."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=paths.CHECKOUT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(paths.CHECKOUT / name, place)
+    as_somebody = ["-c", "user.name=tests", "-c", "user.email=tests@example.com"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*as_somebody, "commit", "--quiet", "--message=copy"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def lend_environments(checkout: Path) -> Path:
+    """Give a checkout hard links of this one's Python environments; making them takes a minute. Gives their folder."""
+    ours = paths.environment_dir("infra").parent
+    theirs = ours.with_name(paths.checkout_key(checkout))
+    moved = {str(ours).encode(): str(theirs).encode(), str(paths.CHECKOUT).encode(): str(checkout).encode()}
+    for name in ("infra", "workloads"):
+        shutil.copytree(ours / name, theirs / name, symlinks=True, copy_function=os.link)
+        shutil.copy2(ours / f"{name}.json", theirs)
+        for file in [*(theirs / name / "bin").iterdir(), *(theirs / name).glob("lib/*/site-packages/*.pth")]:
+            content = b"" if file.is_symlink() else file.read_bytes()
+            if any(place in content for place in moved):
+                mode = file.stat().st_mode
+                file.unlink()  # the other environment keeps its own
+                file.write_bytes(functools.reduce(lambda text, each: text.replace(*each), moved.items(), content))
+                file.chmod(mode)
+    return theirs
+
+
+def checkout_status(checkout: Path) -> str:
+    """What a command left in a checkout."""
+    command = ["git", "status", "--porcelain"]
+    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout
 
 
 def ask(url: str, body: object = None, login: str = "", headers: Mapping[str, str] | None = None) -> Answer:

@@ -35,7 +35,7 @@ def printed(stack, first_up, tmp_path_factory):
     places = {name: str(folder / name) for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     command = [PYTHON, "-c", EXECUTE, NOTEBOOK, folder / "executed.ipynb"]
     environ = stack.environ | places
-    done = subprocess.run(command, cwd=paths.CHECKOUT, env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=stack.checkout, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     cells = json.loads((folder / "executed.ipynb").read_text())["cells"]
     shown = {"".join(cell["source"]): "".join(map(_text, cell["outputs"])) for cell in cells if "outputs" in cell}

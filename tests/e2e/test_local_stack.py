@@ -1,4 +1,4 @@
-"""One whole local stack, from nothing to an answered prediction and back to nothing, by the README's commands."""
+"""One local stack of one workload, from nothing to an answered prediction, by the README's commands."""
 
 import json
 import os
@@ -8,8 +8,6 @@ import subprocess
 
 import psutil
 import pytest
-
-from infra.base import paths
 
 from . import browser
 from .stack import REAL_DATA, ask, checkout_status, wait_until, wait_until_at_work
@@ -27,16 +25,11 @@ def test_the_last_lines_of_up_are_a_request_and_its_answer(first_up, outputs):
 
 @pytest.mark.usefixtures("first_up")
 def test_up_leaves_the_checkout_as_it_was(stack):
-    assert checkout_status() == stack.before
+    assert checkout_status(stack.checkout) == stack.before
 
 
 def test_up_shows_each_stage_while_it_runs(first_up):
     assert [stage for stage in range(1, 7) if not re.search(rf"\[{stage}/6\] \w+ done in", first_up)] == []
-
-
-@pytest.mark.usefixtures("first_up")
-def test_the_doctor_finds_every_part_at_work(stack):
-    assert "probes found their part at work" in stack.make("doctor")
 
 
 def test_start_page_in_a_browser_shows_model_endpoints_and_verdict(stack, outputs, tmp_path):
@@ -104,11 +97,6 @@ def test_every_target_is_scraped_and_the_drift_alert_is_loaded(stack, outputs):
     assert "DataDriftDetected" in {rule["name"] for group in groups for rule in group["rules"]}
 
 
-def test_a_second_up_changes_nothing(stack, outputs):
-    stack.up("--expect-no-changes")
-    assert stack.outputs() == outputs
-
-
 @pytest.mark.usefixtures("first_up")
 def test_review_of_the_deployed_stack_finds_no_changes(stack, tmp_path):
     told = stack.make("review", "DEPLOYED=1", f"REPORT={tmp_path}")
@@ -130,7 +118,7 @@ def test_no_secret_is_in_a_process_title_or_a_log(stack):
     environ = stack.environ | dict(re.findall(r"^export (\w+)='?([^'\n]*)'?$", exported, re.MULTILINE))
     command = ["pulumi", "stack", "export", "--show-secrets", "--stack", "local"]
     state = subprocess.run(
-        command, cwd=paths.CHECKOUT, env=environ, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+        command, cwd=stack.checkout, env=environ, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
     ).stdout
     secrets = [
         json.loads(each["outputs"]["value"]["plaintext"])
@@ -138,11 +126,14 @@ def test_no_secret_is_in_a_process_title_or_a_log(stack):
         if each["type"] == "host:index:Secret"
     ]
     assert len(secrets) == 16
-    titles = " ".join(" ".join(process.cmdline()) for process in stack.processes())
+    titles, outputs = (
+        " ".join(" ".join(process.cmdline()) for process in stack.processes()),
+        json.dumps(stack.outputs()),
+    )
     logs = {path: path.read_text(errors="replace") for path in (stack.folder / "logs").iterdir()}
     assert [secret for secret in secrets if secret in titles] == []
     assert [path for path, text in logs.items() if any(secret in text for secret in secrets)] == []
-    assert [secret for secret in secrets if secret in json.dumps(stack.outputs())] == []
+    assert [secret for secret in secrets if secret in outputs] == []
 
 
 def test_every_killed_process_comes_back_and_nothing_is_lost(stack, outputs):
@@ -168,7 +159,11 @@ def test_every_killed_process_comes_back_and_nothing_is_lost(stack, outputs):
         return served.body["predictions"] == score
 
     wait_until(whole, "the same model answers the same")
+
+
+def test_a_second_up_changes_nothing(stack, outputs):
     stack.up("--expect-no-changes")
+    assert stack.outputs() == outputs
 
 
 def test_a_wrong_stack_name_is_one_line_with_the_stacks_that_exist(stack):
@@ -185,13 +180,3 @@ def test_data_that_does_not_exist_is_one_line(stack):
     stack.environ = kept
     assert "DATA: there is no file /no/such.csv" in printed
     assert "Traceback" not in printed
-
-
-@pytest.mark.usefixtures("first_up")
-def test_down_leaves_no_process_and_no_file_but_the_audit_log(stack):
-    processes = stack.processes()
-    stack.make("down")
-    assert [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
-    left = [path.parent.name for path in stack.state.rglob("*") if path.is_file()]
-    assert set(left) <= {"audit", "local-waiting"}
-    assert "the stack local is not up" in stack.make("down")
