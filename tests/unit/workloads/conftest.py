@@ -60,6 +60,8 @@ def pytest_configure(config):
 def make_world_environment(folder: Path, **settings) -> Environment:
     """A world of files: no server, and nothing outside the folder."""
     ingestion = {"generator_rows": ROWS, "min_rows": 100} | settings.pop("ingestion", {})
+    folder.mkdir(parents=True, exist_ok=True)
+    servers.mlflow_tables(folder / "mlflow.db")
     return Environment(
         workload="workloads.loan_default.definition:LOAN_DEFAULT",
         artifact_store_uri=f"file://{folder}/store",

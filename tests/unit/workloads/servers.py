@@ -10,10 +10,13 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import redis
+
+from infra.base import paths
 
 from . import keys
 
@@ -28,8 +31,37 @@ def free_port():
         return probe.getsockname()[1]
 
 
-MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-"""As the stacks' own servers have them; consumers of jobs are seven processes with imports of seconds each."""
+def mlflow_tables(file):
+    """Give MLflow its tables, unless the file is there; made once for each version, by migrations of 3 s of CPU."""
+    kept = paths.cache_dir() / "mlflow-tables" / f"{metadata.version('mlflow')}.db"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        made = kept.with_suffix(f".{os.getpid()}")
+        command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{made}"]
+        subprocess.run(command, check=True, capture_output=True)
+        made.replace(kept)
+    if not file.exists():
+        shutil.copyfile(kept, file)
+
+
+def mlflow_server(folder, port):
+    """Command and variables of MLflow's application; `mlflow server` is a second process that imports all of it too.
+
+    As in the stacks, no consumers of jobs: they are seven processes with imports of seconds each.
+    """
+    mlflow_tables(folder / "mlflow.db")
+    database = f"sqlite:///{folder}/mlflow.db"
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "uvicorn", *where, "--log-level=warning", "mlflow.server.fastapi_app:app"], {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "_MLFLOW_SGI_NAME": "uvicorn",
+        "_MLFLOW_SERVER_FILE_STORE": database,
+        "_MLFLOW_SERVER_REGISTRY_STORE": database,
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{folder}/artifacts",
+    }
 
 
 @contextmanager
@@ -120,12 +152,9 @@ def versitygw(folder, *options, versioning=None):
 def mlflow(folder):
     """URL of an MLflow server with its database and artifacts in the folder."""
     port = free_port()
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"),
-    ]
     url = f"http://127.0.0.1:{port}"
-    with running(command, f"{url}/health", folder / "mlflow.log", **MLFLOW_SETTINGS):
+    command, variables = mlflow_server(folder, port)
+    with running(command, f"{url}/health", folder / "mlflow.log", **variables):
         yield url
 
 

@@ -46,6 +46,7 @@ from workloads.lifecycle.training.reference import Champion
 from workloads.lifecycle.training.train import BUNDLE_TAG, MODEL_CARD, train
 from workloads.loan_default.definition import LOAN_DEFAULT
 
+from . import servers
 from .keys import OTHER_KEY, POLICY, SIGNING_KEY, verdict
 
 MODEL_NAME = LOAN_DEFAULT.model_name
@@ -57,6 +58,7 @@ NEXT_POLICY = sha256(b"the next policy")
 def base(world, judge, tmp_path_factory):
     """An environment with an MLflow of this file's own, which may sign."""
     folder = tmp_path_factory.mktemp("signing")
+    servers.mlflow_tables(folder / "mlflow.db")
     settings = world.environment.settings
     training = settings.training.model_copy(update={"trees": 3})
     update = {

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
@@ -66,16 +65,13 @@ class MlflowServer:
         self.process = None
 
     def start(self):
+        command, variables = servers.mlflow_server(self.folder, self.port)
         self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
-                *("--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db", "--workers", "1"),
-                *("--artifacts-destination", f"file://{self.folder}/artifacts"),
-            ],
+            command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **servers.MLFLOW_SETTINGS},
+            env=os.environ | variables,
         )
         wait_for("MLflow", self.url, self._answers, 120)
 
