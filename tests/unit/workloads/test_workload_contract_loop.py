@@ -68,10 +68,11 @@ def send(served):
         outcomes.strike(served, prefix)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def ledger(request, tmp_path):
+@pytest.fixture
+def ledger(request, published, tmp_path):
+    """On Postgres for one workload, on SQLite for the others: the ledger's own tests compare the two."""
     url = f"sqlite:///{tmp_path}/retraining.db"
-    if request.param == "postgres":
+    if published.workload.name == "turbofan":
         url = request.getfixturevalue("postgres_url")()
     with closing(Ledger(url)) as made:
         yield made
