@@ -296,9 +296,9 @@ wheel: ## [develop] build the wheels of the pytest plugins and of the simulated 
 	@$(PYTHON) -m tools.install infra
 	$(INFRA)/python -m pip wheel --quiet --no-deps --wheel-dir "$(or $(REPORT),dist)" ./tools/simulated_pulumi ./tests/pytest_pulumi ./tests/pytest_pulumi_kubernetes
 
-pictures: ## [develop] renew the documents' pictures from the running local stack and a review of dev since BASE; needs Chromium
+pictures: ## [develop] renew the documents' pictures from the running local stack and a review of dev since BASE (HEAD); needs Chromium
 	@$(PYTHON) -m tools.install cloud workloads test-system
-	@$(REVIEW) STACK=dev BASE="$(BASE)" REPORT=reports/pictures >/dev/null
+	@$(REVIEW) STACK=dev BASE="$(or $(BASE),HEAD)" REPORT=reports/pictures >/dev/null
 	@$(OUTPUTS) | $(INFRA)/python -m tests.screenshots --review reports/pictures/review.md docs/pictures
 
 lock: ## [develop] renew requirements/*.txt from requirements/*.in

@@ -23,12 +23,13 @@ from workloads.loan_default.definition import LOAN_DEFAULT
 
 DASHBOARDS = ("serving", "quality", "retraining")
 SHORT, TALL = "--window-size=1200,640", "--window-size=1200,1330"
-SIGNS = {":white_check_mark:": "✅", ":x:": "❌", ":warning:": "⚠️"}
+SIGNS = {":white_check_mark:": "✔", ":x:": "✘", ":warning:": "⚠"}
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 24px; color: #1f2328; }
 h2, h3 { border-bottom: 1px solid #d1d9e0; padding-bottom: .3em; }
 table { border-collapse: collapse; } td, th { border: 1px solid #d1d9e0; padding: 5px 12px; }
 code { background: #eff1f3; border-radius: 6px; padding: 2px 5px; font-size: 85%; }
+pre { background: #f6f8fa; border-radius: 6px; padding: 12px; } pre code { background: none; white-space: pre-wrap; }
 """
 
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "review.html"
         page.write_text(comment(given.review.read_text(encoding="utf-8")), encoding="utf-8")
-        browser.screenshot(page.as_uri(), given.folder / "review.png", TALL)
+        browser.screenshot(page.as_uri(), given.folder / "review.png", SHORT)
     made = dashboards.dashboards(LOAN_DEFAULT, AlertSettings(), FairnessSettings())
     subprocess.run(
         [
@@ -61,10 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def comment(markdown: str) -> str:
-    """A page with a comment as GitHub lays it out, without the folded parts' content."""
+    """A page with a comment about as GitHub lays it out, its first folded part open."""
     for name, sign in SIGNS.items():
         markdown = markdown.replace(name, sign)
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
+    body = body.replace("<details>", "<details open>", 1)
     return f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>{body}"
 
 

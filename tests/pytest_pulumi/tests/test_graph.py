@@ -308,3 +308,16 @@ class TestFacts:
             pulumi.export("vpc", other.require_output("vpc"))
 
         assert pulumi_run(program).outputs == {"vpc": "vpc-1"}
+
+
+def test_sdk_reads_no_frames_during_a_run_and_does_so_again_after(pulumi_run):
+    during = []
+
+    def program():
+        during.append(getattr(pulumi.runtime.resource, "_get_stack_trace", list)())
+        fakes.Store("s", fakes.explicit())
+
+    before = getattr(pulumi.runtime.resource, "_get_stack_trace", None)
+    assert pulumi_run(program).one(fakes.Store).source.endswith(".py:" + str(program.__code__.co_firstlineno + 2))
+    assert not during[0] or not during[0].frames
+    assert getattr(pulumi.runtime.resource, "_get_stack_trace", None) is before

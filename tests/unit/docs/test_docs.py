@@ -12,7 +12,8 @@ from workloads.lifecycle.base.settings import AlertSettings, FairnessSettings
 from workloads.lifecycle.monitoring import alerts
 from workloads.loan_default.definition import LOAN_DEFAULT
 
-TOP = {path.name for path in CHECKOUT.iterdir()}
+TRACKED = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+TOP = {path.partition("/")[0] for path in TRACKED.splitlines()}
 
 
 def code(document):
@@ -127,6 +128,17 @@ def test_link_in_a_document_leads_to_a_file(document):
     text = re.sub(r"`[^`\n]*`", "", document.read_text())
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if link and not (document.parent / link).exists()] == []
+
+
+def test_each_picture_is_small_shown_and_described():
+    pictures = sorted((CHECKOUT / "docs" / "pictures").iterdir())
+    shown = {}
+    for document in DOCUMENTS:
+        for alternative, link in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", document.read_text()):
+            shown[(document.parent / link).resolve()] = alternative
+    assert set(shown) == set(pictures)
+    assert [path.name for path in pictures if path.stat().st_size > 150_000] == []
+    assert [path.name for path, alternative in shown.items() if len(alternative) < 60] == []
 
 
 def test_changelog_groups_each_change_under_a_dated_version():
