@@ -13,12 +13,11 @@ _Wanted = TypeVar("_Wanted", Local, Kubernetes, Aws)
 
 
 def narrow(substrate: Substrate, wanted: type[_Wanted]) -> _Wanted:
-    """The substrate as the one that a realization stands on; what stands on a cluster also stands on AWS' cluster.
+    """The substrate as the one that a realization stands on; what stands on a cluster also stands on a cloud's.
 
     Raises: TypeError for a realization that the stack's settings model should not have offered on this substrate.
     """
-    if isinstance(substrate, Aws) and wanted is Kubernetes:
-        return substrate.kubernetes  # type: ignore[return-value]  # `wanted` is Kubernetes here
-    if not isinstance(substrate, wanted):
-        raise TypeError(f"a realization on {wanted.__name__} was asked to stand on {type(substrate).__name__}")
-    return substrate
+    for each in (substrate, substrate.kubernetes):
+        if isinstance(each, wanted):
+            return each
+    raise TypeError(f"a realization on {wanted.__name__} was asked to stand on {type(substrate).__name__}")

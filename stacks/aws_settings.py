@@ -1,7 +1,7 @@
 """What the stack file of a stack on AWS says, and what of it must fit together before AWS is asked."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -82,6 +82,11 @@ class AwsStack(ClusterStack):
     artifact_store: S3Settings
     online_store: ElastiCacheSettings
     pipelines: AwsPipelinesSettings
+
+    @property
+    def on_aws(self) -> Self:
+        """The stack, for commands about an account; None in a stack without one."""
+        return self
 
     @property
     def region(self) -> str:

@@ -40,6 +40,11 @@ class ClusterStack(AlertsSettings):
     """Secret of the client at the login's provider, where exposure has one: `pulumi config set --secret`."""
 
     @property
+    def on_cluster(self) -> Self:
+        """The stack, for commands about clusters; None in a stack without one."""
+        return self
+
+    @property
     def region(self) -> str | None:
         """The cloud's region that the stack is in; None where it is in no cloud that the stack knows."""
         return None

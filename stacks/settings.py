@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pulumi
 import yaml
@@ -70,6 +70,9 @@ class LocalSubstrateSettings(Settings):
 class LocalStack(AlertsSettings):
     """The stack file of a stack on this machine: one block per role, one per workload."""
 
+    on_cluster: ClassVar[None] = None
+    on_aws: ClassVar[None] = None
+
     substrate: LocalSubstrateSettings
     identity: StoreKeysSettings
     credentials: GeneratedOnHostSettings
@@ -111,6 +114,8 @@ class KubernetesSubstrateSettings(Settings):
 
 class KubernetesStack(ClusterStack):
     """The stack file of a stack on a Kubernetes cluster: what `ClusterStack` holds, and where it stands."""
+
+    on_aws: ClassVar[None] = None
 
     substrate: KubernetesSubstrateSettings
     cluster: PlainClusterSettings
@@ -171,8 +176,7 @@ def read(stack: str) -> StackSettings:
 
 def read_on_aws(stack: str) -> AwsStack | None:
     """Settings of a stack on AWS, as `read` gives them; None for a stack elsewhere. Raises StackFileError."""
-    settings = read(stack)
-    return settings if isinstance(settings, AwsStack) else None
+    return read(stack).on_aws
 
 
 def with_made_up_secrets(config: Mapping[str, Any]) -> dict[str, Any]:

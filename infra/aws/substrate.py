@@ -118,6 +118,11 @@ class Aws:
     identity: PodRoles
     """How its pods come to their roles."""
 
+    @property
+    def aws(self) -> "Aws":
+        """Where what uses AWS' services stands."""
+        return self
+
     def within(self, namespace: pulumi.Output[str], *ready: pulumi.Resource, of_workload: bool = False) -> "Aws":
         """The same region and cluster, another namespace."""
         return replace(self, kubernetes=self.kubernetes.within(namespace, *ready, of_workload=of_workload))

@@ -51,6 +51,14 @@ class Local:
     Raises where it has no lock or is not installed, one sentence with the fix.
     """
 
+    @property
+    def kubernetes(self) -> None:
+        """A machine has no cluster."""
+
+    @property
+    def aws(self) -> None:
+        """Nor an account."""
+
     def program(self, *names: str) -> str:
         """The first of a program's names (distributions differ) that is on the search path; else the first."""
         return next((name for name in names if shutil.which(name, path=self.search_path)), names[0])

@@ -38,6 +38,15 @@ class Kubernetes:
     of_workload: bool = False
     """Whether the namespace is a workload's, closed to the pods of other workloads."""
 
+    @property
+    def kubernetes(self) -> "Kubernetes":
+        """Where what runs in the cluster stands."""
+        return self
+
+    @property
+    def aws(self) -> None:
+        """The cluster may be anywhere: what stands on it uses no service of a cloud."""
+
     def child(self, parent: pulumi.Resource, *needs: pulumi.Input[pulumi.Resource]) -> pulumi.ResourceOptions:
         """Options of an object of `parent`: it depends on the namespace's guards and on `needs`."""
         return pulumi.ResourceOptions(parent=parent, depends_on=[*self.ready, *needs])

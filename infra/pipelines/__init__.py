@@ -7,7 +7,6 @@ from typing import Literal, Protocol, assert_never
 import pulumi
 
 from infra.artifact_store import ArtifactStore
-from infra.aws.substrate import Aws
 from infra.database import Database
 from infra.host.substrate import Local
 from infra.identity import Identity, Need
@@ -116,7 +115,7 @@ def build(
             args = KfpOnKubernetesArgs(
                 settings=settings,
                 substrate=narrow(substrate, Kubernetes),
-                aws=substrate if isinstance(substrate, Aws) else None,
+                aws=substrate.aws,
                 artifact_store=stores.artifacts,
                 database=stores.database,
                 identity=stores.identity,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from infra.base import names
-from stacks.cluster_settings import ClusterStack
 from stacks.commands.kubectl import ClusterError, Kubectl
 from stacks.settings import StackFileError, read
 
@@ -169,8 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stack = parser.parse_args(arguments).stack
     try:
         text = sys.stdin.read()
-        found, chosen = kubeconfig(json.loads(text) if text.strip() else {}), read(stack)
-        if not found or not isinstance(chosen, ClusterStack):
+        found, chosen = kubeconfig(json.loads(text) if text.strip() else {}), read(stack).on_cluster
+        if not found or chosen is None:
             return 0
         namespaces = [names.PLATFORM, *(each.name for each in chosen.definitions.values())]
         with tempfile.TemporaryDirectory(prefix="mlp-pods-") as folder:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import yaml
 
@@ -22,7 +22,7 @@ from infra.cluster.settings import EksSettings, ExistingClusterSettings, KindClu
 from stacks.aws_settings import AwsStack
 from stacks.commands.aws_account import AccountError, AwsCli, Region, iam_region
 from stacks.commands.kubectl import LABEL, ClusterError, Kubectl
-from stacks.settings import KubernetesStack, StackFileError, read
+from stacks.settings import KubernetesStack, LocalStack, StackFileError, read
 
 WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
 GROUPS = (
@@ -158,13 +158,16 @@ def on_cluster(settings: KubernetesStack) -> tuple[list[str], list[str]]:
 
 def _swept(stack: str) -> tuple[list[str], list[str]] | None:
     """What is left, and what else there is to say; None for a stack on this machine."""
-    chosen = read(stack)
-    if isinstance(chosen, AwsStack):
-        left, waiting = on_aws(chosen, [AwsCli(region=region) for region in regions(chosen)])
-        return left, [f"kept: {arn} waits for its end" for arn in waiting]
-    if not isinstance(chosen, KubernetesStack):
-        return None
-    return on_cluster(chosen)
+    match chosen := read(stack):
+        case AwsStack():
+            left, waiting = on_aws(chosen, [AwsCli(region=region) for region in regions(chosen)])
+            return left, [f"kept: {arn} waits for its end" for arn in waiting]
+        case KubernetesStack():
+            return on_cluster(chosen)
+        case LocalStack():
+            return None
+        case _:
+            assert_never(chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

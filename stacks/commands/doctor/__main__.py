@@ -19,7 +19,7 @@ from stacks.aws_settings import AwsStack
 from stacks.commands.aws_account import AccountError, AwsCli
 from stacks.commands.doctor import account, cluster, host, receivers, stores
 from stacks.commands.kubectl import ClusterError, Kubectl
-from stacks.settings import KubernetesStack, LocalStack, StackFileError, StackSettings, read, workload_named
+from stacks.settings import StackFileError, StackSettings, read, workload_named
 from workloads.lifecycle.operations.doctor.probes import Answer, Finding, Probe, examine, missing
 from workloads.lifecycle.operations.doctor.probes import probes as server_probes
 from workloads.lifecycle.workload import Workload
@@ -35,7 +35,7 @@ def probes(
 ) -> tuple[Probe, ...]:
     """Everything that can be asked of a stack and one of its workloads; a kubeconfig goes into `folder`."""
     of_servers, workload = server_probes(definition), definition.name
-    if isinstance(settings, LocalStack):
+    if settings.on_cluster is None:
         here = state_dir() / stack
         return (
             *of_servers,
@@ -44,17 +44,16 @@ def probes(
             _probe("disk", ("mlflow_url",), lambda: host.room(here)),
             _probe("databases", ("mlflow_url",), lambda: host.databases(here / "data")),
         )
-    asked = Kubectl(outputs.get(KUBECONFIG, ""), folder)
+    chosen, asked = settings.on_cluster, Kubectl(outputs.get(KUBECONFIG, ""), folder)
     on_cluster = (
-        _probe("admission", (KUBECONFIG,), lambda: cluster.admission(asked, settings)),
-        _probe("identity", (KUBECONFIG,), lambda: cluster.identity(asked, settings)),
-        _probe("GPUs", (KUBECONFIG,), lambda: cluster.gpus(asked, settings)),
+        _probe("admission", (KUBECONFIG,), lambda: cluster.admission(asked, chosen)),
+        _probe("identity", (KUBECONFIG,), lambda: cluster.identity(asked, chosen)),
+        _probe("GPUs", (KUBECONFIG,), lambda: cluster.gpus(asked, chosen)),
         _probe("offline and online", (KUBECONFIG,), lambda: stores.parity(stack, workload, asked)),
         _probe("artifact store", (KUBECONFIG,), lambda: stores.objects(stack, workload, asked)),
     )
-    if isinstance(settings, KubernetesStack):
-        return (*of_servers, *on_cluster)
-    return (*of_servers, *on_cluster, *_on_aws(stack, settings, asked, outputs))
+    on_aws = () if settings.on_aws is None else _on_aws(stack, settings.on_aws, asked, outputs)
+    return (*of_servers, *on_cluster, *on_aws)
 
 
 def _on_aws(stack: str, settings: AwsStack, asked: Kubectl, outputs: Mapping[str, str]) -> tuple[Probe, ...]:

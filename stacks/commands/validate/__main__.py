@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         read = settings.read(given.stack)
-        if isinstance(read, settings.LocalStack):
+        if (chosen := read.on_cluster) is None:
             sys.stdout.write(f"{given.stack} makes nothing on AWS or Kubernetes: nothing to validate\n")
             return 0
         resources = declared.resources(read, given.stack)
-        found, judged = judging.judge(resources, read.region, read.kubernetes_version or declared.KUBERNETES)
+        found, judged = judging.judge(resources, chosen.region, chosen.kubernetes_version or declared.KUBERNETES)
     except (settings.StackFileError, judging.ValidatorsError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

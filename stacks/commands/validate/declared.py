@@ -20,7 +20,7 @@ from infra.base.aws_types import dns_suffix_of, partition_of
 from stacks import composition
 from stacks.aws_settings import AwsStack
 from stacks.commands.simulated import Machine
-from stacks.settings import KubernetesStack
+from stacks.settings import StackSettings
 from stacks.surroundings import Surroundings
 
 LIMIT_SECONDS = 600.0
@@ -60,12 +60,12 @@ KUBERNETES = "1.36"
 """Version by whose schemas objects are judged where the stack does not say the cluster's: that of the test cluster."""
 
 
-def resources(settings: AwsStack | KubernetesStack, stack: str) -> list[dict[str, Any]]:
+def resources(settings: StackSettings, stack: str) -> list[dict[str, Any]]:
     """Every resource with its URN, type token, logical name, id and inputs, generated names among them.
 
     Raises: what the program raises.
     """
-    cloud = _cloud(settings)
+    cloud = _cloud(settings.on_aws)
     outputs = Simulated(stack, cloud, Kubernetes(), Random(), Machine())
     facts = Facts(
         project="mlplatform", stack=stack, answers=cloud.answers, outputs=outputs, timeout_seconds=LIMIT_SECONDS
@@ -89,14 +89,14 @@ def resources(settings: AwsStack | KubernetesStack, stack: str) -> list[dict[str
     ]
 
 
-def _cloud(settings: AwsStack | KubernetesStack) -> Aws:
-    if not isinstance(settings, AwsStack):
+def _cloud(on_aws: AwsStack | None) -> Aws:
+    if on_aws is None:
         return Aws()
-    account, region = settings.substrate.account_id, settings.substrate.region
+    account, region = on_aws.substrate.account_id, on_aws.region
     return Aws(account=account, region=region, answers=answers(account, region))
 
 
-def _program(settings: AwsStack | KubernetesStack, stack: str) -> Callable[[], None]:
+def _program(settings: StackSettings, stack: str) -> Callable[[], None]:
     def run() -> None:
         surroundings = Surroundings(
             stack=stack, folder=Path("/stack"), image=lambda _: MADE_UP, today=dt.datetime.now(tz=dt.UTC).date()

@@ -147,6 +147,8 @@ class Stack:
         return httpx.Response(200, text=f'{metrics.ALERTS_RECEIVED}{{outcome="unauthorized"}} 3\n')
 
     def on_prometheus_api_v1_query(self, request, _):
+        if self.broken == "Prometheus down":
+            return httpx.Response(503)
         name = request.url.params["query"]
         share = 0.5 if self.drifting else 0.0
         known = {metrics.DATA_DRIFT_SCORE: share, metrics.DRIFT_CHECKS_IN_A_ROW: self.checks}
@@ -215,6 +217,7 @@ def test_closed_loop_passes_every_hop_in_order_and_leaves_no_trace(drilled):
     [
         ("capture off", hops.CAPTURED, "is capture on"),
         ("metric renamed", hops.METRIC, metrics.DATA_DRIFT_SCORE),
+        ("Prometheus down", hops.METRIC, "does not answer"),
         ("rule silent", hops.FIRING, "inactive"),
         ("route removed", hops.WEBHOOK, "sends it to page"),
         ("wrong token", hops.WEBHOOK, "unauthorized 3"),

@@ -13,6 +13,8 @@ import httpx
 
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.errors import WorkloadError
+from workloads.lifecycle.base.mlflow_api import RegistryDownError
+from workloads.lifecycle.base.prometheus import PrometheusDownError
 from workloads.lifecycle.operations.drill.hops import (
     BACK,
     CAPTURED,
@@ -371,7 +373,7 @@ class Drill:
 
         try:
             yield wait
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except (PrometheusDownError, RegistryDownError, httpx.HTTPError, ValueError, KeyError) as error:
             raise HopBrokenError(f"{hop}: {type(error).__name__}: {error}") from error
 
 

@@ -6,6 +6,7 @@ import httpx
 
 from workloads.lifecycle.base import metrics
 from workloads.lifecycle.base.mlflow_api import MlflowApi
+from workloads.lifecycle.base.prometheus import Prometheus
 from workloads.lifecycle.base.scrape import Page
 from workloads.lifecycle.retraining.client import need
 from workloads.lifecycle.workload import Workload
@@ -45,14 +46,13 @@ class View:
 
     def rule(self, alert: str) -> dict[str, Any] | None:
         """The alert's rule as Prometheus has it, with `state`; None when it has none."""
-        rules = (rule for group in self._prometheus("/api/v1/rules")["groups"] for rule in group["rules"])
+        rules = self._prometheus().rules()
         mine = (rule for rule in rules if rule["labels"].get(metrics.LABEL_WORKLOAD) == self._workload.name)
         return next((dict(rule) for rule in mine if rule["name"] == alert), None)
 
     def value(self, name: str) -> float | None:
         """Newest value of a metric of the workload; None when Prometheus has none."""
-        found = self._prometheus("/api/v1/query", query=metrics.selected(name, self._workload.name))["result"]
-        return float(found[0]["value"][1]) if found else None
+        return next(iter(self._prometheus().samples(metrics.selected(name, self._workload.name))), None)
 
     def why_no_webhook(self) -> str:
         """What became of the drift alert between Alertmanager and the ledger."""
@@ -78,10 +78,8 @@ class View:
         counted = Page(self.http.get(url).text).by(metrics.ALERTS_RECEIVED, metrics.LABEL_OUTCOME)
         return ", ".join(f"{outcome} {count:.0f}" for outcome, count in sorted(counted.items()) if count)
 
-    def _prometheus(self, path: str, **query: str) -> dict[str, Any]:
-        url = need(self._outputs, "prometheus_url").rstrip("/") + path
-        answer = self.http.get(url, params=query, auth=self._login("prometheus")).raise_for_status()
-        return dict(answer.json()["data"])
+    def _prometheus(self) -> Prometheus:
+        return Prometheus(need(self._outputs, "prometheus_url"), self._outputs.get("prometheus_login", ""), self.http)
 
     def _login(self, server: str) -> tuple[str, str] | None:
         """User and password of a server that asks for them."""
