@@ -16,6 +16,8 @@ from policies.catalogue import FOLDER
 def _tools_on_path():
     """OPA stands where the installer puts it."""
     with pytest.MonkeyPatch.context() as patch:
+        for name, value in interpreter.COLLECTED_SELDOM.items():  # gator, and OPA with the rules' own tests
+            patch.setenv(name, value)
         patch.setenv("PATH", os.pathsep.join([str(paths.tools_dir() / "bin"), os.environ["PATH"]]))
         yield
 

@@ -2,6 +2,8 @@
 
 import copy
 import datetime as dt
+import hashlib
+import json
 import subprocess
 
 import pytest
@@ -71,9 +73,39 @@ def _resource(thing):
     return Resource(urn=kinds.identity(thing) + str(id(thing)), type="", name="", properties=thing)
 
 
+ALONE = [sample for sample in samples.rego() if not sample.rule.metadata.inventory]
+
+
 def test_gator_agrees(templates, tmp_path, gator):
+    """One run, which compiles each rule once, puts every object before every rule, with each set of parameters."""
+    constraints, asked = {}, {}
+    for sample in ALONE:
+        made = constraint(sample)
+        name = f"{sample.rule.id.lower()}-{hashlib.sha256(written(sample.parameters).encode()).hexdigest()[:8]}"
+        made["metadata"]["name"] = name
+        constraints[name] = made
+        asked[str(sample)] = name, written(named(sample.objects)[0])
+    objects = {text for _, text in asked.values()}
+    rules = {sample.rule.id for sample in ALONE}
+    documents = [*map(written, [*(templates[rule] for rule in rules), *constraints.values()]), *objects]
+    (tmp_path / "all.yaml").write_text("\n---\n".join(documents))
+    command = [gator, "test", "--output=json", f"--filename={tmp_path / 'all.yaml'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = {
+        (each["constraint"]["metadata"]["name"], written(each["violatingObject"])) for each in json.loads(done.stdout)
+    }
+    verdicts = {name: "disallowed" if pair in found else "allowed" for name, pair in asked.items()}
+    assert verdicts == {str(sample): sample.verdict for sample in ALONE}, done.stderr
+
+
+def written(value):
+    return json.dumps(value, sort_keys=True)
+
+
+def test_gator_agrees_where_a_rule_reads_neighbours(templates, tmp_path, gator):
+    near = [sample for sample in samples.rego() if sample not in ALONE]
     suite = {"apiVersion": "test.gatekeeper.sh/v1alpha1", "kind": "Suite", "metadata": {"name": "samples"}, "tests": []}
-    for sample in samples.rego():
+    for sample in near:
         files = {"template": templates[sample.rule.id], "constraint": constraint(sample)}
         first, *others = named(sample.objects)
         files |= {"object": first} | {f"other-{i}": each for i, each in enumerate(others)}
@@ -99,7 +131,7 @@ def test_gator_agrees(templates, tmp_path, gator):
     assert done.returncode == 0, "\n".join(
         line for line in (done.stdout + done.stderr).splitlines() if not line.lstrip().startswith(("--- PASS", "PASS"))
     )
-    assert len(suite["tests"]) == len(samples.rego())
+    assert len(suite["tests"]) > 10
 
 
 def test_gator_is_given_samples_it_can_refuse(templates, tmp_path, gator):
