@@ -42,10 +42,11 @@ POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": 
 
 
 def test_each_validator_refuses_what_is_planted():
-    resources = copy.deepcopy(declared_resources("prod"))
+    every = copy.deepcopy(declared_resources("prod"))
     first = {}
-    for each in resources:
+    for each in every:
         first.setdefault(each["type"], each)
+    resources = [each for each in every if each is first[each["type"]] or each["type"] == "aws:iam/role:Role"]
     for type_, (name, value, _) in PLANTED.items():
         first[type_]["inputs"][name] = value
     first["aws:iam/rolePolicy:RolePolicy"]["inputs"]["policy"] = POLICY

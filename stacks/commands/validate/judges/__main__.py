@@ -5,29 +5,37 @@ The input has `resources`, `region` (null: nothing is on AWS) and `kubernetes` (
 
 import json
 import sys
+from collections.abc import Iterator
+from typing import Any
 
-from stacks.commands.validate.judges import api, aws_in_memory, cloudformation, objects, policies
+from stacks.commands.validate.judges import objects
+from stacks.commands.validate.judges.findings import Finding
 
 
 def main() -> None:
     """Judge, and write findings and how much was judged."""
     given = json.load(sys.stdin)
     resources, region = given["resources"], given["region"]
-    found = list(objects.judge(resources, given["kubernetes"]))
     judged = {"objects of Kubernetes": objects.count(resources)}
-    if region is not None:
-        translated, unknown = cloudformation.translated(resources, region)
-        calls, without = api.calls(resources)
-        refused, counts = aws_in_memory.judge(calls, region)
-        found += [*unknown, *without, *cloudformation.judge(translated, region), *policies.judge(resources)]
-        found += [*api.judge(calls), *refused]
-        judged |= {
-            "resources of AWS": len(translated),
-            "calls of AWS's API": len(calls),
-            "calls in memory": counts["made"] + counts["refused"],
-            "policy documents": sum(1 for each in resources for _ in policies.documents(each)),
-        }
+    found = [*objects.judge(resources, given["kubernetes"]), *(_on_aws(resources, region, judged) if region else ())]
     json.dump({"findings": [each.as_dict() for each in found], "judged": judged}, sys.stdout)
+
+
+def _on_aws(resources: list[dict[str, Any]], region: str, judged: dict[str, int]) -> Iterator[Finding]:
+    """Findings of the validators of AWS, whose imports take two seconds of CPU; adds to `judged`."""
+    from stacks.commands.validate.judges import api, aws_in_memory, cloudformation, policies  # noqa: PLC0415
+
+    translated, unknown = cloudformation.translated(resources, region)
+    calls, without = api.calls(resources)
+    refused, counts = aws_in_memory.judge(calls, region)
+    judged |= {
+        "resources of AWS": len(translated),
+        "calls of AWS's API": len(calls),
+        "calls in memory": counts["made"] + counts["refused"],
+        "policy documents": sum(1 for each in resources for _ in policies.documents(each)),
+    }
+    yield from (*unknown, *without, *cloudformation.judge(translated, region), *policies.judge(resources))
+    yield from (*api.judge(calls), *refused)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import botocore.session
 from botocore.exceptions import UnknownServiceError
+from botocore.loaders import JSONFileLoader
 from botocore.model import OperationModel, ServiceModel, Shape
 from jsonschema import Draft202012Validator
 
@@ -21,6 +22,10 @@ from stacks.commands.validate.judges.arrangements import arranged
 from stacks.commands.validate.judges.findings import Finding
 from stacks.commands.validate.judges.schemas import Schemas
 from stacks.commands.validate.judges.translate import Translation, kind_of
+
+_read = functools.cache(JSONFileLoader().load_file)
+JSONFileLoader.load_file = lambda _, path: _read(path)
+"""Sessions share nothing: this module's, boto3's and moto's would read the same megabytes of models each."""
 
 TABLE: Mapping[str, Any] = tomllib.loads(Path(__file__).with_name("calls.toml").read_text())
 

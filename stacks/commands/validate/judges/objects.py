@@ -1,11 +1,16 @@
 """Kubernetes' own schemas of one version over every object; what a definition adds has no schema there."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import kubernetes_validate
 
 from stacks.commands.validate.judges.findings import Finding
+
+_LIBRARY = kubernetes_validate.utils
+_LIBRARY.schema_contents = functools.cache(_LIBRARY.schema_contents)
+"""It reads the megabytes of a version's definitions anew for each object."""
 
 BUILT_IN = ("apps", "autoscaling", "batch", "policy")
 """API groups of Kubernetes itself, beside those that end with `.k8s.io`."""
