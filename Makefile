@@ -265,7 +265,7 @@ soak-node: ## [develop] the workload, from its release to the fire drills, as po
 soak: ## [develop] the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud validators judges clients kubernetes kubernetes-provider gatekeeper kserve helm
-	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/e2e tests/engine tests/policy tests/unit/docs
+	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/contract tests/e2e tests/engine tests/policy tests/unit/docs
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m "soak or tier" --confcutdir tests/unit/workloads tests/unit/workloads
 	$(INFRA)/python -m tests.tiers --record
 	$(WITH) $(INFRA)/python -m tools.suite_rounds

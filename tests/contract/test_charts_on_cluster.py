@@ -6,7 +6,7 @@ from pytest_pulumi_kubernetes.client import ApiError
 from infra.controllers.namespace import CONTAINER
 from tests.charts import SOURCES, releases, rendered
 
-pytestmark = [pytest.mark.aws, pytest.mark.engine, pytest.mark.cluster]
+pytestmark = [pytest.mark.aws, pytest.mark.engine, pytest.mark.cluster, pytest.mark.tier("charts-on-cluster")]
 
 DEFINITIONS = (
     "cert-manager",

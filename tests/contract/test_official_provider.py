@@ -208,6 +208,7 @@ def outcome(method, name):
         return "fails"
 
 
+@pytest.mark.tier("official-provider")
 def test_both_providers_do_the_same_but_for_the_table(pulumi_stack, kube_cluster):
     kubeconfig, client = kube_cluster.kubeconfig, kube_cluster.client
     theirs = official.stack(pulumi_stack, program(kubeconfig, "official", {}), timeout_seconds=240)

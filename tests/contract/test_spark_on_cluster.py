@@ -36,7 +36,7 @@ sys.stdin.read()
 spark.stop()
 """
 
-pytestmark = [pytest.mark.cluster]
+pytestmark = [pytest.mark.cluster, pytest.mark.tier("spark-on-cluster")]
 
 
 @pytest.fixture
