@@ -205,6 +205,7 @@ def test_an_old_and_a_new_replica_promote_and_roll_back_once(old, new, url, make
         old_worker.join()
         worker.stop()
         worker.join(20)
+        worker._ledger.close()
     ended = {item.id: item.status for item in new.recent(20)}
     promotions = [event["retrain"] for event in registry.events.all("promotion")]
     rollbacks = [event["retrain"] for event in registry.events.all("rollback")]
