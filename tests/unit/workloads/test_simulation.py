@@ -1,4 +1,7 @@
-"""The simulator's first days, with the ledger in both databases, and what the figures say about a run."""
+"""The simulator's first days, with the ledger on Postgres, and what the figures say about a run.
+
+On SQLite, two months are simulated (`test_simulated_months.py`); the ledger's own tests compare the two.
+"""
 
 import pytest
 
@@ -11,9 +14,8 @@ DAYS = 12
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("ledger", ["sqlite", "postgres"])
-def test_first_days_of_production_reach_every_figure(tmp_path, opa_url, ledger):
-    with ledger_url(ledger, tmp_path) as url:
+def test_first_days_of_production_reach_every_figure(tmp_path, opa_url):
+    with ledger_url("postgres", tmp_path) as url:
         run = Run(tmp_path, 1, DAYS, ledger_url=url, opa_url=opa_url).run()
     assert not failures(run), table([run])
     assert run["counts"]["rows stored"] >= DAYS * 800
