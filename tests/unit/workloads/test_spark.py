@@ -140,6 +140,7 @@ def test_a_task_hands_on_every_line_of_its_range_in_batches(environment, tmp_pat
     assert [place for batch in batches for place in batch.column("place").to_pylist()] == list(range(10))
 
 
+@pytest.mark.tier("spark-executors")
 def test_executors_that_share_only_the_store_give_the_same_features(environment, spark, tmp_path):
     """Two executors as processes of their own (`local-cluster`): what pods do, but for Kubernetes itself."""
     here = ingest(environment.model_copy(update={"data": str(dirty(tmp_path))}), spark)
