@@ -98,9 +98,9 @@ def test_loss_that_chance_explains_takes_nothing_back(world):
         assert world.watch.look() is None
 
 
-@pytest.mark.parametrize("reason", ["setting", "running", "first", "long ago"])
-def test_nothing_is_compared_when(reason, world, make_environment, monkeypatch):
-    monkeypatch.setattr(outcomes, "known_lately", lambda *_: pytest.fail("compared"))
+@pytest.mark.parametrize("reason", ["setting", "running", "first", "lately", "long ago"])
+def test_no_capture_is_read_when(reason, world, make_environment, monkeypatch):
+    monkeypatch.setattr(outcomes, "captured", lambda *_: pytest.fail("captures were read"))
     if reason == "setting":
         world.watch = LateWatch(make_environment(retraining={"late_watch_days": 0}), world.ledger, world.alias)
     elif reason == "running":
@@ -109,6 +109,7 @@ def test_nothing_is_compared_when(reason, world, make_environment, monkeypatch):
     elif reason == "first":
         world.alias.before = None
     else:
-        old = reference.Champion("2", "run-2", (NOW - 70 * DAY).timestamp())
-        monkeypatch.setattr(reference, "champion", lambda _: old)
+        age = {"lately": 29, "long ago": 70}[reason]
+        other = reference.Champion("2", "run-2", (NOW - age * DAY).timestamp())
+        monkeypatch.setattr(reference, "champion", lambda _: other)
     assert world.watch.look() is None

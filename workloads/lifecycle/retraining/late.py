@@ -65,19 +65,22 @@ class LateWatch:
         except DataError:
             return None
         lasting = timedelta(days=days) + outcomes.LATE * self._environment.definition.outcome.delay
-        before = self._alias.target(champion.version)
-        if before is None or time.time() - champion.registered_at > lasting.total_seconds():
+        age = timedelta(seconds=time.time() - champion.registered_at)
+        if not self._environment.definition.outcome.delay <= age <= lasting:  # younger: no request of its own is due
             return None
-        reason = self._worse(champion.version, before, lasting)
+        before = self._alias.target(champion.version)
+        if before is None:
+            return None
+        reason = self._worse(champion.version, before, age)
         if reason is not None:
             _log.warning("%s", reason)
             self._alias.go_back(expected=champion.version)
             self._journal.record(Action.ROLLBACK, f"version {champion.version}", "late outcomes", reason)
         return reason
 
-    def _worse(self, version: str, before: str, lasting: timedelta) -> str | None:
+    def _worse(self, version: str, before: str, age: timedelta) -> str | None:
         workload = self._environment.definition
-        rows = outcomes.known_lately(self._environment, lasting)
+        rows = outcomes.labelled(self._environment, outcomes.captured(self._environment, age))
         due = datetime.now(UTC) - workload.outcome.delay
         rows = rows[(rows["version"] == version) & (rows["captured_at"] <= due)].reset_index(drop=True)
         label = workload.outcome.label
