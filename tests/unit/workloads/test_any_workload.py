@@ -192,7 +192,7 @@ def pumped(rows, fluids=("water", "oil")):
 
 
 def test_drift_of_a_category_is_measured_beside_numbers(tmp_path):
-    before, same, new = pumped(2_000), pumped(2_000), pumped(2_000, ("oil", "brine"))  # up to 1,000 are p-values
+    before, same, new = pumped(1_000), pumped(1_000), pumped(1_000, ("oil", "brine"))
     assert check.measure(PUMPS, same, before, tmp_path / "same.html", 0.2).share == 0
     drift = check.measure(PUMPS, new, before, tmp_path / "new.html", 0.2)
     assert drift.share == 0.25
@@ -201,7 +201,7 @@ def test_drift_of_a_category_is_measured_beside_numbers(tmp_path):
 
 def test_groups_of_a_regression_are_compared_by_prediction_and_error(make_environment):
     """The old half is predicted 50 of 125 cycles too low; nothing is known of the outcomes of the first check."""
-    environment = make_environment(monitoring={"min_rows": 300, "min_labelled_rows": 300}).model_copy(
+    environment = make_environment(monitoring={"min_labelled_rows": 300}).model_copy(
         update={"workload": "tests.unit.workloads.test_any_workload:GROUPED"}
     )
     label = TURBOFAN.outcome.label

@@ -68,9 +68,7 @@ def attributes(rows):
 
 @pytest.fixture
 def small(make_environment):
-    return make_environment(
-        retraining={"min_labelled_rows": 100}, monitoring={"min_labelled_rows": 100, "min_rows": 100}
-    )
+    return make_environment(retraining={"min_labelled_rows": 100}, monitoring={"min_labelled_rows": 100})
 
 
 def test_outcomes_are_joined_by_request_id_and_row(small):

@@ -71,7 +71,7 @@ def people(rows=ROWS):
 def world(make_environment, gateway, monkeypatch):
     """A champion with its training rows; nothing captured yet."""
     assert gateway is not None
-    environment = make_environment(monitoring={"min_rows": 300, "min_labelled_rows": 300}).model_copy(
+    environment = make_environment(monitoring={"min_labelled_rows": 300}).model_copy(
         update={"pushgateway_url": "http://gateway"}
     )
     monkeypatch.setattr(reference, "served", lambda _: Champion("1", "run-1", 0.0))

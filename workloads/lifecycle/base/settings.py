@@ -243,10 +243,11 @@ class MonitoringSettings(Frozen):
     window_hours: Annotated[float, Field(gt=0)] = 24.0
     """Hours of captured requests that one check looks at, and of outcomes by their delivery."""
 
-    min_rows: Annotated[int, Field(ge=1)] = 500
-    """Captured rows below which nothing is scored: the job then says that there is too little data."""
+    min_rows: Annotated[int, Field(ge=500)] = 500
+    """Captured rows below which nothing is scored: the job then says that there is too little data. Fewer than 500
+    would hide a shift of 0.3 standard deviations behind chance: raise window_hours instead."""
 
-    max_rows: Annotated[int, Field(ge=100)] = 50_000
+    max_rows: Annotated[int, Field(ge=500)] = 50_000
     """Captured rows of one check; of more, a seeded sample is taken."""
 
     min_labelled_rows: Annotated[int, Field(ge=2)] = 200

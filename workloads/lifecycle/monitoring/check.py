@@ -25,7 +25,7 @@ from workloads.lifecycle.base.prometheus import total
 from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_model_server
 from workloads.lifecycle.base.store import Store
 from workloads.lifecycle.ingestion.ingest import published
-from workloads.lifecycle.monitoring import distributions, outcomes
+from workloads.lifecycle.monitoring import distributions, drift_limits, outcomes
 from workloads.lifecycle.quality.groups import bias_gaps
 from workloads.lifecycle.training import reference
 from workloads.lifecycle.workload import Workload
@@ -51,6 +51,9 @@ class Drift(BaseModel):
 
     features: dict[str, float]
     """Distance of each column."""
+
+    limits: dict[str, float] = {}
+    """Distance from which on each column counts as drifted, by the sizes of both samples; empty of an older check."""
 
 
 class Checked(BaseModel):
@@ -171,13 +174,20 @@ def _in_a_row(environment: Environment, drift: Drift | None, run_id: str, before
 def measure(
     workload: Workload, current: "pd.DataFrame", expected: "pd.DataFrame", html: Path, drift_share: float
 ) -> Drift:
-    """Run Evidently over the features and write its report; a column drifts by Evidently's own test.
+    """Run Evidently over the features and write its report; a column drifts from its limit on (`drift_limits`).
 
     The report speaks of drift from `drift_share` on, as the alert does.
     """
     categories = [feature.name for feature in workload.inputs if feature.type == "string"]
     numbers = [name for name in workload.features if name not in categories]
     types = {**dict.fromkeys(numbers, "float64"), **dict.fromkeys(categories, "object")}
+    limits = drift_limits.limits(expected, current, numbers, categories, drift_share)
+    preset = {
+        "drift_share": drift_share,
+        "num_method": drift_limits.NUMBERS,
+        "cat_method": drift_limits.CATEGORIES,
+        "per_column_threshold": limits,
+    }
     with warnings.catch_warnings(action="ignore"):
         from evidently import DataDefinition, Dataset, Report  # noqa: PLC0415  fifteen seconds of imports
         from evidently.presets import DataDriftPreset  # noqa: PLC0415
@@ -189,7 +199,7 @@ def measure(
             )
             for frame in (current, expected)
         )
-        snapshot = Report([DataDriftPreset(drift_share=drift_share)]).run(now, then)
+        snapshot = Report([DataDriftPreset(**preset)]).run(now, then)
         snapshot.save_html(str(html))
     found = snapshot.dict()["metrics"]
     share = [metric["value"]["share"] for metric in found if _kind(metric) == "DriftedColumnsCount"]
@@ -198,7 +208,9 @@ def measure(
         raise DataError(
             f"Evidently reported {sorted(distances)} and {len(share)} shares, expected {list(workload.features)}"
         )
-    return Drift(share=float(share[0]), features={name: float(value) for name, value in distances.items()})
+    return Drift(
+        share=float(share[0]), features={name: float(value) for name, value in distances.items()}, limits=limits
+    )
 
 
 def _kind(metric: dict[str, Any]) -> str:
