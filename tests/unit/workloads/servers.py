@@ -66,11 +66,13 @@ def mlflow_server(folder, port):
 
 @contextmanager
 def running(command, health, log, **environ):
-    """The process of a command once `health` answers; ends its whole process group."""
+    """The process of a command once `health` answers; ends its whole process group.
+
+    The kernel ends it when the thread that started it does, so that whoever is killed leaves no server behind.
+    """
+    tied = ["setpriv", "--pdeathsig", "TERM", "--", *map(str, command)]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=os.environ | environ, start_new_session=True
-        )
+        process = subprocess.Popen(tied, stdout=output, stderr=output, env=os.environ | environ, start_new_session=True)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(health):

@@ -3,8 +3,13 @@
 On SQLite, two months are simulated (`test_simulated_months.py`); the ledger's own tests compare the two.
 """
 
+import subprocess
+import sys
+
+import psutil
 import pytest
 
+from infra.base import paths
 from tests.simulation.__main__ import ledger_url
 from tests.simulation.figures import LIMITS, failures, table
 from tests.simulation.run import Run
@@ -20,6 +25,28 @@ def test_first_days_of_production_reach_every_figure(tmp_path, opa_url):
     assert not failures(run), table([run])
     assert run["counts"]["rows stored"] >= DAYS * 800
     assert run["retrains"]["unchanged"] > DAYS / 2
+
+
+STARTED = """
+import sys, time
+from pathlib import Path
+from tests.unit.workloads.servers import free_port, running
+port = free_port()
+command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+with running(command, f"http://127.0.0.1:{port}", Path(sys.argv[1])) as process:
+    print(process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_killed_simulator_leaves_no_server_behind(tmp_path):
+    started = subprocess.Popen(
+        [sys.executable, "-c", STARTED, tmp_path / "log"], stdout=subprocess.PIPE, text=True, cwd=paths.CHECKOUT
+    )
+    with started:
+        server = psutil.Process(int(started.stdout.readline()))
+        started.kill()
+    server.wait(timeout=60)
 
 
 @pytest.mark.parametrize("count", LIMITS)
