@@ -68,7 +68,7 @@ def mlflow_server(folder, port):
 def running(command, health, log, **environ):
     """The process of a command once `health` answers; ends its whole process group.
 
-    The kernel ends it when the thread that started it does, so that whoever is killed leaves no server behind.
+    The kernel ends it with the thread that started it, so that a killed process leaves no server behind.
     """
     tied = ["setpriv", "--pdeathsig", "TERM", "--", *map(str, command)]
     with log.open("wb") as output:

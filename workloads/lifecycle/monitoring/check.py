@@ -182,7 +182,7 @@ def measure(
     numbers = [name for name in workload.features if name not in categories]
     types = {**dict.fromkeys(numbers, "float64"), **dict.fromkeys(categories, "object")}
     limits = drift_limits.limits(expected, current, numbers, categories, drift_share)
-    preset = {
+    preset: dict[str, Any] = {
         "drift_share": drift_share,
         "num_method": drift_limits.NUMBERS,
         "cat_method": drift_limits.CATEGORIES,

@@ -87,8 +87,9 @@ def _size(then: int, now: int) -> float:
 def _values(column: "pd.Series[Any]") -> "npt.NDArray[Any]":
     import numpy as np  # noqa: PLC0415
 
-    values = column.to_numpy(dtype="float64", na_value=np.nan)
-    return values[np.isfinite(values)]
+    values: npt.NDArray[Any] = column.to_numpy(dtype="float64", na_value=np.nan)
+    finite: npt.NDArray[Any] = values[np.isfinite(values)]
+    return finite
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def _permutations(then: int, now: int) -> _Permutations:
 
 def _groups(rows: int) -> list[int]:
     """First rank of each group, from both ends to the middle."""
-    edges, size = [], 1.0
+    edges: list[int] = []
+    size = 1.0
     while (edge := edges[-1] + math.floor(size) if edges else 0) < rows / 2:
         edges.append(edge)
         size = size * _GROWTH if len(edges) > _SINGLE_RANKS else 1.0
