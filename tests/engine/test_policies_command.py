@@ -88,7 +88,7 @@ def bare(tmp_path, pulumi_cli):
 @pytest.fixture
 def stack(bare):
     """A stack whose registry is there, and whose program now gives it another name."""
-    brought = bare.policies("up", "--yes", "--", "--non-interactive")
+    brought = bare.run("pulumi", "up", "--yes", "--skip-preview")
     assert brought.returncode == 0, brought.stdout + brought.stderr
     bare.declare("model-server")
     return bare

@@ -5,7 +5,6 @@ import json
 import pytest
 from pytest_pulumi.command import NoEngineError, find_cli
 from pytest_pulumi.engine import Stack
-from pytest_pulumi.result import OperationError
 from simulated_pulumi.backend import TemporaryBackend
 from simulated_pulumi.providers import Kubernetes, Random
 
@@ -117,11 +116,3 @@ def test_edit_of_a_field_does_the_expected_and_loses_no_data(up, key, part):
     effect = edits.effect(stack, edits.edits()[key])
     assert part in effect
     assert edits.lost(effect) == []
-
-
-def test_a_change_of_the_master_user_is_stopped_by_the_guard(up, monkeypatch):
-    stack, _, _ = up
-    stack.program = prod.program()
-    monkeypatch.setattr("infra.database.aws.MASTER", "somebody")
-    with pytest.raises(OperationError, match=r"unable to replace resource \S+database-instance"):
-        stack.preview()
