@@ -62,10 +62,10 @@ OUTPUTS = $(WITH) pulumi stack output --stack $(STACK) --json --show-secrets
 # The same as programs of this machine use them: past a login, by the ports of `make forward`.
 REACHED = $(OUTPUTS) | $(INFRA)/python -m stacks.commands.forward --outputs --workload "$(WORKLOAD)"
 
-# After an `up` that failed: who tried is noted, and the status stays.
+# After a failed `up`, notes the actor in the audit log and keeps the exit status.
 NOTE_FAILURE = { status=$$?; $(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action up --outcome failed; exit $$status; }
 
-# On a cluster, the pods that do not run are told with cause and fix before.
+# On a cluster, it first lists the pods that do not run, with cause and fix.
 EXPLAIN_FAILURE = { status=$$?; $(WITH) pulumi stack export --stack $(STACK) --show-secrets 2>/dev/null | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.pods --stack $(STACK); (exit $$status) || $(NOTE_FAILURE); }
 
 # By variables, so that `make --dry-run` prints them: lines that name make itself are run even then.
@@ -87,10 +87,10 @@ install: ## [develop] install what STACK needs and this machine lacks, outside t
 workload: ## [develop] install a workload of another repository: FROM=folder of its package; REMOVE=package takes one away
 	@$(PYTHON) -m tools.workload_packages $(if $(REMOVE),--remove "$(REMOVE)","$(FROM)")
 
-contract: ## [develop] what every workload has to pass, for WORKLOAD alone, without a stack
+contract: ## [develop] test WORKLOAD against the contract of every workload, without a stack
 	@$(WITH) "$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads -k "$(WORKLOAD)" tests/unit/workloads/test_workload_contract*.py
 
-up: install ## [run] bring STACK up and show where everything is
+up: install ## [run] bring STACK up, and show its addresses and an answered prediction
 	@$(WITH) $(PYTHON) -m tools.recover --stack $(STACK) $(if $(filter local,$(STACK)),--forget-creations)
 	@$(WITH) pulumi stack select --create $(STACK)
 ifeq ($(STACK),local)
@@ -114,7 +114,7 @@ else
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.preview --stack $(STACK) $(if $(REPORT),--reports "$(abspath $(REPORT))") -- $(ARGS)
 endif
 
-policy: install ## [review] judge what `up` would make of STACK and lose; REPORT=folder writes JSON and SARIF
+policy: install ## [review] judge by the policies what `up` would create and delete; REPORT=folder writes JSON and SARIF
 ifeq ($(STACK),local)
 	@$(WITH) pulumi stack select --create $(STACK)
 	@$(WITH) $(INFRA)/python -m policies preview $(POLICY_REPORTS) -- $(ARGS)
@@ -122,25 +122,25 @@ else
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m policies preview $(POLICY_REPORTS) -- $(ARGS)
 endif
 
-policy-state: install ## [review] judge what the last `up` made of STACK, without running the program
+policy-state: install ## [review] judge by the policies what is deployed of STACK, without running the program
 	@$(WITH) $(INFRA)/python -m policies state --stack $(STACK) $(POLICY_REPORTS) -- $(ARGS)
 
-review: install ## [review] what a pull request is told about STACK since BASE: preview, policies, cost; into the folder REPORT
+review: install ## [review] write a pull request's comment about STACK since BASE (preview, policies, cost) into the folder REPORT
 	@$(if $(DEPLOYED),$(WITH),$(SIMULATED)) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.review --stack $(STACK) \
 	  $(if $(DEPLOYED),--deployed,$(if $(BASE),--base $(BASE))) --reports "$(abspath $(or $(REPORT),reports))"
 
-cost: install ## [review] what STACK and each workload cost in a month, without any account; BASE=revision for the difference, REPORT=file for JSON
+cost: install ## [review] estimate a month's bill of STACK and each workload, without any account; BASE=revision for the difference, REPORT=file for JSON
 	@$(SIMULATED) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.cost --stack $(STACK) --workload "$(WORKLOAD)" $(if $(BASE),--base $(BASE)) $(if $(REPORT),--json "$(abspath $(REPORT))")
 
 prices: ## [review] renew prices of machines from AWS's public price list, for `make cost`; needs no account, but 3 GB of memory
 	@$(PYTHON) -m tools.install --stack $(STACK) infra
 	@$(INFRA)/python -m stacks.commands.cost.renew
 
-drift: ## [review] fail when what STACK consists of was changed behind its back; changes nothing
+drift: ## [review] fail when resources of STACK were changed outside of the program; changes nothing
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 	@$(WITH) pulumi refresh --stack $(STACK) --preview-only --expect-no-changes --non-interactive $(ARGS)
 
-down: ## [run] destroy STACK and what is kept about it; refuses to lose data that LOSE does not name
+down: ## [run] destroy STACK and its state; refuses to delete data of roles that LOSE does not name
 	@$(PYTHON) -m tools.install --stack $(STACK) infra pulumi
 ifneq ($(STACK),local)
 	@$(WITH) $(INFRA)/python -m stacks.commands.holdings --stack $(STACK) --lose $(LOSE)
@@ -152,43 +152,43 @@ ifneq ($(STACK),local)
 	@$(INFRA)/python -m stacks.commands.sweep --stack $(STACK)
 endif
 
-backup: ## [run] copy what the running local stack must not lose into the new folder REPORT; it holds secrets
+backup: ## [run] copy state, stores and databases of the running local stack into the new folder REPORT; it holds secrets
 	@$(PYTHON) -m tools.backup save --stack $(STACK) "$(abspath $(or $(REPORT),backup))"
 
 restore: ## [run] bring STACK up as the backup in the folder FROM has it, after a lost machine or a `make down`
 	@$(PYTHON) -m tools.backup restore --stack $(STACK) "$(abspath $(or $(FROM),backup))"
 	@$(UP)
 
-preflight: ## [review] ask STACK's account whether its quotas and zones suffice; BLOCKED lines say what to raise
+preflight: ## [review] check quotas and zones of STACK's account; BLOCKED lines say what to raise
 	@$(INFRA)/python -m stacks.commands.preflight --stack $(STACK)
 
-doctor: ## [run] ask every part of STACK whether it does its work; prints cause and fix
+doctor: ## [run] check every part of STACK; prints cause and fix of each failure
 	@$(REACHED) | $(WITH) "$(CURDIR)/$(INFRA)/python" -m stacks.commands.doctor --stack $(STACK) $(ARGS)
 
-audit: ## [review] who did what on STACK, SINCE=2026-11-01 if given; fails when its log was changed; ARGS=--json for lines of JSON
+audit: ## [review] print who did what on STACK, SINCE=2026-11-01 if given; fails when the log was tampered with; ARGS=--json for lines of JSON
 	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit show --stack $(STACK) --since "$(SINCE)" --workload "$(WORKLOAD)" $(ARGS)
 
-validate: ## [review] let validators of others judge what STACK declares, without any account; REPORT=folder for JSON
+validate: ## [review] run third-party validators on what STACK declares, without any account; REPORT=folder for JSON
 	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud judges
 	@$(INFRA)/python -m stacks.commands.validate --stack $(STACK) $(if $(REPORT),--json "$(abspath $(REPORT))/validate.json")
 
-access-matrix: ## [review] who may do what on AWS, as the program of STACK declares it
+access-matrix: ## [review] print the rights on AWS that the program of STACK declares
 	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud
 	@$(WITH) $(INFRA)/python -m stacks.commands.access_matrix --stack $(STACK)
 
-outputs: ## [run] where everything is, as JSON
+outputs: ## [run] print addresses and names, as JSON
 	@$(WITH) pulumi stack output --stack $(STACK) --json
 
-credentials: ## [run] who to log in as at the servers of STACK, a link to the start page; SERVER=name for `curl -K -`
+credentials: ## [run] print the logins of STACK's servers, and a link to the start page; SERVER=name for `curl -K -`
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.credentials --server "$(SERVER)"
 
 forward: ## [run] open loopback ports to the servers of STACK on a cluster, until interrupted
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.forward
 
-env: ## [run] shell lines for eval "$$(make -s env)", after which plain `pulumi` works
+env: ## [run] print shell lines for eval "$$(make -s env)", after which plain `pulumi` works
 	@$(PYTHON) -m tools.env --stack $(STACK)
 
-drill: ## [model] fire drills on STACK: a bad release must go back, drift must lead to a new model, poisoned data must not
+drill: ## [model] run fire drills on STACK: a bad release must be rolled back, drift must lead to a new model, poisoned data must not
 	@$(UP) DRILL=1
 	@status=0; \
 	for drill in --bad-release "" --poisoned; do \
@@ -199,7 +199,7 @@ drill: ## [model] fire drills on STACK: a bad release must go back, drift must l
 retrain: ## [model] retrain the model on the running STACK by hand and wait for the outcome
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client retrain --outputs - --wait
 
-status: ## [model] what the retraining service of the running STACK did and does, as JSON
+status: ## [model] print past and current retrains of the running STACK, as JSON
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client status --outputs -
 
 stage: ## [run] run a command with the variables of a stage of the running STACK: RUN="python -m ..."
@@ -208,13 +208,13 @@ stage: ## [run] run a command with the variables of a stage of the running STACK
 edge: ## [model] write WORKLOAD's champion to the folder REPORT as files that run without the platform
 	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- python -m workloads.lifecycle.operations.edge "$(abspath $(or $(REPORT),edge))" $(ARGS)
 
-erase: ## [model] erase CUSTOMER=1002, or KEY=... of any WORKLOAD, from all that keeps rows, and keep the rows of raw data out
+erase: ## [model] erase CUSTOMER=1002, or KEY=... of any WORKLOAD, from everything that keeps rows, and keep its rows of raw data out
 	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- python -m workloads.lifecycle.pipelines.erasure --key "$$KEY" --customer "$$CUSTOMER"
 
 evidence: ## [model] check the chain of evidence of WORKLOAD's promotions
 	@$(PYTHON) -m tools.stage --stack $(STACK) --workload "$(WORKLOAD)" -- python -m workloads.lifecycle.registry.evidence
 
-rollback: ## [model] put the previous model version back on the running STACK
+rollback: ## [model] serve the previous model version again on the running STACK
 	@$(REACHED) | "$(WORKLOADS)/python" -m workloads.lifecycle.retraining.client rollback --outputs -
 
 rotate-signing-key: ## [model] sign verdicts with a new key: counts it up in the file of STACK, then brings STACK up
@@ -227,7 +227,7 @@ rotate-tokens: ## [model] replace the tokens of the retraining service: counts t
 	@$(UP)
 	@$(OUTPUTS) | $(INFRA)/python -m stacks.commands.audit note --stack $(STACK) --action rotation --about "tokens of $(or $(WORKLOAD),the default workload)"
 
-check: ## [develop] format, lint, types, and which package may import which
+check: ## [develop] check format, lint, types, import directions and prose
 	@$(PYTHON) -m tools.install cloud workloads pulumi tools actionlint
 	$(INFRA)/ruff format --check .
 	$(INFRA)/ruff check .
@@ -247,22 +247,22 @@ dev: ## [develop] run TESTS="tests/unit/..." at each save of a file, until inter
 	@$(PYTHON) -m tools.install cloud $(if $(OF_WORKLOADS),workloads)
 	@$(WITH) $(INFRA)/watchfiles '$(if $(OF_WORKLOADS),"$(WORKLOADS)/python" -m pytest --confcutdir tests/unit/workloads,$(INFRA)/python -m pytest) -q $(TESTS)' $(WATCHED)
 
-test: ## [develop] every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs, COVERAGE=1 measures
+test: ## [develop] run every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs, COVERAGE=1 measures
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud validators judges clients docs kubernetes kubernetes-provider gatekeeper kserve helm $(if $(COVERAGE),coverage)
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(COVERAGE),--coverage) $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
-test-node: ## [develop] the platform's pods on a real Kubernetes node, in namespaces of its own; needs root and Debian's packages
+test-node: ## [develop] run the platform's pods on a real Kubernetes node, in namespaces of its own; needs root and Debian's packages
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud kubernetes kubernetes-provider node node-system
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(REPORT),--reports "$(abspath $(REPORT))") node
 
-soak-node: ## [develop] the workload, from its release to the fire drills, as pods of a real Kubernetes node; builds its images
+soak-node: ## [develop] run the workload, from its release to the fire drills, as pods of a real Kubernetes node; builds its images
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud kubernetes kserve node node-system node-images
 	$(WITH) $(INFRA)/python -m pytest -m "node and soak" tests/node
 
-soak: ## [develop] the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
+soak: ## [develop] run the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install
 	@$(PYTHON) -m tools.install cloud validators judges clients kubernetes kubernetes-provider gatekeeper kserve helm
 	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/contract tests/e2e tests/engine tests/policy tests/unit/docs
@@ -273,7 +273,7 @@ soak: ## [develop] the long matrices and every tier, then each suite 20 times un
 rounds: ## [develop] run SUITES many times under load and record how often a test fails; ROUNDS=5 for fewer than 20
 	@$(WITH) $(INFRA)/python -m tools.suite_rounds $(if $(ROUNDS),--rounds $(ROUNDS)) $(SUITES)
 
-simulate: ## [develop] months of production on a virtual clock; ARGS="--days 180 --seeds 0-19 --ledger postgres", REPORT=folder keeps results
+simulate: ## [develop] simulate months of production on a virtual clock; ARGS="--days 180 --seeds 0-19 --ledger postgres", REPORT=folder keeps results
 	@$(PYTHON) -m tools.install workloads
 	@$(WITH) "$(WORKLOADS)/python" -m tests.simulation $(ARGS) $(if $(REPORT),--results "$(abspath $(REPORT))")
 

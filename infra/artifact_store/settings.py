@@ -57,10 +57,10 @@ class S3Settings(Settings):
     """Days that overwritten and deleted objects can be brought back (and are billed)."""
 
     expire_days: Mapping[KeyPrefix, Days] = {}
-    """Days after which what lies under a prefix is deleted, e.g. captures of requests; else objects stay."""
+    """Days after which objects under a prefix are deleted, e.g. captured requests; other objects stay."""
 
     access_logs_days: Days = 365
-    """Days that records of who read or wrote what are kept, in a bucket of their own."""
+    """Days that access logs are kept, in a separate bucket."""
 
     data_role_arns: tuple[RoleArn, ...] = ()
     """Roles, beside those of the stack's tasks, that may read and write objects where IAM allows it: of people who

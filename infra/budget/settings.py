@@ -26,13 +26,13 @@ class AwsBudgetSettings(Settings):
     """US dollars a month."""
 
     emails: Annotated[tuple[Email, ...], Field(min_length=1, max_length=10)]
-    """Who is told."""
+    """E-mail addresses that AWS notifies."""
 
     actual_percents: Annotated[tuple[Percent, ...], Field(min_length=1, max_length=4)] = (50, 80, 100)
-    """Percentages of the budget that were spent at which somebody is told."""
+    """Percentages of the budget at which AWS notifies `emails`, once they are spent."""
 
     forecast_percent: Percent = 100
-    """Percentage of the budget that the month is going to cost at which somebody is told."""
+    """Percentage of the budget at which AWS notifies `emails`, once the month is forecast to cost it."""
 
     scope: Literal["account", "stack"] = "account"
     """What is counted: everything in the account, or what carries the stack's tag. AWS knows a tag for billing a day

@@ -129,7 +129,7 @@ class EksSettings(Settings):
 
 
 class ExistingEksSettings(Settings):
-    """An EKS cluster that somebody else made and keeps, with its nodes and add-ons."""
+    """An existing EKS cluster, which the stack does not manage, with its nodes and add-ons."""
 
     kind: Literal["existing-eks"]
 
@@ -165,7 +165,7 @@ class KindClusterSettings(Settings):
 
 
 class ExistingClusterSettings(Settings):
-    """A cluster that is there already; the stack makes nothing of it but what it puts on it."""
+    """An existing cluster; the stack manages only the objects that it creates on it."""
 
     kind: Literal["existing-cluster"]
 

@@ -88,7 +88,7 @@ class RdsSettings(Settings):
     """Whether a change that interrupts connections is made at `up`, or in the next maintenance window."""
 
     password_generation: Annotated[int, Field(ge=1)] = 1
-    """Another number draws other passwords for those who connect."""
+    """Another number generates new passwords for all clients."""
 
     @model_validator(mode="after")
     def _possible(self) -> "RdsSettings":

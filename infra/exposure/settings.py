@@ -98,7 +98,7 @@ class _Gateway(Settings):
     """GatewayClass whose controller runs the gateway; login and access to the model are Envoy Gateway's."""
 
     login: LoginSettings
-    """How people prove who they are before they reach a server."""
+    """How people log in before they reach a server."""
 
     model_access: ModelAccessSettings | None = None
     """How programs reach the model server, which no login fits; None: it is behind the login as all others are."""
@@ -192,7 +192,7 @@ class AwsGatewaySettings(_Gateway):
     """Whose certificate people see."""
 
     records: RecordsSettings | None = RecordsSettings()
-    """None: somebody else points `*.<domain>` at the load balancer."""
+    """None: point `*.<domain>` at the load balancer yourself."""
 
     replicas: Annotated[int, Field(ge=1, le=20)] = 2
     """Proxies behind the load balancer."""

@@ -10,7 +10,7 @@ from infra.node_pool.settings import KarpenterPoolSettings, ManagedPoolSettings
 
 
 class NoGpuNodesSettings(Settings):
-    """The cluster has no nodes with GPUs, or somebody else sees to them."""
+    """The cluster has no nodes with GPUs, or the stack does not manage them."""
 
     kind: Literal["no-gpu-nodes"]
 
@@ -41,7 +41,7 @@ class _GpuPoolSettings(Settings):
     """GPUs of all nodes together at most; the account's quota of vCPUs for G or P instances must cover it."""
 
     idle_alert_minutes: Annotated[int, Field(ge=5, le=1440)] = 30
-    """Minutes that a GPU does nothing before somebody is told what it costs."""
+    """Minutes that a GPU is idle before an alert names its price."""
 
     @field_validator("instance_types")
     @classmethod

@@ -24,7 +24,7 @@ class IrsaSettings(Settings):
     kind: Literal["irsa"]
 
     oidc_provider_arn: OidcProviderArn | None = None
-    """The cluster's provider in IAM, where somebody else made it; None makes it."""
+    """ARN of the cluster's provider in IAM, where it exists already; None creates it."""
 
 
 IdentitySettings = StoreKeysSettings | PodIdentitySettings | IrsaSettings

@@ -1,4 +1,4 @@
-"""Who is told of alerts: people's receivers, and how Alertmanager's configuration and its operator's name them.
+"""Receivers of alerts, and how Alertmanager's configuration and its operator's name them.
 
 A receiver's secret is the stack's: `pulumi config set --secret --path 'mlplatform:alert_secrets.<name>'`. Every alert
 carries `severity` and `workload`, by which receivers are chosen. What a dead server causes is not told as well.
@@ -37,10 +37,10 @@ class _Receiver(Settings):
     """Of the receiver, and of its secret in `alert_secrets`."""
 
     severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = ("critical", "warning")
-    """Alerts that are told."""
+    """Severities of the alerts that the receiver gets."""
 
     workloads: tuple[DnsLabel, ...] = ()
-    """Names of the workloads whose alerts are told; empty tells those of all, and of the platform."""
+    """Names of the workloads whose alerts the receiver gets; empty: those of all workloads and of the platform."""
 
 
 class SlackReceiver(_Receiver):
@@ -107,7 +107,7 @@ class Alerting(Settings):
     """What monitoring of every kind says about alerts."""
 
     receivers: tuple[Receiver, ...] = ()
-    """Who is told of alerts, in any order; nobody by default: alerts are then on Alertmanager's and the start page."""
+    """Receivers of alerts, in any order; none by default: alerts are then on Alertmanager's page and the start page."""
 
     documents: HttpsUrl | None = None
     """Where people read this repository, e.g. `https://github.com/example/mlplatform/blob/main`: alerts link to their

@@ -97,7 +97,7 @@ class ExistingSubnet(Settings):
 
 
 class ExistingVpcSettings(Settings):
-    """A VPC that somebody else made and keeps; nothing is made in it but the platform's own parts."""
+    """An existing VPC, which the stack does not manage; the stack creates only the platform's parts in it."""
 
     kind: Literal["existing-vpc"]
 

@@ -69,7 +69,7 @@ class ElastiCacheSettings(Settings):
     """What becomes of the features when the store is to be deleted; a materialization brings them back."""
 
     engine: Literal["valkey", "redis"] = "valkey"
-    """Who serves Redis' protocol; Valkey costs a fifth less. The way back to Redis is a replacement."""
+    """The engine behind Redis' protocol; Valkey costs a fifth less. A change back to Redis replaces the store."""
 
     engine_version: Literal["7.1", "7.2", "8.0", "8.1"] = "8.1"
     """Redis: 7.1; Valkey: 7.2, 8.0, 8.1. A change from 7 to 8 is to be given together with `apply_immediately`.

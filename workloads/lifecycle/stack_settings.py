@@ -38,14 +38,14 @@ class WorkloadStackSettings(WorkloadSettings):
 
     signing_former_until: AwareDatetime | None = None
     """Time with its zone until which verdicts by the key before the last rotation count, so that what they approved is
-    served until the retraining service signed it anew; None: they count no more."""
+    served until the retraining service signed it anew; None: they are invalid."""
 
     token_generation: Annotated[int, Field(ge=1, le=1_000)] = 1
     """Number of the retraining service's tokens but the release's; one more replaces them (`make rotate-tokens`)."""
 
     token_former_until: AwareDatetime | None = None
     """Time with its zone until which the tokens before the last rotation count, for systems that learn the new
-    `outcomes_token` by hand; None: they count no more."""
+    `outcomes_token` by hand; None: they are invalid."""
 
     release_timeout_seconds: Annotated[int, Field(ge=60, le=86400)] = 1800
     """Seconds that a release may take, from the CSV to the served model."""
