@@ -37,9 +37,17 @@ def program(**blocks):
     return run
 
 
+@pytest.fixture(scope="module")
+def runs():
+    """The graph of this module: a run takes a second, and a graph is frozen."""
+    return {}
+
+
 @pytest.fixture
-def graph(pulumi_run):
-    return pulumi_run(program())
+def graph(pulumi_run, runs):
+    if "local" not in runs:
+        runs["local"] = pulumi_run(program())
+    return runs["local"]
 
 
 def processes(graph):
@@ -102,9 +110,9 @@ def test_a_changed_policy_is_no_reason_to_release(graph):
         )
 
 
-def test_rotation_changes_the_keys_file_and_restarts_the_signer_alone(pulumi_run):
+def test_rotation_changes_the_keys_file_and_restarts_the_signer_alone(pulumi_run, graph):
     until = "2026-12-08T12:00:00+00:00"
-    once = pulumi_run(program())
+    once = graph
     rotated = pulumi_run(program(loan_default={"signing_generation": 2, "signing_former_until": until}))
     at_once = pulumi_run(program(loan_default={"signing_generation": 2}))
     key, both, alone = (
@@ -119,9 +127,9 @@ def test_rotation_changes_the_keys_file_and_restarts_the_signer_alone(pulumi_run
     assert changed == {"loan-default-retraining-process"}
 
 
-def test_rotated_tokens_reach_their_holders_after_the_service(pulumi_run):
+def test_rotated_tokens_reach_their_holders_after_the_service(pulumi_run, graph):
     until = "2026-12-08T12:00:00+00:00"
-    once = pulumi_run(program())
+    once = graph
     rotated = pulumi_run(program(loan_default={"token_generation": 2, "token_former_until": until}))
     service = rotated.one("host:index:Process", "loan-default-retraining-process")
     service.assert_secret("environment.FORMER_TOKENS")
