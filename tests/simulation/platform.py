@@ -50,6 +50,7 @@ from workloads.lifecycle.training import bundle, estimators, reference
 from workloads.lifecycle.training.bundle import Manifest, Scorer, sha256
 from workloads.lifecycle.training.train import fit, held_out, learnt, require_new, split
 from workloads.lifecycle.validation import gate
+from workloads.lifecycle.validation.bounds import Former
 
 SETTINGS: dict[str, Any] = {
     "retention": {"requests_days": 90, "training_rows_days": 90},
@@ -305,6 +306,7 @@ class Platform:
             None if champion_version is None else self.registry.versions[champion_version].scorer,
             known=None if data.known is None else split(workload, data.known, settings).test,
             champion_rows=None if champion_version is None else self.registry.versions[champion_version].learnt_rows,
+            former=self._former(environment),
         )
         verdict = gate.decide(environment, facts | {"latency_p99_ms": 1.0})  # the wall clock is not simulated
         gate.require(verdict, run_id)
@@ -324,6 +326,12 @@ class Platform:
         self._broken_next = False
         self.registry.add(version)
         return version.number
+
+    def _former(self, environment: Environment) -> list[Former]:
+        """The champions that the window names."""
+        window = windows.window_of(environment, environment.labelled_window) if environment.labelled_window else None
+        named = window.champions if window is not None else {}
+        return [Former(version, since, self.registry.versions[version].scorer) for version, since in named.items()]
 
     def _bundle(self, run_id: str, twin: bytes, data: TrainingSet) -> Scorer:
         folder = self.environment.work / "bundles" / run_id

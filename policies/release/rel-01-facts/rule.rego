@@ -39,6 +39,15 @@ numbers contains ["bounds", "known", fact, end] if {
 	some end in ends
 }
 
+numbers contains ["bounds", "former", place, part, fact, end] if {
+	some place, _ in object.get(input.bounds, "former", [])
+	some part in ["settled", "window"]
+	some fact in compared
+	some end in ends
+}
+
+numbers contains ["bounds", "former", place, "rows"] if some place, _ in object.get(input.bounds, "former", [])
+
 numbers contains ["bounds", "known_rows"] if object.get(input, ["known", "champion"], null) != null
 
 numbers contains ["bounds", "groups", attribute, kind, place, end] if {

@@ -23,6 +23,20 @@ worse[fact] := sprintf("%s %s %s more than %.3f", [said, bounds.shown(bound), ag
 
 reasons contains reason if some reason in worse
 
+# Many promotions, each a little worse, must not lose more than one may: a champion of the window's time counts too, on
+# the rows whose outcomes were known when it was promoted. A model that is shown to be better on all rows is excused,
+# because then the world has changed.
+reasons contains sprintf("%s %.4f (%.4f to %.4f by %d rows) against version %s, on rows known when it was promoted, more than %.3f", [
+	said, bound.value, bound.low, bound.high, former.rows, former.version, limit,
+]) if {
+	some former in object.get(input.bounds, "former", [])
+	some fact, [said, limit, _] in compared
+	bound := former.settled[fact]
+	bound.value > limit
+	bound.low > 0
+	former.window[fact].high >= 0
+}
+
 reasons contains reason if some [reason, _] in lacking
 
 lacking contains [reason, bounds.behind] if some reason in worse

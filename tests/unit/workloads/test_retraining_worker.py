@@ -187,7 +187,8 @@ def test_a_refused_model_is_final_and_the_champion_stays(make, registry):
 def test_open_verdict_keeps_the_champion_and_the_window_start(make, registry, monkeypatch):
     since, asked = datetime(2026, 11, 1, tzinfo=UTC), []
 
-    def window(environment, _attributes, begins=None):
+    def window(environment, _attributes, begins=None, champions=None):
+        assert champions is not None
         asked.append(begins)
         made = Window(name="ab" * 16, rows=2_000, champion_auc=0.7, old_share=0, since=since)
         Store.open(environment).write_json(f"labels/windows/{made.name}.json", made.model_dump(mode="json"))

@@ -79,6 +79,9 @@ class TrainingSet:
     known: "pd.DataFrame | None" = None
     """The ingested rows, when `frame` is a window of labelled requests; None when `frame` is those rows."""
 
+    delivered: "pd.Series[Any] | None" = None
+    """Day on which each outcome of a window was delivered, null of an ingested row; None without a window."""
+
 
 def feature_store(environment: Environment) -> "FeatureStore":
     """Feast client of the repository; the online store is sqlite when `FEAST_ONLINE_STORE` says so."""

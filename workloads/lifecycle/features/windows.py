@@ -18,6 +18,9 @@ from workloads.lifecycle.workload import Workload
 WINDOWS = "labels/windows"
 """Folder of the store."""
 
+DELIVERED = "delivered_on"
+"""Column of a window: day, in UTC, on which the store got the outcome of the row."""
+
 
 class Window(BaseModel):
     """Labelled rows to learn from; the content of `labels/windows/<name>.json`."""
@@ -38,6 +41,9 @@ class Window(BaseModel):
 
     since: datetime | None = None
     """Begin of the time in which the rows were requests; None of a window of before it was kept."""
+
+    champions: dict[str, datetime] = {}
+    """Versions that became the champion while outcomes of these rows arrived, and when."""
 
 
 def learnt_columns(workload: Workload) -> list[str]:
@@ -72,9 +78,11 @@ def with_window(environment: Environment, base: TrainingSet) -> TrainingSet:
     wanted = round(taken.rows * taken.old_share / (1 - taken.old_share))
     old = base.frame.sample(min(wanted, len(base.frame)), random_state=environment.settings.training.seed)
     workload = environment.definition
-    frame = pd.concat([old, fresh], ignore_index=True)[learnt_columns(workload)]
-    frame = frame.sort_values(list(workload.keys), kind="stable")
+    frame = pd.concat([old, fresh], ignore_index=True)
+    frame = frame.sort_values(list(workload.keys), kind="stable", ignore_index=True)
+    delivered = frame.get(DELIVERED)
+    frame = frame[learnt_columns(workload)]
     mixed = hashlib.sha256(f"{base.ingested.data_hash}:{name}:{taken.old_share}".encode()).hexdigest()
     source = f"window {name} of {taken.rows} labelled requests, and {len(old)} rows of {base.ingested.source}"
     ingested = base.ingested.model_copy(update={"data_hash": mixed, "rows": len(frame), "source": source})
-    return replace(base, ingested=ingested, frame=frame.reset_index(drop=True), known=base.frame)
+    return replace(base, ingested=ingested, frame=frame, known=base.frame, delivered=delivered)

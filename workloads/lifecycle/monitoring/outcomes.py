@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +24,7 @@ from workloads.lifecycle.base.environment import Environment, load
 from workloads.lifecycle.base.errors import DataError, run_command
 from workloads.lifecycle.base.names import CAPTURES, CLIENT_ID, SMOKE
 from workloads.lifecycle.base.store import Store
-from workloads.lifecycle.features.windows import WINDOWS, Window, learnt_columns
+from workloads.lifecycle.features.windows import DELIVERED, WINDOWS, Window, learnt_columns
 from workloads.lifecycle.ingestion.observation import EVENT_TIMESTAMP
 from workloads.lifecycle.quality.measures import RANKING, RANKING_TITLES, measured, ranking
 from workloads.lifecycle.registry.audit import Journal
@@ -272,10 +272,16 @@ def labelled(environment: Environment, captures: "pd.DataFrame") -> "pd.DataFram
     workload, store = environment.definition, Store.open(environment)
     label = workload.outcome.label
     oldest = f"dt={captures['captured_at'].min() - CLOCK_SKEW:%Y-%m-%d}" if len(captures) else ""
-    days = [store.dataset(f"{OUTCOMES}/{day}") for day in store.names(OUTCOMES) if oldest and day >= oldest]
+    days = [day for day in store.names(OUTCOMES) if oldest and day >= oldest]
     if not days:
-        return captures.head(0).assign(**{label: pd.Series(dtype=label_type(workload))})
-    delivered = [ds.dataset(path, filesystem=files, format="parquet").to_table() for path, files in days]
+        found = {label: pd.Series(dtype=label_type(workload)), DELIVERED: pd.Series(dtype="datetime64[ns, UTC]")}
+        return captures.head(0).assign(**found)
+    delivered = []
+    for day in days:
+        path, files = store.dataset(f"{OUTCOMES}/{day}")
+        table = ds.dataset(path, filesystem=files, format="parquet").to_table()
+        at = pa.scalar(pd.Timestamp(day.removeprefix("dt="), tz="UTC"))
+        delivered.append(table.append_column(DELIVERED, pa.repeat(at, table.num_rows)))
     outcomes = _by_server_id(pa.concat_tables(delivered, promote_options="permissive").to_pandas(), captures)
     latest = outcomes.sort_values("observed_at", kind="stable").drop_duplicates(_KEY, keep="last")
     told = {entity.name: _field(entity) for entity in workload.entities}
@@ -310,10 +316,16 @@ def label_type(workload: Workload) -> str:
     return "int64" if workload.problem == "binary" else "float64"
 
 
-def window(environment: Environment, attributes: "pd.DataFrame", since: datetime | None = None) -> Window | None:
+def window(
+    environment: Environment,
+    attributes: "pd.DataFrame",
+    since: datetime | None = None,
+    champions: Mapping[str, datetime] | None = None,
+) -> Window | None:
     """Write the labelled rows of the last days, whose outcomes had time to be known, as a window; None for too few.
 
-    `since`: where an earlier window began that was not enough to decide by; this one begins no later.
+    `since`: where an earlier window began that was not enough to decide by; this one begins no later. `champions`:
+    versions that became the champion meanwhile, and when.
 
     `attributes` holds the protected attributes, one row for each entity; rows of other entities cannot be checked for
     bias and are left out. Where the workload has histories, a row was observed when it was captured. Raises DataError
@@ -348,13 +360,20 @@ def window(environment: Environment, attributes: "pd.DataFrame", since: datetime
             "raise retraining.max_rate_gap when the world has changed so much; nothing was trained"
         )
     frame = frame.rename(columns={"captured_at": EVENT_TIMESTAMP})
-    ordered = frame.sort_values([*keys, *_KEY])[learnt_columns(workload)].reset_index(drop=True)
+    ordered = frame.sort_values([*keys, *_KEY])[[*learnt_columns(workload), DELIVERED]].reset_index(drop=True)
     whole = {entity.key: "int64" for entity in workload.entities if entity.type == "integer"}
     ordered = ordered.astype({**whole, label: label_type(workload)})
     buffer = io.BytesIO()
     ordered.to_parquet(buffer, index=False)
     name = hashlib.sha256(buffer.getvalue()).hexdigest()[:32]
-    made = Window(name=name, rows=len(ordered), champion_auc=auc, old_share=settings.old_share, since=begins)
+    made = Window(
+        name=name,
+        rows=len(ordered),
+        champion_auc=auc,
+        old_share=settings.old_share,
+        since=begins,
+        champions=dict(champions or {}),
+    )
     store = Store.open(environment)
     store.write(f"{WINDOWS}/{name}.parquet", buffer.getvalue())
     store.write_json(f"{WINDOWS}/{name}.json", made.model_dump(mode="json"))

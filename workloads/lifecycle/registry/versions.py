@@ -200,6 +200,9 @@ def _bounds(facts: dict[str, Any]) -> dict[str, dict[str, float]]:
     """What was judged with bounds, by name; empty of facts of before bounds were recorded."""
     found = facts.get("bounds", {})
     losses = {f"loss of {name}": bound for name, bound in (found.get("champion") or {}).items()}
+    for each in found.get("former", ()):
+        named = f"against version {each['version']} on rows known at its promotion"
+        losses |= {f"loss of {name} {named}": bound for name, bound in each["settled"].items()}
     return dict(found.get("candidate", {})) | losses
 
 

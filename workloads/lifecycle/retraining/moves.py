@@ -8,6 +8,7 @@ Leaves out the registry: `champion` moves the alias.
 
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
@@ -133,6 +134,15 @@ class Moves:
         with outages_named(), self._engine.connect() as connection:
             found = connection.execute(query.order_by(MOVES.c.ended_at.desc())).scalars()
             return list(dict.fromkeys(map(str, found)))
+
+    def promoted_within(self, seconds: float) -> dict[str, datetime]:
+        """Versions that became the champion in the last `seconds` and were not rolled back, and when they last did."""
+        query = sa.select(MOVES.c.version_to, MOVES.c.ended_at).where(
+            MOVES.c.outcome == "done", MOVES.c.kind == "promotion", MOVES.c.ended_at > clock() - seconds
+        )
+        with outages_named(), self._engine.connect() as connection:
+            found = {str(version): float(at) for version, at in connection.execute(query.order_by(MOVES.c.ended_at))}
+        return {version: datetime.fromtimestamp(at, UTC) for version, at in found.items() if not self.is_bad(version)}
 
     def _newest(self, condition: sa.ColumnElement[bool]) -> Move | None:
         query = sa.select(MOVES).where(MOVES.c.outcome == "done", condition).order_by(MOVES.c.ended_at.desc())

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +24,7 @@ from workloads.lifecycle.retraining.challenges import Challenges
 from workloads.lifecycle.retraining.champion import ChampionAlias, preload
 from workloads.lifecycle.retraining.database import LeaseLostError
 from workloads.lifecycle.retraining.ledger import Ledger, Retrain, Status
+from workloads.lifecycle.retraining.moves import Moves
 from workloads.lifecycle.retraining.runner import Ended, Outcome, Runner, mark
 from workloads.lifecycle.retraining.watch import Watch
 from workloads.lifecycle.training import reference
@@ -231,7 +232,9 @@ class Worker:
         try:
             if not retrain.labelled_window and retrain.handle is None:
                 wait_for_store(self._environment)
-                found = outcomes.window(self._environment, self._attributes(), self._left_open_since())
+                found = outcomes.window(
+                    self._environment, self._attributes(), self._left_open_since(), self._champions()
+                )
                 retrain = self._ledger.note(retrain, labelled_window=found.name if found else "")
             begun = time.monotonic()
             outcome = self._runner.run(
@@ -250,6 +253,11 @@ class Worker:
         if not self._stopping.is_set():
             self._ledger.note(retrain, handle=None)
         return outcome
+
+    def _champions(self) -> dict[str, datetime]:
+        """Versions that became the champion while outcomes of the next window arrived."""
+        length = timedelta(days=self._settings.labelled_days) + self._environment.definition.outcome.delay
+        return Moves(self._ledger).promoted_within(length.total_seconds())
 
     def _left_open_since(self) -> datetime | None:
         """Begin of the window that left the last verdict open; the next window begins there too, and is larger."""

@@ -1,6 +1,7 @@
 """Bounds of a run's measures on held-out rows: of the model itself, and against the champion on the same rows."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from workloads.lifecycle.quality.bounds import (
@@ -15,12 +16,16 @@ from workloads.lifecycle.quality.bounds import (
 from workloads.lifecycle.quality.groups import group_bounds
 from workloads.lifecycle.quality.measures import RANKING
 from workloads.lifecycle.thresholds import Problem
+from workloads.lifecycle.training.bundle import Scorer
 from workloads.lifecycle.training.train import Split
 from workloads.lifecycle.workload import Workload
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
+
+_FEWEST_SETTLED = 100
+"""Rows below which bounds of a ranking say nothing."""
 
 Bounds = dict[str, float]
 """Value, low and high."""
@@ -94,6 +99,39 @@ def measured_bounds(
         "train_gap": gap.bounds(),
         "champion": None if champion is None else losses(workload, parts.test, candidate, champion),
         "groups": group_bounds(workload, parts.test, candidate, held_out.units),
+    }
+
+
+@dataclass(frozen=True)
+class Former:
+    """A version that became the champion while the outcomes of a window arrived."""
+
+    version: str
+
+    since: datetime
+    """When it was promoted."""
+
+    scorer: Scorer
+
+
+def settled_losses(
+    workload: Workload, frame: "pd.DataFrame", delivered: "pd.Series[Any]", candidate: "npt.NDArray[Any]", than: Former
+) -> dict[str, Any] | None:
+    """How much worse the candidate is than a former champion on the rows whose outcomes were known at its promotion.
+
+    And on all rows, which say whether the world has changed. `delivered` has the day of each row's outcome, null where
+    nobody delivered it. None where too few rows were known.
+    """
+    known = (delivered.loc[frame.index] + timedelta(days=1) <= than.since).to_numpy()
+    label = frame[workload.outcome.label]
+    if known.sum() < _FEWEST_SETTLED or label[known].nunique() < len((0, 1)):
+        return None
+    theirs = than.scorer.score(than.scorer.inputs(frame)).astype(float)
+    return {
+        "version": than.version,
+        "rows": int(known.sum()),
+        "settled": losses(workload, frame[known], candidate[known], theirs[known]),
+        "window": losses(workload, frame, candidate, theirs),
     }
 
 

@@ -8,6 +8,7 @@ latency of single rows, health of the data. Decides nothing: `policies/release/r
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from workloads.lifecycle.base.errors import GateError, InsufficientError, run_co
 from workloads.lifecycle.base.mlflow_api import mlflow_client
 from workloads.lifecycle.base.servers import wait_for_mlflow, wait_for_opa
 from workloads.lifecycle.features.publication import TrainingSet
-from workloads.lifecycle.features.windows import training_set
+from workloads.lifecycle.features.windows import training_set, window_of
 from workloads.lifecycle.quality.groups import MIN_GROUP_ROWS, bias_gaps, groups
 from workloads.lifecycle.quality.measures import ranking
 from workloads.lifecycle.registry import policy
@@ -26,7 +27,7 @@ from workloads.lifecycle.registry.versions import CHAMPION, alias_version, downl
 from workloads.lifecycle.training.bundle import Scorer
 from workloads.lifecycle.training.train import BUNDLE_TAG, LEARNT_ROWS, MODEL_CARD, Split, held_out, split
 from workloads.lifecycle.validation import judgement
-from workloads.lifecycle.validation.bounds import losses, measured_bounds
+from workloads.lifecycle.validation.bounds import Former, losses, measured_bounds, settled_losses
 from workloads.lifecycle.workload import Workload
 
 if TYPE_CHECKING:
@@ -53,7 +54,16 @@ def validate(environment: Environment, run_id: str, data: TrainingSet | None = N
     champion_scorer = _champion_scorer(client, environment, champion) if champion else None
     known = None if data.known is None else split(workload, data.known, settings).test
     learnt = _learnt_rows(client, environment, champion) if champion_scorer is not None else None
-    facts = measure(workload, parts, data, candidate_scorer, champion_scorer, known=known, champion_rows=learnt)
+    facts = measure(
+        workload,
+        parts,
+        data,
+        candidate_scorer,
+        champion_scorer,
+        known=known,
+        champion_rows=learnt,
+        former=_former(client, environment),
+    )
     verdict = decide(environment, facts)
     recorded = {BUNDLE_TAG: checksum, **policy.question(environment, facts)}
     client.log_dict(run_id, recorded, FACTS_FILE)
@@ -79,17 +89,21 @@ def measure(
     *,
     known: "pd.DataFrame | None" = None,
     champion_rows: int | None = None,
+    former: Sequence[Former] = (),
 ) -> dict[str, Any]:
     """Everything the policy may look at, as plain JSON.
 
     `known`: held-out ingested rows, when the rows of `parts` are labelled requests. `champion_rows`: rows that the
-    champion learnt from, None where its run does not say.
+    champion learnt from, None where its run does not say. `former`: champions of the window's time.
     """
     scores, learnt = _score(candidate, parts.test), _score(candidate, parts.train)
     theirs = None if champion is None else _score(champion, parts.test)
     bounds = measured_bounds(
         workload, parts, learnt=learnt, candidate=scores, champion=theirs, champion_rows=champion_rows
     )
+    settled: list[dict[str, Any] | None] = []
+    if data.delivered is not None:
+        settled = [settled_losses(workload, parts.test, data.delivered, scores, each) for each in former]
     both_known = None
     if known is not None and champion is not None:
         both_known = losses(workload, known, _score(candidate, known), _score(champion, known))
@@ -105,7 +119,9 @@ def measure(
             "candidate": _quality(workload, known, _score(candidate, known)),
             "champion": champion and _quality(workload, known, _score(champion, known)),
         },
-        "bounds": bounds | {"known": both_known, "known_rows": None if known is None else len(known)},
+        "bounds": bounds
+        | {"known": both_known, "known_rows": None if known is None else len(known)}
+        | {"former": [each for each in settled if each is not None]},
         "bias": bias_gaps(workload, parts.test, scores),
         "latency_p99_ms": latency_p99_ms(workload, candidate),
         "data": {
@@ -219,6 +235,16 @@ def _champion_scorer(client: "MlflowClient", environment: Environment, version: 
         print(f"{reason}; it counts as no champion", flush=True)
         return None
     return _scorer(environment, str(client.get_model_version(environment.definition.model_name, version).run_id))[0]
+
+
+def _former(client: "MlflowClient", environment: Environment) -> list[Former]:
+    """The champions of the window's time that may still be served."""
+    window = window_of(environment, environment.labelled_window) if environment.labelled_window else None
+    found: list[Former] = []
+    for version, since in (window.champions if window else {}).items():
+        scorer = _champion_scorer(client, environment, version)
+        found += [] if scorer is None else [Former(version, since, scorer)]
+    return found
 
 
 def _learnt_rows(client: "MlflowClient", environment: Environment, version: str | None) -> int | None:

@@ -42,6 +42,10 @@ def _lines(bounds: dict[str, Any]) -> Iterator[tuple[str, float, float, float]]:
         "loss against the champion: ": bounds.get("champion") or {},
         "loss on known rows: ": bounds.get("known") or {},
     }
+    for each in bounds.get("former", ()):
+        parts[f"loss against version {each['version']} on {each['rows']} rows known at its promotion: "] = each[
+            "settled"
+        ]
     for prefix, measures in parts.items():
         for name, bound in sorted(measures.items()):
             yield f"{prefix}{name}", bound["value"], bound["low"], bound["high"]
