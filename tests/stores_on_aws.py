@@ -87,6 +87,7 @@ def stores(**changes: dict[str, Any]) -> Callable[[], None]:
         sql = database.build(
             "database", RdsPostgresSettings(kind="rds-postgres", **chosen["database"]), substrate, opts
         )
+        files.close()
         pulumi.export("uri", files.uri)
         pulumi.export("online_store_url", cache.url)
         pulumi.export("tracking", sql.create("tracking-database", opts))
