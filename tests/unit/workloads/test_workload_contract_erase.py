@@ -86,8 +86,10 @@ def prepared(published, released, own_store, raw, tmp_path_factory):
         shutil.rmtree(here)
         shutil.copytree(kept, here, symlinks=True)
         client.flushall()
-        for name, value in online.items():
-            client.restore(name, 0, value)
+        with client.pipeline(transaction=False) as together:
+            for name, value in online.items():
+                together.restore(name, 0, value)
+            together.execute()
         return environment
 
     yield again, keys
