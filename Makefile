@@ -169,7 +169,7 @@ audit: ## [review] print who did what on STACK, SINCE=2026-11-01 if given; fails
 	@$(OUTPUTS) 2>/dev/null | $(INFRA)/python -m stacks.commands.audit show --stack $(STACK) --since "$(SINCE)" --workload "$(WORKLOAD)" $(ARGS)
 
 validate: ## [review] run third-party validators on what STACK declares, without any account; REPORT=folder for JSON
-	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud judges
+	@$(PYTHON) -m tools.install --stack $(STACK) infra cloud judges checkov
 	@$(INFRA)/python -m stacks.commands.validate --stack $(STACK) $(if $(REPORT),--json "$(abspath $(REPORT))/validate.json")
 
 access-matrix: ## [review] print the rights on AWS that the program of STACK declares
@@ -249,7 +249,7 @@ dev: ## [develop] run TESTS="tests/unit/..." at each save of a file, until inter
 
 test: ## [develop] run every suite of tests/suites.toml, side by side; SUITES="unit ..." runs those, REPORT=folder keeps logs, COVERAGE=1 measures
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud validators judges clients docs kubernetes kubernetes-provider gatekeeper kserve helm $(if $(COVERAGE),coverage)
+	@$(PYTHON) -m tools.install cloud validators judges checkov clients docs kubernetes kubernetes-provider gatekeeper kserve helm $(if $(COVERAGE),coverage)
 	@$(WITH) $(INFRA)/python -m tools.suites $(if $(COVERAGE),--coverage) $(if $(REPORT),--reports "$(abspath $(REPORT))") $(SUITES)
 
 test-node: ## [develop] run the platform's pods on a real Kubernetes node, in namespaces of its own; needs root and Debian's packages
@@ -264,7 +264,7 @@ soak-node: ## [develop] run the workload, from its release to the fire drills, a
 
 soak: ## [develop] run the long matrices and every tier, then each suite 20 times under load; an interrupted part continues
 	@$(PYTHON) -m tools.install
-	@$(PYTHON) -m tools.install cloud validators judges clients kubernetes kubernetes-provider gatekeeper kserve helm
+	@$(PYTHON) -m tools.install cloud validators judges checkov clients kubernetes kubernetes-provider gatekeeper kserve helm
 	$(WITH) $(INFRA)/python -m pytest -m "soak or tier" tests/soak tests/contract tests/e2e tests/engine tests/policy tests/unit/docs
 	$(WITH) "$(WORKLOADS)/python" -m pytest -m "soak or tier" --confcutdir tests/unit/workloads tests/unit/workloads
 	$(INFRA)/python -m tests.tiers --record

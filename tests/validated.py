@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stacks.commands.validate import declared, judging, verdict
+from stacks.commands.validate import declared, judging, security, verdict
 from tests.aws_variants import variant
 
 
@@ -29,12 +29,14 @@ def validated(name: str) -> Validated:
     """Judge a variant; skips the test where the validators are not installed."""
     try:
         judging.python()
+        judging.python("checkov")
     except judging.ValidatorsError as error:
         pytest.skip(str(error))
     settings = variant(name)
     resources = declared_resources(name)
     found, judged = judging.judge(resources, settings.region, settings.kubernetes_version or declared.KUBERNETES)
-    return Validated(found, judged)
+    insecure, checked = security.judge(resources)
+    return Validated([*found, *insecure], {**judged, **checked})
 
 
 def fixed_names(resources: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:

@@ -2,13 +2,12 @@
 
 Runs on a bare Python 3.11 or newer with its standard library. Parts: `infra` and `workloads` (Python environments),
 `cloud` (adds the cloud SDKs to `infra`), `pulumi` (CLI), `tools` (OPA and versitygw), `system` (packages of the
-operating system); `judges` for `make validate`; for images `supply_chain` (lists what is in them) and `cosign`, which
-signs; `docs` (the site of the documents, and a kernel for the notebook); `airflow` (servers of the kind
-`airflow-on-host`); for tests: `validators` (Envoy, axe-core),
-`clients` (of the prediction API), `coverage` (for `make test COVERAGE=1`), and built from source `kubernetes` (control
-plane), `kubernetes-provider`, `gatekeeper`, `kserve`, `helm`; `node`, `node-system` and `node-images`, a real
-Kubernetes node and what builds images for it, for `make test-node` and `make soak-node` alone; and `actionlint`, which
-checks workflows.
+operating system); `judges` and `checkov` for `make validate`; for images `supply_chain` (lists what is in them) and
+`cosign`, which signs; `docs` (the site of the documents, and a kernel for the notebook); `airflow` (servers of the kind
+`airflow-on-host`); for tests: `validators` (Envoy, axe-core), `clients` (of the prediction API), `coverage` (for
+`make test COVERAGE=1`), and built from source `kubernetes` (control plane), `kubernetes-provider`, `gatekeeper`,
+`kserve`, `helm`; `node`, `node-system` and `node-images`, a real Kubernetes node and what builds images for it, for
+`make test-node` and `make soak-node` alone; and `actionlint`, which checks workflows.
 """
 
 import argparse
@@ -58,7 +57,7 @@ GO_PARTS = {
 """Parts that are built from Go modules, each in the order of need."""
 
 OF_A_CHECKOUT = (
-    *("infra", "cloud", "workloads", "validators", "clients", "supply_chain", "docs", "coverage"),
+    *("infra", "cloud", "workloads", "validators", "judges", "checkov", "clients", "supply_chain", "docs", "coverage"),
     *ENVIRONMENTS.values(),
 )
 """Parts that are Python environments of one checkout."""
@@ -130,6 +129,7 @@ def parts() -> dict[str, Part]:
         "workloads": _environment("workloads"),
         "validators": _environment("validators"),
         "judges": _environment("judges"),
+        "checkov": _environment("checkov"),
         "clients": _environment("clients"),
         "supply_chain": _environment("supply_chain"),
         "docs": _environment("docs"),

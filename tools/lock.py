@@ -18,6 +18,7 @@ NAMES = (
     "workloads",
     "validators",
     "judges",
+    "checkov",
     "clients",
     "supply_chain",
     "docs",

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from infra.cluster.eks_versions import Version
-from stacks.commands.validate import judging, verdict
+from stacks.commands.validate import judging, security, verdict
 from tests.validated import declared_resources, validated
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,6 +26,16 @@ def test_every_validator_is_given_something():
     assert judged["calls in memory"] >= 170
     assert judged["policy documents"] >= 50
     assert judged["objects of Kubernetes"] >= 150
+    assert judged["objects by checkov"] == judged["objects of Kubernetes"]
+
+
+def test_checkov_refuses_a_privileged_container():
+    validated("prod")
+    container = {"name": "it", "image": "docker.io/library/redis:8", "securityContext": {"privileged": True}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "a"}, "spec": {"containers": [container]}}
+    found, judged = security.judge([{"type": "kubernetes:core/v1:Pod", "name": "bad", "inputs": pod}])
+    assert ("CKV_K8S_16", "Pod bad") in {(each["rule"], each["where"]) for each in verdict.refused(found)}
+    assert judged == {"objects by checkov": 1}
 
 
 PLANTED = {

@@ -1,8 +1,8 @@
 """`python -m stacks.commands.validate --stack prod`: validators of others judge what STACK declares.
 
 AWS's resource schemas (cfn-lint), botocore's models, moto, policy_sentry and parliament judge what is made on AWS,
-Kubernetes' own schemas what is made on the cluster. No account and no cluster is asked. Exits with 1 when something is
-found that `exceptions.toml` does not name.
+Kubernetes' own schemas and checkov what is made on the cluster. No account and no cluster is asked. Exits with 1 when
+something is found that `exceptions.toml` does not name.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stacks import settings
-from stacks.commands.validate import declared, judging, verdict
+from stacks.commands.validate import declared, judging, security, verdict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,9 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         resources = declared.resources(read, given.stack)
         found, judged = judging.judge(resources, chosen.region, chosen.kubernetes_version or declared.KUBERNETES)
+        insecure, checked = security.judge(resources)
     except (settings.StackFileError, judging.ValidatorsError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    found, judged = [*found, *insecure], {**judged, **checked}
     refused = verdict.refused(found)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 from infra.base import paths
 from stacks.commands.validate.verdict import Finding
 
-HINT = "run `python3 -m tools.install judges`"
+HINT = "run `python3 -m tools.install judges checkov`"
 LIMIT_SECONDS = 600
 """After which validators are taken to hang; on a quiet machine they need 20 s."""
 
@@ -18,12 +18,12 @@ class ValidatorsError(Exception):
     """The validators could not be asked; one line that says why."""
 
 
-def python() -> Path:
-    """The interpreter of the environment `judges`.
+def python(environment: str = "judges") -> Path:
+    """The interpreter of the environment of the validators, or of another one.
 
     Raises: ValidatorsError when it is not installed.
     """
-    found = paths.environment_dir("judges") / "bin" / "python"
+    found = paths.environment_dir(environment) / "bin" / "python"
     if not found.exists():
         raise ValidatorsError(f"the validators are not installed: {HINT}")
     return found
