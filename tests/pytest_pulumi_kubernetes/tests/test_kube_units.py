@@ -1,6 +1,7 @@
 """What the provider for an API server decides by itself, without one."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from simulated_pulumi import values
@@ -11,6 +12,7 @@ from pytest_pulumi_kubernetes.awaiting import FailedError, waiting_for
 from pytest_pulumi_kubernetes.crds import load, wait_until_served
 from pytest_pulumi_kubernetes.drift import live_inputs
 from pytest_pulumi_kubernetes.kubeconfig import KubeconfigError, connect, write
+from pytest_pulumi_kubernetes.rounds import Rounds
 
 URN = "urn:pulumi:test::project::kubernetes:{}::it"
 CONTAINER = {"name": "c", "image": "a:1", "ports": [{"containerPort": 80}], "command": ["run"]}
@@ -233,3 +235,22 @@ def test_files_that_use_the_control_plane_run_last_and_stay_whole(pytester):
         "test_a",
         "test_b",
     ]
+
+
+def test_settling_outlasts_the_round_that_had_begun_before():
+    rounds = Rounds()
+    rounds.begin()
+    with ThreadPoolExecutor(1) as pool:
+        settled = pool.submit(rounds.settle)
+        while not rounds._changed._waiters:
+            assert not settled.done()
+        rounds.complete()
+        assert not settled.done()
+        rounds.begin()
+        rounds.complete()
+        settled.result()
+
+
+def test_settling_without_rounds_is_given_up_with_a_reason():
+    with pytest.raises(TimeoutError, match=r"no round was complete within 0\.01 s: is the API server stopped\?"):
+        Rounds().settle(0.01)
