@@ -66,6 +66,17 @@ def table(environment, prefix):
     return pq.read_table(path, filesystem=filesystem).to_pandas()
 
 
+def test_quotes_thousands_exponents_and_empty_rows_change_no_data(tmp_path, make_environment, spark, good):
+    environment = make_environment()
+    plain = ingest(with_data(environment, saved(tmp_path, good)), spark)
+    place = NAMES.index("LIMIT_BAL")
+    spelled = [[f'"{int(value):,}"' if at == place else f'"{value}"' for at, value in enumerate(row)] for row in good]
+    spelled[1] = changed(good[1], "LIMIT_BAL", f"{int(good[1][place]):.8E}")
+    empty = [[""] * len(NAMES), ['""'] * len(NAMES)]
+    found = ingest(with_data(environment, saved(tmp_path, [*spelled, *empty], "spelled.csv")), spark)
+    assert (found.rows, found.quarantined, found.data_hash) == (len(good), {}, plain.data_hash)
+
+
 def test_every_bad_row_is_quarantined_with_a_reason_and_others_stay(tmp_path, make_environment, spark, good):
     environment = make_environment(ingestion={"max_bad_share": 0.1})
     bad = [spoil(good[20 + index]) for index, (spoil, _) in enumerate(BAD_ROWS.values())]

@@ -55,6 +55,14 @@ _INTEGER = r"^[+-]?\d{1,15}(\.\d{0,15})?([eE][+]?\d{1,2})?$"
 _NUMBER = r"^[+-]?\d{1,15}(\.\d{0,20})?([eE][+-]?\d{1,2})?$"
 """A decimal number, which may be as small as doubles are printed."""
 
+_COMMA = r',(?=(?:[^"]*"[^"]*")*[^"]*$)'
+"""A comma outside of quotes."""
+
+_QUOTED_CHARACTERS = 10_000
+"""Longest line in which quotes are looked for: the time grows with the square of its length."""
+
+_THOUSANDS = r"^[+-]?\d{1,3}(,\d{3})+(\.\d*)?$"
+
 _TEXT_CHARACTERS = 256
 """Longest string of a field: keys of the online store and of requests are made of it."""
 
@@ -202,9 +210,20 @@ def _fields(lines: "DataFrame", source: Source) -> "DataFrame":
     if source.format == "blanks":
         return lines.where(text != "").withColumn("fields", F.split(text, r"\s+"))
     first = (F.col("block") == 0) & (F.col("place") == 0)
-    rows = lines.where(~first & (text != ""))
-    # A bare F.trim would be given the element's index as the characters to trim.
-    return rows.withColumn("fields", F.transform(F.split("value", ","), lambda field: F.trim(field)))  # noqa: PLW0108
+    rows = lines.where(~first & text.rlike(r'[^,"\s]'))  # spreadsheets end a file with rows of separators
+    quoted = F.col("value").contains('"') & (F.length("value") <= _QUOTED_CHARACTERS)
+    fields = F.when(quoted, F.split("value", _COMMA)).otherwise(F.split("value", ","))
+    return rows.withColumn("fields", F.transform(fields, _unquoted))
+
+
+def _unquoted(field: "SparkColumn") -> "SparkColumn":
+    """A field without its quotes (RFC 4180); a quoted number without the separators of thousands."""
+    from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+    bare = F.trim(field)
+    content = F.trim(F.regexp_replace(F.regexp_extract(bare, '^"(.*)"$', 1), '""', '"'))
+    number = F.when(content.rlike(_THOUSANDS), F.regexp_replace(content, ",", "")).otherwise(content)
+    return F.when(bare.rlike('^".*"$'), number).otherwise(bare)
 
 
 def _judge(lines: "DataFrame", source: Source) -> "DataFrame":
