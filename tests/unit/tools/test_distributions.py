@@ -30,8 +30,9 @@ def test_wheel_holds_the_typed_package_and_nothing_else(uv, folder, tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     (file,) = tmp_path.glob("*.whl")
     root = CHECKOUT / folder / "src"
+    kept = (".py", ".json")  # code, and data that are generated
     sources = {
-        str(path.relative_to(root)) for path in root.rglob("*") if path.suffix == ".py" or path.name == "py.typed"
+        str(path.relative_to(root)) for path in root.rglob("*") if path.suffix in kept or path.name == "py.typed"
     }
     with zipfile.ZipFile(file) as wheel:
         names = set(wheel.namelist())
