@@ -99,9 +99,10 @@ def test_object_that_leads_out_of_its_prefix_is_not_downloaded(environment, tmp_
     target = tmp_path / "a" / "target"
     target.mkdir(parents=True)
     (target / "old").write_text("old")
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(IdentifierError, match="object name"):
         Store(hostile, root, "s3://bucket").download_tree("tree", target)
-    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["a", "a/target", "a/target/old"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("path", ["", ".", "..", "../x", "a/../b", "/a", "a/", "a//b", "a\0", "a\n", "a\\b", "x" * 256])
