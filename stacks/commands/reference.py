@@ -38,20 +38,20 @@ A heading is a block of the file, and a dotted key is a key of a block within it
 
 ```yaml
 """
-EXAMPLE = """\
+SHOWN = discovery.find(REGISTERED[FIRST])
+"""The workload whose keys and alerts are shown: those of others differ in its name alone."""
+EXAMPLE = f"""\
 config:
   mlplatform:online_store:
     kind: redis-on-kubernetes
     maxmemory_mib: 1024
     volume:
       size_gib: 5
-  mlplatform:loan_default:
+  mlplatform:{SHOWN.module_name}:
     release:
       mode: canary
 """
 """Part of a stack file on a cluster."""
-SHOWN = discovery.find(REGISTERED[FIRST])
-"""The workload whose alerts are shown: those of others differ in its name alone."""
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 

@@ -56,9 +56,8 @@ _GROUPS = {
 """Context to user and group."""
 
 _START_SECONDS = 120.0
-_THRIFTY = {"GOMEMLIMIT": "700MiB"}
-"""With every definition installed the processes hold 1.25 GB. Go's collector runs more often only beyond this limit of
-each: twice as often from the start holds 0.95 GB, and takes 15 % more CPU time."""
+_THRIFTY = {"GOGC": "50"}
+"""Go's collector runs twice as often as by default: with every definition installed, 0.95 GB instead of 1.25."""
 
 _PACE = ("--kube-api-qps=200", "--kube-api-burst=400")
 """Requests per second of each controller, as managed clusters grant: at the default of 20 the garbage collector, which
