@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import inspect
 import json
 import threading
 import time
@@ -20,7 +19,6 @@ from pulumi import automation
 from simulated_pulumi.errors import PulumiTestError
 from simulated_pulumi.project import copy_project
 from simulated_pulumi.providers.server import attached, serving
-from simulated_pulumi.runner import settle
 from simulated_pulumi.values import SecretValue
 
 from pytest_pulumi.command import HOST, Command, NoEngineError, TimeLimitError
@@ -103,8 +101,7 @@ class Stack:
 
         def watched() -> Any:
             self._loops.append(asyncio.get_event_loop())
-            result = program() if program is not None else None
-            return result if inspect.isawaitable(result) else settle()
+            return program() if program is not None else None
 
         self._stack.workspace.program = watched
 

@@ -222,7 +222,7 @@ class _Run:
         except Exception as error:
             self._failure = error
             raise
-        return result if inspect.isawaitable(result) else settle()
+        return result if inspect.isawaitable(result) else _settle()
 
     def _stop(self) -> None:
         """Find out what the program waits for, then end it."""
@@ -266,7 +266,7 @@ class _Run:
         self._loop.close()
 
 
-async def settle() -> None:
+async def _settle() -> None:
     """Wait until no output is open or one has failed, which the SDK then finds.
 
     The SDK itself asks every open output again after each that ends: a third of a run's CPU time at 700 resources.
